@@ -1,0 +1,38 @@
+"""The per-pixel class ids that an engine found in one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.errors import EngineError
+
+Ids = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """Class ids at the model's output size; whoever needs another size resizes (nearest).
+
+    Args:
+        ids: (H', W') uint8 class ids, owned by this object.
+        index: the index of the frame they belong to.
+        captured_ns: the capture time of that frame.
+
+    Raises:
+        EngineError: if ``ids`` is not a two-dimensional uint8 array.
+    """
+
+    ids: Ids
+    index: int
+    captured_ns: int
+
+    def __post_init__(self) -> None:
+        if self.ids.dtype != np.uint8 or self.ids.ndim != 2:
+            raise EngineError(f"class map {self.index} is {self.ids.dtype} {self.ids.shape}", "uint8 ids of shape HxW")
+
+    def __repr__(self) -> str:
+        h, w = self.ids.shape
+        return f"ClassMap(index={self.index}, {w}x{h} uint8, captured_ns={self.captured_ns})"

@@ -1,0 +1,50 @@
+"""What the pipeline asks of a thing that turns a prepared picture into class ids."""
+
+from __future__ import annotations
+
+from drivenet.classmap import Ids
+from drivenet.frame import Image
+from drivenet.modelspec import ModelSpec
+
+
+class Engine:
+    """A loaded network.
+
+    ``infer`` is called from one thread at a time. The ids it returns belong to the caller: the engine never
+    writes to them again.
+    """
+
+    spec: ModelSpec
+    #: onnxruntime, openvino, tensorrt or null.
+    backend = "none"
+    #: What the arithmetic really is: fp32, fp16, bf16 or int8.
+    precision = "fp32"
+    #: The artefact, as messages and the stats summary name it.
+    file = ""
+
+    def infer(self, image: Image) -> Ids:
+        """Class ids of one picture.
+
+        Args:
+            image: (H, W, 3) uint8 BGR with (H, W) = ``spec.input``.
+
+        Returns:
+            (H', W') uint8 ids with (H', W') = ``spec.output``.
+
+        Raises:
+            EngineError: for an image of another shape or a failed inference; never returns zeros instead.
+        """
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, object]:
+        """The ``engine`` member of summaries and scores."""
+        return {
+            "file": self.file,
+            "backend": self.backend,
+            "precision": self.precision,
+            "input": list(self.spec.input),
+            "labels": self.spec.labels.name,
+        }
+
+    def close(self) -> None:
+        """Release the network."""

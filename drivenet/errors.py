@@ -1,0 +1,92 @@
+"""Typed errors. Each carries the exit code that the command line ends with.
+
+DrivenetError                1
+ |- UsageError               2   a wrong argument
+ |   '- ConfigError          2   a wrong configuration file
+ |- SourceError              3   nothing to read frames from
+ |   |- SourceNotFoundError      no such file, camera or host
+ |   |- NoVideoError             it opens, but holds no pictures
+ |   '- SourceLostError          it worked and then stopped before its end
+ |- EngineError              4   nothing to run frames through
+ |   '- ModelSpecError           an artefact that does not say how to use it, or says it wrongly
+ '- SinkError                5   nowhere to write results to
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DrivenetError(Exception):
+    """One line: what was received, what was expected, how to mend it.
+
+    Args:
+        received: what came, named as the user wrote it.
+        expected: what would have been right (may be empty where that is obvious).
+        cure: what to do next (may be empty).
+    """
+
+    exit_code = 1
+
+    def __init__(self, received: str, expected: str = "", cure: str = "") -> None:
+        self.received, self.expected, self.cure = received, expected, cure
+        parts = [received, f"expected {expected}" if expected else "", cure]
+        super().__init__("; ".join(" ".join(p.split()) for p in parts if p))
+
+
+class UsageError(DrivenetError):
+    """A wrong argument."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A wrong configuration file."""
+
+
+class SourceError(DrivenetError):
+    """Nothing to read frames from."""
+
+    exit_code = 3
+
+
+class SourceNotFoundError(SourceError):
+    """No such file, folder, camera or host."""
+
+
+class NoVideoError(SourceError):
+    """The source opens but holds no pictures."""
+
+
+class SourceLostError(SourceError):
+    """The source gave frames and then failed before its end."""
+
+
+class EngineError(DrivenetError):
+    """Nothing to run frames through."""
+
+    exit_code = 4
+
+
+class ModelSpecError(EngineError):
+    """An artefact without a (valid) ModelSpec, or one that contradicts it."""
+
+
+class SinkError(DrivenetError):
+    """Nowhere to write results to."""
+
+    exit_code = 5
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The hint ``did you mean X?`` for a misspelt word, or the whole choice if nothing is near.
+
+    >>> nearest("raod", ["road", "sign"])
+    'did you mean road?'
+    >>> nearest("zebra", ["road", "sign"])
+    'choose from road, sign'
+    """
+    choice = sorted(known)
+    close = difflib.get_close_matches(word, choice, n=1)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(choice)}"

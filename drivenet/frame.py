@@ -1,0 +1,47 @@
+"""One captured picture and when it was captured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.errors import SourceError
+
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture from a source.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, C-contiguous. Nobody downstream writes to it.
+        index: counts every captured frame from 0, also those dropped later.
+        captured_ns: ``time.monotonic_ns()`` when the pixels were complete in memory;
+            in fixed-rate replay the time at which the frame fell due.
+
+    Raises:
+        SourceError: if the image is anything else.
+    """
+
+    image: Image
+    index: int
+    captured_ns: int
+
+    def __post_init__(self) -> None:
+        a = self.image
+        good = isinstance(a, np.ndarray) and a.dtype == np.uint8 and a.ndim == 3 and a.shape[2] == 3 and a.size > 0
+        if not good or not a.flags.c_contiguous:
+            got = f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else type(a).__name__
+            raise SourceError(f"frame {self.index} is {got}", "a C-contiguous HxWx3 uint8 BGR image")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def __repr__(self) -> str:
+        h, w = self.size
+        return f"Frame(index={self.index}, {w}x{h} BGR uint8, captured_ns={self.captured_ns})"

@@ -1,0 +1,133 @@
+"""One definition of latency: monotonic stamps that ride with a frame, and bounded percentiles over them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ddsketch import DDSketch
+
+#: Stages in the order a frame passes them, in ms. ``end_to_end`` spans them all.
+STAGES = ("queue", "prepare", "infer", "postprocess", "draw", "publish")
+END_TO_END = "end_to_end"
+#: A 99th percentile of fewer samples than this is noise and is not printed.
+P99_MIN_SAMPLES = 2000
+
+now_ns = time.monotonic_ns
+
+
+@dataclass
+class Stamps:
+    """Monotonic nanoseconds at which one frame reached each point; 0 = not reached.
+
+    ``handed`` is when the drawing side took the frame over: the wait before it belongs to no stage, so that
+    the stages of one frame never add up to more than its end-to-end time.
+    """
+
+    captured: int
+    taken: int = 0
+    prepared: int = 0
+    inferred: int = 0
+    analysed: int = 0
+    handed: int = 0
+    drawn: int = 0
+    published: dict[str, int] = field(default_factory=dict)
+
+    def last_published(self) -> int:
+        """When the slowest sink had the frame; ``drawn`` if there are no sinks."""
+        return max(self.published.values(), default=self.drawn)
+
+    def stages_ms(self) -> dict[str, float]:
+        """Milliseconds of each of :data:`STAGES`."""
+        ends = {
+            "queue": (self.captured, self.taken),
+            "prepare": (self.taken, self.prepared),
+            "infer": (self.prepared, self.inferred),
+            "postprocess": (self.inferred, self.analysed),
+            "draw": (self.handed, self.drawn),
+            "publish": (self.drawn, self.last_published()),
+        }
+        return {stage: (end - start) / 1e6 for stage, (start, end) in ends.items()}
+
+    def end_to_end_ms(self) -> float:
+        """Milliseconds from capture (or due time) to the last sink."""
+        return (self.last_published() - self.captured) / 1e6
+
+
+class Histogram:
+    """Percentiles of a stream of non-negative numbers in bounded memory, to 0.5 % of the value.
+
+    DDSketch (Masson, Rim and Lee, VLDB 2019). Keeps counts by bucket, never samples.
+    """
+
+    def __init__(self) -> None:
+        self._sketch = DDSketch(relative_accuracy=0.005)
+        self.max = 0.0
+
+    def add(self, value: float) -> None:
+        """Record one value; below zero counts as zero (a clock read twice in one tick)."""
+        value = max(0.0, value)
+        self._sketch.add(value)
+        self.max = max(self.max, value)
+
+    @property
+    def n(self) -> int:
+        """How many values were recorded."""
+        return int(self._sketch.count)
+
+    @property
+    def mean(self) -> float:
+        """Arithmetic mean; 0 before the first value."""
+        return float(self._sketch.sum / self._sketch.count) if self._sketch.count else 0.0
+
+    def percentile(self, percent: float) -> float:
+        """The given percentile (0..100); 0 before the first value."""
+        value = self._sketch.get_quantile_value(percent / 100) if self.n else 0.0
+        return min(float(value or 0.0), self.max)
+
+    def summary(self) -> dict[str, float | int]:
+        """``n, p50, p90, [p99,] max``; p99 only from :data:`P99_MIN_SAMPLES` values on."""
+        out: dict[str, float | int] = {"n": self.n, "p50": self.percentile(50), "p90": self.percentile(90)}
+        if self.n >= P99_MIN_SAMPLES:
+            out["p99"] = self.percentile(99)
+        out["max"] = self.max
+        return {k: v if isinstance(v, int) else round(v, 3) for k, v in out.items()}
+
+
+class StageHistograms:
+    """One :class:`Histogram` a stage, and one for end to end."""
+
+    def __init__(self) -> None:
+        self.by_stage = {name: Histogram() for name in (*STAGES, END_TO_END)}
+
+    def add(self, stamps: Stamps) -> None:
+        """Record a published frame."""
+        for stage, ms in stamps.stages_ms().items():
+            self.by_stage[stage].add(ms)
+        self.by_stage[END_TO_END].add(stamps.end_to_end_ms())
+
+    def summary(self) -> dict[str, dict[str, float | int]]:
+        """:meth:`Histogram.summary` by stage, end to end first."""
+        return {name: self.by_stage[name].summary() for name in (END_TO_END, *STAGES)}
+
+
+class RateMeter:
+    """Events a second: n - 1 intervals between n events."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first = self._last = 0
+
+    def tick(self, at_ns: int | None = None) -> None:
+        """Count one event, now or at the given monotonic time."""
+        at = now_ns() if at_ns is None else at_ns
+        if self.count == 0:
+            self._first = at
+        self._last = at
+        self.count += 1
+
+    @property
+    def fps(self) -> float:
+        """The mean rate from the first to the last event; 0 with fewer than two."""
+        span = self._last - self._first
+        return (self.count - 1) / (span / 1e9) if self.count > 1 and span > 0 else 0.0

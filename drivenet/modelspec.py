@@ -1,0 +1,135 @@
+"""All that an artefact needs to be used rightly; rides inside the ONNX and as JSON beside every artefact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from drivenet.errors import ModelSpecError
+from drivenet.labels import LabelSet
+
+#: The key under which the spec is stored in the ONNX ``metadata_props``.
+METADATA_KEY = "drivenet.modelspec"
+FORMAT = 1
+
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+Tail = Literal["full", "half", "eighth"]
+
+
+class LabelsSpec(BaseModel):
+    """A :class:`~drivenet.labels.LabelSet` as it is written down."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    groups: dict[str, str]
+
+    @classmethod
+    def of(cls, labels: LabelSet) -> LabelsSpec:
+        """Write a label set down."""
+        return cls(name=labels.name, classes=labels.classes, palette=labels.palette, groups=dict(labels.groups))
+
+    def label_set(self) -> LabelSet:
+        """The label set as the program uses it; checks it."""
+        return LabelSet(self.name, self.classes, self.palette, self.groups)
+
+
+class ModelSpec(BaseModel):
+    """What a deployed artefact is, takes and gives.
+
+    The graph takes ``frame``, uint8 (1, H, W, 3) in ``colour`` order, and gives ``classes``, uint8 (1, H', W').
+    ``mean`` and ``std`` (RGB, of values divided by 255) are a record: they are applied inside the graph.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = FORMAT
+    name: str
+    architecture: str
+    input: tuple[int, int] = Field(description="height and width of the input in pixels")
+    output: tuple[int, int] = Field(description="height and width of the class map in pixels")
+    colour: Literal["bgr"] = "bgr"
+    layout: Literal["nhwc"] = "nhwc"
+    dtype: Literal["uint8"] = "uint8"
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    normalisation: Literal["in_graph"] = "in_graph"
+    argmax: Literal["in_graph"] = "in_graph"
+    tail: Tail = "half"
+    precision: Precision = "fp32"
+    labels: LabelsSpec
+    params: int = Field(ge=0, description="parameters of the deployed network")
+    gmac: float = Field(ge=0, description="10^9 multiply-accumulates a frame at the deployed input")
+    trained_on: str = ""
+    data_licence: str = ""
+    recipe: str = ""
+    training: dict[str, Any] = Field(default_factory=dict, description="minutes, machine, iterations, seed")
+    val_miou: float | None = None
+    source_sha256: str = Field(default="", description="of the checkpoint the artefact was exported from")
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelSpec:
+        self.labels.label_set()
+        if min(*self.input, *self.output) < 1:
+            raise ValueError(f"input {self.input} and output {self.output} must be positive")
+        return self
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The classes, colours and groups of the class map."""
+        return self.labels.label_set()
+
+    def to_json(self) -> str:
+        """One JSON document, stable in its order."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> ModelSpec:
+        """Parse and check; ModelSpecError naming ``where`` and the first wrong field."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "the document"
+            raise ModelSpecError(
+                f"{where} holds no valid ModelSpec: {field}: {first['msg']}",
+                "the spec that drivenet export writes",
+                "export the model again",
+            ) from error
+
+
+def spec_path(artefact: Path) -> Path:
+    """Where the JSON beside an artefact lies: ``fast.onnx`` has ``fast.json``."""
+    return artefact.with_suffix(".json")
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(path)
+
+
+def _sha256(path: Path) -> str:  # Python 3.10 has no hashlib.file_digest
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a whole file or nothing: a temporary file in the same folder, then a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(data.encode() if isinstance(data, str) else data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

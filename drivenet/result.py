@@ -1,0 +1,78 @@
+"""What travels from the pipeline to the sinks: one finished frame, and at the end the totals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from drivenet.classmap import ClassMap
+from drivenet.frame import Frame, Image
+from drivenet.labels import LabelSet
+from drivenet.latency import StageHistograms, Stamps
+from drivenet.scene import Scene
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One processed frame. Sinks read it and never write to it.
+
+    Args:
+        frame: the picture as captured.
+        classmap: its class ids at engine size.
+        scene: what was found.
+        labels: what the ids mean.
+        stamps: when it reached each point so far.
+        view: (H, W, 3) uint8 BGR picture as ``--visualize`` asks for; the frame's own size, twice as wide
+            for side-by-side. None when no sink asked for pictures.
+    """
+
+    frame: Frame
+    classmap: ClassMap
+    scene: Scene
+    labels: LabelSet
+    stamps: Stamps
+    view: Image | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """One ``frame`` line of the stats file."""
+        return {
+            "type": "frame",
+            "frame": self.frame.index,
+            "captured_ns": self.frame.captured_ns,
+            "stages_ms": {k: round(v, 3) for k, v in self.stamps.stages_ms().items()},
+            "end_to_end_ms": round(self.stamps.end_to_end_ms(), 3),
+            **self.scene.to_dict(),
+        }
+
+
+@dataclass
+class Totals:
+    """Running counts of one run. ``captured = published + sum(dropped.values())`` holds once the run has ended.
+
+    Args:
+        captured: frames that came from the source.
+        published: frames that every sink was given.
+        dropped: frames that were captured and not published, by reason.
+        fps: mean rate by ``source``, ``processed`` and ``published``.
+        latency: percentiles by stage, in ms.
+        engine: ``file, backend, precision, input, labels`` of the engine.
+    """
+
+    captured: int = 0
+    published: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    fps: dict[str, float] = field(default_factory=lambda: {"source": 0.0, "processed": 0.0, "published": 0.0})
+    latency: StageHistograms = field(default_factory=StageHistograms)
+    engine: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The ``summary`` line of the stats file."""
+        return {
+            "type": "summary",
+            "captured": self.captured,
+            "published": self.published,
+            "dropped": dict(self.dropped),
+            "fps": {k: round(v, 3) for k, v in self.fps.items()},
+            "latency_ms": self.latency.summary(),
+            "engine": dict(self.engine),
+        }

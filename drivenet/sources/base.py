@@ -1,0 +1,33 @@
+"""What the pipeline asks of a place that frames come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drivenet.frame import Frame
+
+
+class Source:
+    """Somewhere frames come from.
+
+    Iterating yields :class:`Frame` with ``index`` 0, 1, 2, ... and ends with the source; it raises SourceError
+    when the source fails. ``close`` may be called from another thread and makes a waiting iteration end within
+    a second. Both may be called once.
+    """
+
+    #: How messages name the source; never holds credentials.
+    name = "source"
+    #: Live sources default to the policy ``latest`` and are opened again when they are lost.
+    live = False
+    #: Frames a second as the source states it, 0 if it does not.
+    fps = 0.0
+    #: How many frames there are, None if unknown.
+    frames: int | None = None
+    #: (height, width) of the frames, None until known.
+    size: tuple[int, int] | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the source; a blocked iteration ends soon after."""
