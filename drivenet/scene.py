@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from drivenet.classmap import ClassMap
+from drivenet.classmap import ClassMap, Ids
 from drivenet.labels import COUNTABLE_GROUPS, GROUPS, LabelSet
 
 #: A region smaller than this share of the picture is noise.
@@ -17,6 +18,8 @@ MIN_AREA = 0.0004
 @dataclass(frozen=True)
 class Region:
     """One connected thing of a countable group.
+
+    Things of one group that touch in the picture are one region.
 
     Args:
         cls: the class most of its pixels have.
@@ -60,16 +63,14 @@ class Scene:
         return {"classes": {c: round(f, 5) for c, f in self.classes.items()}, "groups": groups}
 
 
-def analyse(
-    classmap: ClassMap, labels: LabelSet, frame_size: tuple[int, int], min_area: float = MIN_AREA
-) -> Scene:
+def analyse(classmap: ClassMap, labels: LabelSet, frame_size: tuple[int, int], min_area: float = MIN_AREA) -> Scene:
     """Describe a class map.
 
     Args:
         classmap: the ids, at any size.
         labels: what the ids mean.
         frame_size: (height, width) of the source frame, the unit of boxes.
-        min_area: regions below this share of the picture are left out.
+        min_area: regions below this share of the picture are left out (0 keeps all).
     """
     ids = classmap.ids
     counts = np.bincount(ids.ravel(), minlength=256)
@@ -83,28 +84,34 @@ def analyse(
     regions = {
         group: _regions(ids, group, labels, frame_size, min_area)
         for group in COUNTABLE_GROUPS
-        if groups.get(group, 0.0) >= min_area
+        if group in groups and groups[group] >= min_area
     }
     return Scene(classmap.index, classes, groups, regions)
 
 
-def _regions(
-    ids: np.ndarray, group: str, labels: LabelSet, frame_size: tuple[int, int], min_area: float
-) -> list[Region]:
+def _regions(ids: Ids, group: str, labels: LabelSet, frame_size: tuple[int, int], min_area: float) -> list[Region]:
     """Eight-connected components of a group's mask, largest first."""
-    mask = (labels.group_table[ids] == GROUPS.index(group)).astype(np.uint8)
-    n, components, stats, centroids = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    sy, sx = frame_size[0] / ids.shape[0], frame_size[1] / ids.shape[1]
+    member = (labels.group_table == GROUPS.index(group)).astype(np.uint8)
+    _, components, stats, centroids = cv2.connectedComponentsWithStats(cv2.LUT(ids, member), connectivity=8)
+    big = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= min_area * ids.size)
     found = []
-    for i in range(1, n):
+    for i in big[big > 0]:  # component 0 is what does not belong to the group
         x, y, w, h, area = (int(v) for v in stats[i])
-        if area < min_area * ids.size:
-            continue
         window = np.s_[y : y + h, x : x + w]
         votes = np.bincount(ids[window][components[window] == i], minlength=len(labels))
-        x0, y0, x1, y1 = round(x * sx), round(y * sy), round((x + w) * sx), round((y + h) * sy)
-        cx, cy = (float(v) for v in centroids[i])
-        centre = (round((cx + 0.5) * sx, 1), round((cy + 0.5) * sy, 1))
-        region = Region(labels.classes[int(votes.argmax())], (x0, y0, x1 - x0, y1 - y0), area / ids.size, centre)
-        found.append(region)
+        box, centre = _in_frame((x, y, w, h), centroids[i], ids.shape, frame_size)
+        found.append(Region(labels.classes[int(votes.argmax())], box, area / ids.size, centre))
     return sorted(found, key=lambda r: -r.area)
+
+
+def _in_frame(
+    box: tuple[int, int, int, int], centroid: npt.NDArray[np.float64], of: tuple[int, ...], frame: tuple[int, int]
+) -> tuple[tuple[int, int, int, int], tuple[float, float]]:
+    """A box (at least one pixel wide and high) and a centroid of an id map, in pixels of the frame."""
+    x, y, w, h = box
+    sy, sx = frame[0] / of[0], frame[1] / of[1]
+    x0, y0 = min(round(x * sx), frame[1] - 1), min(round(y * sy), frame[0] - 1)
+    x1, y1 = max(x0 + 1, round((x + w) * sx)), max(y0 + 1, round((y + h) * sy))
+    cx, cy = (float(v) for v in centroid)
+    # + 0.5: OpenCV gives pixel centres, boxes are edges
+    return (x0, y0, x1 - x0, y1 - y0), (round((cx + 0.5) * sx, 1), round((cy + 0.5) * sy, 1))
