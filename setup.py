@@ -1,0 +1,100 @@
+"""Package, console script and extras; the tools' settings are in pyproject.toml."""
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+
+#: Repository folders that an installed package carries, as ``drivenet/_<folder>``.
+SHIPPED = {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml",)}
+
+
+def version() -> str:
+    """The version that ``drivenet/__init__.py`` states, read without importing it."""
+    text = (ROOT / "drivenet" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    if match is None:
+        raise SystemExit('drivenet/__init__.py states no __version__ = "..."')
+    return match.group(1)
+
+
+class BuildWithResources(build_py):
+    """Lay the default engines and configurations into the package, so that a wheel works by itself."""
+
+    def run(self) -> None:
+        """Build; an editable install finds the folders in the checkout instead."""
+        if not self.editable_mode:
+            # A build folder that is left over would bring deleted modules and engines back.
+            shutil.rmtree(Path(self.build_lib, "drivenet"), ignore_errors=True)
+        super().run()
+        if not self.editable_mode:
+            for source, target in self._resources():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Every file that the build writes."""
+        resources = [] if self.editable_mode else [str(target) for _, target in self._resources()]
+        return super().get_outputs(include_bytecode) + resources
+
+    def _resources(self) -> list[tuple[Path, Path]]:
+        return [
+            (source, Path(self.build_lib, "drivenet", f"_{folder}", source.relative_to(ROOT / folder)))
+            for folder, patterns in SHIPPED.items()
+            for pattern in patterns
+            for source in sorted((ROOT / folder).glob(pattern))
+        ]
+
+
+setup(
+    name="drivenet",
+    version=version(),
+    description="A real-time driving-scene segmentation node: video in, class maps, overlay and honest latency out",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="the drivenet authors",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(include=["drivenet", "drivenet.*"]),
+    package_data={"drivenet": ["py.typed"]},
+    cmdclass={"build_py": BuildWithResources},
+    entry_points={"console_scripts": ["drivenet = drivenet.cli:main"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "av>=17.0",
+        "click>=8.1.7",
+        "ddsketch>=3.0",
+        "numpy>=1.26.4",
+        "onnxruntime>=1.20",
+        "opencv-python>=4.10",
+        "pydantic>=2.8",
+        "PyYAML>=6.0.2",
+        "rich>=13.7",
+    ],
+    extras_require={
+        "train": ["onnx>=1.17", "onnxscript>=0.5", "tensorboard>=2.18", "torch>=2.11"],
+        "test": [
+            "hypothesis>=6.100",
+            "onnx>=1.17",
+            "packaging>=24",
+            "Pillow>=10.3",
+            "pytest>=8.3",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
+            "setuptools>=77",
+        ],
+        "lint": ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.15", "types-PyYAML"],
+    },
+)

@@ -1,0 +1,80 @@
+"""What every test needs: one thread for OpenCV, the rule for GPU tests, and the wheel built from this tree."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import cv2
+import pytest
+from packaging.requirements import Requirement
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@functools.lru_cache(maxsize=1)
+def missing_gpu() -> str:
+    """What keeps GPU tests from running here, empty if nothing does."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        return f"no NVIDIA driver ({error})"
+    status = driver.cuInit(0)
+    if status:
+        return f"the NVIDIA driver does not start (cuInit returned {status})"
+    count = ctypes.c_int(0)
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    return "" if count.value else "the NVIDIA driver sees no GPU"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip GPU tests without a GPU; fail them instead with DRIVENET_REQUIRE_GPU=1."""
+    if item.get_closest_marker("gpu") is None or not missing_gpu():
+        return
+    if os.environ.get("DRIVENET_REQUIRE_GPU") == "1":
+        pytest.fail(f"DRIVENET_REQUIRE_GPU=1, but {missing_gpu()}", pytrace=False)
+    pytest.skip(f"needs a CUDA device: {missing_gpu()}")
+
+
+@pytest.fixture(autouse=True)
+def _one_opencv_thread() -> None:
+    """Tests run side by side, and each core already has one."""
+    cv2.setNumThreads(1)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree, built from a copy so that the checkout stays as it is."""
+    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copyfile(REPOSITORY / name, tree / name)
+    for name in ("drivenet", "engines", "configs"):
+        shutil.copytree(REPOSITORY / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.plan", ".*"))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-build-isolation", "--no-deps"]
+    done = subprocess.run([*pip, "--no-index", "-w", out, tree], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def metadata(wheel: Path) -> Message:
+    """What the wheel says of itself."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+@pytest.fixture(scope="session")
+def base_requirements(metadata: Message) -> set[str]:
+    """The distributions that a plain ``pip install drivenet`` asks for here."""
+    requirements = [Requirement(r) for r in metadata.get_all("Requires-Dist", [])]
+    return {r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})}

@@ -1,0 +1,83 @@
+"""The wheel: what it carries, what it asks for, and that it works away from the repository."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+import drivenet
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel in a folder of its own, without its dependencies."""
+    target = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--quiet", "--target", target, wheel], check=True)
+    return target
+
+
+def run_installed(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python in an empty folder, seeing the installed wheel and this environment's packages but not this checkout."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), *site.getsitepackages()])}
+    command = [sys.executable, "-S", "-W", "error", *arguments]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def test_wheel_carries_engines_with_their_specs_and_configs(names: set[str]) -> None:
+    for folder, patterns in {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml",)}.items():
+        for pattern in patterns:
+            for path in (REPOSITORY / folder).glob(pattern):
+                assert f"drivenet/_{folder}/{path.relative_to(REPOSITORY / folder).as_posix()}" in names
+    models = {n for n in names if n.endswith(".onnx")}
+    assert models, "no engine in the wheel"
+    assert {m.replace(".onnx", ".json") for m in models} <= names
+
+
+def test_wheel_carries_every_module_and_nothing_else(names: set[str]) -> None:
+    modules = {p.relative_to(REPOSITORY).as_posix() for p in (REPOSITORY / "drivenet").rglob("*.py")}
+    assert modules | {"drivenet/py.typed"} <= names
+    shipped = {n for n in names if n.startswith(("drivenet/_engines/", "drivenet/_configs/"))}
+    rest = {n for n in names - modules - shipped - {"drivenet/py.typed"} if ".dist-info/" not in n}
+    assert rest == set()
+
+
+def test_metadata(metadata: Message) -> None:
+    assert metadata["Name"] == "drivenet"
+    assert metadata["Version"] == drivenet.__version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.10"
+
+
+def test_base_install_asks_for_no_training_packages(metadata: Message, base_requirements: set[str]) -> None:
+    assert {"numpy", "onnxruntime"} <= base_requirements
+    assert not base_requirements & {"torch", "torchvision", "onnx", "onnxscript", "tensorboard"}
+    assert any(r.startswith("torch>=") and "train" in r for r in metadata.get_all("Requires-Dist", []))
+
+
+def test_console_script(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/entry_points.txt"))
+        assert "drivenet = drivenet.cli:main" in archive.read(name).decode()
+
+
+def test_installed_wheel_finds_its_own_resources(installed: Path, tmp_path: Path) -> None:
+    code = "from drivenet.resources import engines_dir, configs_dir; print(engines_dir()); print(configs_dir())"
+    done = run_installed(installed, tmp_path, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(installed / "drivenet" / f) for f in ("_engines", "_configs")]
