@@ -1,0 +1,46 @@
+"""Labelled pictures for evaluation, by name: ``open_dataset``. numpy and OpenCV only."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from drivenet.data.base import Dataset
+from drivenet.errors import UsageError, nearest
+from drivenet.labels import LabelSet
+
+#: Where each dataset lives: ``module:function``. The function takes (root, split, labels).
+DATASETS = {
+    "camvid": "drivenet.data.camvid:open_camvid",
+    "cityscapes": "drivenet.data.cityscapes:open_cityscapes",
+    "folder": "drivenet.data.folder:open_folder",
+    "synthetic": "drivenet.data.synthetic:open_synthetic",
+}
+#: Those that need no root folder.
+ROOTLESS = ("synthetic",)
+SPLITS = ("train", "val", "test")
+
+
+def open_dataset(name: str, root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
+    """A split of a dataset.
+
+    Args:
+        name: one of :data:`DATASETS`.
+        root: its folder, in the layout of its publishers; may be None for those in :data:`ROOTLESS`.
+        split: one of :data:`SPLITS`.
+        labels: what the ids of a plain ``folder`` mean; the others bring their own.
+
+    Raises:
+        UsageError: for an unknown name or split, or a missing argument.
+        SourceError: for folders or files that are missing, or are not what the layout says.
+    """
+    if name not in DATASETS:
+        raise UsageError(f"no dataset {name!r}", cure=nearest(name, DATASETS))
+    if split not in SPLITS:
+        raise UsageError(f"no split {split!r} of {name}", cure=nearest(split, SPLITS))
+    if root is None and name not in ROOTLESS:
+        raise UsageError(f"no root folder for {name}", "the folder that holds the dataset", "give --root DIR")
+    module, function = DATASETS[name].split(":")
+    opener: Callable[[Path | None, str, LabelSet | None], Dataset] = getattr(importlib.import_module(module), function)
+    return opener(root, split, labels)

@@ -1,0 +1,80 @@
+"""Engines: what turns a prepared picture into class ids. A backend is imported only when it is named."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from drivenet.engine.base import Engine
+from drivenet.errors import EngineError, UsageError, nearest
+from drivenet.modelspec import Precision
+
+#: Where each backend lives: ``module:Class``. The class takes (file, precision, threads).
+BACKENDS = {
+    "null": "drivenet.engine.null:NullEngine",
+    "onnxruntime": "drivenet.engine.onnxruntime:OnnxRuntimeEngine",
+}
+PRECISIONS = ("auto", *get_args(Precision))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend and, in one clause for people, why it is that one."""
+
+    backend: str
+    why: str
+
+
+def choose(backend: str = "auto") -> Choice:
+    """Which backend a request means.
+
+    Args:
+        backend: ``auto`` or one of :data:`BACKENDS`.
+
+    Raises:
+        UsageError: for a backend that does not exist, naming those that do.
+    """
+    if backend == "auto":
+        return Choice("onnxruntime", "it runs everywhere that drivenet is installed")
+    if backend not in BACKENDS:
+        raise UsageError(f"no backend {backend!r}", cure=nearest(backend, ["auto", *BACKENDS]))
+    return Choice(backend, "it was asked for")
+
+
+def open_engine(
+    file: Path | None, backend: str = "auto", precision: str = "auto", threads: int | None = None
+) -> Engine:
+    """Load an artefact and try it on two pictures.
+
+    Args:
+        file: the artefact. None only with the backend ``null``, which then makes its spec up.
+        backend: ``auto`` or one of :data:`BACKENDS`; :func:`choose` tells what ``auto`` means and why.
+        precision: ``auto`` takes what the artefact has; anything else must be what the backend really computes.
+        threads: of the processor; None = one a physical core that this process may use.
+
+    Raises:
+        UsageError: for an unknown backend or precision, or a precision that the artefact does not have.
+        ModelSpecError: for an artefact that does not say how to use it, or contradicts itself.
+        EngineError: for one that cannot be loaded or run.
+    """
+    chosen = choose(backend).backend
+    if precision not in PRECISIONS:
+        raise UsageError(f"no precision {precision!r}", cure=nearest(precision, PRECISIONS))
+    if threads is not None and threads < 1:
+        raise UsageError(f"{threads} threads", "at least 1")
+    engine: Engine = _load(chosen)(file, precision, threads)
+    return engine
+
+
+def _load(backend: str) -> type:
+    """The class of a backend, imported now."""
+    module, name = BACKENDS[backend].split(":")
+    try:
+        found: type = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise EngineError(
+            f"the backend {backend} cannot be imported: {error}", cure="install drivenet with what it needs"
+        ) from error
+    return found

@@ -1,0 +1,129 @@
+"""Closed-loop benchmark: engines run back to back, in turns, so that a busy minute hits all of them alike."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.engine.base import Engine
+from drivenet.engine.cpu import cpu_model, physical_cores
+from drivenet.errors import UsageError
+from drivenet.frame import Image
+from drivenet.latency import P99_MIN_SAMPLES, now_ns
+from drivenet.prepare import prepare
+
+#: What every row's numbers mean.
+CONTRACT = {
+    "mode": "closed loop",
+    "unit": "ms",
+    "start": "prepared uint8 BGR picture in host memory",
+    "end": "uint8 class ids in host memory",
+    "clock": "time.monotonic_ns",
+    "order": "engines take turns, one pass over the pictures each, a turn further in every round",
+}
+_PACKAGES = ("drivenet", "numpy", "onnxruntime", "opencv-python")
+
+
+@dataclass
+class _Turns:
+    """One engine, its prepared pictures and what was measured on it."""
+
+    engine: Engine
+    images: list[Image]
+    infer_ns: list[int] = field(default_factory=list)
+    pass_ns: list[int] = field(default_factory=list)
+
+    def run(self, keep: bool) -> None:
+        """One pass over the pictures; ``keep=False`` warms up."""
+        stamps = [now_ns()]
+        for image in self.images:
+            self.engine.infer(image)
+            stamps.append(now_ns())
+        if keep:
+            self.infer_ns += np.diff(stamps).tolist()
+            self.pass_ns.append(stamps[-1] - stamps[0])
+
+
+def bench(
+    engines: Sequence[Engine],
+    images: Sequence[Image],
+    rounds: int,
+    warmup: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, object]]:
+    """Measure inference of several engines on the same pictures.
+
+    Args:
+        engines: at least one; each is timed on the pictures resized to its own input beforehand.
+        images: at least one, (H, W, 3) uint8 BGR of any size.
+        rounds: passes over all pictures that count.
+        warmup: passes before that do not count.
+        progress: called with (done, rounds) after every round.
+
+    Returns:
+        One row an engine, in their order: ``engine`` (:meth:`Engine.describe`), ``n``, ``warmup`` (inferences),
+        ``latency_ms`` (``min, p25, p50, p75, iqr, p90, max``, and ``p99`` from 2000 samples on) and ``fps``
+        (inferences over the time of all passes). :data:`CONTRACT` says what was timed.
+
+    Raises:
+        UsageError: if there is nothing to measure.
+        EngineError: for a failed inference.
+    """
+    if not engines or not images or rounds < 1 or warmup < 0:
+        told = f"{len(engines)} engines, {len(images)} pictures, {rounds} rounds, {warmup} warm-up rounds"
+        raise UsageError(told, "at least one each, warm-up 0 or more")
+    turns = [_Turns(e, [prepare(image, e.spec.input) for image in images]) for e in engines]
+    for _ in range(warmup):
+        for turn in turns:
+            turn.run(keep=False)
+    for done in range(rounds):
+        first = done % len(turns)
+        for turn in turns[first:] + turns[:first]:
+            turn.run(keep=True)
+        if progress is not None:
+            progress(done + 1, rounds)
+    return [_row(turn, warmup * len(images)) for turn in turns]
+
+
+def environment() -> dict[str, object]:
+    """The machine and versions that the numbers belong to."""
+    return {
+        "cpu": cpu_model(),
+        "physical_cores": physical_cores(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+    }
+
+
+def summarise(samples_ms: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Exact percentiles of a bounded number of samples, in their unit; p99 only from 2000 samples on."""
+    p25, p50, p75, p90, p99 = np.percentile(samples_ms, [25, 50, 75, 90, 99]).tolist()
+    row = {"min": samples_ms.min(), "p25": p25, "p50": p50, "p75": p75, "iqr": p75 - p25, "p90": p90}
+    if samples_ms.size >= P99_MIN_SAMPLES:
+        row["p99"] = p99
+    row["max"] = samples_ms.max()
+    return {name: round(float(value), 4) for name, value in row.items()}
+
+
+def _row(turn: _Turns, warmup: int) -> dict[str, object]:
+    return {
+        "engine": turn.engine.describe(),
+        "n": len(turn.infer_ns),
+        "warmup": warmup,
+        "latency_ms": summarise(np.array(turn.infer_ns) / 1e6),
+        "fps": round(len(turn.infer_ns) / (sum(turn.pass_ns) / 1e9), 3),
+    }
+
+
+def _version(package: str) -> str:
+    """The installed version, empty if there is none (opencv has several names)."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,53 @@
+"""What evaluation and training ask of labelled pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from drivenet.classmap import Ids
+from drivenet.errors import SourceError
+from drivenet.frame import Image
+from drivenet.labels import LabelSet
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One picture with its truth.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        ids: (H, W) uint8 class ids; 255 where there is no truth.
+        name: how messages name it.
+
+    Raises:
+        SourceError: if picture and ids differ in size.
+    """
+
+    image: Image
+    ids: Ids
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.image.shape[:2] != self.ids.shape:
+            raise SourceError(f"{self.name}: picture {self.image.shape[:2]}, labels {self.ids.shape}", "equal sizes")
+
+    def __repr__(self) -> str:
+        h, w = self.ids.shape
+        return f"Sample({self.name!r}, {w}x{h} BGR uint8 with ids)"
+
+
+class Dataset(Protocol):
+    """Labelled pictures, by number. Reading one raises SourceError if its files are not right."""
+
+    #: Dataset and split, as summaries name them.
+    name: str
+    split: str
+    #: What the ids mean.
+    labels: LabelSet
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample with a number of 0 .. len - 1; IndexError outside, which ends a ``for`` loop."""

@@ -1,0 +1,39 @@
+"""A plain pair of folders: ``ROOT/images/*`` and ``ROOT/labels/*.png``, or the same under ``ROOT/SPLIT``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drivenet.data.base import Dataset
+from drivenet.data.pairs import Pair, PairDataset, class_ids, match, need_folder
+from drivenet.errors import UsageError
+from drivenet.labels import IGNORE_ID, LabelSet
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
+    """Pictures with a label file of the same stem, whose grey values are class ids or 255 (ignored).
+
+    Args:
+        root: the folder with ``images`` and ``labels``; with ``SPLIT/images`` and ``SPLIT/labels`` if there are
+            splits.
+        split: ``train``, ``val`` or ``test``; the whole is one split, called ``all``, where there are none.
+        labels: what the ids mean.
+
+    Raises:
+        UsageError: without labels.
+        SourceError: if a folder or file is missing, or two pictures have one stem.
+    """
+    if labels is None:
+        raise UsageError("no label set for a plain folder", "what its ids mean")
+    layout = f"images/* and labels/*.png, or {split}/images/* and {split}/labels/*.png"
+    top = need_folder(Path(root or "."), layout)
+    part, name = (top / split, split) if (top / split).is_dir() else (top, "all")
+    pictures = sorted(f for f in need_folder(part / "images", layout).iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
+    truths = {f.stem: f for f in need_folder(part / "labels", layout).glob("*.png")}
+    images = {f.stem: f for f in pictures}
+    if len(images) < len(pictures):
+        raise UsageError(f"{part / 'images'} holds two pictures of one stem", "one picture a label file")
+    values = class_ids(labels, IGNORE_ID)
+    return PairDataset("folder", name, labels, [Pair(i, t, values) for i, t in match(images, truths, str(part))])

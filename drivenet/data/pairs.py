@@ -1,0 +1,136 @@
+"""Datasets of picture files beside label files, and the tables that turn stored label values into class ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.classmap import Ids
+from drivenet.data.base import Sample
+from drivenet.errors import SourceError, SourceNotFoundError
+from drivenet.labels import IGNORE_ID, LabelSet
+
+
+@dataclass(frozen=True)
+class LabelValues:
+    """What the values in a label picture mean.
+
+    Args:
+        ids: class id (or 255, ignore) by stored value; other values are errors.
+        meaning: the same for people, ``0..10 and 11 (void)``.
+    """
+
+    ids: Mapping[int, int]
+    meaning: str
+
+    @cached_property
+    def _table(self) -> npt.NDArray[np.uint8]:
+        table = np.full(256, IGNORE_ID, np.uint8)
+        for value, class_id in self.ids.items():
+            table[value] = class_id
+        return table
+
+    def to_ids(self, stored: Ids, where: str) -> Ids:
+        """Class ids of a label picture (H, W) uint8; SourceError naming a value that means nothing."""
+        present = np.flatnonzero(np.bincount(stored.ravel(), minlength=256))
+        odd = [int(v) for v in present if int(v) not in self.ids]
+        if odd:
+            raise SourceError(f"{where} holds label value {odd[0]}", self.meaning, "use label ids, not colours")
+        ids: Ids = cv2.LUT(stored, self._table).astype(np.uint8, copy=False)
+        return ids
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture file, its label file, and what the values in that mean."""
+
+    image: Path
+    label: Path
+    values: LabelValues
+
+
+class PairDataset:
+    """A :class:`~drivenet.data.base.Dataset` of files, read when asked for.
+
+    Args:
+        name: of the dataset.
+        split: of it.
+        labels: what the ids mean.
+        pairs: the files, in order.
+    """
+
+    def __init__(self, name: str, split: str, labels: LabelSet, pairs: Sequence[Pair]) -> None:
+        self.name, self.split, self.labels, self.pairs = name, split, labels, tuple(pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        pair = self.pairs[index]
+        ids = pair.values.to_ids(read_label(pair.label), str(pair.label))
+        return Sample(read_picture(pair.image), ids, pair.image.name)
+
+    def __repr__(self) -> str:
+        return f"PairDataset({self.name} {self.split}, {len(self)} pictures, labels {self.labels.name})"
+
+
+def class_ids(labels: LabelSet, void: int) -> LabelValues:
+    """Stored values that are class ids already, and one that means void."""
+    n = len(labels)
+    return LabelValues({**{i: i for i in range(n)}, void: IGNORE_ID}, f"class ids 0..{n - 1} or {void} (void)")
+
+
+def need_folder(folder: Path, layout: str) -> Path:
+    """The folder; SourceNotFoundError saying the layout that was looked for if there is none."""
+    if not folder.is_dir():
+        raise SourceNotFoundError(f"no folder {folder}", layout, "give --root the folder that holds these")
+    return folder
+
+
+def match(images: Mapping[str, Path], labels: Mapping[str, Path], where: str) -> list[tuple[Path, Path]]:
+    """Pictures and label files with equal keys, in the order of the keys.
+
+    Raises:
+        SourceError: if there are none, or one lacks its counterpart.
+    """
+    if not images and not labels:
+        raise SourceError(f"no pictures in {where}", "pictures with their labels")
+    for kind, alone in (("labels", images.keys() - labels.keys()), ("picture", labels.keys() - images.keys())):
+        if alone:
+            raise SourceError(
+                f"{where} has no {kind} for {min(alone)} ({len(alone)} such)",
+                f"{len(images.keys() | labels.keys())} pictures with their labels",
+                "complete the download",
+            )
+    return [(images[key], labels[key]) for key in sorted(images)]
+
+
+def read_picture(file: Path) -> npt.NDArray[np.uint8]:
+    """A picture as (H, W, 3) uint8 BGR; SourceError if it cannot be read."""
+    return _decode(file, cv2.IMREAD_COLOR)
+
+
+def read_label(file: Path) -> Ids:
+    """A label picture as it is stored, (H, W) uint8; SourceError if it is not 8-bit with one channel."""
+    stored = _decode(file, cv2.IMREAD_UNCHANGED)
+    if stored.ndim != 2 or stored.dtype != np.uint8:
+        raise SourceError(f"{file} decodes to {stored.dtype} {stored.shape}", "8-bit grey values, one label a pixel")
+    return stored
+
+
+def _decode(file: Path, flags: int) -> npt.NDArray[np.uint8]:
+    # Not cv2.imread: it writes to the terminal for a missing file and cannot say why.
+    try:
+        content = np.frombuffer(file.read_bytes(), np.uint8)
+    except OSError as error:
+        raise SourceNotFoundError(f"{file} cannot be read: {error.strerror}") from error
+    image = cv2.imdecode(content, flags) if content.size else None
+    if image is None:
+        raise SourceError(f"{file} is no picture", "a whole PNG or JPEG", "download it again")
+    return np.asarray(image)

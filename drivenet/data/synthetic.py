@@ -1,0 +1,50 @@
+"""The synthetic drive as a dataset: several drives with seeds that are never trained on, frames far apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drivenet.data.base import Dataset, Sample
+from drivenet.labels import LabelSet
+from drivenet.synthetic import HELD_OUT_SEED, SyntheticDrive
+
+WIDTH, HEIGHT, FPS = 960, 540, 30.0
+#: First seed by split. Training draws below ``HELD_OUT_SEED``; val and test are apart from it and each other.
+FIRST_SEED = {"train": 0, "val": HELD_OUT_SEED, "test": 2 * HELD_OUT_SEED}
+
+
+class SyntheticDataset:
+    """Every sample is drawn when it is asked for, and is always the same.
+
+    Args:
+        split: ``train``, ``val`` or ``test``: which seeds.
+        drives: how many seeds.
+        frames: of each drive.
+        spacing: indices from one frame of a drive to the next.
+        width: of the pictures.
+        height: of the pictures.
+    """
+
+    name = "synthetic"
+    labels: LabelSet = SyntheticDrive.labels
+
+    def __init__(
+        self, split: str, drives: int = 12, frames: int = 4, spacing: int = 97, width: int = WIDTH, height: int = HEIGHT
+    ) -> None:
+        self.split, self.frames, self.spacing = split, frames, spacing
+        self.drives = [SyntheticDrive(width, height, FPS, FIRST_SEED[split] + i) for i in range(drives)]
+
+    def __len__(self) -> int:
+        return len(self.drives) * self.frames
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        drive, frame = self.drives[index // self.frames], index % self.frames * self.spacing
+        image, ids = drive.render(frame)
+        return Sample(image, ids, f"synthetic seed {drive.seed} frame {frame}")
+
+
+def open_synthetic(root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
+    """The drives of a split in their standard number and size; ``root`` and ``labels`` are not used."""
+    return SyntheticDataset(split)

@@ -1,0 +1,105 @@
+"""The models that lie in a folder: their names, which one is the default, and what each is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from drivenet.engine.spec_json import read_spec_json
+from drivenet.errors import EngineError, nearest
+
+#: Names the default in the folder: ``{"default": "NAME"}``.
+CATALOG = "catalog.json"
+
+
+def find(name_or_file: str | None, folder: Path) -> Path:
+    """The ONNX that a request means.
+
+    Args:
+        name_or_file: the name of a model in ``folder`` (its file without the suffix), or any file;
+            a name goes first. None = the default model.
+        folder: where the models lie.
+
+    Raises:
+        EngineError: if there is no such model or file, or no default.
+    """
+    models = _models(folder)
+    if name_or_file is None:
+        return models[_require_default(folder, models)]
+    if name_or_file in models:
+        return models[name_or_file]
+    if os.path.exists(name_or_file):  # Path.exists raises for a name that no file can have
+        return Path(name_or_file)
+    expected = "a file, or a name that drivenet models lists"
+    raise EngineError(f"no engine {name_or_file!r}", expected, _hint(name_or_file, models))
+
+
+def list_models(folder: Path) -> list[dict[str, object]]:
+    """What ``drivenet models`` tells of every model in a folder, the default first, then by name.
+
+    Raises:
+        ModelSpecError: for a model whose JSON is not valid.
+        EngineError: for a catalogue that is not valid.
+    """
+    models = _models(folder)
+    default = default_of(folder)
+    rows = [_row(name, file, name == default) for name, file in models.items()]
+    return sorted(rows, key=lambda row: not row["default"])
+
+
+def default_of(folder: Path) -> str | None:
+    """The default model's name: what :data:`CATALOG` says, else the only model, else None.
+
+    Raises:
+        EngineError: if the catalogue is damaged or names a model that is not there.
+    """
+    models, catalog = _models(folder), folder / CATALOG
+    if not catalog.exists():
+        return next(iter(models)) if len(models) == 1 else None
+    try:
+        content = json.loads(catalog.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise EngineError(f"{catalog} cannot be read: {error}", '{"default": "NAME"}') from error
+    if not isinstance(content, dict) or set(content) != {"default"} or not isinstance(content["default"], str):
+        raise EngineError(f"{catalog} holds something else", '{"default": "NAME"}')
+    name: str = content["default"]
+    if name not in models:
+        raise EngineError(f"{catalog} names {name!r}", "a model beside it", _hint(name, models))
+    return name
+
+
+def _require_default(folder: Path, models: dict[str, Path]) -> str:
+    name = default_of(folder)
+    if name is None:
+        what = f"{len(models)} models and no {CATALOG}" if models else "no models"
+        raise EngineError(f"{folder} holds {what}", "a default model", "name one with --engine")
+    return name
+
+
+def _hint(name: str, models: dict[str, Path]) -> str:
+    return nearest(name, models) if models else "there are no models"
+
+
+def _models(folder: Path) -> dict[str, Path]:
+    """Every ONNX with a JSON beside it, by name, in order."""
+    files = (json_file.with_suffix(".onnx") for json_file in sorted(folder.glob("*.json")))
+    return {file.stem: file for file in files if file.is_file()}
+
+
+def _row(name: str, file: Path, default: bool) -> dict[str, object]:
+    spec = read_spec_json(file.with_suffix(".json"))
+    return {
+        "name": name,
+        "file": str(file),
+        "default": default,
+        "architecture": spec.architecture,
+        "precision": spec.precision,
+        "input": list(spec.input),
+        "labels": spec.labels.name,
+        "params": spec.params,
+        "gmac": spec.gmac,
+        "val_miou": spec.val_miou,
+        "trained_on": spec.trained_on,
+        "data_licence": spec.data_licence,
+    }

@@ -1,0 +1,49 @@
+"""What every backend checks before it computes: the picture, the precision asked for, the ids that came out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drivenet.classmap import Ids
+from drivenet.engine.base import Engine
+from drivenet.errors import EngineError, UsageError
+from drivenet.frame import Image
+from drivenet.modelspec import ModelSpec
+
+
+def check_image(image: Image, spec: ModelSpec) -> None:
+    """EngineError unless the picture is (H, W, 3) uint8 with (H, W) = ``spec.input``."""
+    h, w = spec.input
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (h, w, 3):
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise EngineError(f"{spec.name} was given {got}", f"uint8 ({h}, {w}, 3)", "pass the picture through prepare")
+
+
+def check_ids(ids: Ids, spec: ModelSpec, where: str) -> None:
+    """EngineError unless ids are (H', W') uint8 with (H', W') = ``spec.output`` and all have a class."""
+    if ids.dtype != np.uint8 or ids.shape != spec.output:
+        raise EngineError(f"{where} gave {ids.dtype} {ids.shape}", f"uint8 {spec.output}", "export the model again")
+    top, n = int(ids.max()), len(spec.labels.classes)
+    if top >= n:
+        raise EngineError(
+            f"{where} gave class id {top}",
+            f"ids 0..{n - 1} of its label set {spec.labels.name}",
+            "export the model with the label set that it was trained on",
+        )
+
+
+def check_precision(asked: str, spec: ModelSpec, where: str) -> None:
+    """UsageError if another precision was asked for than an artefact that is run as it is has."""
+    if asked not in ("auto", spec.precision):
+        raise UsageError(
+            f"precision {asked} for {where}, which is {spec.precision}",
+            f"auto or {spec.precision}",
+            "drivenet models lists the precision of each engine",
+        )
+
+
+def warm_up(engine: Engine) -> None:
+    """Run noise and a flat grey through an engine, so that what is wrong with it shows now and not on the road."""
+    shape = (*engine.spec.input, 3)
+    engine.infer(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    engine.infer(np.full(shape, 128, np.uint8))

@@ -1,0 +1,84 @@
+"""The ONNX Runtime backend: runs the deployed graph on the processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from drivenet.classmap import Ids
+from drivenet.engine.base import Engine
+from drivenet.engine.checks import check_ids, check_image, check_precision, warm_up
+from drivenet.engine.cpu import physical_cores
+from drivenet.engine.onnx_file import CPU, INPUT, OUTPUT, open_session, reason, spec_of
+from drivenet.errors import EngineError, UsageError
+from drivenet.frame import Image
+
+
+class OnnxRuntimeEngine(Engine):
+    """An ONNX in an ONNX Runtime session. Every output is a fresh array that belongs to the caller.
+
+    Args:
+        file: the ONNX; its spec is inside it.
+        precision: ``auto`` or what the ONNX has; this backend converts nothing.
+        threads: inside one operator; None = :func:`~drivenet.engine.cpu.physical_cores`. Operators run in turn.
+        providers: execution providers, exactly these.
+
+    Raises:
+        UsageError: for no file, or a precision that the file does not have.
+        ModelSpecError: for a file without a spec, or whose graph or JSON contradicts it.
+        EngineError: for a file that cannot be loaded, or gives wrong ids on a first try.
+    """
+
+    backend = "onnxruntime"
+
+    def __init__(
+        self,
+        file: Path | None,
+        precision: str = "auto",
+        threads: int | None = None,
+        providers: tuple[str, ...] = CPU,
+    ) -> None:
+        if file is None:
+            raise UsageError("no engine file", "an ONNX file for the backend onnxruntime")
+        self.file = str(file)
+        self.threads = threads or physical_cores()
+        self._session: Any = open_session(file, _options(self.threads), providers)
+        self.spec = spec_of(self._session, file)
+        self.precision = self.spec.precision
+        check_precision(precision, self.spec, self.file)
+        warm_up(self)
+
+    def infer(self, image: Image) -> Ids:
+        """See :meth:`Engine.infer`."""
+        if self._session is None:
+            raise EngineError(f"{self.file} is closed", cure="open the engine again")
+        check_image(image, self.spec)
+        try:
+            (classes,) = self._session.run([OUTPUT], {INPUT: image[None]})
+        except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
+            raise EngineError(f"inference with {self.file} failed: {reason(error)}") from error
+        ids: Ids = np.asarray(classes)[0]
+        check_ids(ids, self.spec, self.file)
+        return ids
+
+    def describe(self) -> dict[str, object]:
+        """See :meth:`Engine.describe`; adds the number of threads."""
+        return {**super().describe(), "threads": self.threads}
+
+    def close(self) -> None:
+        """Release the session and its threads."""
+        self._session = None
+
+
+def _options(threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Idle threads would otherwise spin on the cores that decode, draw and encode the frames beside them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options

@@ -1,0 +1,138 @@
+"""Scores a deployed artefact on labelled pictures, through the same steps that a run takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.classmap import Ids
+from drivenet.data.base import Dataset
+from drivenet.engine.base import Engine
+from drivenet.errors import SourceError
+from drivenet.labels import GROUPS, LabelSet
+from drivenet.metrics import ConfusionMatrix
+from drivenet.prepare import prepare, resize_ids
+
+Progress = Callable[[int, int], None]
+
+#: The groups as a label set of their own: what is left to compare when engine and truth have other classes.
+GROUP_LABELS = LabelSet(
+    "groups",
+    GROUPS,
+    ((128, 64, 128), (220, 220, 0), (220, 20, 60), (0, 0, 142), (0, 0, 0)),
+    {group: group for group in GROUPS},
+)
+
+
+@dataclass
+class Report:
+    """What an evaluation found.
+
+    Args:
+        matrix: the pixel counts, by class or, where the classes differ, by group.
+        compared_on: ``classes`` or ``groups``.
+        images: how many pictures.
+        engine: :meth:`Engine.describe`.
+        dataset: its ``name``, ``split`` and ``labels``.
+    """
+
+    matrix: ConfusionMatrix
+    compared_on: str
+    images: int = 0
+    engine: dict[str, object] = field(default_factory=dict)
+    dataset: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU over classes; NaN if only groups could be compared, or nothing was counted."""
+        return self.matrix.miou() if self.compared_on == "classes" else float("nan")
+
+    @property
+    def group_miou(self) -> float:
+        """Mean IoU over road, sign, pedestrian and vehicle, as far as they occur; NaN if none does."""
+        values = [v for v in self.matrix.group_iou().values() if not math.isnan(v)]
+        return sum(values) / len(values) if values else float("nan")
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of counted pixels with the right class (or group, background included); NaN if none was counted."""
+        return self.matrix.pixel_accuracy() if self.matrix.counts.any() else float("nan")
+
+    def to_dict(self) -> dict[str, object]:
+        """The evaluation as JSON: numbers of 0..1, None for what does not occur. ``iou`` only for classes."""
+        out: dict[str, object] = {
+            "compared_on": self.compared_on,
+            "miou": _number(self.miou),
+            "group_miou": _number(self.group_miou),
+            "pixel_accuracy": _number(self.pixel_accuracy),
+            "groups": {name: _number(v) for name, v in self.matrix.group_iou().items()},
+            "images": self.images,
+            "dataset": dict(self.dataset),
+            "engine": dict(self.engine),
+            "confusion": {
+                "names": list(self.matrix.labels.classes),
+                "truth_by_prediction": self.matrix.counts.tolist(),
+            },
+        }
+        if self.compared_on == "classes":
+            out["iou"] = {name: _number(v) for name, v in self.matrix.iou().items()}
+        return out
+
+
+def evaluate(engine: Engine, dataset: Dataset, progress: Progress | None = None) -> Report:
+    """Score an engine: resize to its input, infer, resize the ids (nearest) to the labels' size, count all pixels.
+
+    Where engine and dataset have other classes, both are reduced to the groups road, sign, pedestrian, vehicle and
+    background before they are compared, and the report says so.
+
+    Args:
+        engine: the artefact as deployed.
+        dataset: pictures with truth; id 255 is ignored.
+        progress: called with (done, total) after every picture.
+
+    Raises:
+        SourceError: for a dataset without pictures, or files that cannot be read.
+        EngineError: for a failed inference.
+    """
+    ours, theirs = engine.spec.label_set, dataset.labels
+    same = ours.classes == theirs.classes
+    labels = theirs if same else GROUP_LABELS
+    report = Report(
+        ConfusionMatrix.empty(labels),
+        "classes" if same else "groups",
+        engine=engine.describe(),
+        dataset={"name": dataset.name, "split": dataset.split, "labels": theirs.name},
+    )
+    total = len(dataset)
+    if not total:
+        raise SourceError(f"{dataset.name} {dataset.split} holds no pictures")
+    for i in range(total):
+        sample = dataset[i]
+        predicted = resize_ids(engine.infer(prepare(sample.image, engine.spec.input)), _size(sample.ids))
+        if same:
+            report.matrix.add(sample.ids, predicted)
+        else:
+            report.matrix.add(_groups(sample.ids, theirs), _groups(predicted, ours))
+        report.images += 1
+        if progress is not None:
+            progress(report.images, total)
+    return report
+
+
+def _groups(ids: Ids, labels: LabelSet) -> npt.NDArray[np.uint8]:
+    """Ids of :data:`GROUP_LABELS`; 255 stays."""
+    groups: npt.NDArray[np.uint8] = labels.group_table[ids]
+    return groups
+
+
+def _size(ids: Ids) -> tuple[int, int]:
+    return ids.shape[0], ids.shape[1]
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else round(value, 5)
