@@ -1,0 +1,165 @@
+"""Figures on a picture: rows of text on translucent panels, sized by the picture and never larger than it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+
+from drivenet.frame import Image
+from drivenet.latency import END_TO_END, STAGES
+
+Bgr = tuple[int, int, int]
+
+WHITE: Bgr = (245, 245, 245)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+#: What a panel leaves of the light below it: white letters stay readable on a white picture.
+_PANEL_LIGHT = 0.3
+#: Share of the picture's height that a panel may take: the road ahead stays visible on small pictures.
+_PANEL_HEIGHT = 0.65
+_FPS_KINDS = ("published", "processed", "source")
+
+
+@dataclass(frozen=True)
+class Hud:
+    """What the overlay says about the run.
+
+    Args:
+        age_ms: from the frame's capture to its drawing.
+        p50_ms: median by stage (:data:`~drivenet.latency.STAGES` and ``end_to_end``); what is absent is not shown.
+        fps: rate by ``source``, ``processed`` and ``published``; 0 = not known yet.
+        dropped: frames dropped so far, by reason.
+        source: what the frames come from, without credentials.
+        engine: what they went through.
+    """
+
+    age_ms: float
+    p50_ms: Mapping[str, float]
+    fps: Mapping[str, float]
+    dropped: Mapping[str, int]
+    source: str = ""
+    engine: str = ""
+
+    def rows(self) -> list[Row]:
+        """The panel's rows, most important first: they are left out from the end where room is short."""
+        rows = [Row("frame age", _ms(self.age_ms))]
+        rows += [Row(kind, _fps(self.fps[kind])) for kind in _FPS_KINDS if kind in self.fps]
+        rows += [Row(f"dropped, {reason}", str(n)) for reason, n in self.dropped.items() if n] or [Row("dropped", "0")]
+        stages = [stage for stage in (END_TO_END, *STAGES) if stage in self.p50_ms]
+        rows += [Row(f"p50 {stage.replace('_', ' ')}", _ms(self.p50_ms[stage])) for stage in stages]
+        return rows
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a panel: an optional colour swatch, a label on the left, a value on the right."""
+
+    label: str
+    value: str = ""
+    swatch: Bgr | None = None
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """Letters of one size: ``line`` is the pitch of rows in pixels, the rest is OpenCV's."""
+
+    line: int
+    scale: float
+    thickness: int
+
+    def width(self, text: str) -> int:
+        """Pixels from the first to the last letter."""
+        return int(cv2.getTextSize(text, _FONT, self.scale, self.thickness)[0][0])
+
+    def write(self, image: Image, text: str, x: int, top: int, colour: Bgr = WHITE) -> None:
+        """Write into a row that is ``line`` high and starts at ``top``."""
+        at = (x, top + round(0.76 * self.line))
+        cv2.putText(image, text, at, _FONT, self.scale, colour, self.thickness, cv2.LINE_AA)
+
+    def shorten(self, text: str, limit: int) -> str:
+        """The text, or its beginning and ``...``, at most ``limit`` pixels wide; empty if nothing fits."""
+        if self.width(text) <= limit:
+            return text
+        kept = next((n for n in range(len(text) - 1, 0, -1) if self.width(text[:n] + "...") <= limit), 0)
+        return text[:kept] + "..." if kept else ""
+
+
+@lru_cache(maxsize=64)
+def letters(line: int) -> Lettering:
+    """Letters for rows ``line`` pixels high."""
+    (_, above), below = cv2.getTextSize("Ag", _FONT, 1.0, 1)
+    return Lettering(line, 0.84 * line / (above + below), max(1, round(line / 22)))
+
+
+def letters_for(image: Image) -> Lettering:
+    """Letters in proportion to a picture: 28 rows fit into its height (fewer where a row would be illegible)."""
+    height, width = image.shape[:2]
+    return letters(max(12, round(min(height, width * 9 / 16) / 28)))
+
+
+def panel(image: Image, rows: Sequence[Row], *, right: bool = False, bottom: int = 0) -> None:
+    """Write rows on a dark panel in the upper left (or right) corner of a picture, in place.
+
+    A row that is too wide for half the picture is left out, and so are the last rows where there are more than
+    fit into the upper part, or above the lowest ``bottom`` pixels.
+    """
+    type_ = letters_for(image)
+    line, pad = type_.line, type_.line // 2
+    height, width = image.shape[:2]
+    widest = width // 2 - 3 * pad
+    most = (min(round(_PANEL_HEIGHT * height), height - bottom) - 3 * pad) // line
+    rows = [r for r in rows if _row_width(r, type_) <= widest][: max(0, most)]
+    if not rows:
+        return
+    # in whole lines, or the panel would change its width with every digit
+    inner = min(widest, line * math.ceil(max(_row_width(r, type_) for r in rows) / line))
+    x = width - inner - 3 * pad if right else pad
+    shade(image, x, pad, inner + 2 * pad, len(rows) * line + pad)
+    for i, row in enumerate(rows):
+        _write_row(image, row, type_, x + pad, pad + pad // 2 + i * line, inner)
+
+
+def caption(image: Image, text: str) -> int:
+    """Write one line along the lower edge of a picture, in place; returns the height it took (0: no room)."""
+    type_ = letters_for(image)
+    height, width = image.shape[:2]
+    text = type_.shorten(text, width - type_.line)
+    if not text or height < 8 * type_.line:
+        return 0
+    shade(image, 0, height - type_.line, width, type_.line)
+    type_.write(image, text, type_.line // 2, height - type_.line)
+    return type_.line
+
+
+def shade(image: Image, x: int, y: int, width: int, height: int) -> None:
+    """Darken a rectangle of a picture, in place."""
+    part = image[y : y + height, x : x + width]
+    part[:] = cv2.convertScaleAbs(part, alpha=_PANEL_LIGHT)
+
+
+def _row_width(row: Row, type_: Lettering) -> int:
+    gap = type_.line if row.value else 0
+    return type_.width(row.label) + gap + type_.width(row.value) + (type_.line if row.swatch else 0)
+
+
+def _write_row(image: Image, row: Row, type_: Lettering, x: int, top: int, width: int) -> None:
+    line = type_.line
+    if row.value:
+        type_.write(image, row.value, x + width - type_.width(row.value), top)
+    if row.swatch:
+        edge = line // 6
+        cv2.rectangle(image, (x, top + edge), (x + line - 3 * edge, top + line - 1 - edge), row.swatch, -1)
+        cv2.rectangle(image, (x, top + edge), (x + line - 3 * edge, top + line - 1 - edge), WHITE, 1)
+        x += line
+    type_.write(image, row.label, x, top)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f} ms" if value < 99.95 else f"{value:.0f} ms"
+
+
+def _fps(value: float) -> str:
+    return f"{value:.1f} fps" if value > 0 else "-"

@@ -1,0 +1,176 @@
+"""The picture a viewer sees: class colours over the frame, boxes, legend and figures; all colours from the labels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from drivenet.classmap import ClassMap, Ids
+from drivenet.errors import UsageError, nearest
+from drivenet.frame import Frame, Image
+from drivenet.hud import WHITE, Bgr, Hud, Lettering, Row, caption, letters, letters_for, panel
+from drivenet.labels import COUNTABLE_GROUPS, LabelSet
+from drivenet.prepare import resize_ids
+from drivenet.scene import Region, Scene
+
+VIEWS = ("overlay", "mask", "side-by-side")
+
+Box = tuple[int, int, int, int]
+
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_DARK: Bgr = (20, 20, 20)
+_RED: Bgr = (40, 40, 200)
+
+
+class Painter:
+    """Draws results.
+
+    Args:
+        labels: what the ids mean and which colours they have.
+        visualize: one of :data:`VIEWS`: colours blended over the frame with boxes, colours alone, or the frame
+            as captured beside the overlay.
+        alpha: share of the class colour in the blend, 0..1.
+
+    Raises:
+        UsageError: for another view or alpha.
+    """
+
+    def __init__(self, labels: LabelSet, visualize: str = "overlay", alpha: float = 0.5) -> None:
+        if not 0 <= alpha <= 1:
+            raise UsageError(f"overlay alpha {alpha}", "0 (frame only) to 1 (class colours only)")
+        self.labels, self.alpha, self.visualize = labels, alpha, check_view(visualize)
+        self._colours = labels.bgr_table.reshape(256, 1, 3)
+        self._hud: Hud | None = None
+
+    def draw(self, frame: Frame, classmap: ClassMap, scene: Scene, hud: Hud) -> Image:
+        """A new picture of a result.
+
+        Args:
+            frame: the picture as captured, (H, W, 3).
+            classmap: its class ids, at any size.
+            scene: what was found in them.
+            hud: the figures to show.
+
+        Returns:
+            (H, W, 3) uint8 BGR, for side-by-side (H, 2 W, 3).
+        """
+        self._hud = hud
+        return self._view(self.visualize, frame, classmap, scene, hud)
+
+    def redraw(self, frame: Frame, classmap: ClassMap, scene: Scene, visualize: str, age_ms: float) -> Image:
+        """Another view of a result that was drawn before, with the figures of the last one drawn but its own age."""
+        last = self._hud or Hud(age_ms, {}, {}, {})
+        hud = Hud(age_ms, last.p50_ms, last.fps, last.dropped, last.source, last.engine)
+        return self._view(check_view(visualize), frame, classmap, scene, hud)
+
+    def _view(self, visualize: str, frame: Frame, classmap: ClassMap, scene: Scene, hud: Hud) -> Image:
+        ids = resize_ids(classmap.ids, frame.size)
+        if visualize == "mask":
+            view = self._colour(ids)
+        else:
+            view = self._blend(frame.image, ids)
+            _boxes(view, [r for g in COUNTABLE_GROUPS for r in scene.regions.get(g, [])], self.labels)
+        foot = caption(view, "   ".join(t for t in (hud.source, hud.engine) if t))
+        panel(view, self._legend(scene), right=True, bottom=foot)
+        panel(view, hud.rows(), bottom=foot)
+        return np.hstack([frame.image, view]) if visualize == "side-by-side" else view
+
+    def _colour(self, ids: Ids) -> Image:
+        return np.asarray(cv2.applyColorMap(ids, self._colours), np.uint8)
+
+    def _blend(self, image: Image, ids: Ids) -> Image:
+        """Colours over the picture, full colour along the borders of classes; ids without a class stay as they are."""
+        colours = self._colour(ids)
+        out = np.asarray(cv2.addWeighted(image, 1 - self.alpha, colours, self.alpha, 0), np.uint8)
+        if self.alpha:
+            cv2.copyTo(colours, cv2.morphologyEx(ids, cv2.MORPH_GRADIENT, _NEIGHBOURS), out)
+        if int(ids.max()) >= len(self.labels):
+            cv2.copyTo(image, (ids >= len(self.labels)).astype(np.uint8), out)
+        return out
+
+    def _legend(self, scene: Scene) -> list[Row]:
+        by_area = sorted(scene.classes.items(), key=lambda item: -item[1])
+        return [Row(cls, _percent(share), _bgr(self.labels, cls)) for cls, share in by_area]
+
+
+def check_view(visualize: str) -> str:
+    """The view's name; UsageError with the nearest one if there is none of that name."""
+    if visualize not in VIEWS:
+        raise UsageError(f"no view {visualize!r}", cure=nearest(visualize, VIEWS))
+    return visualize
+
+
+def lost_view(view: Image, seconds: float) -> Image:
+    """A greyed copy of a picture with a large ``LOST n s``: nobody takes it for the road as it is now.
+
+    Args:
+        view: (H, W, 3) uint8 BGR.
+        seconds: since the source gave its last frame.
+    """
+    grey = cv2.convertScaleAbs(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), alpha=0.6)
+    return marked(
+        np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8), f"LOST {int(seconds)} s", _RED, large=True
+    )
+
+
+def marked(view: Image, text: str, colour: Bgr = _DARK, *, large: bool = False) -> Image:
+    """A copy of a picture with a word on a coloured bar: along the lower edge, or large across the middle."""
+    out = np.array(view)
+    height, width = out.shape[:2]
+    bar = letters(max(8, height // (6 if large else 16)))
+    type_ = letters(max(8, min(bar.line, bar.line * width * 8 // (10 * bar.width(text)))))
+    pad = type_.line // 4
+    top = (height - type_.line) // 2 if large else height - type_.line - pad
+    cv2.rectangle(out, (0, top - pad), (width - 1, top + type_.line + pad), colour, -1)
+    type_.write(out, text, (width - type_.width(text)) // 2, top)
+    return out
+
+
+def _boxes(view: Image, regions: list[Region], labels: LabelSet) -> None:
+    """Frames around regions; large ones are named first, the others where that leaves every name readable."""
+    type_ = letters(max(10, round(0.8 * letters_for(view).line)))
+    stroke = max(1, round(type_.line / 9))
+    for region in regions:
+        x, y, w, h = region.box
+        cv2.rectangle(view, (x, y), (x + w - 1, y + h - 1), _light(_bgr(labels, region.cls)), stroke)
+    named: list[Box] = []
+    for region in sorted(regions, key=lambda r: -r.area):
+        tag = _tag_box(region, type_, view.shape[1])
+        if region.box[3] >= type_.line and tag and not any(_overlap(tag, other) for other in named):
+            named.append(tag)
+            x, y, w, h = tag
+            colour = _bgr(labels, region.cls)
+            cv2.rectangle(view, (x, y), (x + w - 1, y + h - 1), colour, -1)
+            type_.write(view, region.cls, x + type_.line // 4, y, _ink(colour))
+
+
+def _tag_box(region: Region, type_: Lettering, width: int) -> Box | None:
+    """Where a region's name goes: above its box, inside where there is no above; None if it is too wide."""
+    x, y, _, _ = region.box
+    wide = type_.width(region.cls) + type_.line // 2
+    x = min(x, width - wide)
+    return (x, y - type_.line if y >= type_.line else y, wide, type_.line) if x >= 0 else None
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
+
+
+def _bgr(labels: LabelSet, cls: str) -> Bgr:
+    red, green, blue = labels.palette[labels.id_of(cls)]
+    return blue, green, red
+
+
+def _light(colour: Bgr) -> Bgr:
+    blue, green, red = (128 + c // 2 for c in colour)
+    return blue, green, red
+
+
+def _ink(paper: Bgr) -> Bgr:
+    """Letters that stand out on a colour: white, on light colours dark."""
+    blue, green, red = paper
+    return _DARK if 0.114 * blue + 0.587 * green + 0.299 * red > 130 else WHITE
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.001 else "< 0.1 %"
