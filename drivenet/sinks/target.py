@@ -1,0 +1,54 @@
+"""Whether a path can be written to, asked before the run begins and without leaving anything behind."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from drivenet.errors import SinkError
+
+#: A disk that has no room for this has none for a recording.
+_PROBE_BYTES = 1 << 16
+
+
+def check_writable(path: Path) -> None:
+    """Try to write where a file is going to be. Missing folders are left missing.
+
+    Raises:
+        SinkError: if the path is a folder, or its place is no folder, not writable or full.
+    """
+    if path.is_dir():
+        raise SinkError(f"cannot write {path}: it is a folder", "a file name")
+    if path.exists() and not path.is_file():
+        return  # a device or a pipe: opening it is the only test
+    try:
+        if path.exists():
+            path.open("ab").close()
+        _probe(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def check_folder(path: Path) -> None:
+    """Try to write into a folder that may not exist yet, and is not made here; SinkError as above."""
+    try:
+        _probe(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: Exception) -> SinkError:
+    """The SinkError for what the operating system said."""
+    said = getattr(error, "strerror", None) or str(error)
+    return SinkError(f"cannot write {path}: {said}", cure="name a place that is writable and has room")
+
+
+def _probe(folder: Path) -> None:
+    """Write and remove a file in a folder, or in the nearest one above it that exists."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    with tempfile.TemporaryFile(dir=folder) as f:
+        f.write(bytes(_PROBE_BYTES))
+        f.flush()
+        os.fsync(f.fileno())

@@ -1,0 +1,137 @@
+"""A video file: H.264 in fragments, so that a run that is killed leaves what it recorded so far."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from drivenet.errors import SinkError
+from drivenet.frame import Image
+from drivenet.latency import now_ns
+from drivenet.result import Result, Totals
+from drivenet.sinks.base import Sink
+from drivenet.sinks.target import cannot_write, check_writable
+
+#: At 720p 5 ms a frame; veryfast takes 13 for five sixths of the size. Without look-ahead no frame waits in memory.
+_X264 = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
+_FORMAT = {
+    ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"},
+    ".mkv": {"cluster_time_limit": "500"},
+}
+#: Ticks a second of a live recording, and the fewest between two frames (1 ms, what Matroska can tell apart).
+_LIVE_TICKS, _LEAST_STEP = 90_000, 90
+_BT601, _LIMITED_RANGE = 6, 1
+
+
+class VideoSink(Sink):
+    """Records the view of every result.
+
+    A recorded source (``fps`` > 0) keeps its rate: frame n is shown at n / fps, a dropped frame leaves its
+    predecessor standing. A live source (``fps`` 0) is recorded with its capture times, and while it is lost
+    the marked view is recorded too. H.264 needs even sizes: an odd picture is widened by repeating its last
+    column or row.
+
+    Args:
+        path: ``*.mp4`` or ``*.mkv``, written over if it exists, once the first frame is there.
+        fps: frames a second, 0 for live sources.
+
+    Raises:
+        SinkError: if nothing can be written there.
+    """
+
+    name = "video"
+
+    def __init__(self, path: Path, *, fps: float = 0.0) -> None:
+        self._path = Path(path)
+        # a rate beyond what time bases can tell is no rate to keep
+        self._rate = Fraction(fps).limit_denominator(1001) if 0 < fps <= 1000 else Fraction(0)
+        self._encoder: tuple[OutputContainer, VideoStream] | None = None
+        self._size = (0, 0)
+        self._origin = 0
+        self._last_pts: int | None = None
+        self._failed = False
+        check_writable(self._path)
+
+    def publish(self, result: Result) -> None:
+        """Encode one frame."""
+        if result.view is None:
+            raise SinkError(f"frame {result.frame.index} came without a picture", "a view drawn for every frame")
+        self._write(result.view, result.frame.index if self._rate else result.frame.captured_ns)
+
+    def lost(self, view: Image, seconds: float) -> None:
+        """Record that a live source is lost; a recorded one has no time in which it could be."""
+        if self._encoder and not self._rate:
+            self._write(view, now_ns())
+
+    def close(self, totals: Totals) -> None:
+        """Finish the file; a file without a frame is removed. Raises no second error after a failed write."""
+        if not self._encoder:
+            return
+        container, stream = self._encoder
+        try:
+            if self._last_pts is not None and not self._failed:
+                container.mux(stream.encode(None))
+            container.close()
+        except (av.FFmpegError, OSError) as error:
+            if not self._failed:
+                raise cannot_write(self._path, error) from error
+        finally:
+            if self._last_pts is None:
+                self._path.unlink(missing_ok=True)
+
+    def _write(self, view: Image, at: int) -> None:
+        """Encode a picture at a moment: an index, or nanoseconds of a live source."""
+        try:
+            container, stream = self._encoder or self._open(view, at)
+            self._check_size(view)
+            frame = av.VideoFrame.from_ndarray(_yuv(view), format="yuv420p")
+            frame.pts, frame.time_base = self._pts(at), stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+            self._last_pts = frame.pts
+        except (av.FFmpegError, OSError) as error:
+            self._failed = True
+            raise cannot_write(self._path, error) from error
+
+    def _open(self, view: Image, at: int) -> tuple[OutputContainer, VideoStream]:
+        self._origin, self._size = at, view.shape[:2]
+        options = {**_FORMAT[self._path.suffix.lower()], "flush_packets": "1"}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        container = av.open(str(self._path), "w", options=options)
+        stream = container.add_stream("libx264", rate=self._rate or 30, options=dict(_X264))
+        stream.height, stream.width = (n + n % 2 for n in self._size)
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = 1 / self._rate if self._rate else Fraction(1, _LIVE_TICKS)
+        context.gop_size = max(1, round(self._rate or 30))
+        context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
+        self._encoder = container, stream
+        return self._encoder
+
+    def _check_size(self, view: Image) -> None:
+        if view.shape[:2] != self._size:
+            (h, w), (to_h, to_w) = view.shape[:2], self._size
+            raise SinkError(
+                f"a frame of {w}x{h} in the recording {self._path}",
+                f"{to_w}x{to_h} like the first one",
+                f"write pictures of different sizes to a folder: --out {self._path.with_suffix('')}/",
+            )
+
+    def _pts(self, at: int) -> int:
+        """Later than the frame before by at least what the container can tell apart."""
+        step = 1 if self._rate else _LEAST_STEP
+        pts = at - self._origin if self._rate else (at - self._origin) * _LIVE_TICKS // 1_000_000_000
+        return pts if self._last_pts is None else max(pts, self._last_pts + step)
+
+
+def _yuv(view: Image) -> Image:
+    """I420 planes of a picture, made even, (3 H / 2, W) uint8."""
+    height, width = view.shape[:2]
+    if height % 2 or width % 2:
+        view = np.asarray(cv2.copyMakeBorder(view, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(cv2.cvtColor(view, cv2.COLOR_BGR2YUV_I420), np.uint8)

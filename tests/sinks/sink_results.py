@@ -1,0 +1,31 @@
+"""Results to publish, as the pipeline makes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drivenet.classmap import ClassMap
+from drivenet.frame import Frame
+from drivenet.labels import CAMVID
+from drivenet.latency import Stamps
+from drivenet.result import Result
+from drivenet.scene import analyse
+
+
+def make_result(
+    index: int = 0,
+    size: tuple[int, int] = (48, 64),
+    captured_ns: int = 1_000_000_000,
+    colour: tuple[int, int, int] = (40, 90, 200),
+    view: bool = True,
+) -> Result:
+    """A plain frame (H, W) of one BGR colour, with sky, road, a car and ignored pixels in its class map."""
+    ids = np.zeros((24, 32), np.uint8)
+    ids[12:] = CAMVID.id_of("Road")
+    ids[14:20, 4:12] = CAMVID.id_of("Car")
+    ids[:2] = 255
+    frame = Frame(np.full((*size, 3), colour, np.uint8), index, captured_ns)
+    classmap = ClassMap(ids, index, captured_ns)
+    stamps = Stamps(captured_ns, *(captured_ns + k * 1_000_000 for k in range(1, 7)))
+    scene = analyse(classmap, CAMVID, size)
+    return Result(frame, classmap, scene, CAMVID, stamps, frame.image.copy() if view else None)

@@ -1,0 +1,49 @@
+"""Folders of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sink_results import make_result
+
+from drivenet.errors import SinkError
+from drivenet.result import Totals
+from drivenet.sinks.images import ImageFolderSink
+
+
+def test_overlays_are_jpegs_numbered_by_frame(tmp_path: Path) -> None:
+    sink = ImageFolderSink(tmp_path / "new" / "frames")
+    for index in (0, 17, 1234567):
+        sink.publish(make_result(index, size=(48 + index % 2, 64)))
+    sink.close(Totals())
+    names = sorted(p.name for p in (tmp_path / "new" / "frames").iterdir())
+    assert names == ["000000.jpg", "000017.jpg", "1234567.jpg"]
+    picture = cv2.imread(str(tmp_path / "new" / "frames" / "000017.jpg"))
+    assert picture.shape == (49, 64, 3)
+    assert np.abs(picture.astype(int) - (40, 90, 200)).max() < 8
+
+
+def test_masks_are_ids_at_engine_size_in_label_colours(tmp_path: Path) -> None:
+    sink = ImageFolderSink(tmp_path, visualize="mask")
+    result = make_result(3, view=False)
+    sink.publish(result)
+    (path,) = tmp_path.iterdir()
+    assert path.name == "000003.png"
+    assert (cv2.imread(str(path)) == result.labels.bgr_table[result.classmap.ids]).all()
+
+
+def test_a_result_without_a_picture_is_an_error_not_a_gap(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="frame 5 came without a picture"):
+        ImageFolderSink(tmp_path).publish(make_result(5, view=False))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_goes_away_in_mid_run_is_a_sink_error(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    sink = ImageFolderSink(folder)
+    folder.write_text("in the way")
+    with pytest.raises(SinkError, match="cannot write"):
+        sink.publish(make_result())
