@@ -6,7 +6,7 @@ from pathlib import Path
 
 from drivenet.data.base import Dataset
 from drivenet.data.pairs import Pair, PairDataset, class_ids, match, need_folder
-from drivenet.errors import UsageError
+from drivenet.errors import SourceError, UsageError
 from drivenet.labels import IGNORE_ID, LabelSet
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -22,7 +22,7 @@ def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -
         labels: what the ids mean.
 
     Raises:
-        UsageError: without labels.
+        UsageError: without a label set.
         SourceError: if a folder or file is missing, or two pictures have one stem.
     """
     if labels is None:
@@ -34,6 +34,6 @@ def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -
     truths = {f.stem: f for f in need_folder(part / "labels", layout).glob("*.png")}
     images = {f.stem: f for f in pictures}
     if len(images) < len(pictures):
-        raise UsageError(f"{part / 'images'} holds two pictures of one stem", "one picture a label file")
+        raise SourceError(f"{part / 'images'} holds two pictures of one stem", "one picture a label file")
     values = class_ids(labels, IGNORE_ID)
     return PairDataset("folder", name, labels, [Pair(i, t, values) for i, t in match(images, truths, str(part))])

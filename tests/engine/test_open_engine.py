@@ -1,0 +1,52 @@
+"""Choosing a backend by name: what exists is listed, and nothing is imported that was not named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from onnx_models import palette_model
+
+from drivenet.engine import BACKENDS, choose, open_engine
+from drivenet.errors import UsageError
+
+
+def test_auto_says_what_it_chose_and_why(tmp_path: Path) -> None:
+    chosen = choose("auto")
+    assert chosen.backend == "onnxruntime"
+    assert chosen.why
+    assert open_engine(palette_model(tmp_path)).backend == chosen.backend
+
+
+@pytest.mark.parametrize("backend", sorted(BACKENDS))
+def test_every_backend_opens_the_same_file(tmp_path: Path, backend: str) -> None:
+    engine = open_engine(palette_model(tmp_path), backend)
+    assert engine.backend == backend == choose(backend).backend
+    assert engine.describe()["backend"] == backend
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backend": "onnxrt"}, "no backend 'onnxrt'; did you mean onnxruntime"),
+        ({"backend": "zzz"}, "choose from auto, null, onnxruntime"),
+        ({"precision": "fp8"}, "no precision 'fp8'; choose from auto, bf16, fp16, fp32, int8"),
+        ({"threads": 0}, "0 threads; expected at least 1"),
+    ],
+)
+def test_a_wrong_argument_says_what_exists(tmp_path: Path, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_engine(palette_model(tmp_path), **arguments)  # type: ignore[arg-type]
+
+
+def test_a_backend_is_imported_only_when_it_is_named() -> None:
+    code = (
+        "import sys; from drivenet.engine import open_engine, catalog; open_engine(None, 'null');"
+        "heavy = {'onnxruntime', 'onnx', 'torch', 'openvino', 'tensorrt'} & set(sys.modules); sys.exit(repr(heavy)"
+        " if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,89 @@
+"""Builds small real ONNX models that keep the deployed contract: the nearest palette colour is a pixel's class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from drivenet.labels import CAMVID, LabelSet
+from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec, spec_path
+
+SIZE = (32, 48)
+STRIDE = 2
+
+
+def palette_spec(labels: LabelSet = CAMVID, size: tuple[int, int] = SIZE, **changes: Any) -> ModelSpec:
+    """The spec of :func:`palette_graph`'s model."""
+    fields: dict[str, Any] = {
+        "name": "palette",
+        "architecture": "nearest-colour",
+        "input": size,
+        "output": (size[0] // STRIDE, size[1] // STRIDE),
+        "mean": (0.0, 0.0, 0.0),
+        "std": (1.0, 1.0, 1.0),
+        "labels": LabelsSpec.of(labels),
+        "params": 4 * len(labels),
+        "gmac": 1e-6,
+    }
+    return ModelSpec(**{**fields, **changes})
+
+
+def palette_graph(
+    palette: Any = CAMVID.palette, size: tuple[int, int] = SIZE, names: tuple[str, str] = ("frame", "classes")
+) -> onnx.GraphProto:
+    """Every second pixel either way -> the class whose RGB colour is nearest to it."""
+    colours = np.array(palette, np.float32)[:, ::-1]  # BGR, as the frame
+    constants = {
+        "weights": 2 * colours.T.copy(),
+        "bias": -np.square(colours).sum(1),
+        "starts": np.array([0, 0]),
+        "ends": np.array(size),
+        "axes": np.array([1, 2]),
+        "steps": np.array([STRIDE, STRIDE]),
+    }
+    nodes = [
+        helper.make_node("Slice", [names[0], "starts", "ends", "axes", "steps"], ["small"]),
+        helper.make_node("Cast", ["small"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["float", "weights"], ["products"]),
+        helper.make_node("Add", ["products", "bias"], ["logits"]),
+        helper.make_node("ArgMax", ["logits"], ["best"], axis=-1, keepdims=0),
+        helper.make_node("Cast", ["best"], [names[1]], to=TensorProto.UINT8),
+    ]
+    h, w = size
+    return helper.make_graph(
+        nodes,
+        "palette",
+        [helper.make_tensor_value_info(names[0], TensorProto.UINT8, [1, h, w, 3])],
+        [helper.make_tensor_value_info(names[1], TensorProto.UINT8, [1, h // STRIDE, w // STRIDE])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+
+
+def write_onnx(file: Path, graph: onnx.GraphProto, spec: ModelSpec | str | None, beside: bool = True) -> Path:
+    """Write a model with its spec inside and, if wanted, beside it."""
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    if spec is not None:
+        text = spec if isinstance(spec, str) else spec.to_json()
+        helper.set_model_props(model, {METADATA_KEY: text})
+        if beside:
+            spec_path(file).write_text(text, encoding="utf-8")
+    file.write_bytes(model.SerializeToString())
+    return file
+
+
+def palette_model(
+    folder: Path, name: str = "palette", labels: LabelSet = CAMVID, size: tuple[int, int] = SIZE, **changes: Any
+) -> Path:
+    """A model and its JSON in a folder; right about every picture painted in the label set's colours."""
+    spec = palette_spec(labels, size, name=name, **changes)
+    return write_onnx(folder / f"{name}.onnx", palette_graph(labels.palette, size), spec)
+
+
+def paint(ids: np.ndarray, labels: LabelSet = CAMVID) -> np.ndarray:
+    """Class ids (H, W) as a BGR picture in the label set's colours."""
+    return np.ascontiguousarray(labels.bgr_table[ids])
