@@ -22,7 +22,16 @@ _PAUSE, _NEXT_VIEW, _SAVE = ord(" "), ord("\t"), ord("s")
 _KEYS_HELP = "q quit, space pause, tab view, s save"
 #: A first guess that fits the screens people have; the window can be resized.
 _MAX_WIDTH, _MAX_HEIGHT = 1280, 720
-_PROBE = "import cv2; cv2.namedWindow('drivenet'); cv2.waitKey(1); cv2.destroyAllWindows()"
+_PROBE = """
+import os
+if os.name == "posix":  # an abort must not leave a core file in the user's folder
+    import resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import cv2
+cv2.namedWindow("drivenet")
+cv2.waitKey(1)
+cv2.destroyAllWindows()
+"""
 _PROBE_SECONDS = 20
 _CURE = "leave --show out and record with --out FILE.mp4"
 
