@@ -1,0 +1,113 @@
+"""Where frames come from. A kind's module, and what it needs, is imported only when its kind is named."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+from urllib.parse import unquote, urlsplit
+
+from drivenet.errors import UsageError, nearest
+from drivenet.sources.base import Source
+from drivenet.sources.detached import Detached
+from drivenet.sources.options import Options
+from drivenet.sources.reconnect import Reconnecting
+from drivenet.sources.replay import Replay
+from drivenet.sources.uri import mask_uri, scheme_of
+
+__all__ = ["Options", "Source", "kind_of", "mask_uri", "open_source"]
+
+_KINDS = {
+    "camera": "drivenet.sources.camera:open_camera",
+    "csi": "drivenet.sources.csi:open_csi",
+    "stream": "drivenet.sources.stream:open_stream",
+    "video": "drivenet.sources.video:open_video",
+    "images": "drivenet.sources.images:open_images",
+    "synthetic": "drivenet.sources.synthetic:open_synthetic",
+}
+_SCHEMES = {
+    "v4l2": "camera",
+    "csi": "csi",
+    "file": "video",
+    "synthetic": "synthetic",
+    **dict.fromkeys(("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp"), "stream"),
+}
+# reads of these may block for seconds
+_BLOCKING = {"camera", "csi", "stream"}
+_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|jpe|bmp|tiff?|webp|p[gnp]m)", re.IGNORECASE)
+
+
+def open_source(
+    uri: str,
+    *,
+    rate: float | None = None,
+    seed: int = 0,
+    paced: bool = True,
+    reconnect: bool = True,
+    timeout_s: float = 5.0,
+) -> Source:
+    """Open whatever ``uri`` names.
+
+    Args:
+        uri: ``0``, ``/dev/video0``, ``v4l2:///dev/video0``, ``csi://0``, ``rtsp://...``, ``http(s)://...``,
+            ``clip.mp4``, ``folder/``, ``"folder/*.png"``, ``synthetic://1280x720@30``.
+        rate: frames a second at which a recording is replayed (open loop); None for as fast as asked for.
+        seed: of a synthetic source whose address names none.
+        paced: whether a synthetic source runs at its rate like a camera; a replay sets its own pace.
+        reconnect: whether a live source that is lost is opened again until it is closed.
+        timeout_s: how long a network may take to open, and may then stay silent.
+
+    Raises:
+        UsageError: if the address or the rate cannot be right.
+        SourceError: if there is nothing to read from. No message holds the credentials of an address.
+    """
+    kind, place = _resolve(uri)
+    opener = partial(_opener(kind), place, Options(seed, paced and rate is None, timeout_s))
+    source = _detached(opener, reconnect) if kind in _BLOCKING else opener()
+    return source if rate is None else Replay(source, rate)
+
+
+def kind_of(uri: str) -> str:
+    """Which kind of source an address names: camera, csi, stream, video, images or synthetic. Opens nothing.
+
+    Raises:
+        UsageError: if its scheme is unknown.
+    """
+    return _resolve(uri)[0]
+
+
+def _resolve(uri: str) -> tuple[str, str]:
+    """The kind, and the address as its opener takes it."""
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        uri, scheme = unquote(urlsplit(uri).path), ""
+    if scheme:
+        if scheme not in _SCHEMES:
+            raise UsageError(f"{mask_uri(uri)} has the unknown scheme {scheme}", cure=nearest(scheme, _SCHEMES))
+        return _SCHEMES[scheme], uri
+    if not uri:
+        raise UsageError("an empty source", "a camera number, a file, a folder, a glob or an address")
+    if re.fullmatch(r"\d+(\?.*)?|/dev/(video\d|v4l/).*", uri):
+        return "camera", uri
+    return _kind_of_path(uri), uri
+
+
+def _kind_of_path(path: str) -> str:
+    """A folder, a glob or the name of a picture is images, any other path a video."""
+    if os.path.isdir(path) or _IMAGE_SUFFIX.fullmatch(Path(path).suffix):
+        return "images"
+    return "images" if glob.has_magic(path) and not os.path.exists(path) else "video"
+
+
+def _detached(opener: Callable[[], Source], reconnect: bool) -> Source:
+    return Detached(partial(Reconnecting, opener) if reconnect else opener)
+
+
+def _opener(kind: str) -> Callable[[str, Options], Source]:
+    module, _, name = _KINDS[kind].partition(":")
+    return cast("Callable[[str, Options], Source]", getattr(import_module(module), name))

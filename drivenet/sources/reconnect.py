@@ -1,0 +1,101 @@
+"""Opens a live source again and again when it is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from drivenet.errors import SourceError
+from drivenet.frame import Frame
+from drivenet.sources.base import Source
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
+
+
+class Reconnecting(Source):
+    """A live source that outlives its failures; one that is not live passes through unchanged.
+
+    When the source fails or ends it is opened again after 0.5 s, then 1, 2, 4, and every 8 s, until ``close``.
+    Frame indices go on counting; meanwhile no frames come.
+
+    Args:
+        open_once: opens the source anew; called first on construction, where its failure is final.
+        first_wait_s: seconds before the first new attempt.
+        longest_wait_s: what the wait doubles up to.
+
+    Raises:
+        SourceError: if the source cannot be opened the first time.
+    """
+
+    #: How many times the source was lost and found again.
+    reconnects = 0
+    #: Why the source was last lost or not opened; empty as long as all went well.
+    last_error = ""
+
+    def __init__(
+        self,
+        open_once: Callable[[], Source],
+        first_wait_s: float = FIRST_WAIT_S,
+        longest_wait_s: float = LONGEST_WAIT_S,
+    ) -> None:
+        self._open_once = open_once
+        self._first_wait_s, self._longest_wait_s = first_wait_s, longest_wait_s
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._current: Source | None = None
+        self._take(open_once())
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        source = self._current
+        while source is not None:
+            for frame in self._until_lost(source):
+                yield replace(frame, index=index)
+                index += 1
+            source = self._reopened() if self.live else None
+
+    def close(self) -> None:
+        """Stop reading, waiting and opening."""
+        self._stop.set()
+        self._drop()
+
+    def _until_lost(self, source: Source) -> Iterator[Frame]:
+        try:
+            yield from source
+            self.last_error = f"{self.name} ended"
+        except SourceError as error:
+            if not self.live:
+                raise
+            self.last_error = str(error)
+
+    def _reopened(self) -> Source | None:
+        """The source opened anew, however long that takes; None once closed."""
+        self._drop()
+        wait_s = self._first_wait_s
+        while not self._stop.wait(wait_s):
+            try:
+                source = self._open_once()
+            except SourceError as error:
+                self.last_error = str(error)
+                wait_s = min(2 * wait_s, self._longest_wait_s)
+                continue
+            self._take(source)
+            self.reconnects += 1
+            return source
+        return None
+
+    def _take(self, source: Source) -> None:
+        self.name, self.live = source.name, source.live
+        self.fps, self.frames, self.size = source.fps, source.frames, source.size
+        with self._lock:
+            self._current = source
+        if self._stop.is_set():
+            self._drop()
+
+    def _drop(self) -> None:
+        """Close the current source, once."""
+        with self._lock:
+            source, self._current = self._current, None
+        if source is not None:
+            source.close()
