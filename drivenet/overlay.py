@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -59,8 +61,7 @@ class Painter:
 
     def redraw(self, frame: Frame, classmap: ClassMap, scene: Scene, visualize: str, age_ms: float) -> Image:
         """Another view of a result that was drawn before, with the figures of the last one drawn but its own age."""
-        last = self._hud or Hud(age_ms, {}, {}, {})
-        hud = Hud(age_ms, last.p50_ms, last.fps, last.dropped, last.source, last.engine)
+        hud = replace(self._hud, age_ms=age_ms) if self._hud else Hud(age_ms, {}, {}, {})
         return self._view(check_view(visualize), frame, classmap, scene, hud)
 
     def _view(self, visualize: str, frame: Frame, classmap: ClassMap, scene: Scene, hud: Hud) -> Image:

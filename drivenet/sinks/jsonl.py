@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -59,12 +60,13 @@ class JsonlSink(Sink):
             else:
                 sys.stdout.write(text)
                 sys.stdout.flush()
-        except BrokenPipeError as error:
-            self._failed = True
-            _abandon_stdout()
-            raise SinkError("standard output was closed by its reader", cure="write to a file instead of -") from error
         except OSError as error:
             self._failed = True
+            if self._path is None and isinstance(error, BrokenPipeError):
+                _abandon_stdout()
+                raise SinkError(
+                    "standard output was closed by its reader", cure="write to a file instead of -"
+                ) from error
             raise cannot_write(self._path or Path("standard output"), error) from error
 
     def _to_file(self, path: Path, data: bytes) -> None:
@@ -75,7 +77,7 @@ class JsonlSink(Sink):
         if done < len(data):  # the disk is full: take the torn line back
             if self._file.seekable():
                 self._file.truncate(self._file.tell() - done)
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def to_json(value: dict[str, Any]) -> str:
