@@ -1,0 +1,36 @@
+"""Networks by name. Importing this package needs torch (extra ``[train]``)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from drivenet.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: Architecture name to ``module:class``.
+ARCHITECTURES = {"bisenetv2": "drivenet.models.bisenetv2:BiSeNetV2"}
+
+
+def create(architecture: str, classes: int, options: Mapping[str, Any] | None = None) -> nn.Module:
+    """A freshly initialised network.
+
+    Args:
+        architecture: one of :data:`ARCHITECTURES`.
+        classes: channels of the logits.
+        options: further constructor arguments, as ``model:`` of a training YAML gives them.
+
+    Raises:
+        UsageError: for an unknown architecture or option.
+    """
+    if architecture not in ARCHITECTURES:
+        raise UsageError(f"no architecture {architecture!r}", cure=nearest(architecture, ARCHITECTURES))
+    module, cls = ARCHITECTURES[architecture].split(":")
+    try:
+        network: nn.Module = getattr(importlib.import_module(module), cls)(classes, **(options or {}))
+    except TypeError as error:
+        raise UsageError(f"options {dict(options or {})} for {architecture}: {error}") from error
+    return network

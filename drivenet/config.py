@@ -1,0 +1,63 @@
+"""YAML files into checked settings: an unknown key is an error that names the key and the nearest valid one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from drivenet.errors import ConfigError, nearest
+
+
+class Settings(BaseModel):
+    """Base of everything that a YAML file may hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_yaml(path: Path, model: type[S], overrides: dict[str, Any] | None = None) -> S:
+    """Read a YAML file as ``model``.
+
+    Args:
+        path: the file.
+        model: what it must hold.
+        overrides: values that win over the file's, by top-level key; None values are left out.
+
+    Raises:
+        ConfigError: all that is wrong, on one line.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", "a YAML file") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no YAML: {error}", "a YAML file") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} holds {type(raw).__name__}", "keys and values")
+    return check({**raw, **{k: v for k, v in (overrides or {}).items() if v is not None}}, model, str(path))
+
+
+def check(values: dict[str, Any], model: type[S], where: str) -> S:
+    """Values as ``model``; ConfigError listing every problem, with ``where`` they came from."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(model, e["type"], e["loc"], e["msg"]) for e in error.errors()]
+        raise ConfigError(f"{where}: {'; '.join(problems)}") from error
+
+
+def _problem(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], message: str) -> str:
+    key = ".".join(map(str, loc)) or "the whole"
+    if kind != "extra_forbidden":
+        return f"{key}: {message}"
+    owner: Any = model
+    for part in loc[:-1]:
+        owner = getattr(owner.model_fields.get(str(part)), "annotation", None)
+        if not (isinstance(owner, type) and issubclass(owner, BaseModel)):
+            return f"unknown key {key}"
+    return f"unknown key {key}, {nearest(str(loc[-1]), owner.model_fields)}"

@@ -1,0 +1,109 @@
+"""One varied training sample from one labelled picture; every draw comes from the given generator."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from drivenet.classmap import Ids
+from drivenet.frame import Image
+from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.training import recolour
+from drivenet.training.settings import AugmentSettings
+
+
+class Augment:
+    """Geometry, label-aware recolouring, photometry and sensor faults, in this order.
+
+    Args:
+        settings: probabilities and ranges.
+        labels: tells which ids are sky, road and vehicles.
+        base: pixels of a sample per pixel of the source, across and down, at scale 1.
+    """
+
+    def __init__(self, settings: AugmentSettings, labels: LabelSet) -> None:
+        self.settings = settings
+        self._sky = next((i for i, c in enumerate(labels.classes) if c.lower() == "sky"), IGNORE_ID)
+        self._road = np.isin(np.arange(256), labels.ids_of_group("road"))
+        self._vehicle = np.isin(np.arange(256), labels.ids_of_group("vehicle"))
+
+    def __call__(
+        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Image, Ids]:
+        """A sample of ``settings.crop`` size.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            ids: (H, W) uint8, 255 is ignored.
+            deployed: height that a whole picture has at the network's input, and width.
+            rng: the only source of chance.
+        """
+        image, ids = self._geometry(image, ids, deployed, rng)
+        pixels = image.astype(np.float32)
+        self._recolour(pixels, ids, rng)
+        if rng.random() < self.settings.jitter:
+            pixels = _jitter(pixels, rng)
+        return self._sensor(np.clip(pixels, 0, 255).astype(np.uint8), rng), ids
+
+    def _geometry(
+        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Image, Ids]:
+        """Scale, stretch, flip and crop in one warp; what lies outside is black and ignored."""
+        s = self.settings
+        (h, w), (ch, cw) = ids.shape, s.crop
+        scale = float(np.exp(rng.uniform(*np.log(s.scale)))) * deployed[0] / h
+        stretch = float(np.exp(rng.uniform(*np.log(s.aspect))))
+        sx, sy = scale * stretch, scale
+        slack_x, slack_y = w * sx - cw, h * sy - ch
+        ox = rng.uniform(0, slack_x) if slack_x > 0 else slack_x * rng.uniform(0, 1)
+        oy = rng.uniform(0, slack_y) if slack_y > 0 else slack_y * rng.uniform(0, 1)
+        warp = np.array([[sx, 0, -ox], [0, sy, -oy]], np.float64)
+        if rng.random() < s.flip:
+            warp = np.array([[-sx, 0, cw + ox], [0, sy, -oy]], np.float64)
+        picture = image if min(sx, sy) > 0.67 else cv2.GaussianBlur(image, (0, 0), 0.35 / min(sx, sy))
+        picture = cv2.warpAffine(picture, warp, (cw, ch), flags=cv2.INTER_LINEAR)
+        truth = cv2.warpAffine(ids, warp, (cw, ch), flags=cv2.INTER_NEAREST, borderValue=IGNORE_ID)
+        return np.asarray(picture, np.uint8), np.asarray(truth, np.uint8)
+
+    def _recolour(self, pixels: recolour.Float, ids: Ids, rng: np.random.Generator) -> None:
+        s = self.settings
+        if rng.random() < s.recolour_road:
+            recolour.road(pixels, self._road[ids], rng)
+        if rng.random() < s.recolour_cars:
+            recolour.paint(pixels, self._vehicle[ids], rng)
+        draw = rng.random()
+        look = "night" if draw < s.night else "dusk" if draw < s.night + s.dusk else ""
+        if look:
+            recolour.dim(pixels, look, rng)
+            recolour.sky(pixels, ids == self._sky, look, rng)
+        elif rng.random() < s.recolour_sky:
+            recolour.sky(pixels, ids == self._sky, "blue" if rng.random() < 0.75 else "grey", rng)
+
+    def _sensor(self, image: Image, rng: np.random.Generator) -> Image:
+        s = self.settings
+        out = image
+        if rng.random() < s.blur:
+            out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.4, 1.4)))
+        if rng.random() < s.noise:
+            grain = rng.normal(0, rng.uniform(2, 12), out.shape).astype(np.int16)
+            out = cv2.add(out, grain, dtype=cv2.CV_8U)
+        if rng.random() < s.jpeg:
+            _, code = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
+            out = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        return np.asarray(out, np.uint8)
+
+
+def _jitter(pixels: recolour.Float, rng: np.random.Generator) -> recolour.Float:
+    """Brightness, contrast, gamma, gains by channel, saturation and hue."""
+    grey = recolour.luminance(pixels)[..., None]
+    pixels = grey + (pixels - grey) * np.float32(rng.uniform(0.5, 1.6))
+    mean = float(grey.mean())
+    pixels = mean + (pixels - mean) * np.float32(rng.uniform(0.65, 1.4))
+    pixels = pixels * (rng.uniform(0.65, 1.4) * rng.uniform(0.88, 1.12, 3)).astype(np.float32)
+    unit = np.clip(pixels / 255, 0, 1) ** np.float32(np.exp(rng.uniform(-0.4, 0.4)))
+    pixels = np.asarray(unit * 255, np.float32)
+    if rng.random() < 0.3:
+        hsv = cv2.cvtColor(pixels.astype(np.uint8), cv2.COLOR_BGR2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + int(rng.integers(-9, 10))) % 180
+        pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR).astype(np.float32)
+    return pixels

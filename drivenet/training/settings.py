@@ -1,0 +1,90 @@
+"""What a training YAML may hold."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from drivenet.config import Settings
+
+
+class ModelSettings(Settings):
+    """The network: its architecture and that class's options."""
+
+    architecture: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class DataSettings(Settings):
+    """Pictures to learn from."""
+
+    dataset: Literal["camvid", "cityscapes", "synthetic"] = "camvid"
+    root: str | None = Field(None, description="folder of the data set; --data wins over it")
+    synthetic_share: float = Field(0.25, ge=0, le=1, description="share of samples drawn from the synthetic drive")
+    synthetic_frames: int = Field(600, ge=0, description="frames rendered once, at the start")
+
+
+class AugmentSettings(Settings):
+    """How samples are varied; probabilities and ranges."""
+
+    crop: tuple[int, int] = Field((256, 384), description="height and width of a sample")
+    scale: tuple[float, float] = (0.5, 2.0)
+    aspect: tuple[float, float] = Field((0.95, 1.4), description="horizontal over vertical stretch")
+    flip: float = Field(0.5, ge=0, le=1)
+    recolour_sky: float = Field(0.6, ge=0, le=1)
+    recolour_road: float = Field(0.4, ge=0, le=1)
+    recolour_cars: float = Field(0.4, ge=0, le=1)
+    dusk: float = Field(0.08, ge=0, le=1)
+    night: float = Field(0.06, ge=0, le=1)
+    jitter: float = Field(0.8, ge=0, le=1)
+    blur: float = Field(0.15, ge=0, le=1)
+    jpeg: float = Field(0.2, ge=0, le=1)
+    noise: float = Field(0.2, ge=0, le=1)
+
+
+class OptimiserSettings(Settings):
+    """Optimiser and schedule: linear warm-up, then (1 - progress) ** power."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    warmup: int = Field(100, ge=0, description="iterations")
+    power: float = Field(0.9, gt=0)
+    clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
+
+
+class LossSettings(Settings):
+    """Class-weighted cross-entropy plus Dice, on the output and on the auxiliary heads."""
+
+    dice: float = Field(0.5, ge=0)
+    auxiliary: float = Field(0.4, ge=0)
+    weights: Literal["none", "log"] = Field("log", description="log: 1 / ln(1.1 + share of pixels)")
+
+
+class TrainSettings(Settings):
+    """A whole training run. It lasts ``iterations``, or ``minutes`` of this machine."""
+
+    name: str
+    model: ModelSettings
+    data: DataSettings = DataSettings()
+    augment: AugmentSettings = AugmentSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    loss: LossSettings = LossSettings()
+    input: tuple[int, int] = Field((288, 512), description="height and width of the deployed input")
+    batch: int = Field(8, ge=1)
+    iterations: int | None = Field(None, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    ema: float = Field(0.998, ge=0, lt=1)
+    seed: int = 0
+    validate_every: int = Field(250, ge=1, description="iterations between looks at val")
+    checkpoint_every: int = Field(50, ge=1, description="iterations between checkpoints")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainSettings:
+        if (self.iterations is None) == (self.minutes is None):
+            raise ValueError("give either iterations or minutes")
+        if self.augment.crop[0] % 32 or self.augment.crop[1] % 32:
+            raise ValueError(f"augment.crop {self.augment.crop} must be multiples of 32")
+        return self
