@@ -12,7 +12,7 @@ from drivenet.classmap import Ids
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EIGHT_BIT_PALETTE = (8, 3, 0, 0, 0)  # bit depth, colour type, then deflate, adaptive filters, no interlace
-# class ids come in long runs: level 3 takes a third of the time of 6 for the same size within a tenth
+# long runs of ids shrink to a few per cent at any level; 3 takes 1 to 2 ms a 1024x512 map, 6 twice to thrice that
 _LEVEL = 3
 
 

@@ -90,13 +90,24 @@ class VideoSink(Sink):
         try:
             container, stream = self._encoder or self._open(view, at)
             self._check_size(view)
-            frame = av.VideoFrame.from_ndarray(_yuv(view), format="yuv420p")
-            frame.pts, frame.time_base = self._pts(at), stream.codec_context.time_base
-            container.mux(stream.encode(frame))
-            self._last_pts = frame.pts
+            pts = self._pts(at)
+            container.mux(self._encode(stream, view, pts))
+            self._last_pts = pts
         except (av.FFmpegError, OSError) as error:
             self._failed = True
             raise cannot_write(self._path, error) from error
+
+    def _encode(self, stream: VideoStream, view: Image, pts: int) -> list[av.Packet[VideoStream]]:
+        frame = av.VideoFrame.from_ndarray(_yuv(view), format="yuv420p")
+        frame.pts, frame.time_base = pts, stream.codec_context.time_base
+        try:
+            return stream.encode(frame)
+        except av.FFmpegError as error:
+            self._failed = True
+            size = f"{view.shape[1]}x{view.shape[0]}"
+            raise SinkError(
+                f"H.264 cannot hold a frame of {size}", cure=f"write pictures: {self._folder_cure()}"
+            ) from error
 
     def _open(self, view: Image, at: int) -> tuple[OutputContainer, VideoStream]:
         self._origin, self._size = at, view.shape[:2]
@@ -119,8 +130,11 @@ class VideoSink(Sink):
             raise SinkError(
                 f"a frame of {w}x{h} in the recording {self._path}",
                 f"{to_w}x{to_h} like the first one",
-                f"write pictures of different sizes to a folder: --out {self._path.with_suffix('')}/",
+                f"write pictures of different sizes: {self._folder_cure()}",
             )
+
+    def _folder_cure(self) -> str:
+        return f"--out {self._path.with_suffix('')}/"
 
     def _pts(self, at: int) -> int:
         """Later than the frame before by at least what the container can tell apart."""
