@@ -1,0 +1,129 @@
+"""Latency: stages that never exceed the whole, percentiles in bounded memory, rates over n - 1 intervals."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivenet.latency import (
+    END_TO_END,
+    P99_MIN_SAMPLES,
+    STAGES,
+    Histogram,
+    RateMeter,
+    StageHistograms,
+    Stamps,
+    now_ns,
+)
+
+MS = 1_000_000
+
+
+def stamps(steps: list[int], sinks: tuple[int, ...] = (5, 3)) -> Stamps:
+    """Stamps that many ms apart: captured, taken, prepared, inferred, analysed, handed, drawn."""
+    times = np.cumsum(steps).tolist()
+    return Stamps(
+        *(t * MS for t in times), published={f"sink{i}": (times[-1] + after) * MS for i, after in enumerate(sinks)}
+    )
+
+
+def test_stages_are_the_differences_of_their_stamps() -> None:
+    s = stamps([100, 1, 2, 3, 4, 10, 6])
+    assert s.stages_ms() == {"queue": 1, "prepare": 2, "infer": 3, "postprocess": 4, "draw": 6, "publish": 5}
+    assert s.end_to_end_ms() == 1 + 2 + 3 + 4 + 10 + 6 + 5
+
+
+def test_without_sinks_a_frame_ends_when_it_is_drawn() -> None:
+    s = stamps([0, 1, 1, 1, 1, 1, 1], sinks=())
+    assert s.last_published() == s.drawn
+    assert s.stages_ms()["publish"] == 0
+    assert s.end_to_end_ms() == 6
+
+
+@given(st.lists(st.integers(0, 10**5), min_size=7, max_size=7), st.lists(st.integers(0, 10**5), max_size=3))
+def test_stages_never_exceed_the_whole(steps: list[int], after: list[int]) -> None:
+    s = stamps(steps, tuple(after))
+    assert sum(s.stages_ms().values()) <= s.end_to_end_ms() + 1e-6
+    assert all(v >= 0 for v in s.stages_ms().values())
+
+
+def test_the_clock_is_monotonic() -> None:
+    times = [now_ns() for _ in range(100)]
+    assert times == sorted(times)
+
+
+@given(st.lists(st.floats(1e-3, 1e5), min_size=1, max_size=300), st.floats(0, 100))
+def test_percentiles_are_within_half_a_percent(values: list[float], percent: float) -> None:
+    histogram = Histogram()
+    for value in values:
+        histogram.add(value)
+    ordered = sorted(values)
+    rank = percent / 100 * (len(values) - 1)
+    low, high = ordered[math.floor(rank)], ordered[math.ceil(rank)]
+    assert low * 0.994 <= histogram.percentile(percent) <= high * 1.006
+    assert histogram.percentile(percent) <= histogram.max == max(values)
+    assert histogram.n == len(values)
+    assert histogram.mean == pytest.approx(sum(values) / len(values))
+
+
+def test_an_empty_histogram_and_values_below_zero() -> None:
+    histogram = Histogram()
+    assert (histogram.n, histogram.mean, histogram.percentile(50), histogram.max) == (0, 0, 0, 0)
+    assert histogram.summary() == {"n": 0, "p50": 0, "p90": 0, "max": 0}
+    histogram.add(-1)
+    assert (histogram.n, histogram.max, histogram.percentile(50)) == (1, 0, 0)
+
+
+def test_memory_does_not_grow_with_samples() -> None:
+    histogram = Histogram()
+    for i in range(20_000):
+        histogram.add(1 + i % 1000 / 10)
+    before = len(pickle.dumps(histogram))
+    for i in range(20_000):
+        histogram.add(1 + i % 1000 / 10)
+    assert histogram.n == 40_000
+    assert len(pickle.dumps(histogram)) <= before + 64
+
+
+def test_p99_is_told_only_from_enough_samples() -> None:
+    histogram = Histogram()
+    for _ in range(P99_MIN_SAMPLES - 1):
+        histogram.add(10)
+    assert list(histogram.summary()) == ["n", "p50", "p90", "max"]
+    histogram.add(10)
+    summary = histogram.summary()
+    assert list(summary) == ["n", "p50", "p90", "p99", "max"]
+    assert summary["n"] == P99_MIN_SAMPLES == 2000
+    assert summary["p99"] == pytest.approx(10, rel=0.005)
+
+
+def test_stage_histograms_keep_every_stage_and_the_whole() -> None:
+    histograms = StageHistograms()
+    histograms.add(stamps([0, 1, 2, 3, 4, 5, 6]))
+    summary = histograms.summary()
+    assert list(summary) == [END_TO_END, *STAGES]
+    assert summary["infer"]["p50"] == pytest.approx(3, rel=0.005)
+    assert summary[END_TO_END]["max"] == 1 + 2 + 3 + 4 + 5 + 6 + 5
+
+
+def test_a_rate_counts_intervals_not_events() -> None:
+    meter = RateMeter()
+    assert meter.fps == 0
+    for i in range(11):
+        meter.tick(i * 100 * MS)
+        assert meter.fps == pytest.approx(10 if i else 0)
+    assert meter.count == 11
+
+
+def test_a_rate_of_events_at_one_time_is_not_infinite() -> None:
+    meter = RateMeter()
+    for _ in range(3):
+        meter.tick(5)
+    assert meter.fps == 0
+    meter.tick()
+    assert meter.fps > 0

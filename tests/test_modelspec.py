@@ -1,0 +1,116 @@
+"""The spec that rides with every artefact: exact round trips, named errors, whole files or none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx_models import palette_spec
+
+from drivenet.errors import ModelSpecError
+from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
+from drivenet.modelspec import LabelsSpec, ModelSpec, sha256_of, spec_path, write_atomic
+
+SIDES = st.integers(1, 8192)
+UNIT = st.floats(0, 1, allow_nan=False)
+
+
+@given(
+    sides=st.tuples(SIDES, SIDES, SIDES, SIDES),
+    mean=st.tuples(UNIT, UNIT, UNIT),
+    labels=st.sampled_from([CAMVID, CITYSCAPES]),
+    text=st.text(st.characters(exclude_categories=["Cs"])),
+    val_miou=st.none() | UNIT,
+    training=st.dictionaries(st.sampled_from(["minutes", "seed", "machine"]), st.integers() | st.booleans() | UNIT),
+)
+def test_a_spec_survives_its_json_exactly(
+    sides: tuple[int, int, int, int],
+    mean: tuple[float, float, float],
+    labels: LabelSet,
+    text: str,
+    val_miou: float | None,
+    training: dict[str, Any],
+) -> None:
+    changes = {"trained_on": text, "val_miou": val_miou, "training": training}
+    spec = palette_spec(labels, input=sides[:2], output=sides[2:], mean=mean, **changes)
+    again = ModelSpec.from_json(spec.to_json(), "here")
+    assert again == spec
+    assert again.to_json() == spec.to_json()
+    assert again.label_set == labels
+
+
+def test_labels_are_written_down_whole() -> None:
+    assert LabelsSpec.of(CITYSCAPES).label_set() == CITYSCAPES
+    assert json.loads(palette_spec().to_json())["labels"]["classes"] == list(CAMVID.classes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": None}, "here holds no valid ModelSpec: name: "),
+        ({"input": [1, 2, 3]}, "input"),
+        ({"input": [0, 2]}, "must be positive"),
+        ({"output": [4, -2]}, "must be positive"),
+        ({"mean": [0, 0]}, "mean"),
+        ({"colour": "rgb"}, "colour"),
+        ({"normalisation": "host"}, "normalisation"),
+        ({"precision": "fp8"}, "precision"),
+        ({"params": -1}, "params"),
+        ({"unknown": 1}, "unknown: Extra inputs"),
+        ({"format": 2}, "format"),
+        ({"labels": {"name": "x"}}, r"labels\.classes"),
+    ],
+)
+def test_a_wrong_field_is_named(change: dict[str, object], message: str) -> None:
+    text = json.dumps({**json.loads(palette_spec().to_json()), **change})
+    with pytest.raises(ModelSpecError, match=message) as caught:
+        ModelSpec.from_json(text, "here")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "7", "\0", '"spec"'])
+def test_what_is_no_spec_is_named(text: str) -> None:
+    with pytest.raises(ModelSpecError, match="here holds no valid ModelSpec"):
+        ModelSpec.from_json(text, "here")
+
+
+def test_a_spec_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        palette_spec().name = "other"  # type: ignore[misc]
+
+
+def test_the_json_lies_beside_the_artefact() -> None:
+    assert spec_path(Path("engines/fast.v2.onnx")) == Path("engines/fast.v2.json")
+
+
+def test_hashes_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"content" * 1000)
+    assert sha256_of(tmp_path / "x") == hashlib.sha256(b"content" * 1000).hexdigest()
+
+
+def test_writes_a_whole_file_that_others_may_read(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "a.json"
+    write_atomic(file, "für alle")
+    assert file.read_text(encoding="utf-8") == "für alle"
+    write_atomic(file, b"other")
+    assert file.read_bytes() == b"other"
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert os.listdir(file.parent) == ["a.json"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    write_atomic(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomic(file, "\ud800")
+    assert file.read_text(encoding="utf-8") == "old"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_atomic(tmp_path / "folder", "new")
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "folder"]

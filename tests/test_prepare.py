@@ -1,0 +1,71 @@
+"""Resizing pictures to the engine and ids back: sizes, no invented ids, aligned pixel centres."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivenet.prepare import prepare, resize_ids
+
+SIDE = st.integers(1, 70)
+
+
+def noise(h: int, w: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (h, w, 3), np.uint8)
+
+
+@settings(max_examples=50)
+@given(SIDE, SIDE, SIDE, SIDE)
+def test_any_size_becomes_any_other(h: int, w: int, to_h: int, to_w: int) -> None:
+    out = prepare(noise(h, w), (to_h, to_w))
+    assert out.shape == (to_h, to_w, 3)
+    assert out.dtype == np.uint8
+    assert out.flags.c_contiguous
+
+
+def test_a_picture_that_fits_is_not_copied() -> None:
+    image = noise(30, 40)
+    assert prepare(image, (30, 40)) is image
+
+
+@pytest.mark.parametrize("size", [(10, 10), (30, 30), (45, 80), (90, 160), (200, 300), (30, 300)])
+def test_a_flat_picture_keeps_its_colour_and_channel_order(size: tuple[int, int]) -> None:
+    out = prepare(np.full((90, 160, 3), (10, 120, 250), np.uint8), size)
+    assert (out == (10, 120, 250)).all()
+
+
+@pytest.mark.parametrize("size", [(60, 90), (45, 80), (180, 320), (30, 320)])
+def test_a_picture_is_not_shifted(size: tuple[int, int]) -> None:
+    ramp = np.repeat(np.tile(np.arange(160, dtype=np.uint8), (90, 1))[..., None], 3, 2)
+    out = prepare(ramp, size).astype(float)
+    np.testing.assert_allclose(out[:, ::-1], 159 - out, atol=1.01)
+
+
+def test_a_strong_shrink_averages_where_bilinear_would_drop_thin_poles() -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::4] = 255
+    assert prepare(stripes, (16, 16)).std() < 1
+    assert 50 < prepare(stripes, (16, 16)).mean() < 80
+
+
+@settings(max_examples=50)
+@given(SIDE, SIDE, SIDE, SIDE)
+def test_a_resized_id_is_that_of_the_nearest_pixel(h: int, w: int, to_h: int, to_w: int) -> None:
+    rows = resize_ids(np.tile(np.arange(h, dtype=np.uint8)[:, None], (1, w)), (to_h, to_w))
+    columns = resize_ids(np.tile(np.arange(w, dtype=np.uint8), (h, 1)), (to_h, to_w))
+    assert rows.shape == columns.shape == (to_h, to_w)
+    assert rows.dtype == columns.dtype == np.uint8
+    for taken, n, to_n in ((rows, h, to_h), (columns.T, w, to_w)):
+        centres = ((np.arange(to_n) + 0.5) * n / to_n)[:, None]
+        assert np.abs(taken + 0.5 - centres).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("factor", [2, 3, 8])
+def test_ids_survive_a_whole_multiple_and_back(factor: int) -> None:
+    ids = np.random.default_rng(1).integers(0, 19, (13, 17), np.uint8)
+    large = resize_ids(ids, (13 * factor, 17 * factor))
+    np.testing.assert_array_equal(large, ids.repeat(factor, 0).repeat(factor, 1))
+    np.testing.assert_array_equal(resize_ids(large, (13, 17)), ids)
+    assert resize_ids(ids, (13, 17)) is ids
