@@ -44,7 +44,7 @@ class ContainerSource(Source):
         self.name = name
         self._container, self._forgiven = container, forgiven
         self._lock = threading.Lock()
-        self._reading = self._closed = False
+        self._reading = self._closed = self._torn = False
         #: When the newest picture was decoded, 0 before the first.
         self._picture_ns = 0
         try:
@@ -96,11 +96,26 @@ class ContainerSource(Source):
             self._check_end(index)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """The packets to decode; empty ones are passed over."""
+        """The packets of the stream, as they come."""
         raise NotImplementedError
+
+    def _whole_packets(self) -> Iterator[Packet[VideoStream]]:
+        """Packets with content. A broken one counts as torn off, and stays out, only if nothing follows it."""
+        broken: Packet[VideoStream] | None = None
+        for packet in self._packets():
+            if not packet.size:
+                continue
+            if broken is not None:
+                yield broken
+            broken = packet if packet.is_corrupt else None
+            if broken is None:
+                yield packet
+        self._torn = broken is not None
 
     def _check_end(self, frames: int) -> None:
         """Raise SourceLostError if the source should not have ended after so many frames."""
+        if self._torn:
+            raise SourceLostError(f"{self.name} is cut short after {frames} frames", cure="copy or record it again")
 
     def _why(self, error: av.error.FFmpegError) -> str:
         """FFmpeg's own words; never the exception's text, which holds the address with its credentials."""
@@ -123,7 +138,7 @@ class ContainerSource(Source):
     def _decode(self) -> Generator[VideoFrame, None, None]:
         """Pictures in the order they are shown, and at the end those still inside the decoder."""
         failed = 0
-        for packet in self._packets():
+        for packet in self._whole_packets():
             if self._closed:
                 return
             try:

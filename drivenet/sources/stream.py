@@ -68,7 +68,7 @@ class NetworkStream(ContainerSource):
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         for packet in self._container.demux():
             self._check_stalled()
-            if packet.stream_index == self._stream.index and packet.size:
+            if packet.stream_index == self._stream.index:
                 yield packet  # type: ignore[misc]  # the index says that it is one of the video stream
 
     def _check_stalled(self) -> None:
@@ -84,6 +84,7 @@ class NetworkStream(ContainerSource):
     def _check_end(self, frames: int) -> None:
         if self.live:
             raise SourceLostError(f"{self.name} ended after {frames} frames", "a live stream, which does not end")
+        super()._check_end(frames)
 
     def _why(self, error: av.error.FFmpegError) -> str:
         # FFmpeg's word for a peer that hung up
@@ -111,7 +112,7 @@ def _open(uri: str, timeout_s: float) -> InputContainer:
     except _ABSENT as error:
         why = _reason(error, timeout_s)
         raise SourceNotFoundError(f"nothing at {name}: {why}", cure="check host, port and path") from None
-    except av.error.InvalidDataError:
+    except (av.error.InvalidDataError, av.error.EOFError):
         raise NoVideoError(f"{name} answers with no video", "a video stream", "check the path") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
         why = _reason(error, timeout_s)

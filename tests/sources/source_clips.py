@@ -1,0 +1,80 @@
+"""Small real recordings for the tests of sources."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from drivenet.errors import SourceError
+from drivenet.frame import Frame
+from drivenet.sources.base import Source
+
+WIDTH, HEIGHT, FPS = 160, 120, 10
+
+
+def picture(index: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """Noise that is hard to compress, brighter from frame to frame, with a red corner at the top left."""
+    rng = np.random.default_rng(index)
+    image = rng.integers(0, 32, (height, width, 3), np.uint8) + np.uint8(index * 4)
+    image[: height // 2, : width // 2] = (0, 0, 255)
+    return image
+
+
+def write_clip(
+    path: Path,
+    frames: int = 30,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    codec: str = "libx264",
+    rotation: int = 0,
+    sound: bool = False,
+    **options: str,
+) -> Path:
+    """Write a clip with a key frame every ten frames; ``options`` go to the muxer."""
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=FPS)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.options = {"g": "10", "preset": "ultrafast"} if codec == "libx264" else {}
+        if rotation:
+            stream.set_display_rotation(rotation)
+        if sound:
+            write_tone(container, seconds=frames / FPS)
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture(index, *size), format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_tone(container: av.container.OutputContainer, seconds: float) -> None:
+    """Add a stream of silence."""
+    stream = container.add_stream("aac", rate=16000, layout="mono")
+    for start in range(0, int(seconds * 16000), 1024):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 16000, start
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+def cut(path: Path, share: float = 0.6) -> Path:
+    """Cut the file down to that share of its bytes."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def read(source: Source) -> tuple[list[Frame], SourceError | None]:
+    """All frames of a source, and the error it ended with."""
+    frames: list[Frame] = []
+    try:
+        for frame in source:
+            frames.append(frame)
+    except SourceError as error:
+        return frames, error
+    finally:
+        source.close()
+    return frames, None

@@ -1,0 +1,138 @@
+"""Network streams against real servers on the loopback."""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from pathlib import Path
+
+import cv2
+import pytest
+from source_clips import FPS, HEIGHT, WIDTH, picture, read, write_clip
+from source_servers import Request, recording, serve, stream
+
+from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError, UsageError
+from drivenet.sources.stream import NetworkStream
+
+PATIENT_S = 10.0
+HASTY_S = 0.3
+SECRET = "s3cret"
+
+
+def with_credentials(address: str) -> str:
+    return address.replace("http://", f"http://admin:{SECRET}@")
+
+
+@pytest.mark.parametrize("options", [{}, {"movflags": "faststart"}])
+def test_a_recording_over_http_ends_and_is_not_live(tmp_path: Path, options: dict[str, str]) -> None:
+    data = write_clip(tmp_path / "a.mp4", **options).read_bytes()
+
+    def ranges(request: Request) -> None:
+        start = int((request.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
+        span = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        request.head(206, Content_Length=str(len(data) - start), Content_Range=span, Accept_Ranges="bytes")
+        request.wfile.write(data[start:])
+
+    with serve({"/a.mp4": ranges}) as address:
+        source = NetworkStream(f"{address}/a.mp4", PATIENT_S)
+        assert (source.live, source.fps, source.size) == (False, FPS, (HEIGHT, WIDTH))
+        frames, error = read(source)
+    assert error is None
+    assert [f.index for f in frames] == list(range(30))
+
+
+def test_a_live_stream_gives_every_picture_and_its_end_is_a_loss(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    with serve({"/live": stream(data)}) as address:
+        source = NetworkStream(f"{with_credentials(address)}/live", PATIENT_S)
+        assert source.live
+        frames, error = read(source)
+    assert [f.index for f in frames] == list(range(30))
+    assert isinstance(error, SourceLostError)
+    assert "after 30 frames" in str(error)
+
+
+def test_motion_jpeg(tmp_path: Path) -> None:
+    def route(request: Request) -> None:
+        request.head(Content_Type="multipart/x-mixed-replace; boundary=frame")
+        for index in range(5):
+            jpeg = cv2.imencode(".jpg", picture(index))[1].tobytes()
+            part = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+            request.wfile.write(part + jpeg + b"\r\n")
+
+    with serve({"/mjpeg": route}) as address:
+        source = NetworkStream(f"{address}/mjpeg", PATIENT_S)
+        assert source.live
+        frames, error = read(source)
+    assert len(frames) == 5
+    assert frames[0].size == (HEIGHT, WIDTH)
+    assert isinstance(error, SourceLostError)
+
+
+def test_a_server_that_dies_in_mid_file(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.mp4", movflags="faststart").read_bytes()
+    with serve({"/a.mp4": recording(data, sent=len(data) * 6 // 10)}) as address:
+        frames, error = read(NetworkStream(f"{with_credentials(address)}/a.mp4", PATIENT_S))
+    assert 12 <= len(frames) < 30
+    assert isinstance(error, SourceLostError)
+    assert f"failed after {len(frames)} frames: connection lost" in str(error)
+
+
+def test_a_stream_that_falls_silent_is_lost_after_the_timeout(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    with serve({"/live": stream(data, hold=True)}) as address:
+        frames, error = read(NetworkStream(f"{address}/live", HASTY_S))
+    assert len(frames) >= 20
+    assert isinstance(error, SourceLostError)
+
+
+def test_a_server_that_accepts_and_says_nothing() -> None:
+    with serve({"/live": Request.hold}) as address, pytest.raises(SourceError, match=r"no answer for 0\.3 s"):
+        NetworkStream(f"{address}/live", HASTY_S)
+
+
+def test_a_playlist_may_not_lead_to_files_of_this_machine(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.ts")
+
+    def playlist(segment: str) -> bytes:
+        return f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:3,\n{segment}\n#EXT-X-ENDLIST\n".encode()
+
+    routes = {
+        "/evil.m3u8": recording(playlist(clip.as_uri())),
+        "/good.m3u8": recording(playlist("a.ts")),
+        "/a.ts": recording(clip.read_bytes()),
+    }
+    with serve(routes) as address:
+        assert len(read(NetworkStream(f"{address}/good.m3u8", PATIENT_S))[0]) == 30
+        with pytest.raises(SourceError):
+            NetworkStream(f"{address}/evil.m3u8", PATIENT_S)
+
+
+def test_what_is_wrong_is_said_without_credentials(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    routes = {
+        "/text": recording(b"hello\n" * 100),
+        "/empty": recording(b""),
+        "/secret": lambda request: request.head(401, WWW_Authenticate="Basic", Content_Length="0"),
+        "/silent": Request.hold,
+    }
+    with serve(routes) as address:
+        cases = [
+            (f"{address}/text", NoVideoError, "no video"),
+            (f"{address}/empty", NoVideoError, "no video"),
+            (f"{address}/secret", SourceError, "refuses: .*401.*check user and password"),
+            (f"{address}/silent?token={SECRET}", SourceError, "no answer"),
+            (f"{address}/nowhere?token={SECRET}", SourceNotFoundError, "404"),
+            (f"http://127.0.0.1:{port}/x", SourceNotFoundError, "refused"),
+            (f"rtsp://127.0.0.1:{port}/x", SourceNotFoundError, "refused"),
+            (f"ftp://127.0.0.1:{port}/x", UsageError, "no network stream"),
+        ]
+        for uri, kind, text in cases:
+            with pytest.raises(kind, match=text) as caught:
+                NetworkStream(uri.replace("://", f"://admin:{SECRET}@"), HASTY_S)
+            told = "".join(traceback.format_exception(caught.value))
+            assert SECRET not in told
+            assert "***@127.0.0.1" in str(caught.value)
+            assert "\n" not in str(caught.value)

@@ -1,0 +1,225 @@
+"""Video files: what is read, and what is said of files that cannot be read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from source_clips import FPS, HEIGHT, WIDTH, cut, picture, read, write_clip, write_tone
+from source_servers import serve
+
+from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError
+from drivenet.latency import now_ns
+from drivenet.sources.video import VideoFile
+
+
+def test_every_picture_comes_in_order_with_its_capture_time(tmp_path: Path) -> None:
+    started = now_ns()
+    source = VideoFile(write_clip(tmp_path / "a.mp4"))
+    assert (source.fps, source.frames, source.size) == (FPS, 30, (HEIGHT, WIDTH))
+    assert not source.live
+    frames = list(source)
+    assert [f.index for f in frames] == list(range(30))
+    times = [started, *(f.captured_ns for f in frames), now_ns()]
+    assert times == sorted(times)
+    for frame in frames:
+        assert abs(float(frame.image.mean()) - float(picture(frame.index).mean())) < 4
+
+
+def test_colours_are_bgr(tmp_path: Path) -> None:
+    frame = next(iter(VideoFile(write_clip(tmp_path / "a.mp4", frames=1))))
+    blue, green, red = frame.image[: HEIGHT // 3, : WIDTH // 3].reshape(-1, 3).mean(0)
+    assert red > 230
+    assert max(blue, green) < 25
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mov"])
+def test_containers(tmp_path: Path, name: str) -> None:
+    assert len(list(VideoFile(write_clip(tmp_path / name, sound=True)))) == 30
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_pictures_are_turned_upright_as_opencv_does(tmp_path: Path, rotation: int) -> None:
+    path = write_clip(tmp_path / "turned.mp4", frames=2, rotation=rotation)
+    source = VideoFile(path)
+    good, expected = cv2.VideoCapture(str(path)).read()
+    frame = next(iter(source))
+    assert good
+    assert source.size == frame.size == expected.shape[:2]
+    assert np.abs(frame.image.astype(int) - expected).max() <= 2
+
+
+def test_widths_that_ffmpeg_pads(tmp_path: Path) -> None:
+    assert next(iter(VideoFile(write_clip(tmp_path / "a.mp4", frames=1, size=(854, 48))))).size == (48, 854)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("faststart.mp4", "libx264", {"movflags": "faststart"}),
+        ("fragmented.mp4", "libx264", {"movflags": "frag_keyframe+empty_moov"}),
+        ("a.mkv", "libx264", {}),
+        ("a.avi", "mjpeg", {}),
+    ],
+)
+def test_a_file_cut_short_yields_what_it_holds_and_says_so(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str]
+) -> None:
+    path = write_clip(tmp_path / name, codec=codec, **options)
+    assert len(list(VideoFile(path))) == 30
+    frames, error = read(VideoFile(cut(path)))
+    assert isinstance(error, SourceLostError)
+    assert 12 <= len(frames) < 30
+    assert f"is cut short after {len(frames)} frames" in str(error)
+
+
+def test_a_plain_mp4_without_its_end_is_no_video(tmp_path: Path) -> None:
+    with pytest.raises(NoVideoError, match="lost its index"):
+        VideoFile(cut(write_clip(tmp_path / "a.mp4")))
+
+
+def test_a_recording_that_was_never_finished_just_ends(tmp_path: Path) -> None:
+    path = cut(write_clip(tmp_path / "a.mkv", live="1"))
+    assert 12 <= len(list(VideoFile(path))) < 30
+
+
+def test_damage_in_the_middle_ends_the_file_as_lost(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mkv")
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    start = data.index(packets[10])
+    data[start : start + 200] = bytes(200)
+    path.write_bytes(data)
+    frames, error = read(VideoFile(path))
+    assert isinstance(error, SourceLostError)
+    assert [f.index for f in frames] == list(range(10))
+    assert "failed after 10 frames: invalid data" in str(error)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        write_tone(container, seconds=1)
+    with pytest.raises(NoVideoError, match="sound but no video"):
+        VideoFile(path)
+
+
+def test_the_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("mp3", rate=16000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        container.mux(cover.encode(av.VideoFrame(64, 48, "yuvj420p")))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), format="fltp", layout="mono")
+        silence.sample_rate, silence.pts = 16000, 0
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode())
+    with av.open(str(path)) as container:
+        assert container.streams.video
+    with pytest.raises(NoVideoError, match="sound but no video"):
+        VideoFile(path)
+
+
+def test_a_video_stream_without_pictures(tmp_path: Path) -> None:
+    path = tmp_path / "none.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        container.start_encoding()
+    with pytest.raises(NoVideoError, match="no picture"):
+        VideoFile(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "text"),
+    [
+        ("empty.mp4", b"", NoVideoError, r"is empty \(0 bytes\)"),
+        ("notes.mp4", b"hello world\n" * 50, NoVideoError, "is no video"),
+        ("notes.txt", b"hello world\n" * 50, NoVideoError, "is a text"),
+    ],
+)
+def test_files_that_are_no_video(
+    tmp_path: Path, name: str, content: bytes, error: type[SourceError], text: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(error, match=text) as caught:
+        VideoFile(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_hints_at_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "highway.mp4").touch()
+    with pytest.raises(SourceNotFoundError, match=r"did you mean .*highway\.mp4\?"):
+        VideoFile(tmp_path / "higway.mp4")
+    with pytest.raises(SourceNotFoundError, match="check the path"):
+        VideoFile(tmp_path / "nowhere" / "a.mp4")
+
+
+def test_things_that_are_no_ordinary_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(SourceError, match="no ordinary file"):
+        VideoFile(tmp_path / "pipe.mp4")
+    with pytest.raises(SourceError, match="is a folder"):
+        VideoFile(tmp_path)
+
+
+@contextlib.contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """The superuser may read all files; act as somebody else for a moment."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=1)
+    path.chmod(0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # the folders above are closed to others
+    with as_ordinary_user(), pytest.raises(SourceError, match=r"a\.mp4 cannot be read: permission denied"):
+        VideoFile("a.mp4")
+
+
+def test_a_name_with_a_colon_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clip(tmp_path / "a.mp4", frames=2).rename(tmp_path / "http:a.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(list(VideoFile("http:a.mp4"))) == 2
+
+
+def test_a_file_may_not_lead_to_the_network(tmp_path: Path) -> None:
+    asked = threading.Event()
+    with serve({"/a.ts": lambda request: asked.set()}) as address:
+        playlist = tmp_path / "list.m3u8"
+        playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{address}/a.ts\n#EXT-X-ENDLIST\n")
+        with pytest.raises(SourceError):
+            VideoFile(playlist)
+    assert not asked.is_set()
+
+
+def test_closing_from_another_thread_ends_the_iteration(tmp_path: Path) -> None:
+    source = VideoFile(write_clip(tmp_path / "a.mp4"))
+    frames = iter(source)
+    next(frames)
+    closer = threading.Thread(target=source.close)
+    closer.start()
+    closer.join()
+    assert not list(frames)
+
+
+def test_closing_before_reading(tmp_path: Path) -> None:
+    source = VideoFile(write_clip(tmp_path / "a.mp4"))
+    source.close()
+    assert not list(source)
