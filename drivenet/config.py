@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivenet.errors import ConfigError, nearest
 
@@ -61,3 +61,22 @@ def _problem(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], mess
         if not (isinstance(owner, type) and issubclass(owner, BaseModel)):
             return f"unknown key {key}"
     return f"unknown key {key}, {nearest(str(loc[-1]), owner.model_fields)}"
+
+
+class NodeSettings(Settings):
+    """A node: what ``drivenet run`` takes, by the same names. The command line wins over the file."""
+
+    source: str | None = None
+    engine: str | None = None
+    backend: str = "auto"
+    precision: str = "auto"
+    threads: int | None = Field(None, ge=1)
+    out: tuple[str, ...] = ()
+    stats: str | None = None
+    show: bool = False
+    headless: bool = False
+    visualize: str = "overlay"
+    alpha: float = Field(0.5, ge=0, le=1)
+    policy: str | None = None
+    rate: float | None = Field(None, gt=0)
+    max_frames: int | None = Field(None, ge=1)

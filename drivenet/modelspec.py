@@ -16,7 +16,6 @@ from drivenet.labels import LabelSet
 
 #: The key under which the spec is stored in the ONNX ``metadata_props``.
 METADATA_KEY = "drivenet.modelspec"
-FORMAT = 1
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Tail = Literal["full", "half", "eighth"]
@@ -51,7 +50,7 @@ class ModelSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: str
     architecture: str
     input: tuple[int, int] = Field(description="height and width of the input in pixels")

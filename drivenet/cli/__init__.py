@@ -1,0 +1,87 @@
+"""The command line: wiring only. A command's module is imported when the command is named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+import drivenet
+from drivenet.cli.output import err
+from drivenet.errors import DrivenetError, nearest
+
+#: Command name to ``module:object`` and the line that ``--help`` shows.
+COMMANDS = {
+    "run": ("drivenet.cli.run:run", "Segment a source: overlays, statistics, a window."),
+    "eval": ("drivenet.cli.eval:evaluate", "Score an engine on labelled pictures."),
+    "bench": ("drivenet.cli.bench:bench", "Time engines back to back, in interleaved order."),
+    "models": ("drivenet.cli.models:models", "List the models at hand."),
+    "train": ("drivenet.cli.train:train", "Train a network (extra [train])."),
+    "export": ("drivenet.cli.export:export", "Write a trained network as a deployable ONNX (extra [train])."),
+}
+
+
+class LazyGroup(click.Group):
+    """Commands from :data:`COMMANDS`, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order that people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click, with the nearest name for one that does not exist."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}; {nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list, without importing every command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(drivenet.__version__, prog_name="drivenet")
+def cli() -> None:
+    """Real-time driving-scene segmentation: video in, overlays and honest latency out.
+
+    \b
+    Try:  drivenet run "synthetic://960x540@30?frames=150" --out drive.mp4
+          drivenet run 0 --show
+    """
+
+
+def main() -> None:
+    """Run the command line; ends the process with the exit code of the error, if any."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = cli.main(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except DrivenetError as error:
+        err(str(error))
+        return error.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        err(" ".join(error.format_message().split()))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -30,5 +30,8 @@ class Sink:
     def lost(self, view: Image, seconds: float) -> None:
         """The source has given nothing for so long; ``view`` is the last one greyed and marked. Not a frame."""
 
+    def status(self, totals: Totals) -> None:
+        """The run's counts so far, about twice a second, from the thread that publishes."""
+
     def close(self, totals: Totals) -> None:
         """Finish and release; ``totals`` are the run's."""

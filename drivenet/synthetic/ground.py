@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivenet.synthetic.camera import Camera
-from drivenet.synthetic.canvas import PAVEMENT, ROAD, TREE, BUILDING, Canvas
+from drivenet.synthetic.canvas import BUILDING, PAVEMENT, ROAD, TREE, Canvas
 from drivenet.synthetic.world import World
 
 FAR = 200.0

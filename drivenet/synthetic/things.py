@@ -53,7 +53,9 @@ def _fence(canvas: Canvas, camera: Camera, t: Thing) -> None:
         z = t.z + part
         if z > NEAR:
             top, bottom = camera.pixel(t.x, t.size[1], z), camera.pixel(t.x, 0, z)
-            canvas.box(top, (bottom[0] + max(0, int(camera.pixels(0.06, z))), bottom[1]), _shade(t.colour, 0.6), None, z)
+            canvas.box(
+                top, (bottom[0] + max(0, int(camera.pixels(0.06, z))), bottom[1]), _shade(t.colour, 0.6), None, z
+            )
 
 
 def _tree(canvas: Canvas, camera: Camera, t: Thing) -> None:
@@ -103,7 +105,9 @@ def _sign(canvas: Canvas, camera: Camera, t: Thing) -> None:
     elif t.variant < 0.55:
         canvas.polygon([(round(u - r), round(v + r)), (u, round(v - r)), (round(u + r), round(v + r))], red, SIGN, t.z)
         s = r * 0.5
-        canvas.polygon([(round(u - s), round(v + s)), (u, round(v - s)), (round(u + s), round(v + s))], white, None, t.z)
+        canvas.polygon(
+            [(round(u - s), round(v + s)), (u, round(v - s)), (round(u + s), round(v + s))], white, None, t.z
+        )
     elif t.variant < 0.75:  # traffic light
         canvas.box((round(u - r * 0.55), round(v - r * 1.3)), (round(u + r * 0.55), round(v + r * 1.3)), (30, 30, 30),
                    SIGN, t.z)  # fmt: skip

@@ -60,7 +60,9 @@ class World:
         self.half_road = float(rng.uniform(3.6, 7.5))
         self.keeps_left = bool(rng.random() < 0.5)
         self.lane_x = (-0.5 if self.keeps_left else 0.5) * self.half_road
-        self._bends = [(float(rng.uniform(0, 5)), float(rng.uniform(60, 200)), float(rng.uniform(0, 6.3))) for _ in "ab"]
+        self._bends = [
+            (float(rng.uniform(0, 5)), float(rng.uniform(60, 200)), float(rng.uniform(0, 6.3))) for _ in "ab"
+        ]
         self._first_style = int(rng.integers(len(STYLES)))
         self._traffic = [self._vehicle(rng) for _ in range(int(rng.integers(3, 8)))]
 
@@ -91,7 +93,7 @@ class World:
             for t in _furnish(self.seed, k, self.half_road, self.style(k))
         ]
         near += [self._moving(spec, seconds) for spec in self._traffic]
-        yield from sorted((t for t in near if 1.8 < t.z + t.size[2] and t.z < SIGHT), key=lambda t: -t.z)
+        yield from sorted((t for t in near if t.z + t.size[2] > 1.8 and t.z < SIGHT), key=lambda t: -t.z)
 
     def _vehicle(self, rng: np.random.Generator) -> dict[str, float | str | int]:
         kinds = ("car", "car", "car", "van", "truck", "bicyclist")

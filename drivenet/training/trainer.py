@@ -18,10 +18,11 @@ from drivenet.classmap import Ids
 from drivenet.data.base import Sample
 from drivenet.labels import LabelSet
 from drivenet.metrics import ConfusionMatrix
+from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
 from drivenet.models.deployed import Deployed, normalise
 from drivenet.prepare import prepare, resize_ids
-from drivenet.training import state as checkpoints
+from drivenet.training.ema import Ema
 from drivenet.training.loss import SegmentationLoss
 from drivenet.training.samples import Batches
 from drivenet.training.settings import TrainSettings
@@ -66,7 +67,7 @@ class Trainer:
         self.folder, self.device = folder, torch.device(device)
         torch.manual_seed(settings.seed)
         self.network = self._create().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = checkpoints.Ema(self.network, self._create().to(self.device), settings.ema)
+        self.ema = Ema(self.network, self._create().to(self.device), settings.ema)
         self.loss = SegmentationLoss(weights, settings.loss.dice, settings.loss.auxiliary).to(self.device)
         self.optimiser = _optimiser(self.network, settings)
         self.progress = Progress()

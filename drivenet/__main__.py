@@ -1,0 +1,6 @@
+"""``python -m drivenet``."""
+
+from drivenet.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What commands write: one-line errors, tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from drivenet.errors import SinkError
+from drivenet.latency import END_TO_END, STAGES
+from drivenet.modelspec import write_atomic
+from drivenet.result import Totals
+
+#: For people. Standard output belongs to what was asked for.
+console = Console(stderr=True, highlight=False)
+
+
+def err(message: str) -> None:
+    """One line on standard error."""
+    print(f"drivenet: {message}", file=sys.stderr)
+
+
+def write_json(target: str | None, content: Mapping[str, Any]) -> None:
+    """Write figures to a file, whole or not at all; ``-`` is standard output, None nothing.
+
+    Raises:
+        SinkError: if nothing can be written there.
+    """
+    if target is None:
+        return
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        write_atomic(Path(target), text)
+    except OSError as error:
+        raise SinkError(f"cannot write {target}: {error.strerror or error}", "a file in a writable folder") from error
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
+    """A table; the first column is text, the others are numbers."""
+    out = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left", box=None)
+    for i, column in enumerate(columns):
+        out.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        out.add_row(*row)
+    console.print(out)
+
+
+def progress() -> Progress:
+    """A bar with count, rate and time left; silent where standard error is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+def show_totals(totals: Totals) -> None:
+    """The latency table of a run, and its counts and rates below."""
+    rows = []
+    summary = totals.latency.summary()
+    for name in (*STAGES, END_TO_END):
+        figures = summary[name]
+        if figures["n"]:
+            p99 = f"{figures['p99']:.2f}" if "p99" in figures else "-"
+            rows.append([name.replace("_", " "), *(f"{figures[k]:.2f}" for k in ("p50", "p90")), p99,
+                         f"{figures['max']:.2f}", str(figures["n"])])  # fmt: skip
+    engine = totals.engine
+    height, width = engine["input"]
+    table(
+        f"latency in ms, monotonic clock; {engine['backend']} {engine['precision']}, input {width}x{height}",
+        ["stage", "p50", "p90", "p99", "max", "n"], rows,
+        "end to end: from capture (or due time) to the last sink; no warm-up left out; p99 from 2000 frames on",
+    )  # fmt: skip
+    drops = ", ".join(f"{n} {reason}" for reason, n in totals.dropped.items()) or "none"
+    rates = ", ".join(f"{kind} {rate:.1f}" for kind, rate in totals.fps.items())
+    console.print(f"captured {totals.captured}, published {totals.published}, dropped: {drops}")
+    console.print(f"FPS: {rates}")

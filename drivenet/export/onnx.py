@@ -1,0 +1,133 @@
+"""A trained checkpoint as a deployable ONNX with its ModelSpec inside and beside it."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from drivenet.errors import SinkError, UsageError
+from drivenet.labels import built_in
+from drivenet.models import checkpoint as checkpoint_file
+from drivenet.models import create
+from drivenet.models.blocks import check_size
+from drivenet.models.deployed import MEAN, STD, Deployed
+from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec, Tail, sha256_of, spec_path, write_atomic
+
+#: The newest that TensorRT 8.5 (JetPack 5) reads.
+OPSET = 17
+_OUTPUT_SHARE: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
+
+
+def export_onnx(
+    network: torch.nn.Module, spec: dict[str, Any], out: Path, size: tuple[int, int], tail: Tail = "half"
+) -> ModelSpec:
+    """Write a network with all that surrounds it.
+
+    Args:
+        network: gives logits at 1/8 of its input.
+        spec: the :class:`~drivenet.modelspec.ModelSpec` fields that the network itself does not tell: ``name``,
+            ``architecture``, ``labels``, and what is known of its training.
+        out: ``*.onnx``; the spec goes beside it as ``*.json``.
+        size: (height, width) of the input.
+        tail: where the argmax happens.
+
+    Raises:
+        UsageError: for another suffix or a size that the network cannot take.
+        SinkError: if nothing can be written there.
+    """
+    if out.suffix != ".onnx":
+        raise UsageError(f"output {out}", "a file that ends in .onnx")
+    check_size(*size)
+    share = _OUTPUT_SHARE[tail]
+    full = ModelSpec.model_validate(
+        {
+            "mean": MEAN, "std": STD, **spec, "input": size, "output": (size[0] // share, size[1] // share),
+            "tail": tail, "params": parameters(network), "gmac": round(gmac(network, size), 3),
+        }
+    )  # fmt: skip
+    deployed = Deployed(network, tail, full.mean, full.std).eval()
+    model = onnx.load_from_string(_trace(deployed, size))
+    onnx.helper.set_model_props(model, {METADATA_KEY: full.to_json()})
+    model.producer_name, model.doc_string = "drivenet", ""
+    onnx.checker.check_model(model, full_check=True)
+    try:
+        write_atomic(spec_path(out), full.to_json() + "\n")
+        write_atomic(out, model.SerializeToString())
+    except OSError as error:
+        raise SinkError(f"cannot write {out}: {error.strerror or error}", "a file in a writable folder") from error
+    return full
+
+
+def export_checkpoint(
+    checkpoint: Path, out: Path, size: tuple[int, int] | None = None, tail: Tail = "half", machine: str = ""
+) -> ModelSpec:
+    """Write what ``drivenet train`` found best as a deployable ONNX.
+
+    Args:
+        checkpoint: ``best.pt`` of a run.
+        out, size, tail: as :func:`export_onnx`; the run's own input size if None.
+        machine: what the run was trained on, for the record.
+
+    Raises:
+        UsageError: for a file that is no checkpoint, or a size that cannot be.
+        SinkError: if nothing can be written there.
+    """
+    state = checkpoint_file.load(checkpoint)
+    settings, progress = state["settings"], state["progress"]
+    labels = built_in(state["labels"])
+    network = create(settings["model"]["architecture"], len(labels), settings["model"]["options"])
+    network.load_state_dict(state["network"])
+    data, drawn = settings["data"]["dataset"], settings["data"]["synthetic_share"]
+    spec = {
+        "name": out.stem,
+        "architecture": settings["model"]["architecture"],
+        "labels": LabelsSpec.of(labels),
+        "trained_on": f"{data} train" + (f" + {drawn:.0%} synthetic drive" if drawn and data != "synthetic" else ""),
+        "data_licence": DATA_LICENCES.get(data, ""),
+        "recipe": settings["name"],
+        "training": {
+            "minutes": round(progress["minutes"], 1), "iterations": progress["iteration"],
+            "batch": settings["batch"], "seed": settings["seed"], "machine": machine,
+        },
+        "val_miou": round(progress["best"], 4),
+        "source_sha256": sha256_of(checkpoint),
+    }  # fmt: skip
+    return export_onnx(network.eval(), spec, out, size or tuple(settings["input"]), tail)
+
+
+DATA_LICENCES = {
+    "camvid": "CamVid: non-commercial research use",
+    "cityscapes": "Cityscapes: non-commercial research use",
+    "synthetic": "none: drawn by drivenet",
+}
+
+
+def parameters(network: torch.nn.Module) -> int:
+    """Parameters of what is deployed: auxiliary heads are not."""
+    return sum(p.numel() for name, p in network.named_parameters() if not name.startswith("auxiliary"))
+
+
+def gmac(network: torch.nn.Module, size: tuple[int, int]) -> float:
+    """10^9 multiply-accumulates of one inference (convolutions and matrix products, as PyTorch counts them)."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, *size))
+    return float(counter.get_total_flops()) / 2e9
+
+
+def _trace(deployed: Deployed, size: tuple[int, int]) -> bytes:
+    """The serialised graph."""
+    frame = torch.zeros(1, *size, 3, dtype=torch.uint8)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter cannot write opset 17
+        file = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            deployed, (frame,), file, input_names=["frame"], output_names=["classes"], opset_version=OPSET,
+            dynamo=False, do_constant_folding=True,
+        )  # fmt: skip
+        return file.read_bytes()
