@@ -15,9 +15,16 @@ from pathlib import Path
 
 import cv2
 import pytest
+from hypothesis import HealthCheck, settings
 from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# The same examples on every machine, and no verdict from how busy it is.
+settings.register_profile(
+    "drivenet", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("drivenet")
 
 
 @functools.lru_cache(maxsize=1)
