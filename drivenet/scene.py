@@ -50,10 +50,10 @@ class Scene:
     regions: dict[str, list[Region]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
-        """The ``classes`` and ``groups`` members of a stats line."""
+        """The ``classes`` and ``groups`` members of a stats line: the classes present, and always every group."""
         groups: dict[str, object] = {}
-        for group, fraction in self.groups.items():
-            entry: dict[str, object] = {"fraction": round(fraction, 5)}
+        for group in GROUPS:
+            entry: dict[str, object] = {"fraction": round(self.groups.get(group, 0.0), 5)}
             if group in COUNTABLE_GROUPS:
                 entry["regions"] = [
                     {"class": r.cls, "box": list(r.box), "area": round(r.area, 5)} for r in self.regions.get(group, [])

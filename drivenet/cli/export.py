@@ -30,7 +30,7 @@ def export(checkpoint: Path, out: Path, size: str | None, tail: str, machine: st
     spec = export_checkpoint(checkpoint, out, parse_size(size), tail, machine)  # type: ignore[arg-type]
     height, width = spec.input
     console.print(
-        f"wrote {out} and its JSON: input {width}x{height}, {spec.params / 1e6:.2f} M parameters, {spec.gmac} GMAC"
+        f"wrote {out} and its JSON: input {width}x{height}, {spec.params / 1e6:.2f} M params, {spec.gmac} GMAC"
     )
 
 

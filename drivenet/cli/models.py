@@ -20,7 +20,8 @@ def models(json_file: str | None) -> None:
     """
     rows = list_models(engines_dir())
     if json_file != "-":
-        table("models", ["name", "default", "precision", "input", "labels", "params", "GMAC", "val mIoU", "trained on"], [
+        columns = ["name", "default", "precision", "input", "labels", "params", "GMAC", "val mIoU", "trained on"]
+        table("models", columns, [
             [str(r["name"]), "*" if r["default"] else "", str(r["precision"]), _size(r["input"]), str(r["labels"]),
              f"{_number(r['params']) / 1e6:.2f} M", f"{_number(r['gmac']):.2f}",
              "-" if r["val_miou"] is None else f"{_number(r['val_miou']):.3f}", str(r["trained_on"])]

@@ -71,7 +71,9 @@ def export_checkpoint(
 
     Args:
         checkpoint: ``best.pt`` of a run.
-        out, size, tail: as :func:`export_onnx`; the run's own input size if None.
+        out: ``*.onnx``; the spec goes beside it as ``*.json``.
+        size: (height, width) of the input; the run's own if None.
+        tail: where the argmax happens.
         machine: what the run was trained on, for the record.
 
     Raises:
