@@ -13,7 +13,7 @@ from onnx_models import SIZE, paint, palette_model
 
 from drivenet.classmap import Ids
 from drivenet.data import open_dataset
-from drivenet.data.base import Sample
+from drivenet.data.base import Dataset, Sample
 from drivenet.engine import open_engine
 from drivenet.errors import SourceError
 from drivenet.evaluation import GROUP_LABELS, evaluate
@@ -22,7 +22,7 @@ from drivenet.labels import CAMVID, CITYSCAPES, GROUPS, LabelSet
 CASES = {"road": ("Road", "road"), "vehicle": ("Car", "bus"), "pedestrian": ("Pedestrian", "person")}
 
 
-class Painted:
+class Painted(Dataset):
     """Pictures painted in the colours of a label set, with the truth they are given."""
 
     name, split = "painted", "val"

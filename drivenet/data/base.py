@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from drivenet.classmap import Ids
 from drivenet.errors import SourceError
@@ -37,17 +37,21 @@ class Sample:
         return f"Sample({self.name!r}, {w}x{h} BGR uint8 with ids)"
 
 
-class Dataset(Protocol):
+class Dataset:
     """Labelled pictures, by number. Reading one raises SourceError if its files are not right."""
 
     #: Dataset and split, as summaries name them.
-    name: str
-    split: str
+    name = "dataset"
+    split = ""
     #: What the ids mean.
     labels: LabelSet
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        raise NotImplementedError
 
     def __getitem__(self, index: int) -> Sample:
-        """The sample with a number of 0 .. len - 1; IndexError outside, which ends a ``for`` loop."""
+        """The sample with a number of 0 .. len - 1; IndexError outside."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivenet.classmap import Ids
-from drivenet.data.base import Sample
+from drivenet.data.base import Dataset, Sample
 from drivenet.errors import SourceError, SourceNotFoundError
 from drivenet.labels import IGNORE_ID, LabelSet
 
@@ -55,8 +55,8 @@ class Pair:
     values: LabelValues
 
 
-class PairDataset:
-    """A :class:`~drivenet.data.base.Dataset` of files, read when asked for.
+class PairDataset(Dataset):
+    """A dataset of files, read when asked for.
 
     Args:
         name: of the dataset.

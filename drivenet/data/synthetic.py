@@ -13,7 +13,7 @@ WIDTH, HEIGHT, FPS = 960, 540, 30.0
 FIRST_SEED = {"train": 0, "val": HELD_OUT_SEED, "test": 2 * HELD_OUT_SEED}
 
 
-class SyntheticDataset:
+class SyntheticDataset(Dataset):
     """Every sample is drawn when it is asked for, and is always the same.
 
     Args:
@@ -26,7 +26,7 @@ class SyntheticDataset:
     """
 
     name = "synthetic"
-    labels: LabelSet = SyntheticDrive.labels
+    labels = SyntheticDrive.labels
 
     def __init__(
         self, split: str, drives: int = 12, frames: int = 4, spacing: int = 97, width: int = WIDTH, height: int = HEIGHT

@@ -21,7 +21,7 @@ def test_splits_share_no_seed_with_training() -> None:
 def test_samples_are_many_scenes_and_always_the_same() -> None:
     dataset = SyntheticDataset("val", drives=2, frames=2, width=64, height=48)
     assert (len(dataset), dataset.labels) == (4, CAMVID)
-    samples = list(dataset)  # type: ignore[call-overload]
+    samples = list(dataset)
     assert len({s.name for s in samples}) == len({s.image.tobytes() for s in samples}) == 4
     for i, sample in enumerate(samples):
         assert sample.image.shape == (48, 64, 3)
