@@ -1,0 +1,91 @@
+"""The deployed graph against the network it was exported from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
+
+from drivenet.engine import open_engine  # noqa: E402
+from drivenet.errors import SinkError, UsageError  # noqa: E402
+from drivenet.export.onnx import OPSET, export_checkpoint, export_onnx  # noqa: E402
+from drivenet.labels import CAMVID  # noqa: E402
+from drivenet.models import checkpoint, create  # noqa: E402
+from drivenet.models.deployed import Deployed, normalise  # noqa: E402
+from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec  # noqa: E402
+from drivenet.synthetic import SyntheticDrive  # noqa: E402
+
+SIZE = (96, 160)
+OPTIONS = {"width": 0.25, "semantic": 0.5, "head": 16}
+SPEC = {"name": "tiny", "architecture": "bisenetv2", "labels": LabelsSpec.of(CAMVID)}
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return create("bisenetv2", len(CAMVID), OPTIONS).eval()
+
+
+@pytest.fixture(scope="module")
+def picture() -> np.ndarray:
+    return SyntheticDrive(SIZE[1], SIZE[0], seed=1).render(0)[0]
+
+
+@pytest.mark.parametrize(("tail", "share"), [("full", 1), ("half", 2), ("eighth", 8)])
+def test_the_onnx_gives_the_ids_of_the_network(
+    tmp_path: Path, network: torch.nn.Module, picture: np.ndarray, tail: str, share: int
+) -> None:
+    """Through the real engine, all but rounding ties; the spec inside equals the one beside."""
+    out = tmp_path / "tiny.onnx"
+    spec = export_onnx(network, SPEC, out, SIZE, tail)  # type: ignore[arg-type]
+    assert spec.output == (SIZE[0] // share, SIZE[1] // share)
+    with torch.no_grad():
+        expected = Deployed(network, tail).eval()(torch.from_numpy(picture)[None])[0].numpy()  # type: ignore[arg-type]
+    engine = open_engine(out)
+    assert np.mean(engine.infer(picture) == expected) > 0.999
+    model = onnx.load(out)
+    assert model.opset_import[0].version == OPSET
+    inside = next(p.value for p in model.metadata_props if p.key == METADATA_KEY)
+    assert ModelSpec.from_json(inside, "inside") == spec
+    assert json.loads(out.with_suffix(".json").read_text())["tail"] == tail
+
+
+def test_normalisation_in_the_graph_is_that_of_training(network: torch.nn.Module, picture: np.ndarray) -> None:
+    """The same picture through both front ends gives the same logits: no preprocessing is written down twice."""
+    frame = torch.from_numpy(picture)[None]
+    with torch.no_grad():
+        deployed = Deployed(network, "eighth").eval().logits(frame)
+        trained = network(normalise(frame.permute(0, 3, 1, 2)))
+    assert torch.allclose(deployed, trained, atol=1e-4)
+
+
+def test_a_checkpoint_tells_what_it_was_trained_on(tmp_path: Path, network: torch.nn.Module) -> None:
+    file = tmp_path / "best.pt"
+    settings = {
+        "name": "tiny run", "model": {"architecture": "bisenetv2", "options": OPTIONS}, "input": list(SIZE),
+        "data": {"dataset": "camvid", "synthetic_share": 0.2}, "batch": 4, "seed": 7,
+    }  # fmt: skip
+    progress = {"minutes": 12.34, "iteration": 99, "best": 0.51234}
+    state = {"network": network.state_dict(), "settings": settings, "labels": "camvid", "progress": progress}
+    checkpoint.save(file, state)
+    spec = export_checkpoint(file, tmp_path / "model.onnx", machine="a desk")
+    assert (spec.input, spec.val_miou, spec.trained_on) == (SIZE, 0.5123, "camvid train + 20% synthetic drive")
+    assert spec.training == {"minutes": 12.3, "iterations": 99, "batch": 4, "seed": 7, "machine": "a desk"}
+    assert "non-commercial" in spec.data_licence
+    assert spec.params == sum(p.numel() for n, p in network.named_parameters() if "auxiliary" not in n)
+
+
+def test_impossible_exports_leave_nothing_behind(tmp_path: Path, network: torch.nn.Module) -> None:
+    with pytest.raises(UsageError, match="use 96x160"):
+        export_onnx(network, SPEC, tmp_path / "a.onnx", (100, 160))
+    with pytest.raises(UsageError, match=r"\.onnx"):
+        export_onnx(network, SPEC, tmp_path / "a.pt", SIZE)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError, match="cannot write"):
+        export_onnx(network, SPEC, tmp_path / "file" / "a.onnx", SIZE)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
