@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivenet.errors import ConfigError, nearest
+from drivenet.labels import LabelSet, built_in
 
 
 class Settings(BaseModel):
@@ -80,3 +81,32 @@ class NodeSettings(Settings):
     policy: str | None = None
     rate: float | None = Field(None, gt=0)
     max_frames: int | None = Field(None, ge=1)
+
+
+class LabelSettings(Settings):
+    """A label set in a YAML file: a list of classes with colour and group."""
+
+    class Row(Settings):
+        """One class."""
+
+        name: str
+        colour: tuple[int, int, int] = Field(description="RGB, 0 to 255")
+        group: str = "background"
+
+    name: str
+    classes: tuple[Row, ...]
+
+
+def load_labels(name_or_file: str) -> LabelSet:
+    """A built-in label set by name, or one from a YAML file (see ``configs/labels``).
+
+    Raises:
+        UsageError, ConfigError: if there is none of that name, or the file is not right.
+    """
+    if not name_or_file.endswith((".yaml", ".yml")):
+        return built_in(name_or_file)
+    read = load_yaml(Path(name_or_file), LabelSettings)
+    rows = read.classes
+    return LabelSet(
+        read.name, tuple(r.name for r in rows), tuple(r.colour for r in rows), {r.name: r.group for r in rows}
+    )
