@@ -36,12 +36,11 @@ class Detached(Source):
         self._thread = threading.Thread(target=self._work, args=(open_source,), name="source", daemon=True)
         self._thread.start()
         try:
-            with self._changed:
-                self._changed.wait_for(lambda: self._source is not None or self._ended)
+            self._wait_opened()
         except BaseException:  # an interrupt while a server does not answer
             self.close()
             raise
-        if self._error is not None:
+        if self._source is None and self._error is not None:
             raise self._error
 
     def __iter__(self) -> Iterator[Frame]:
@@ -67,6 +66,10 @@ class Detached(Source):
         if source is not None:
             source.close()
         self._thread.join(_JOIN_S)
+
+    def _wait_opened(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._source is not None or self._ended)
 
     def _next(self) -> Frame | None:
         with self._changed:

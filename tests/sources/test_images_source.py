@@ -1,0 +1,103 @@
+"""Pictures in folders and globs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from source_clips import read
+
+from drivenet.errors import NoVideoError, SourceError, SourceNotFoundError
+from drivenet.sources.images import Images, open_images
+from drivenet.sources.options import Options
+
+
+def save(path: Path, value: int, size: tuple[int, int] = (20, 30)) -> Path:
+    assert cv2.imwrite(str(path), np.full((*size, 3), value, np.uint8))
+    return path
+
+
+def open_(path: Path | str) -> Images:
+    return open_images(str(path), Options())
+
+
+def test_a_folder_in_natural_order(tmp_path: Path) -> None:
+    for value in (10, 2, 1):
+        save(tmp_path / f"street_{value}.png", value)
+    (tmp_path / "notes.txt").write_text("no picture")
+    source = open_(tmp_path)
+    assert (source.frames, source.live, source.size) == (3, False, None)
+    frames, error = read(source)
+    assert error is None
+    assert [(f.index, int(f.image[0, 0, 0])) for f in frames] == [(0, 1), (1, 2), (2, 10)]
+
+
+def test_a_single_picture_and_a_glob(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 1)
+    save(tmp_path / "b.PNG", 2)
+    save(tmp_path / "c.bmp", 3)
+    assert len(list(open_(tmp_path / "a.png"))) == 1
+    assert len(list(open_(tmp_path / "?.*"))) == 3
+    assert len(list(open_(tmp_path / "*.png"))) == 1
+
+
+def test_a_name_that_looks_like_a_glob(tmp_path: Path) -> None:
+    save(tmp_path / "a[1].png", 1)
+    assert len(list(open_(tmp_path / "a[1].png"))) == 1
+
+
+def test_sizes_may_differ_and_greys_become_bgr(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 1, (20, 30))
+    cv2.imwrite(str(tmp_path / "b.png"), np.full((40, 10), 60000, np.uint16))
+    frames = list(open_(tmp_path))
+    assert [f.size for f in frames] == [(20, 30), (40, 10)]
+    assert int(frames[1].image[0, 0, 2]) == 234
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+def test_a_damaged_picture_is_named(tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / f"1{suffix}", 1)
+    bad = save(tmp_path / f"2{suffix}", 2)
+    bad.write_bytes(bad.read_bytes()[:60])
+    frames, error = read(open_(tmp_path))
+    assert len(frames) == 1
+    assert str(error) == f"{bad} is damaged or no picture; remove or replace it"
+    assert capfd.readouterr().err == ""
+
+
+def test_files_that_only_look_like_pictures(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "empty.png").touch()
+    for name in ("text.png", "empty.png"):
+        _, error = read(open_(tmp_path / name))
+        assert isinstance(error, SourceError)
+        assert name in str(error)
+
+
+def test_a_picture_that_went_away(tmp_path: Path) -> None:
+    source = open_(save(tmp_path / "a.png", 1))
+    (tmp_path / "a.png").unlink()
+    _, error = read(source)
+    assert "a.png cannot be read: no such file" in str(error)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(NoVideoError, match="holds no pictures"):
+        open_(tmp_path)
+    with pytest.raises(SourceNotFoundError, match=r"no file .*\*\.png"):
+        open_(tmp_path / "*.png")
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(NoVideoError, match="holds no pictures"):
+        open_(tmp_path / "*.mp4")
+
+
+def test_closing(tmp_path: Path) -> None:
+    save(tmp_path / "1.png", 1)
+    save(tmp_path / "2.png", 2)
+    source = open_(tmp_path)
+    frames = iter(source)
+    next(frames)
+    source.close()
+    assert not list(frames)

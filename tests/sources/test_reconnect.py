@@ -1,0 +1,128 @@
+"""Live sources are opened again, for as long as it takes."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from source_clips import write_clip
+from source_scripts import Scripted
+from source_servers import Request, serve, stream
+
+from drivenet.errors import SourceError, SourceLostError, SourceNotFoundError
+from drivenet.sources.base import Source
+from drivenet.sources.reconnect import Reconnecting
+from drivenet.sources.stream import NetworkStream
+
+LONG_S = 60.0
+
+
+def in_turn(*steps: Source | SourceError) -> Callable[[], Source]:
+    """An opener that gives or raises one step after the other."""
+    rest = iter(steps)
+
+    def open_once() -> Source:
+        step = next(rest)
+        if isinstance(step, SourceError):
+            raise step
+        return step
+
+    return open_once
+
+
+def test_indices_go_on_counting_over_ends_and_failures() -> None:
+    sources = [Scripted(3, "end"), Scripted(2, "fail"), Scripted(4)]
+    source = Reconnecting(in_turn(sources[0], sources[1], SourceError("still down"), sources[2]), 0.001, 0.002)
+    frames = list(itertools.islice(source, 9))
+    assert [f.index for f in frames] == list(range(9))
+    assert [int(f.image[0, 0, 0]) for f in frames] == [0, 1, 2, 0, 1, 0, 1, 2, 3]
+    assert source.reconnects == 2
+    assert source.last_error == "still down"
+    source.close()
+    assert [s.closed for s in sources] == [1, 1, 1]
+
+
+def test_the_first_failure_is_final() -> None:
+    with pytest.raises(SourceNotFoundError, match="nobody home"):
+        Reconnecting(in_turn(SourceNotFoundError("nobody home")))
+
+
+def test_a_recording_is_not_opened_again() -> None:
+    assert len(list(Reconnecting(in_turn(Scripted(3, live=False))))) == 3
+    source = Reconnecting(in_turn(Scripted(3, "fail", live=False)))
+    with pytest.raises(SourceLostError):
+        list(source)
+    assert source.reconnects == 0
+
+
+def test_closing_ends_the_wait() -> None:
+    source = Reconnecting(in_turn(Scripted(1, "fail"), SourceError("down")), first_wait_s=LONG_S * 10)
+    frames = iter(source)
+    next(frames)
+    reader = threading.Thread(target=lambda: list(frames))
+    reader.start()
+    source.close()
+    reader.join(LONG_S)
+    assert not reader.is_alive()
+
+
+def test_waits_double_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Reconnecting(in_turn(Scripted(1), *[SourceError("down")] * 5, Scripted(1)), 0.5, 8)
+    waits: list[float] = []
+
+    def wait(timeout: float) -> bool:
+        waits.append(timeout)
+        return False
+
+    monkeypatch.setattr(source._stop, "wait", wait)
+    assert [f.index for f in itertools.islice(source, 2)] == [0, 1]
+    assert waits == [0.5, 1, 2, 4, 8, 8]
+    source.close()
+
+
+def test_a_server_that_hangs_up_again_and_again(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts", frames=10).read_bytes()
+    with serve({"/live": stream(data)}) as address:
+        source = Reconnecting(lambda: NetworkStream(f"{address}/live", LONG_S), 0.001)
+        assert [f.index for f in itertools.islice(source, 35)] == list(range(35))
+        assert source.reconnects == 3
+        source.close()
+
+
+def test_a_server_that_is_down_for_a_while(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    failed = threading.Event()
+
+    def open_once() -> Source:
+        try:
+            return NetworkStream(f"http://admin:s3cret@127.0.0.1:{port}/live", LONG_S)
+        except SourceError:
+            failed.set()
+            raise
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    indices: list[int] = []
+    with serve({"/live": stream(data, hold=True)}, port):
+        source = Reconnecting(open_once, 0.01, 0.01)
+        frames = iter(source)
+        indices += [f.index for f in itertools.islice(frames, 5)]
+    reader = threading.Thread(target=lambda: indices.extend(f.index for f in itertools.islice(frames, 40)))
+    reader.start()
+    assert failed.wait(LONG_S)
+    assert "s3cret" not in source.last_error
+    with serve({"/live": stream(data)}, port):
+        reader.join(LONG_S)
+        source.close()
+    assert indices == list(range(45))
+    assert source.reconnects >= 1
+
+
+def test_a_server_that_refuses_everybody() -> None:
+    with serve({"/live": lambda request: Request.head(request, 403)}) as address, pytest.raises(SourceError):
+        Reconnecting(lambda: NetworkStream(f"{address}/live", LONG_S))
