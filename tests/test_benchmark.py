@@ -32,7 +32,7 @@ class Counting(NullEngine):
 
 
 def test_measures_every_engine_on_every_picture(tmp_path: Path) -> None:
-    engines = [open_engine(palette_model(tmp_path)), open_engine(None, "null")]
+    engines = [open_engine(palette_model(tmp_path), "onnxruntime"), open_engine(None, "null")]
     done: list[tuple[int, int]] = []
     rows = bench(engines, IMAGES, rounds=4, warmup=1, progress=lambda i, n: done.append((i, n)))
     assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]

@@ -45,7 +45,7 @@ def halves(left: int, right: int, size: tuple[int, int] = SIZE) -> Ids:
 
 
 def test_a_right_engine_scores_one_at_any_picture_size(tmp_path: Path) -> None:
-    engine = open_engine(palette_model(tmp_path))
+    engine = open_engine(palette_model(tmp_path), "onnxruntime")
     pairs = [(ids, ids) for ids in (halves(3, 8), halves(0, 3, (64, 96)), halves(8, 9, (240, 360)))]
     seen: list[tuple[int, int]] = []
     report = evaluate(engine, Painted(CAMVID, pairs), lambda done, total: seen.append((done, total)))
@@ -59,7 +59,7 @@ def test_a_right_engine_scores_one_at_any_picture_size(tmp_path: Path) -> None:
 
 
 def test_scores_are_those_of_one_matrix_over_all_pixels(tmp_path: Path) -> None:
-    engine = open_engine(palette_model(tmp_path))
+    engine = open_engine(palette_model(tmp_path), "onnxruntime")
     truth = halves(3, 3)
     truth[: SIZE[0] // 2] = 255  # half of the second picture has no truth
     report = evaluate(engine, Painted(CAMVID, [(halves(3, 8), halves(3, 3)), (halves(3, 3), truth)]))
@@ -77,7 +77,7 @@ def test_scores_are_those_of_one_matrix_over_all_pixels(tmp_path: Path) -> None:
 
 def test_other_classes_are_compared_on_groups_and_the_report_says_so(tmp_path: Path) -> None:
     # Cityscapes pictures, painted so that a CamVid engine sees its own colours for the same groups.
-    engine = open_engine(palette_model(tmp_path))
+    engine = open_engine(palette_model(tmp_path), "onnxruntime")
     pairs = []
     for left, right in (("road", "vehicle"), ("pedestrian", "road")):
         shown = halves(CAMVID.id_of(CASES[left][0]), CAMVID.id_of(CASES[right][0]))
@@ -98,7 +98,7 @@ def test_other_classes_are_compared_on_groups_and_the_report_says_so(tmp_path: P
 
 def test_the_same_classes_in_other_colours_are_the_same_classes(tmp_path: Path) -> None:
     grey = LabelSet("grey", CAMVID.classes, tuple((i, i, i) for i in range(11)), CAMVID.groups)
-    engine = open_engine(palette_model(tmp_path, labels=grey))
+    engine = open_engine(palette_model(tmp_path, labels=grey), "onnxruntime")
     ids = halves(3, 8)
     report = evaluate(engine, Painted(CAMVID, [(ids, ids)], grey))
     assert (report.compared_on, report.miou) == ("classes", 1.0)
@@ -106,7 +106,9 @@ def test_the_same_classes_in_other_colours_are_the_same_classes(tmp_path: Path) 
 
 def test_json_holds_no_nan_when_there_is_no_truth(tmp_path: Path) -> None:
     nothing = np.full(SIZE, 255, np.uint8)
-    out = evaluate(open_engine(palette_model(tmp_path)), Painted(CAMVID, [(halves(3, 8), nothing)])).to_dict()
+    out = evaluate(
+        open_engine(palette_model(tmp_path), "onnxruntime"), Painted(CAMVID, [(halves(3, 8), nothing)])
+    ).to_dict()
     assert json.loads(json.dumps(out, allow_nan=False))["miou"] is None
     assert out["pixel_accuracy"] is None
     assert out["group_miou"] is None
@@ -114,7 +116,7 @@ def test_json_holds_no_nan_when_there_is_no_truth(tmp_path: Path) -> None:
 
 def test_no_pictures_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="painted val holds no pictures"):
-        evaluate(open_engine(palette_model(tmp_path)), Painted(CAMVID, []))
+        evaluate(open_engine(palette_model(tmp_path), "onnxruntime"), Painted(CAMVID, []))
 
 
 def test_scores_files_in_camvids_layout(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_scores_files_in_camvids_layout(tmp_path: Path) -> None:
     for folder, picture in (("test", paint(ids)), ("testannot", ids)):
         (tmp_path / folder).mkdir()
         assert cv2.imwrite(str(tmp_path / folder / "one.png"), picture)
-    report = evaluate(open_engine(palette_model(tmp_path)), open_dataset("camvid", tmp_path, "test"))
+    report = evaluate(open_engine(palette_model(tmp_path), "onnxruntime"), open_dataset("camvid", tmp_path, "test"))
     assert report.miou == 1.0
 
 

@@ -124,7 +124,7 @@ def test_no_damage_crashes_or_runs_with_ids_that_mean_nothing(
     for _ in range(200):
         target.write_bytes(damaged(whole, rng))
         try:
-            ids = open_engine(file, threads=1).infer(paint(np.zeros(SIZE, np.uint8)))
+            ids = open_engine(file, "onnxruntime", threads=1).infer(paint(np.zeros(SIZE, np.uint8)))
         except EngineError as error:  # anything else fails the test
             messages.append(str(error))
         else:

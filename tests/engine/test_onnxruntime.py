@@ -11,11 +11,16 @@ from onnx import TensorProto, helper
 from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, write_onnx
 
 from drivenet.engine import open_engine
+from drivenet.engine.base import Engine
 from drivenet.engine.cpu import physical_cores
 from drivenet.engine.onnxruntime import OnnxRuntimeEngine
 from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.labels import CAMVID, CITYSCAPES
 from drivenet.modelspec import LabelsSpec
+
+
+def opened(file: Path | None, precision: str = "auto", threads: int | None = None) -> Engine:
+    return open_engine(file, "onnxruntime", precision, threads)
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def picture(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def test_gives_the_ids_that_the_graph_computes(file: Path) -> None:
     image, ids = picture()
-    engine = open_engine(file)
+    engine = opened(file)
     np.testing.assert_array_equal(engine.infer(image), ids)
     assert engine.infer(image).dtype == np.uint8
     described = engine.describe()
@@ -44,7 +49,7 @@ def test_gives_the_ids_that_the_graph_computes(file: Path) -> None:
 
 
 def test_an_output_belongs_to_the_caller(file: Path) -> None:
-    engine = open_engine(file)
+    engine = opened(file)
     (first_image, first), (second_image, second) = picture(1), picture(2)
     kept = engine.infer(first_image)
     np.testing.assert_array_equal(engine.infer(second_image), second)
@@ -57,7 +62,7 @@ def test_an_output_belongs_to_the_caller(file: Path) -> None:
 
 def test_takes_a_picture_that_is_not_contiguous(file: Path) -> None:
     image, _ = picture()
-    engine = open_engine(file)
+    engine = opened(file)
     expected = engine.infer(np.ascontiguousarray(image[:, ::-1]))
     np.testing.assert_array_equal(engine.infer(image[:, ::-1]), expected)
 
@@ -75,11 +80,11 @@ def test_takes_a_picture_that_is_not_contiguous(file: Path) -> None:
 )
 def test_refuses_another_picture(file: Path, image: np.ndarray) -> None:
     with pytest.raises(EngineError, match="prepare"):
-        open_engine(file).infer(image)
+        opened(file).infer(image)
 
 
 def test_refuses_to_infer_when_closed(file: Path) -> None:
-    engine = open_engine(file)
+    engine = opened(file)
     engine.close()
     engine.close()
     with pytest.raises(EngineError, match="closed"):
@@ -87,24 +92,24 @@ def test_refuses_to_infer_when_closed(file: Path) -> None:
 
 
 def test_threads_are_the_physical_cores_or_what_was_asked(file: Path) -> None:
-    assert open_engine(file).describe()["threads"] == physical_cores()
-    assert open_engine(file, threads=1).describe()["threads"] == 1
+    assert opened(file).describe()["threads"] == physical_cores()
+    assert opened(file, threads=1).describe()["threads"] == 1
 
 
 def test_prints_nothing(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    open_engine(file).infer(picture()[0])
+    opened(file).infer(picture()[0])
     assert capfd.readouterr() == ("", "")
 
 
 def test_takes_only_the_precision_that_the_file_has(file: Path) -> None:
-    assert open_engine(file, precision="fp32").precision == "fp32"
+    assert opened(file, precision="fp32").precision == "fp32"
     with pytest.raises(UsageError, match=r"precision int8 .* which is fp32"):
-        open_engine(file, precision="int8")
+        opened(file, precision="int8")
 
 
 def test_needs_a_file() -> None:
     with pytest.raises(UsageError, match="no engine file"):
-        open_engine(None)
+        opened(None)
 
 
 def test_refuses_a_provider_that_is_not_there(file: Path) -> None:
@@ -119,7 +124,7 @@ def test_refuses_a_graph_with_more_classes_than_labels(tmp_path: Path) -> None:
     # Nineteen colours under eleven names: noise finds an id that has none.
     file = write_onnx(tmp_path / "odd.onnx", palette_graph(CITYSCAPES.palette), palette_spec())
     with pytest.raises(EngineError, match=r"gave class id 1\d; expected ids 0\.\.10"):
-        open_engine(file)
+        opened(file)
 
 
 def test_refuses_an_id_without_a_class_at_any_later_picture(tmp_path: Path) -> None:
@@ -129,7 +134,7 @@ def test_refuses_an_id_without_a_class_at_any_later_picture(tmp_path: Path) -> N
     values = np.frombuffer(bias.raw_data, np.float32).copy()
     values[-1] = -2 * 10**6 * 254.5
     bias.raw_data = values.tobytes()
-    engine = open_engine(write_onnx(tmp_path / "odd.onnx", graph, palette_spec()))
+    engine = opened(write_onnx(tmp_path / "odd.onnx", graph, palette_spec()))
     with pytest.raises(EngineError, match="class id 11"):
         engine.infer(np.full((*SIZE, 3), (255, 0, 0), np.uint8))
 
@@ -140,7 +145,7 @@ def test_a_failing_inference_is_an_error_and_not_an_empty_road(tmp_path: Path) -
     starts.raw_data = np.array([2, 0]).tobytes()
     file = write_onnx(tmp_path / "fails.onnx", graph, palette_spec())
     with pytest.raises(EngineError) as caught:
-        open_engine(file)
+        opened(file)
     assert "\n" not in str(caught.value)
 
 
@@ -153,24 +158,24 @@ def test_refuses_other_names_types_and_shapes(tmp_path: Path) -> None:
     }
     for name, (graph, spec, message) in cases.items():
         with pytest.raises(ModelSpecError, match=message):
-            open_engine(write_onnx(tmp_path / f"{name}.onnx", graph, spec))
+            opened(write_onnx(tmp_path / f"{name}.onnx", graph, spec))
 
 
 def test_refuses_a_second_output_and_another_type(tmp_path: Path) -> None:
     two = palette_graph()
     two.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, SIZE[0] // 2, SIZE[1] // 2, 11]))
     with pytest.raises(ModelSpecError, match="logits"):
-        open_engine(write_onnx(tmp_path / "two.onnx", two, palette_spec()))
+        opened(write_onnx(tmp_path / "two.onnx", two, palette_spec()))
     wide = palette_graph()
     wide.node[-1].attribute[0].i = TensorProto.INT64
     wide.output[0].type.tensor_type.elem_type = TensorProto.INT64
     with pytest.raises(ModelSpecError, match="int64"):
-        open_engine(write_onnx(tmp_path / "wide.onnx", wide, palette_spec()))
+        opened(write_onnx(tmp_path / "wide.onnx", wide, palette_spec()))
 
 
 def test_other_labels_than_the_built_in_ones_work(tmp_path: Path) -> None:
     file = palette_model(tmp_path, labels=CITYSCAPES)
-    engine = open_engine(file)
+    engine = opened(file)
     assert engine.spec.labels == LabelsSpec.of(CITYSCAPES)
     ids = np.arange(SIZE[0] * SIZE[1] // 4, dtype=np.uint8).reshape(SIZE[0] // 2, -1) % 19
     np.testing.assert_array_equal(engine.infer(paint(ids.repeat(2, 0).repeat(2, 1), CITYSCAPES)), ids)

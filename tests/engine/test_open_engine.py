@@ -15,13 +15,13 @@ from drivenet.errors import UsageError
 
 def test_auto_says_what_it_chose_and_why(tmp_path: Path) -> None:
     chosen = choose("auto")
-    assert chosen.backend == "onnxruntime"
+    assert chosen.backend in BACKENDS
     assert chosen.why
     assert open_engine(palette_model(tmp_path)).backend == chosen.backend
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
-def test_every_backend_opens_the_same_file(tmp_path: Path, backend: str) -> None:
+@pytest.mark.parametrize("backend", ["null", "onnxruntime"])
+def test_a_named_backend_opens_the_same_file(tmp_path: Path, backend: str) -> None:
     engine = open_engine(palette_model(tmp_path), backend)
     assert engine.backend == backend == choose(backend).backend
     assert engine.describe()["backend"] == backend
