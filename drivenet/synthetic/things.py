@@ -8,8 +8,8 @@ from drivenet.synthetic.camera import NEAR, Camera
 from drivenet.synthetic.canvas import BICYCLIST, BUILDING, CAR, FENCE, PEDESTRIAN, POLE, SIGN, TREE, Bgr, Canvas
 from drivenet.synthetic.world import Thing
 
-#: Thin things are not drawn beyond this many metres: they would be thinner than a pixel of the model.
-THIN_SIGHT = 42.0
+#: Thin things are not drawn beyond this many metres: labels of a pixel's width teach and measure nothing.
+THIN_SIGHT = 30.0
 
 
 def draw_thing(canvas: Canvas, camera: Camera, thing: Thing) -> None:
@@ -96,7 +96,7 @@ def _sign(canvas: Canvas, camera: Camera, t: Thing) -> None:
     if not _post(canvas, camera, t):
         return
     u, v = camera.pixel(t.x, min(t.size[1], 3.4), t.z)
-    r = camera.pixels(0.55, t.z)
+    r = camera.pixels(0.6, t.z)
     red: Bgr = (40, 35, 190)
     white: Bgr = (225, 225, 225)
     if t.variant < 0.3:

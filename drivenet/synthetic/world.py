@@ -180,7 +180,7 @@ def _furnish(seed: int, k: int, half_road: float, style: str) -> tuple[Thing, ..
                     dz=float(rng.uniform(0, SEGMENT)))  # fmt: skip
         if rng.random() < density["pole"]:
             tone = rng.uniform(50, 170)
-            put("sign" if rng.random() < 0.6 else "lamp", edge + side * 0.5, (0.32, float(rng.uniform(2.8, 6)), 0.3),
+            put("sign" if rng.random() < 0.6 else "lamp", edge + side * 0.5, (0.36, float(rng.uniform(2.8, 6)), 0.3),
                 (tone, tone, tone), dz=float(rng.uniform(0, SEGMENT)))  # fmt: skip
         if rng.random() < density["parked"]:
             put("car", side * (half_road - 1.0), VEHICLE_SIZES["car"], paint(rng.random()), side=1 if side > 0 else -1)
