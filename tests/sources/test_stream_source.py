@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import socket
+import threading
 import traceback
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNo
 from drivenet.sources.stream import NetworkStream
 
 PATIENT_S = 10.0
-HASTY_S = 0.3
+HASTY_S = 1.0
 SECRET = "s3cret"
 
 
@@ -86,8 +89,55 @@ def test_a_stream_that_falls_silent_is_lost_after_the_timeout(tmp_path: Path) ->
     assert isinstance(error, SourceLostError)
 
 
+def test_transport_streams_over_udp(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    stop = threading.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = probe.getsockname()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for start in itertools.cycle(range(0, len(data), 1316)):
+                # slowly, or the receiver's buffer overflows
+                if stop.wait(0.0005):
+                    return
+                with contextlib.suppress(ConnectionRefusedError):
+                    sender.sendto(data[start : start + 1316], address)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        source = NetworkStream(f"udp://{address[0]}:{address[1]}", PATIENT_S)
+        assert source.live
+        frames = list(itertools.islice(source, 10))
+    finally:
+        stop.set()
+        thread.join()
+    source.close()
+    assert [f.index for f in frames] == list(range(10))
+
+
+def test_transport_streams_over_tcp(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+
+    def send() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(data)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=send)
+        thread.start()
+        frames, error = read(NetworkStream(f"tcp://127.0.0.1:{listener.getsockname()[1]}", PATIENT_S))
+        thread.join()
+    assert len(frames) == 30
+    assert isinstance(error, SourceLostError)
+    assert "ended after 30 frames" in str(error)
+
+
 def test_a_server_that_accepts_and_says_nothing() -> None:
-    with serve({"/live": Request.hold}) as address, pytest.raises(SourceError, match=r"no answer for 0\.3 s"):
+    with serve({"/live": Request.hold}) as address, pytest.raises(SourceError, match=r"no answer for 1 s"):
         NetworkStream(f"{address}/live", HASTY_S)
 
 
@@ -131,7 +181,7 @@ def test_what_is_wrong_is_said_without_credentials(tmp_path: Path) -> None:
         ]
         for uri, kind, text in cases:
             with pytest.raises(kind, match=text) as caught:
-                NetworkStream(uri.replace("://", f"://admin:{SECRET}@"), HASTY_S)
+                NetworkStream(uri.replace("://", f"://admin:{SECRET}@"), HASTY_S if "silent" in uri else PATIENT_S)
             told = "".join(traceback.format_exception(caught.value))
             assert SECRET not in told
             assert "***@127.0.0.1" in str(caught.value)
