@@ -84,10 +84,14 @@ setup(
         "rich>=13.7",
     ],
     extras_require={
+        "openvino": ["openvino>=2025.0"],
+        "cuda": ["cuda-bindings>=12.6"],
+        "tensorrt": ["tensorrt>=10.0", "pycuda>=2024.1"],
         "train": ["onnx>=1.17", "onnxscript>=0.5", "tensorboard>=2.18", "torch>=2.11"],
         "test": [
             "hypothesis>=6.100",
             "onnx>=1.17",
+            "openvino>=2025.0",
             "packaging>=24",
             "Pillow>=10.3",
             "pytest>=8.3",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from drivenet.engine.base import Engine
+from drivenet.engine.choice import Choice, choose_among
 from drivenet.errors import EngineError, UsageError, nearest
 from drivenet.modelspec import Precision
 
@@ -15,32 +15,25 @@ from drivenet.modelspec import Precision
 BACKENDS = {
     "null": "drivenet.engine.null:NullEngine",
     "onnxruntime": "drivenet.engine.onnxruntime:OnnxRuntimeEngine",
+    "openvino": "drivenet.engine.openvino:OpenVinoEngine",
 }
 PRECISIONS = ("auto", *get_args(Precision))
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A backend and, in one clause for people, why it is that one."""
-
-    backend: str
-    why: str
-
-
-def choose(backend: str = "auto") -> Choice:
+def choose(backend: str = "auto", file: Path | None = None, precision: str = "auto") -> Choice:
     """Which backend a request means.
 
     Args:
-        backend: ``auto`` or one of :data:`BACKENDS`.
+        backend: ``auto`` or one of :data:`BACKENDS`. ``auto`` takes tensorrt where there is a GPU and an engine that
+            was built from the file, else openvino where it is installed, else onnxruntime; a compiled artefact
+            goes to the backend that it is made for.
+        file: what is to be run; None asks for the machine alone.
+        precision: what is to be computed.
 
     Raises:
         UsageError: for a backend that does not exist, naming those that do.
     """
-    if backend == "auto":
-        return Choice("onnxruntime", "it runs everywhere that drivenet is installed")
-    if backend not in BACKENDS:
-        raise UsageError(f"no backend {backend!r}", cure=nearest(backend, ["auto", *BACKENDS]))
-    return Choice(backend, "it was asked for")
+    return choose_among(tuple(BACKENDS), backend, file, precision)
 
 
 def open_engine(
@@ -49,7 +42,7 @@ def open_engine(
     """Load an artefact and try it on two pictures.
 
     Args:
-        file: the artefact. None only with the backend ``null``, which then makes its spec up.
+        file: an ONNX or a compiled artefact. None only with the backend ``null``, which then makes its spec up.
         backend: ``auto`` or one of :data:`BACKENDS`; :func:`choose` tells what ``auto`` means and why.
         precision: ``auto`` takes what the artefact has; anything else must be what the backend really computes.
         threads: of the processor; None = one a physical core that this process may use.
@@ -59,7 +52,7 @@ def open_engine(
         ModelSpecError: for an artefact that does not say how to use it, or contradicts itself.
         EngineError: for one that cannot be loaded or run.
     """
-    chosen = choose(backend).backend
+    chosen = choose(backend, file, precision).backend
     if precision not in PRECISIONS:
         raise UsageError(f"no precision {precision!r}", cure=nearest(precision, PRECISIONS))
     if threads is not None and threads < 1:
@@ -78,3 +71,13 @@ def _load(backend: str) -> type:
             f"the backend {backend} cannot be imported: {error}", cure="install drivenet with what it needs"
         ) from error
     return found
+
+
+def open_unproven(artefact: Path, backend: str) -> Engine:
+    """Open an artefact that was just built and not yet compared with its reference; for the comparison alone.
+
+    Raises:
+        EngineError: as :func:`open_engine`.
+    """
+    engine: Engine = _load(backend)(artefact, "auto", None, unproven=True)
+    return engine

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from drivenet.engine.artefacts import list_built
 from drivenet.engine.spec_json import read_spec_json
 from drivenet.errors import EngineError, nearest
 
@@ -102,4 +103,5 @@ def _row(name: str, file: Path, default: bool) -> dict[str, object]:
         "val_miou": spec.val_miou,
         "trained_on": spec.trained_on,
         "data_licence": spec.data_licence,
+        "built": list_built(file),
     }

@@ -86,6 +86,7 @@ def test_lists_what_every_model_is(folder: Path) -> None:
         "val_miou": 0.5,
         "trained_on": "nothing",
         "data_licence": "none",
+        "built": [],
     }
     json.dumps(rows)
 

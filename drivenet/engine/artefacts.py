@@ -1,0 +1,78 @@
+"""Compiled artefacts by their names: which files they are, where they lie, which one belongs to an ONNX."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from drivenet.engine.passport import Passport, passport_path, read_passport
+from drivenet.errors import EngineError
+from drivenet.modelspec import sha256_of
+
+#: The suffix of the file that is named to an engine, by backend.
+SUFFIXES = {"tensorrt": ".plan", "openvino": ".xml"}
+#: What ``auto`` prefers among artefacts of one ONNX: the fastest that keeps to the reference, then the exact one.
+PREFERENCE = ("int8", "fp16", "bf16", "fp32")
+
+
+def artefact_path(onnx: Path, backend: str, precision: str, folder: Path) -> Path:
+    """Where the artefact of an ONNX goes: ``fast.onnx`` in fp16 becomes ``fast-fp16.plan``."""
+    return folder / f"{onnx.stem}-{precision}{SUFFIXES[backend]}"
+
+
+def backend_of(file: Path) -> str | None:
+    """The backend whose compiled artefact a file is by its suffix; None for an ONNX and all else."""
+    return next((backend for backend, suffix in SUFFIXES.items() if file.suffix == suffix), None)
+
+
+def build_command(onnx: Path, backend: str, precision: str) -> str:
+    """The command that makes the artefact of an ONNX."""
+    return shlex.join(["drivenet", "build", str(onnx), "--backend", backend, "--precision", precision])
+
+
+def find_built(onnx: Path, backend: str, precision: str = "auto") -> Path | None:
+    """The artefact beside an ONNX that was built from just this file, None if there is none.
+
+    Args:
+        onnx: the model.
+        backend: whose artefact.
+        precision: ``auto`` takes the first of :data:`PREFERENCE` that is there.
+
+    Raises:
+        EngineError: for an artefact of that name that was built from another ONNX or has no valid passport.
+    """
+    for wanted in PREFERENCE if precision == "auto" else (precision,):
+        file = artefact_path(onnx, backend, wanted, onnx.parent)
+        if file.is_file():
+            passport = read_passport(file)
+            if passport.onnx_sha256 != sha256_of(onnx):
+                cure = f"build it again: {build_command(onnx, backend, wanted)}"
+                raise EngineError(f"{file} was built from another {onnx.name}", cure=cure)
+            return file
+    return None
+
+
+def list_built(onnx: Path) -> list[dict[str, object]]:
+    """What ``drivenet models`` tells of the artefacts that lie beside an ONNX."""
+    candidates = [artefact_path(onnx, b, p, onnx.parent) for b in SUFFIXES for p in PREFERENCE]
+    return [_row(file) for file in candidates if passport_path(file).is_file()]
+
+
+def _row(file: Path) -> dict[str, object]:
+    try:
+        return {"file": str(file), **_told(read_passport(file))}
+    except EngineError as error:
+        return {"file": str(file), "broken": str(error)}
+
+
+def _told(passport: Passport) -> dict[str, object]:
+    parity = passport.parity
+    return {
+        "backend": passport.backend,
+        "precision": passport.precision,
+        "machine": passport.machine,
+        "agreement": None if parity is None else parity.agreement,
+        "worst_class": None if parity is None else parity.worst_class,
+        "worst_iou": None if parity is None else parity.worst_iou,
+        "accepted": parity is not None and parity.accepted,
+    }

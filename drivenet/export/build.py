@@ -1,0 +1,217 @@
+"""Builds an artefact from an ONNX, compares it with its reference, and only then puts it where engines look."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from drivenet import __version__
+from drivenet.engine import open_unproven
+from drivenet.engine.artefacts import artefact_path
+from drivenet.engine.cpu_features import native_precisions
+from drivenet.engine.onnx_file import read_spec
+from drivenet.engine.onnxruntime import OnnxRuntimeEngine
+from drivenet.engine.passport import Parity, Passport, passport_path
+from drivenet.engine.spec_json import read_spec_json
+from drivenet.errors import EngineError, ModelSpecError, UsageError, nearest
+from drivenet.export.parity import compare, folder_pictures, synthetic_pictures
+from drivenet.export.request import BuildRequest, Product
+from drivenet.modelspec import ModelSpec, Precision, sha256_of, write_atomic
+
+#: Where each backend's builder lives: ``module:function``, called with (request, precision, target).
+BUILDERS = {
+    "openvino": "drivenet.export.openvino:build_openvino",
+}
+
+#: Told what is being done now.
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished artefact.
+
+    Args:
+        file: what to name to an engine.
+        passport: as it lies beside the file.
+        seconds: how long the builder took, without the comparison.
+    """
+
+    file: Path
+    passport: Passport
+    seconds: float
+
+    def to_dict(self) -> dict[str, object]:
+        """What ``drivenet build --json`` writes."""
+        return {
+            "file": str(self.file),
+            "seconds": round(self.seconds, 2),
+            "passport": self.passport.model_dump(mode="json"),
+        }
+
+
+def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
+    """Build, compare, and put in place. Nothing is left behind by a build that fails.
+
+    Args:
+        request: what is wanted.
+        tell: called with one line whenever another step begins.
+
+    Raises:
+        UsageError: for a request that contradicts itself, the ONNX or this machine.
+        ModelSpecError: for an ONNX without a spec.
+        EngineError: for a failed build, or one that falls short of its reference.
+    """
+    if request.backend not in BUILDERS:
+        raise UsageError(f"no builder for the backend {request.backend!r}", cure=nearest(request.backend, BUILDERS))
+    spec = read_spec(request.onnx)
+    precision = _precision(request, spec)
+    reference = _reference(request, spec)
+    folder = request.out or request.onnx.parent
+    target = artefact_path(request.onnx, request.backend, precision, folder)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(_scratch(folder)))
+        tell(f"building {target.name} with {request.backend}")
+        started = time.monotonic()
+        product = _builder(request.backend)(request, precision, scratch / target.name)
+        seconds = time.monotonic() - started
+        passport = _passport(request, spec, precision, product, seconds)
+        write_atomic(passport_path(product.files[0]), passport.to_json())
+        parity = _measure(request, reference, product.files[0], tell)
+        passport = passport.model_copy(update={"parity": _gate(parity, request, target)}).sealed()
+        _put_in_place(product.files, folder, passport)
+    return Built(target, passport, seconds)
+
+
+def _precision(request: BuildRequest, spec: ModelSpec) -> Precision:
+    """What is to be built; UsageError if the ONNX cannot give it."""
+    if request.size not in (None, spec.input):
+        h, w = request.size or spec.input
+        have = "x".join(map(str, spec.input))
+        raise UsageError(f"size {h}x{w} for {request.onnx}", have, f"export it at {h}x{w} first: drivenet export")
+    asked = request.precision
+    if asked not in ("auto", *get_args(Precision)):
+        raise UsageError(f"no precision {asked!r}", cure=nearest(asked, ["auto", *get_args(Precision)]))
+    if (asked == "int8" and spec.precision != "int8") or (spec.precision != "fp32" and asked not in ("auto", "int8")):
+        raise UsageError(
+            f"precision {asked} from {request.onnx}, which is {spec.precision}",
+            f"{'int8' if spec.precision == 'int8' else 'fp32, fp16 or bf16'}",
+            "drivenet export --precision int8 writes the ONNX that int8 is built from",
+        )
+    if asked != "auto":
+        return _known(asked)
+    if spec.precision != "fp32":
+        return spec.precision
+    if request.backend == "tensorrt":
+        return "fp16"
+    return "bf16" if "bf16" in native_precisions() else "fp32"
+
+
+def _known(precision: str) -> Precision:
+    return next(p for p in get_args(Precision) if p == precision)
+
+
+def _reference(request: BuildRequest, spec: ModelSpec) -> Path:
+    """The FP32 ONNX that the artefact must keep to."""
+    if request.reference is not None:
+        found = read_spec(request.reference)
+        if found.precision != "fp32":
+            raise UsageError(f"{request.reference} is {found.precision}", "an fp32 ONNX as reference")
+        return request.reference
+    if spec.precision == "fp32":
+        return request.onnx
+    for beside in sorted(request.onnx.parent.glob("*.json")):
+        onnx = beside.with_suffix(".onnx")
+        if onnx.is_file() and _is_reference(beside, spec):
+            return onnx
+    raise UsageError(
+        f"{request.onnx} is {spec.precision} and no fp32 ONNX of the same checkpoint lies beside it",
+        "something to compare the build with",
+        "name it with --reference",
+    )
+
+
+def _is_reference(beside: Path, spec: ModelSpec) -> bool:
+    try:
+        other = read_spec_json(beside)
+    except ModelSpecError:  # some other JSON
+        return False
+    same = all(getattr(other, f) == getattr(spec, f) for f in ("source_sha256", "labels", "input", "output"))
+    return other.precision == "fp32" and bool(spec.source_sha256) and same
+
+
+def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder on the same disk as the target, so that a rename is enough; UsageError if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=folder, prefix=".build-")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {folder}: {error.strerror}", "a writable folder", "name one --out"
+        ) from error
+
+
+def _builder(backend: str) -> Callable[[BuildRequest, str, Path], Product]:
+    module, name = BUILDERS[backend].split(":")
+    builder: Callable[[BuildRequest, str, Path], Product] = getattr(importlib.import_module(module), name)
+    return builder
+
+
+def _passport(
+    request: BuildRequest, spec: ModelSpec, precision: Precision, product: Product, seconds: float
+) -> Passport:
+    """The passport of what was just built, its parity still unknown."""
+    calibration = {"calibration": str(request.calibration.resolve())} if request.calibration else {}
+    recorded = {"drivenet": __version__, "system": platform.platform(), "seconds": f"{seconds:.1f}"}
+    return Passport.model_validate(
+        {
+            "backend": request.backend,
+            "precision": precision,
+            "files": {file.name: sha256_of(file) for file in product.files},
+            "onnx": request.onnx.name,
+            "onnx_sha256": sha256_of(request.onnx),
+            "spec": spec,
+            "machine": product.machine,
+            "recorded": {**recorded, **product.recorded},
+            "options": {**product.options, **calibration},
+        }
+    ).sealed()
+
+
+def _measure(request: BuildRequest, reference: Path, artefact: Path, tell: Tell) -> Parity:
+    """Open what was built as a run would, and compare."""
+    with closing(OnnxRuntimeEngine(reference)) as exact, closing(open_unproven(artefact, request.backend)) as ours:
+        if request.calibration is None:
+            pictures, source = synthetic_pictures(exact.spec.input), "the synthetic drive"
+        else:
+            pictures, source = folder_pictures(request.calibration), str(request.calibration)
+        total = len(pictures)
+        tell(f"comparing with {reference.name} on {total} pictures of {source}")
+        return compare(exact, ours, pictures, source, lambda done, of: tell(f"compared {done} of {of} pictures"))
+
+
+def _gate(parity: Parity, request: BuildRequest, target: Path) -> Parity:
+    """The parity as it goes into the passport; EngineError if it falls short and was not accepted."""
+    if parity.passed:
+        return parity
+    if not request.accept_parity:
+        raise EngineError(
+            f"{target.name} falls short of its reference: {parity}",
+            cure="try another precision, or keep it with --accept-parity",
+        )
+    return parity.model_copy(update={"accepted": True})
+
+
+def _put_in_place(files: tuple[Path, ...], folder: Path, passport: Passport) -> None:
+    """Move the artefact in, its passport last: whatever stops this half-way leaves something that is refused."""
+    for file in files:
+        os.replace(file, folder / file.name)
+    write_atomic(passport_path(folder / files[0].name), passport.to_json())

@@ -1,0 +1,113 @@
+"""The OpenVINO engine on real models: the same ids as ONNX Runtime, the precision that it states, no silent change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, write_onnx
+
+from drivenet.engine import open_engine
+from drivenet.engine.cpu import physical_cores
+from drivenet.engine.cpu_features import cpu_features, native_precisions
+from drivenet.engine.openvino import CACHE_VARIABLE, OpenVinoEngine
+from drivenet.errors import EngineError, ModelSpecError, UsageError
+from drivenet.labels import CAMVID, CITYSCAPES
+
+
+@pytest.fixture(autouse=True)
+def _openvino() -> None:
+    pytest.importorskip("openvino")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return palette_model(tmp_path)
+
+
+def test_gives_the_ids_that_the_graph_computes(file: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, len(CAMVID), (SIZE[0] // 2, SIZE[1] // 2), np.uint8)
+    image = paint(ids.repeat(2, 0).repeat(2, 1))
+    engine = open_engine(file, "openvino")
+    first = engine.infer(image)
+    np.testing.assert_array_equal(first, ids)
+    np.testing.assert_array_equal(engine.infer(image[:, ::-1]), engine.infer(np.ascontiguousarray(image[:, ::-1])))
+    np.testing.assert_array_equal(first, ids)
+    first[:] = 7
+    np.testing.assert_array_equal(engine.infer(image), ids)
+    engine.close()
+    assert (first == 7).all()
+    with pytest.raises(EngineError, match="is closed"):
+        engine.infer(image)
+
+
+def test_says_what_it_computes_in_and_with_how_many_threads(file: Path) -> None:
+    described = open_engine(file, "openvino").describe()
+    assert (described["backend"], described["precision"], described["threads"]) == (
+        "openvino",
+        "fp32",
+        physical_cores(),
+    )
+    assert open_engine(file, "openvino", threads=1).describe()["threads"] == 1
+
+
+def test_another_precision_must_be_built_first(file: Path) -> None:
+    with pytest.raises(UsageError, match="drivenet build .*palette.onnx --backend openvino --precision bf16"):
+        open_engine(file, "openvino", "bf16")
+
+
+def test_refuses_what_is_no_model_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no engine file"):
+        OpenVinoEngine(None)
+    with pytest.raises(EngineError, match="no engine"):
+        OpenVinoEngine(tmp_path / "nothing.onnx")
+    with pytest.raises(ModelSpecError, match="not ours"):
+        OpenVinoEngine(write_onnx(tmp_path / "bare.onnx", palette_graph(), None))
+    (tmp_path / "bare.xml").write_text("<net/>", encoding="utf-8")
+    with pytest.raises(EngineError, match="has no passport"):
+        OpenVinoEngine(tmp_path / "bare.xml")
+    odd = write_onnx(tmp_path / "odd.onnx", palette_graph(CITYSCAPES.palette), palette_spec())
+    with pytest.raises(EngineError, match=r"gave class id 1\d"):
+        OpenVinoEngine(odd)
+
+
+def test_an_int8_label_on_a_float_network_is_found_out(tmp_path: Path) -> None:
+    if "int8" not in native_precisions():
+        pytest.skip("this processor lacks VNNI")
+    with pytest.raises(EngineError, match="computes the layers of .* in f32; expected int8"):
+        OpenVinoEngine(palette_model(tmp_path, precision="int8"))
+
+
+def test_keeps_compiled_models_where_it_is_told(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    open_engine(file, "openvino").close()
+    assert list((tmp_path / "cache").iterdir())
+    open_engine(file, "openvino").close()
+
+
+def test_prints_nothing(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    open_engine(file, "openvino").close()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "precisions", "features"),
+    [
+        ("flags\t: fpu avx2", ("fp32",), ()),
+        ("flags\t: avx512_bf16 avx512_vnni", ("fp32", "bf16", "int8"), ("avx512_bf16", "avx512_vnni")),
+        ("flags\t: avx_vnni", ("fp32", "int8"), ("avx_vnni",)),
+        ("Features\t: fp asimd asimdhp asimddp", ("fp32", "fp16", "int8"), ("asimddp", "asimdhp")),
+        ("model name\t: bf16", ("fp32",), ()),
+    ],
+)
+def test_precisions_are_read_from_the_processor(
+    tmp_path: Path, line: str, precisions: tuple[str, ...], features: tuple[str, ...]
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\n", encoding="utf-8")
+    assert native_precisions(tmp_path) == precisions
+    assert cpu_features(tmp_path) == features
+
+
+def test_a_processor_that_does_not_tell_has_fp32(tmp_path: Path) -> None:
+    assert native_precisions(tmp_path) == ("fp32",)

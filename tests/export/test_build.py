@@ -1,0 +1,142 @@
+"""Building: a passport with figures, a gate that holds, nothing half-written, and artefacts that engines accept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
+
+from drivenet.engine import choose, open_engine
+from drivenet.engine.artefacts import find_built, list_built
+from drivenet.engine.catalog import list_models
+from drivenet.engine.cpu_features import native_precisions
+from drivenet.engine.onnxruntime import OnnxRuntimeEngine
+from drivenet.engine.passport import passport_path, read_passport
+from drivenet.errors import EngineError, UsageError
+from drivenet.export.build import build
+from drivenet.export.parity import compare, folder_pictures, synthetic_pictures
+from drivenet.export.request import BuildRequest
+from drivenet.labels import CAMVID
+
+needs_bf16 = pytest.mark.skipif("bf16" not in native_precisions(), reason="this processor lacks bf16")
+
+
+@pytest.fixture
+def openvino() -> None:
+    pytest.importorskip("openvino")
+
+
+@pytest.fixture
+def onnx(tmp_path: Path) -> Path:
+    return palette_model(tmp_path)
+
+
+def test_a_build_has_a_passport_with_figures_and_runs(openvino: None, onnx: Path) -> None:
+    steps: list[str] = []
+    built = build(BuildRequest(onnx, "openvino", "fp32"), steps.append)
+    assert built.file == onnx.with_name("palette-fp32.xml")
+    parity = read_passport(built.file).parity
+    assert parity is not None
+    assert parity.agreement == 1
+    assert parity.worst_iou == 1
+    assert parity.images == 8
+    assert steps[0] == "building palette-fp32.xml with openvino"
+    assert sorted(p.name for p in onnx.parent.iterdir() if "-fp32" in p.name) == [
+        "palette-fp32.bin",
+        "palette-fp32.xml",
+        "palette-fp32.xml.json",
+    ]
+    assert not list(onnx.parent.glob(".*"))
+    engine = open_engine(built.file)
+    assert (engine.backend, engine.precision, engine.spec) == ("openvino", "fp32", palette_spec())
+    assert choose("auto", built.file).backend == "openvino"
+    image = synthetic_pictures(engine.spec.input)[3]
+    np.testing.assert_array_equal(engine.infer(image), OnnxRuntimeEngine(onnx).infer(image))
+
+
+def test_what_was_built_stands_in_the_list_of_models(openvino: None, onnx: Path) -> None:
+    built = build(BuildRequest(onnx, "openvino", "fp32"))
+    (row,) = list_models(onnx.parent)
+    (told,) = list_built(onnx)
+    assert row["built"] == [told]
+    assert (told["file"], told["backend"], told["agreement"]) == (str(built.file), "openvino", 1)
+    passport_path(built.file).write_text("{}", encoding="utf-8")
+    assert "is no passport" in str(list_built(onnx)[0]["broken"])
+
+
+@needs_bf16
+def test_a_build_that_falls_short_leaves_nothing_unless_it_is_accepted(openvino: None, onnx: Path) -> None:
+    before = sorted(onnx.parent.iterdir())
+    request = BuildRequest(onnx, "openvino", "bf16")
+    with pytest.raises(EngineError, match=r"falls short .*--accept-parity"):
+        build(request)
+    assert sorted(onnx.parent.iterdir()) == before
+    built = build(BuildRequest(onnx, "openvino", "bf16", accept_parity=True))
+    assert built.passport.parity is not None
+    assert built.passport.parity.accepted
+    engine = open_engine(onnx, "openvino", "bf16")
+    assert (engine.file, engine.precision) == (str(built.file), "bf16")
+    assert find_built(onnx, "openvino") == built.file
+    palette_model(onnx.parent, val_miou=0.5)
+    with pytest.raises(EngineError, match=r"was built from another palette\.onnx; build it again: drivenet build"):
+        open_engine(onnx, "openvino", "bf16")
+
+
+def test_the_gate_names_the_class_that_suffers(onnx: Path, tmp_path: Path) -> None:
+    swapped = [*CAMVID.palette]
+    swapped[2], swapped[7] = (1, 1, 1), swapped[2]
+    other = write_onnx(tmp_path / "other.onnx", palette_graph(swapped), palette_spec(name="other"))
+    pictures = [CAMVID.bgr_table[np.arange(32 * 48).reshape(32, 48) % 11]]
+    parity = compare(OnnxRuntimeEngine(onnx), OnnxRuntimeEngine(other), pictures, "stripes")
+    assert parity.worst_class in ("Pole", "Fence")
+    assert parity.worst_iou == 0
+    assert not parity.passed
+
+
+def test_calibration_pictures_take_the_place_of_the_synthetic_drive(openvino: None, onnx: Path) -> None:
+    folder = onnx.parent / "pictures"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="holds no pictures"):
+        build(BuildRequest(onnx, "openvino", "fp32", calibration=folder))
+    for i, picture in enumerate(synthetic_pictures((48, 64))[:3]):
+        cv2.imwrite(str(folder / f"{i}.png"), picture)
+    built = build(BuildRequest(onnx, "openvino", "fp32", calibration=folder, out=onnx.parent / "out"))
+    assert built.file.parent == onnx.parent / "out"
+    assert built.passport.parity is not None
+    assert (built.passport.parity.images, built.passport.parity.pictures) == (3, str(folder))
+    assert f"--calibration {folder}" in built.passport.rebuild(onnx.parent)
+    (folder / "torn.png").write_bytes(b"no picture")
+    with pytest.raises(UsageError, match="cannot be read as a picture"):
+        folder_pictures(folder)
+
+
+def test_an_int8_build_needs_an_int8_onnx_and_its_fp32_reference(onnx: Path) -> None:
+    with pytest.raises(UsageError, match=r"precision int8 from .* which is fp32; .*drivenet export --precision int8"):
+        build(BuildRequest(onnx, "openvino", "int8"))
+    int8 = palette_model(onnx.parent, "small", precision="int8")
+    with pytest.raises(UsageError, match="name it with --reference"):
+        build(BuildRequest(int8, "openvino"))
+    with pytest.raises(UsageError, match="precision fp16 from .* which is int8"):
+        build(BuildRequest(int8, "openvino", "fp16"))
+    with pytest.raises(UsageError, match="is int8; expected an fp32 ONNX"):
+        build(BuildRequest(int8, "openvino", reference=int8))
+
+
+def test_wrong_requests_say_what_is_possible(onnx: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean openvino"):
+        build(BuildRequest(onnx, "openvinos"))
+    with pytest.raises(UsageError, match="size 64x64 .* expected 32x48"):
+        build(BuildRequest(onnx, "openvino", size=(64, 64)))
+    with pytest.raises(UsageError, match="no precision 'fp8'"):
+        build(BuildRequest(onnx, "openvino", "fp8"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_named(onnx: Path) -> None:
+    onnx.parent.chmod(0o500)
+    with pytest.raises(UsageError, match="cannot write to"):
+        build(BuildRequest(onnx, "openvino", "fp32"))
