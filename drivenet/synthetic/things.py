@@ -82,6 +82,9 @@ def _post(canvas: Canvas, camera: Camera, t: Thing) -> bool:
     half = max(1.0, camera.pixels(t.size[0] / 2, t.z))
     foot, top = camera.pixel(t.x, 0, t.z), camera.pixel(t.x, t.size[1], t.z)
     canvas.box((round(foot[0] - half), foot[1]), (round(top[0] + half), top[1]), t.colour, POLE, t.z)
+    for left, right, shade in ((-1.0, -0.4, 0.6), (0.0, 0.6, 1.35)):  # round, lit from one side
+        low, high = (round(foot[0] + left * half), foot[1]), (round(top[0] + right * half), top[1])
+        canvas.box(low, high, _shade(t.colour, shade), None, t.z)
     return True
 
 

@@ -179,7 +179,7 @@ def _furnish(seed: int, k: int, half_road: float, style: str) -> tuple[Thing, ..
                     (green * rng.uniform(0.3, 0.6), green, green * rng.uniform(0.55, 1.05)),
                     dz=float(rng.uniform(0, SEGMENT)))  # fmt: skip
         if rng.random() < density["pole"]:
-            tone = rng.uniform(50, 170)
+            tone = rng.uniform(80, 180)
             put("sign" if rng.random() < 0.6 else "lamp", edge + side * 0.5, (0.36, float(rng.uniform(2.8, 6)), 0.3),
                 (tone, tone, tone), dz=float(rng.uniform(0, SEGMENT)))  # fmt: skip
         if rng.random() < density["parked"]:
