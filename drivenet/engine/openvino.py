@@ -199,13 +199,13 @@ def _check_native(precision: str) -> None:
 def _check_computed(compiled: Any, precision: str, where: str) -> None:
     """EngineError unless at least one heavy layer really computes in the precision that will be reported."""
     wanted = {"int8": ("i8", "u8")}.get(precision, (TYPES.get(precision, ""),))
-    infos = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    infos = [dict(op.get_rt_info().items()) for op in compiled.get_runtime_model().get_ops()]
     heavy = [(_text(i, "layerType"), _text(i, "runtimePrecision")) for i in infos]
     got = {kind for layer, kind in heavy if layer in _LAYERS}
     if got and not got & set(wanted):
         raise EngineError(f"OpenVINO computes the layers of {where} in {', '.join(sorted(got))}", precision)
 
 
-def _text(info: Any, key: str) -> str:
-    value = info[key] if key in info else ""
+def _text(info: dict[str, Any], key: str) -> str:
+    value = info.get(key, "")
     return str(getattr(value, "value", value))

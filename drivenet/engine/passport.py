@@ -1,4 +1,4 @@
-"""The passport of a compiled artefact: what it was built from, for which machine, and how well it keeps to its reference.
+"""The passport of a compiled artefact: what it was built from, for which machine, how well it keeps to its reference.
 
 It lies beside the artefact as JSON and is checked before anything is deserialised.
 """

@@ -155,7 +155,7 @@ def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(dir=folder, prefix=".build-")
     except OSError as error:
         raise UsageError(
-            f"cannot write to {folder}: {error.strerror}", "a writable folder", "name one --out"
+            f"cannot write to {folder}: {error.strerror}", "a writable folder", "name one with --out"
         ) from error
 
 

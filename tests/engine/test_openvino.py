@@ -53,7 +53,7 @@ def test_says_what_it_computes_in_and_with_how_many_threads(file: Path) -> None:
 
 
 def test_another_precision_must_be_built_first(file: Path) -> None:
-    with pytest.raises(UsageError, match="drivenet build .*palette.onnx --backend openvino --precision bf16"):
+    with pytest.raises(UsageError, match=r"drivenet build .*palette\.onnx --backend openvino --precision bf16"):
         open_engine(file, "openvino", "bf16")
 
 
@@ -75,7 +75,7 @@ def test_refuses_what_is_no_model_of_ours(tmp_path: Path) -> None:
 def test_an_int8_label_on_a_float_network_is_found_out(tmp_path: Path) -> None:
     if "int8" not in native_precisions():
         pytest.skip("this processor lacks VNNI")
-    with pytest.raises(EngineError, match="computes the layers of .* in f32; expected int8"):
+    with pytest.raises(EngineError, match=r"computes the layers of .* in f32; expected int8"):
         OpenVinoEngine(palette_model(tmp_path, precision="int8"))
 
 

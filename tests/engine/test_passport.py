@@ -81,9 +81,9 @@ def test_another_machine_is_named(tmp_path: Path, key: str, value: str) -> None:
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     plan = issue(tmp_path)
     whole = plan.read_bytes()
-    for name, content in {"truncated": whole[:-1], "flipped": b"\x01" + whole[1:], "empty": b""}.items():
+    for content in (whole[:-1], b"\x01" + whole[1:], b""):
         plan.write_bytes(content)
-        assert name and "drivenet build" in refused(plan, "is damaged or another file")
+        assert "drivenet build" in refused(plan, "is damaged or another file")
     plan.unlink()
     refused(plan, "cannot be read")
 

@@ -120,7 +120,7 @@ def test_an_int8_build_needs_an_int8_onnx_and_its_fp32_reference(onnx: Path) -> 
     int8 = palette_model(onnx.parent, "small", precision="int8")
     with pytest.raises(UsageError, match="name it with --reference"):
         build(BuildRequest(int8, "openvino"))
-    with pytest.raises(UsageError, match="precision fp16 from .* which is int8"):
+    with pytest.raises(UsageError, match=r"precision fp16 from .* which is int8"):
         build(BuildRequest(int8, "openvino", "fp16"))
     with pytest.raises(UsageError, match="is int8; expected an fp32 ONNX"):
         build(BuildRequest(int8, "openvino", reference=int8))
@@ -129,7 +129,7 @@ def test_an_int8_build_needs_an_int8_onnx_and_its_fp32_reference(onnx: Path) -> 
 def test_wrong_requests_say_what_is_possible(onnx: Path) -> None:
     with pytest.raises(UsageError, match="did you mean openvino"):
         build(BuildRequest(onnx, "openvinos"))
-    with pytest.raises(UsageError, match="size 64x64 .* expected 32x48"):
+    with pytest.raises(UsageError, match=r"size 64x64 .* expected 32x48"):
         build(BuildRequest(onnx, "openvino", size=(64, 64)))
     with pytest.raises(UsageError, match="no precision 'fp8'"):
         build(BuildRequest(onnx, "openvino", "fp8"))
