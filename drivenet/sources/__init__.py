@@ -18,9 +18,9 @@ from drivenet.sources.detached import Detached
 from drivenet.sources.options import Options
 from drivenet.sources.reconnect import Reconnecting
 from drivenet.sources.replay import Replay
-from drivenet.sources.uri import mask_uri, scheme_of
+from drivenet.sources.uri import IMAGE_SUFFIXES, mask_uri, scheme_of
 
-__all__ = ["Options", "Source", "kind_of", "mask_uri", "open_source"]
+__all__ = ["Source", "kind_of", "mask_uri", "open_source"]
 
 _KINDS = {
     "camera": "drivenet.sources.camera:open_camera",
@@ -39,7 +39,6 @@ _SCHEMES = {
 }
 # reads of these may block for seconds
 _BLOCKING = {"camera", "csi", "stream"}
-_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|jpe|bmp|tiff?|webp|p[gnp]m)", re.IGNORECASE)
 
 
 def open_source(
@@ -99,7 +98,7 @@ def _resolve(uri: str) -> tuple[str, str]:
 
 def _kind_of_path(path: str) -> str:
     """A folder, a glob or the name of a picture is images, any other path a video."""
-    if os.path.isdir(path) or _IMAGE_SUFFIX.fullmatch(Path(path).suffix):
+    if os.path.isdir(path) or Path(path).suffix.lower() in IMAGE_SUFFIXES:
         return "images"
     return "images" if glob.has_magic(path) and not os.path.exists(path) else "video"
 

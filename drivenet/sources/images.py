@@ -16,9 +16,7 @@ from drivenet.latency import now_ns
 from drivenet.sources.base import Source
 from drivenet.sources.opencv import silence_opencv
 from drivenet.sources.options import Options
-from drivenet.sources.uri import no_such_file
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"})
+from drivenet.sources.uri import IMAGE_SUFFIXES, no_such_file
 
 
 class Images(Source):
@@ -34,7 +32,7 @@ class Images(Source):
 
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
         if not paths:
-            raise NoVideoError(f"{name} holds no pictures", f"files named {', '.join(sorted(SUFFIXES))}")
+            raise NoVideoError(f"{name} holds no pictures", f"files named {', '.join(sorted(IMAGE_SUFFIXES))}")
         self.name, self.frames = name, len(paths)
         self._paths = paths
         self._closed = False
@@ -71,7 +69,7 @@ def open_images(uri: str, options: Options) -> Images:
         found = [Path(name) for name in glob.glob(uri, recursive=True)]
         if not found:
             raise no_such_file(path)
-    pictures = [p for p in found if p.suffix.lower() in SUFFIXES and p.is_file()]
+    pictures = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
     return Images(uri, sorted(pictures, key=_natural))
 
 
