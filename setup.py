@@ -68,7 +68,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["drivenet", "drivenet.*"]),
-    package_data={"drivenet": ["py.typed"]},
+    package_data={"": ["py.typed", "static/**"]},
     cmdclass={"build_py": BuildWithResources},
     entry_points={"console_scripts": ["drivenet = drivenet.cli:main"]},
     python_requires=">=3.10",

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,17 @@ from packaging.utils import canonicalize_name
 
 PACKAGE = Path(__file__).resolve().parents[1] / "drivenet"
 #: The only packages whose modules may need the extra [train].
-TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export")
+TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export.onnx")
 
-#: Imports modules while every top-level name in ``blocked`` looks as if it were not installed.
+#: Where a file may need the package of an extra; it is imported when its kind is named.
+EDGES = ("drivenet.engine.", "drivenet.sinks.", "drivenet.sources.", "drivenet.export.")
+
+#: Imports modules while every top-level name in ``blocked`` looks as if it were not installed. Modules that
+#: miss one of ``optional`` are left out and told.
 IMPORT_ALL = """
 import importlib, json, sys
-modules, blocked = json.loads(sys.argv[1])
+modules, blocked, optional = json.loads(sys.argv[1])
+left_out = []
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -29,8 +35,13 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 for module in modules:
-    importlib.import_module(module)
-print(json.dumps(sorted(sys.modules)))
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] not in optional:
+            raise
+        left_out.append(module)
+print(json.dumps([sorted(sys.modules), left_out]))
 """
 
 
@@ -66,41 +77,52 @@ def outside_base(base: set[str]) -> list[str]:
     return sorted(m for m, dists in owners.items() if not {canonicalize_name(d) for d in dists} & allowed)
 
 
-def import_all(names: list[str], blocked: list[str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-c", IMPORT_ALL, json.dumps([names, blocked])]
-    return subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def optional(metadata: Message) -> list[str]:
+    """Top-level module names that the extras for running bring."""
+    extras = set(metadata.get_all("Provides-Extra", [])) - {"train", "test", "lint"}
+    requirements = [Requirement(r) for r in metadata.get_all("Requires-Dist", [])]
+    wanted = [r.name for r in requirements if r.marker and any(r.marker.evaluate({"extra": e}) for e in extras)]
+    base = [r.name for r in requirements if r.marker is None]
+    return sorted({m for name in set(wanted) - set(base) for m in (name.replace("-", "_"), name.split("-")[0])})
 
 
-def test_runtime_modules_need_the_base_install_only(base_requirements: set[str]) -> None:
-    done = import_all(runtime_modules(), outside_base(base_requirements))
+def import_all(names: list[str], blocked: list[str], optional: list[str]) -> tuple[set[str], list[str]]:
+    """Import in a process of its own; the modules that are loaded then, and those left out."""
+    command = [sys.executable, "-W", "error", "-c", IMPORT_ALL, json.dumps([names, blocked, optional])]
+    done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    loaded, left_out = json.loads(done.stdout)
+    return set(loaded), left_out
 
 
-def test_runtime_modules_leave_torch_alone_when_it_is_there() -> None:
-    done = import_all(runtime_modules(), [])
-    assert done.returncode == 0, done.stderr
-    loaded = {m.partition(".")[0] for m in json.loads(done.stdout)}
+def test_runtime_modules_need_the_base_install_only(base_requirements: set[str], optional: list[str]) -> None:
+    _, left_out = import_all(runtime_modules(), outside_base(base_requirements), optional)
+    assert [m for m in left_out if not m.startswith(EDGES)] == []
+
+
+def test_runtime_modules_leave_torch_alone_when_it_is_there(optional: list[str]) -> None:
+    loaded, _ = import_all(runtime_modules(), [], optional)
     assert not loaded & {"torch", "torchvision", "onnx", "tensorboard"}
 
 
 def test_naming_no_backend_loads_none() -> None:
     """Heavy libraries wait until a kind that needs them is named."""
-    done = import_all(["drivenet.cli", "drivenet.sources", "drivenet.engine", "drivenet.sinks"], [])
-    assert done.returncode == 0, done.stderr
-    assert not {"av", "onnxruntime", "torch"} & set(json.loads(done.stdout))
+    names = ["drivenet.cli", "drivenet.pipeline", "drivenet.sources", "drivenet.engine", "drivenet.sinks"]
+    loaded, _ = import_all(names, [], [])
+    assert not loaded & {"av", "onnxruntime", "openvino", "tensorrt", "torch"}
 
 
 def test_training_modules_import_without_a_warning() -> None:
-    names = [m for m in modules() if m.startswith(TRAINING)]
-    done = import_all(names, [])
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    import_all([m for m in modules() if m.startswith(TRAINING)], [], [])
 
 
 PUBLIC = {
     "drivenet": ["__version__"],
     "drivenet.classmap": ["ClassMap", "Ids"],
+    "drivenet.cli": ["main"],
+    "drivenet.engine": ["BACKENDS", "open_engine"],
     "drivenet.engine.base": ["Engine"],
     "drivenet.errors": [
         "ConfigError",
@@ -118,11 +140,14 @@ PUBLIC = {
     "drivenet.labels": ["CAMVID", "CITYSCAPES", "LabelSet"],
     "drivenet.latency": ["Histogram", "Stamps"],
     "drivenet.modelspec": ["ModelSpec"],
+    "drivenet.pipeline": ["Pipeline"],
     "drivenet.prepare": ["prepare", "resize_ids"],
     "drivenet.resources": ["configs_dir", "engines_dir"],
     "drivenet.result": ["Result", "Totals"],
     "drivenet.scene": ["Region", "Scene", "analyse"],
+    "drivenet.sinks": ["open_sink"],
     "drivenet.sinks.base": ["Sink"],
+    "drivenet.sources": ["open_source"],
     "drivenet.sources.base": ["Source"],
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import site
 import subprocess
@@ -10,11 +11,24 @@ import zipfile
 from email.message import Message
 from pathlib import Path
 
+import av
 import pytest
 
 import drivenet
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+#: Runs the command line and says whether that brought torch in.
+COMMAND = """
+import sys
+from drivenet.cli import main
+sys.argv[0] = "drivenet"
+try:
+    main()
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +63,12 @@ def test_wheel_carries_engines_with_their_specs_and_configs(names: set[str]) -> 
     assert {m.replace(".onnx", ".json") for m in models} <= names
 
 
-def test_wheel_carries_every_module_and_nothing_else(names: set[str]) -> None:
-    modules = {p.relative_to(REPOSITORY).as_posix() for p in (REPOSITORY / "drivenet").rglob("*.py")}
-    assert modules | {"drivenet/py.typed"} <= names
+def test_wheel_carries_the_whole_package_and_nothing_else(names: set[str]) -> None:
+    files = (p.relative_to(REPOSITORY) for p in (REPOSITORY / "drivenet").rglob("*") if p.is_file())
+    package = {p.as_posix() for p in files if p.suffix != ".pyc" and not any(part[0] == "." for part in p.parts)}
     shipped = {n for n in names if n.startswith(("drivenet/_engines/", "drivenet/_configs/"))}
-    rest = {n for n in names - modules - shipped - {"drivenet/py.typed"} if ".dist-info/" not in n}
-    assert rest == set()
+    about = {n for n in names if ".dist-info/" in n}
+    assert names - shipped - about == package
 
 
 def test_metadata(metadata: Message) -> None:
@@ -81,3 +95,24 @@ def test_installed_wheel_finds_its_own_resources(installed: Path, tmp_path: Path
     done = run_installed(installed, tmp_path, "-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(installed / "drivenet" / f) for f in ("_engines", "_configs")]
+
+
+def test_installed_wheel_lists_its_models(installed: Path, tmp_path: Path) -> None:
+    done = run_installed(installed, tmp_path, "-c", COMMAND, "models", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    models = json.loads(done.stdout)["models"]
+    assert [m["default"] for m in models].count(True) == 1
+    assert all(Path(m["file"]).is_relative_to(installed) for m in models)
+    assert done.stderr.splitlines()[-1] == "False"
+
+
+def test_installed_wheel_runs_its_default_engine(installed: Path, tmp_path: Path) -> None:
+    target = ["--out", "drive.mp4", "--stats", "drive.jsonl", "--headless"]
+    done = run_installed(installed, tmp_path, "-c", COMMAND, "run", "synthetic://320x192@30?frames=4", *target)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "False"
+    lines = [json.loads(line) for line in (tmp_path / "drive.jsonl").read_text().splitlines()]
+    assert [line["type"] for line in lines] == ["frame"] * 4 + ["summary"]
+    assert Path(lines[-1]["engine"]["file"]).is_relative_to(installed)
+    with av.open(tmp_path / "drive.mp4") as recording:
+        assert sum(1 for _ in recording.decode(video=0)) == 4
