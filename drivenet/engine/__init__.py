@@ -16,6 +16,7 @@ BACKENDS = {
     "null": "drivenet.engine.null:NullEngine",
     "onnxruntime": "drivenet.engine.onnxruntime:OnnxRuntimeEngine",
     "openvino": "drivenet.engine.openvino:OpenVinoEngine",
+    "tensorrt": "drivenet.engine.tensorrt:TensorRtEngine",
 }
 PRECISIONS = ("auto", *get_args(Precision))
 

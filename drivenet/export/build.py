@@ -29,6 +29,7 @@ from drivenet.modelspec import ModelSpec, Precision, sha256_of, write_atomic
 #: Where each backend's builder lives: ``module:function``, called with (request, precision, target).
 BUILDERS = {
     "openvino": "drivenet.export.openvino:build_openvino",
+    "tensorrt": "drivenet.export.tensorrt:build_tensorrt",
 }
 
 #: Told what is being done now.

@@ -32,7 +32,7 @@ def test_a_named_backend_opens_the_same_file(tmp_path: Path, backend: str) -> No
     ("arguments", "message"),
     [
         ({"backend": "onnxrt"}, "no backend 'onnxrt'; did you mean onnxruntime"),
-        ({"backend": "zzz"}, "choose from auto, null, onnxruntime, openvino"),
+        ({"backend": "zzz"}, "choose from auto, null, onnxruntime, openvino, tensorrt"),
         ({"precision": "fp8"}, "no precision 'fp8'; choose from auto, bf16, fp16, fp32, int8"),
         ({"threads": 0}, "0 threads; expected at least 1"),
     ],

@@ -1,0 +1,107 @@
+"""The TensorRT backend: runs a plan that ``drivenet build`` made on this very kind of GPU."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from drivenet.classmap import Ids
+from drivenet.engine.artefacts import build_command, find_built
+from drivenet.engine.base import Engine
+from drivenet.engine.checks import check_ids, check_image, check_precision, warm_up
+from drivenet.engine.cuda import open_driver, require_gpu
+from drivenet.engine.nvidia import Gpu
+from drivenet.engine.passport import admit
+from drivenet.engine.tensorrt_session import Session, import_tensorrt
+from drivenet.errors import EngineError, UsageError
+from drivenet.frame import Image
+
+
+class TensorRtEngine(Engine):
+    """A plan on device 0. A thread of its own holds the CUDA context, so that any thread may call.
+
+    Args:
+        file: a ``.plan`` with its passport, or the ONNX that such a plan beside it was built from.
+        precision: ``auto`` or what the plan computes.
+        threads: of no effect, the GPU computes.
+        unproven: whether a plan may run before it was compared with its reference.
+
+    Raises:
+        UsageError: for no file, or a precision that the plan does not have.
+        EngineError: for no GPU, no TensorRT, no plan, one that its passport does not admit, or one that fails.
+    """
+
+    backend = "tensorrt"
+
+    def __init__(
+        self, file: Path | None, precision: str = "auto", threads: int | None = None, unproven: bool = False
+    ) -> None:
+        if file is None:
+            raise UsageError("no engine file", "a plan of drivenet build --backend tensorrt, or its ONNX")
+        gpu = require_gpu()
+        trt = import_tensorrt()
+        plan = _plan_of(file, precision)
+        admitted = admit(plan, "tensorrt", machine(trt, gpu), unproven)
+        passport = admitted.passport
+        self.file, self.spec, self.precision = str(plan), passport.spec, passport.precision
+        check_precision(precision, self.spec.model_copy(update={"precision": self.precision}), self.file)
+        dla = passport.options.get("dla")
+        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="tensorrt")
+
+        def start() -> Session:
+            driver = open_driver()
+            content, core = admitted.contents[plan.name], None if dla is None else int(dla)
+            try:
+                return Session(trt, driver, content, self.spec, self.file, gpu.integrated, core)
+            except BaseException:
+                driver.close([])
+                raise
+
+        try:
+            self._session = self._thread.submit(start).result()
+            warm_up(self)
+        except BaseException:
+            self._thread.shutdown()
+            raise
+
+    def infer(self, image: Image) -> Ids:
+        """See :meth:`Engine.infer`. After a CUDA error the process must end: the context is lost."""
+        if self._thread is None:
+            raise EngineError(f"{self.file} is closed", cure="open the engine again")
+        check_image(image, self.spec)
+        ids = self._thread.submit(self._session.run, image).result()
+        check_ids(ids, self.spec, self.file)
+        return ids
+
+    def describe(self) -> dict[str, object]:
+        """See :meth:`Engine.describe`; adds whether a CUDA graph is launched, or why not."""
+        return {**super().describe(), "cuda_graph": self._session.without_graph or True}
+
+    def close(self) -> None:
+        """Release the engine, its memory and its thread."""
+        if self._thread is None:
+            return
+        thread, self._thread = self._thread, None
+        try:
+            thread.submit(self._session.close).result()
+        finally:
+            thread.shutdown()
+
+
+def machine(trt: Any, gpu: Gpu) -> dict[str, str]:
+    """What must be the same where a plan was built and where it runs."""
+    return {"gpu": gpu.name, "compute_capability": gpu.compute_capability, "tensorrt": str(trt.__version__)}
+
+
+def _plan_of(file: Path, precision: str) -> Path:
+    """The plan that a request means; EngineError with the command if it was not built."""
+    if file.suffix == ".plan":
+        return file
+    if not file.is_file():
+        raise EngineError(f"no engine {file}", cure="drivenet models lists those that ship with drivenet")
+    built = find_built(file, "tensorrt", precision)
+    if built is None:
+        command = build_command(file, "tensorrt", "fp16" if precision == "auto" else precision)
+        raise EngineError(f"no TensorRT engine was built from {file}", "a plan beside it", command)
+    return built

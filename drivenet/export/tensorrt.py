@@ -1,0 +1,138 @@
+"""Builds a TensorRT plan from the deployed ONNX."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drivenet.engine.cuda import open_driver, require_gpu
+from drivenet.engine.nvidia import Gpu
+from drivenet.engine.onnx_file import read_spec
+from drivenet.engine.tensorrt import machine
+from drivenet.engine.tensorrt_session import Session, import_tensorrt, make_log
+from drivenet.errors import EngineError, UsageError
+from drivenet.export.request import BuildRequest, Product
+from drivenet.export.tensorrt_network import ARGMAX, rewrite_ends
+from drivenet.export.tensorrt_precision import Typing, float16_onnx, typing_of
+from drivenet.modelspec import ModelSpec, write_atomic
+
+#: Inferences that one way to find the best class is timed with.
+_TIMED = 50
+
+
+def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Product:
+    """Write ``target`` (.plan).
+
+    Raises:
+        UsageError: for a precision or DLA core that this TensorRT or GPU does not have.
+        EngineError: for no GPU, no TensorRT, or a network that it cannot build.
+    """
+    gpu = require_gpu()
+    trt = import_tensorrt()
+    typing = typing_of(trt, precision)
+    spec = read_spec(request.onnx)
+    ways = ARGMAX if request.argmax == "auto" else (request.argmax,)
+    plans = {way: _build(trt, request, precision, typing, len(spec.labels.classes), way) for way in ways}
+    times = {way: _time(trt, gpu, plan, spec, request) for way, plan in plans.items()} if len(plans) > 1 else {}
+    best = min(times, key=lambda way: times[way]) if times else ways[0]
+    target.write_bytes(plans[best])
+    timed = {f"ms_{way}": f"{ms:.3f}" for way, ms in times.items()}
+    recorded = {"cuda": gpu.cuda, "argmax": best, **timed}
+    return Product((target,), machine(trt, gpu), recorded, _options(request))
+
+
+def _options(request: BuildRequest) -> dict[str, str]:
+    """The flags that would build it again."""
+    given = {
+        "workspace": request.workspace,
+        "timing-cache": request.timing_cache,
+        "dla": request.dla,
+        "argmax": None if request.argmax == "auto" else request.argmax,
+    }
+    options = {name: str(value) for name, value in given.items() if value is not None}
+    return options if request.gpu_fallback else {**options, "no-gpu-fallback": ""}
+
+
+def _build(trt: Any, request: BuildRequest, precision: str, typing: Typing, classes: int, argmax: str) -> bytes:
+    log = make_log(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(typing.network_flags)
+    parser = trt.OnnxParser(network, log)
+    onnx = request.onnx.read_bytes()
+    if not parser.parse(float16_onnx(onnx) if typing.convert else onnx):
+        told = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)) or log.last
+        raise EngineError(f"TensorRT {trt.__version__} cannot read {request.onnx}: {told}", "ONNX opset 17 or less")
+    keep = rewrite_ends(trt, network, classes, argmax)
+    config = builder.create_builder_config()
+    _configure(trt, config, request, precision, typing)
+    cache = _attach_timing_cache(config, request.timing_cache)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        told = log.last or "it does not say why"
+        raise EngineError(f"TensorRT {trt.__version__} cannot build {request.onnx} in {precision}: {told}")
+    if cache is not None and request.timing_cache is not None:
+        write_atomic(request.timing_cache, bytes(memoryview(config.get_timing_cache().serialize())))
+    del keep
+    return bytes(memoryview(plan))
+
+
+def _configure(trt: Any, config: Any, request: BuildRequest, precision: str, typing: Typing) -> None:
+    flags = trt.BuilderFlag
+    for name in typing.builder_flags:
+        config.set_flag(getattr(flags, name))
+    if precision == "fp32":
+        config.clear_flag(flags.TF32)  # it rounds to 10 bits, which is not what fp32 says
+    if request.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace << 20)
+    # A convolutional network needs none of the libraries around TensorRT; without them a process is smaller.
+    own = [s for name, s in trt.TacticSource.__members__.items() if not name.startswith(("CUBLAS", "CUDNN"))]
+    config.set_tactic_sources(sum(1 << int(source) for source in own))
+    if request.dla is not None:
+        _use_dla(trt, config, request, precision)
+
+
+def _use_dla(trt: Any, config: Any, request: BuildRequest, precision: str) -> None:
+    if precision not in ("fp16", "int8"):
+        raise UsageError(f"precision {precision} on a DLA core", "fp16 or int8")
+    config.default_device_type = trt.DeviceType.DLA
+    config.DLA_core = request.dla
+    if request.gpu_fallback:
+        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
+
+
+def _attach_timing_cache(config: Any, file: Path | None) -> Any:
+    """The cache, filled from the file if it is there and fits this GPU and version, else empty; None without a file."""
+    if file is None:
+        return None
+    content = file.read_bytes() if file.is_file() else b""
+    cache = config.create_timing_cache(content)
+    if cache is None or not config.set_timing_cache(cache, False):
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, False)
+    return cache
+
+
+def _time(trt: Any, gpu: Gpu, plan: bytes, spec: ModelSpec, request: BuildRequest) -> float:
+    """Median milliseconds of an inference, on a thread that owns the device for as long."""
+    image = np.random.default_rng(0).integers(0, 256, (*spec.input, 3), np.uint8)
+
+    def measure() -> float:
+        session = Session(trt, open_driver(), plan, spec, request.onnx.name, gpu.integrated, request.dla)
+        try:
+            return float(np.median([_clock(lambda: session.run(image)) for _ in range(_TIMED)][_TIMED // 5 :]))
+        finally:
+            session.close()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="tensorrt-timing") as thread:
+        return thread.submit(measure).result()
+
+
+def _clock(call: Callable[[], object]) -> float:
+    started = time.monotonic_ns()
+    call()
+    return (time.monotonic_ns() - started) / 1e6

@@ -1,0 +1,104 @@
+"""CUDA graphs and the probe on a driver library made for the test: right arguments, and a stream that stays usable."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from drivenet.engine import nvidia
+from drivenet.engine.cuda_graph import capture
+from drivenet.errors import EngineError
+
+SOURCE = """
+#include <string.h>
+static int capturing, launched, fail;
+int cuInit(unsigned flags) { return 0; }
+int cuDeviceGetCount(int *n) { *n = 1; return 0; }
+int cuDeviceGet(int *d, int i) { *d = i; return 0; }
+int cuDriverGetVersion(int *v) { *v = 12020; return 0; }
+int cuDeviceGetName(char *name, int n, int d) { strncpy(name, "Orin", n); return 0; }
+int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 8 : a == 76 ? 7 : 1; return 0; }
+int cuGetErrorString(int e, const char **s) { *s = "operation not permitted when stream is capturing"; return 0; }
+int cuStreamBeginCapture_v2(void *s, int mode) {
+    if (s != (void *)0x123456789abc || mode != 1) return 1;
+    capturing = 1;
+    return 0;
+}
+int cuStreamEndCapture(void *s, void **g) { capturing = 0; *g = (void *)0x11; return fail; }
+int cuGraphInstantiateWithFlags(void **x, void *g, unsigned long long f) {
+    if (g != (void *)0x11 || f) return 1;
+    *x = (void *)0x7fffffffffff;
+    return 0;
+}
+int cuGraphLaunch(void *x, void *s) {
+    if (x != (void *)0x7fffffffffff || s != (void *)0x123456789abc) return 1;
+    launched++;
+    return fail;
+}
+int cuGraphDestroy(void *g) { return 0; }
+int cuGraphExecDestroy(void *x) { return 0; }
+int is_capturing(void) { return capturing; }
+void set_fail(int status) { fail = status; }
+"""
+STREAM = 0x123456789ABC
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler to make a driver library with")
+    folder = tmp_path_factory.mktemp("driver")
+    (folder / "driver.c").write_text(SOURCE, encoding="utf-8")
+    made = folder / "libdriver.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, folder / "driver.c"], check=True)
+    return str(made)
+
+
+def test_the_probe_describes_the_gpu(library: str) -> None:
+    gpu = nvidia.probe.__wrapped__(library)
+    assert gpu == nvidia.Gpu(name="Orin", compute_capability="8.7", cuda="12.2", integrated=True)
+
+
+def test_the_probe_says_what_is_missing(tmp_path: Path) -> None:
+    assert "no NVIDIA driver" in nvidia.probe.__wrapped__(str(tmp_path / "nothing.so")).missing
+
+
+def test_captures_and_launches(library: str) -> None:
+    queued: list[str] = []
+    graph, why = capture(STREAM, lambda: queued.append("steps"), library)
+    assert graph is not None
+    assert (why, queued) == ("", ["steps"])
+    graph.launch(STREAM)
+    with pytest.raises(EngineError, match="graph launch: operation not permitted"):
+        graph.launch(1)
+    graph.close()
+
+
+def test_says_why_there_is_no_graph_and_ends_the_capture(library: str) -> None:
+    import ctypes
+
+    driver = ctypes.CDLL(library)
+    assert capture(5, lambda: None, library) == (None, "operation not permitted when stream is capturing")
+
+    def refuse() -> None:
+        raise EngineError("cannot be captured")
+
+    assert capture(STREAM, refuse, library) == (None, "cannot be captured")
+    assert driver.is_capturing() == 0
+    driver.set_fail(900)
+    graph, why = capture(STREAM, lambda: None, library)
+    driver.set_fail(0)
+    assert graph is None
+    assert "not permitted" in why
+
+
+def test_an_old_driver_without_graphs_is_named(tmp_path: Path) -> None:
+    import ctypes.util
+
+    libc = ctypes.util.find_library("c")
+    assert libc is not None
+    assert capture(STREAM, lambda: None, libc) == (None, "the driver lacks cuStreamBeginCapture_v2")

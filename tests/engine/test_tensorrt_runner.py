@@ -1,0 +1,164 @@
+"""The TensorRT runner against a recording double that lacks what the real bindings of 8.5 and 11 lack."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx_models import SIZE, paint, palette_model, palette_spec
+from tensorrt_double import GPU, RecordingDriver, TensorRt
+
+from drivenet.engine import cuda, nvidia, open_engine, tensorrt, tensorrt_session
+from drivenet.engine.nvidia import Gpu
+from drivenet.engine.passport import Parity, Passport, passport_path
+from drivenet.errors import EngineError, UsageError
+from drivenet.labels import CAMVID
+from drivenet.modelspec import sha256_of
+
+PARITY = Parity(
+    reference="palette.onnx", pictures="none", images=1, agreement=1, worst_class="Sky", worst_iou=1,
+    min_agreement=0.995, min_iou=0.8,
+)  # fmt: skip
+
+
+@pytest.fixture(params=["8.5", "11"])
+def trt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TensorRt:
+    """TensorRT and a GPU, as far as the runner can tell."""
+    driver = RecordingDriver()
+    double = TensorRt(request.param, driver)
+    install(monkeypatch, double, GPU)
+    return double
+
+
+def install(monkeypatch: pytest.MonkeyPatch, double: TensorRt, gpu: Gpu) -> None:
+    monkeypatch.setattr(tensorrt, "require_gpu", lambda: gpu)
+    monkeypatch.setattr(tensorrt, "import_tensorrt", lambda: double)
+    monkeypatch.setattr(tensorrt, "open_driver", lambda: double.driver)
+    monkeypatch.setattr(tensorrt_session, "capture", double.driver.capture)
+
+
+def issue(folder: Path, trt: TensorRt, content: bytes | None = None, gpu: Gpu = GPU, **options: str) -> Path:
+    """A plan of the double, with a valid passport."""
+    onnx = palette_model(folder)
+    plan = folder / "palette-fp16.plan"
+    plan.write_bytes(b"ptrt" + onnx.read_bytes() if content is None else content)
+    passport = Passport(
+        backend="tensorrt", precision="fp16", files={plan.name: sha256_of(plan)}, onnx=onnx.name,
+        onnx_sha256=sha256_of(onnx), spec=palette_spec(), machine=tensorrt.machine(trt, gpu), options=options,
+        parity=PARITY,
+    )  # fmt: skip
+    passport_path(plan).write_text(passport.sealed().to_json(), encoding="utf-8")
+    return plan
+
+
+def picture(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.random.default_rng(seed).integers(0, len(CAMVID), (SIZE[0] // 2, SIZE[1] // 2), np.uint8)
+    return paint(ids.repeat(2, 0).repeat(2, 1)), ids
+
+
+def test_calls_come_in_order_and_the_ids_are_right(trt: TensorRt, tmp_path: Path) -> None:
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    assert trt.calls == [
+        "deserialize_cuda_engine", "set_tensor_address frame", "set_tensor_address classes",
+        "upload", "execute_async_v3 77", "download", "wait",
+        "captured upload execute_async_v3 download",
+        "launch", "wait", "launch", "wait",
+    ]  # fmt: skip
+    trt.calls.clear()
+    (image, ids), (other, other_ids) = picture(1), picture(2)
+    kept = engine.infer(image)
+    np.testing.assert_array_equal(engine.infer(other), other_ids)
+    np.testing.assert_array_equal(kept, ids)
+    assert engine.describe()["cuda_graph"] is True
+    engine.close()
+    assert trt.calls == ["launch", "wait", "launch", "wait", "close graph", "close 2"]
+    engine.close()
+    with pytest.raises(EngineError, match="is closed"):
+        engine.infer(image)
+
+
+def test_any_thread_may_infer_and_one_thread_owns_the_device(trt: TensorRt, tmp_path: Path) -> None:
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    image, ids = picture(1)
+    found: list[np.ndarray] = []
+    thread = threading.Thread(target=lambda: found.append(engine.infer(image)))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(found[0], ids)
+    owners = [t.name for t in threading.enumerate() if t.name.startswith("tensorrt")]
+    assert len(owners) == 1
+    engine.close()
+
+
+def test_shared_memory_is_not_copied(trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jetson = Gpu(name="Orin", compute_capability="8.7", integrated=True)
+    install(monkeypatch, trt, jetson)
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    assert not {"upload", "download"} & set(trt.calls)
+    image, ids = picture(3)
+    np.testing.assert_array_equal(engine.infer(image), ids)
+    engine.close()
+
+
+def test_without_graphs_every_step_is_queued_and_it_is_said(
+    trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt_session, "capture", lambda stream, enqueue: (None, "operation not permitted"))
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    assert engine.describe()["cuda_graph"] == "operation not permitted"
+    trt.calls.clear()
+    image, ids = picture(4)
+    np.testing.assert_array_equal(engine.infer(image), ids)
+    assert trt.calls == ["upload", "execute_async_v3 77", "download", "wait"]
+    engine.close()
+
+
+def test_the_onnx_finds_its_plan(trt: TensorRt, tmp_path: Path) -> None:
+    plan = issue(tmp_path, trt)
+    engine = open_engine(tmp_path / "palette.onnx", "tensorrt")
+    assert (engine.file, engine.precision) == (str(plan), "fp16")
+    engine.close()
+    with pytest.raises(EngineError, match=r"drivenet build .* --backend tensorrt --precision int8"):
+        open_engine(tmp_path / "palette.onnx", "tensorrt", "int8")
+    with pytest.raises(UsageError, match=r"precision int8 for .* which is fp16"):
+        open_engine(plan, "tensorrt", "int8")
+
+
+def test_a_plan_is_not_deserialised_before_its_passport_is_checked(trt: TensorRt, tmp_path: Path) -> None:
+    other = issue(tmp_path, trt, gpu=Gpu(name="RTX 4090", compute_capability="8.9"))
+    with pytest.raises(EngineError, match=r"built for compute_capability 8\.9, gpu RTX 4090"):
+        open_engine(other, "tensorrt")
+    torn = issue(tmp_path, trt)
+    torn.write_bytes(torn.read_bytes()[:-1])
+    with pytest.raises(EngineError, match="is damaged"):
+        open_engine(torn, "tensorrt")
+    assert trt.calls == []
+
+
+def test_what_tensorrt_refuses_says_why(trt: TensorRt, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"cannot deserialise .*magicTagRead"):
+        open_engine(issue(tmp_path, trt, content=b"something else"), "tensorrt")
+    assert trt.calls[-1] == "close 0"
+    trt.fails = True
+    with pytest.raises(EngineError, match=r"inference with .* failed"):
+        open_engine(issue(tmp_path, trt), "tensorrt")
+    assert not [t for t in threading.enumerate() if t.name.startswith("tensorrt")]
+
+
+def test_a_plan_for_an_accelerator_core_runs_on_it(trt: TensorRt, tmp_path: Path) -> None:
+    engine = open_engine(issue(tmp_path, trt, dla="1"), "tensorrt")
+    assert engine._session._runtime.DLA_core == 1  # type: ignore[attr-defined]
+    engine.close()
+
+
+def test_without_a_driver_tensorrt_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = nvidia.probe.__wrapped__("libcuda-that-is-not-there.so")
+    assert "no NVIDIA driver" in absent.missing
+    monkeypatch.setattr(cuda, "probe", lambda: absent)
+    monkeypatch.setattr(tensorrt, "import_tensorrt", lambda: pytest.fail("TensorRT was imported"))
+    with pytest.raises(EngineError, match=r"no NVIDIA driver .* use --backend openvino or onnxruntime"):
+        open_engine(palette_model(tmp_path), "tensorrt")
+    with pytest.raises(EngineError, match="no NVIDIA driver"):
+        cuda.open_driver()

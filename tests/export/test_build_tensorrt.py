@@ -1,0 +1,136 @@
+"""Building with TensorRT's double of 8.5, which knows the real attribute sets and the rules for uint8."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx_models import palette_model
+from tensorrt_double import API, GPU, Network, RecordingDriver, Tensor, TensorRt
+
+from drivenet.engine import open_engine, tensorrt, tensorrt_session
+from drivenet.errors import EngineError, UsageError
+from drivenet.export import tensorrt as builder
+from drivenet.export.build import build
+from drivenet.export.request import BuildRequest
+from drivenet.export.tensorrt_network import _compare_chain
+from drivenet.export.tensorrt_precision import float16_onnx, typing_of
+
+
+@pytest.fixture
+def trt(monkeypatch: pytest.MonkeyPatch) -> TensorRt:
+    double = TensorRt("8.5", RecordingDriver())
+    for module in (tensorrt, builder):
+        monkeypatch.setattr(module, "require_gpu", lambda: GPU)
+        monkeypatch.setattr(module, "import_tensorrt", lambda: double)
+        monkeypatch.setattr(module, "open_driver", lambda: double.driver)
+    monkeypatch.setattr(tensorrt_session, "capture", double.driver.capture)
+    return double
+
+
+def test_a_plan_is_built_compared_and_run(trt: TensorRt, tmp_path: Path) -> None:
+    onnx_file = palette_model(tmp_path)
+    built = build(BuildRequest(onnx_file, "tensorrt", workspace=512, argmax="select"))
+    assert built.file == tmp_path / "palette-fp16.plan"
+    passport = built.passport
+    assert passport.machine == {"gpu": "Orin", "compute_capability": "8.7", "tensorrt": "8.5.3.1"}
+    assert (passport.recorded["cuda"], passport.recorded["argmax"]) == ("11.4", "select")
+    assert "--workspace 512 --argmax select" in passport.rebuild(tmp_path)
+    assert passport.parity is not None
+    assert passport.parity.passed
+    assert trt.calls[:4] == [
+        "create_network 1", "set_flag FP16", f"set_memory_pool_limit WORKSPACE {512 << 20}", "set_tactic_sources 24",
+    ]  # fmt: skip
+    engine = open_engine(built.file)
+    assert (engine.backend, engine.precision) == ("tensorrt", "fp16")
+    engine.close()
+
+
+def test_both_ways_to_find_the_best_class_are_timed(trt: TensorRt, tmp_path: Path) -> None:
+    recorded = build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32")).passport.recorded
+    times = {way: float(recorded[f"ms_{way}"]) for way in ("topk", "select")}
+    assert times[recorded["argmax"]] == min(times.values())
+    assert trt.calls.count("create_network 1") == 2
+    assert "clear_flag TF32" in trt.calls
+
+
+def test_the_chain_of_comparisons_is_the_argmax() -> None:
+    trt = TensorRt("8.5", RecordingDriver())
+    network = trt.make(Network, "INetworkDefinition", trt, [])
+    logits = np.random.default_rng(0).integers(-3, 3, (1, 11, 12, 20)).astype(np.float32)  # many equal scores
+    tensor = trt.make(Tensor, "ITensor", "logits", logits.shape, trt.DataType.FLOAT, lambda: logits)
+    ids = _compare_chain(trt, network, tensor, 1, 11, [])
+    np.testing.assert_array_equal(ids._value()[:, 0], logits.argmax(1))
+
+
+def test_a_build_that_fails_says_why_and_leaves_nothing(trt: TensorRt, tmp_path: Path) -> None:
+    onnx_file = palette_model(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    refuse = type("Refuses", (trt.Builder,), {"build_serialized_network": lambda self, network, config: None})
+    trt.Builder = refuse
+    with pytest.raises(EngineError, match=r"TensorRT 8\.5\.3\.1 cannot build .* in fp16"):
+        build(BuildRequest(onnx_file, "tensorrt", argmax="topk"))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_timing_cache_is_read_and_written(trt: TensorRt, tmp_path: Path) -> None:
+    cache = tmp_path / "kernels.timing"
+    for content in (None, b"of another GPU", b"fits"):
+        if content:
+            cache.write_bytes(content)
+        build(BuildRequest(palette_model(tmp_path), "tensorrt", timing_cache=cache, argmax="topk"))
+        assert cache.read_bytes() == b"timed"
+
+
+def test_an_accelerator_core_computes_fp16_or_int8_only(trt: TensorRt, tmp_path: Path) -> None:
+    onnx_file = palette_model(tmp_path)
+    with pytest.raises(UsageError, match="precision fp32 on a DLA core; expected fp16 or int8"):
+        build(BuildRequest(onnx_file, "tensorrt", "fp32", dla=0))
+    built = build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=1, argmax="topk"))
+    assert "set_flag GPU_FALLBACK" in trt.calls
+    assert "--dla 1" in built.passport.rebuild(tmp_path)
+    trt.calls.clear()
+    alone = build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=1, gpu_fallback=False, argmax="topk"))
+    assert "set_flag GPU_FALLBACK" not in trt.calls
+    assert "--no-gpu-fallback" in alone.passport.rebuild(tmp_path)
+
+
+def flags(*names: str) -> type[IntEnum]:
+    return IntEnum("Flags", names, start=0)  # type: ignore[return-value]
+
+
+def version(name: str, creation: type[IntEnum], builder_flags: list[str]) -> SimpleNamespace:
+    return SimpleNamespace(
+        __version__=name, NetworkDefinitionCreationFlag=creation, BuilderFlag=flags(*builder_flags)
+    )  # fmt: skip
+
+
+def test_precision_is_told_by_what_the_version_has() -> None:
+    old = version("8.5", flags("EXPLICIT_BATCH", "EXPLICIT_PRECISION"), API["8.5"]["enums"]["BuilderFlag"])
+    ten = version("10", flags("EXPLICIT_BATCH", "STRONGLY_TYPED"), [*API["8.5"]["enums"]["BuilderFlag"], "BF16"])
+    new = version("11", flags("STRONGLY_TYPED"), API["11"]["enums"]["BuilderFlag"])
+    assert typing_of(old, "fp16").builder_flags == ("FP16",)
+    assert typing_of(old, "int8").builder_flags == ("INT8", "FP16")
+    assert typing_of(old, "fp32").network_flags == 1
+    assert typing_of(ten, "bf16").builder_flags == ("BF16",)
+    assert typing_of(new, "fp16").convert
+    assert typing_of(new, "fp16").network_flags == 1
+    assert not typing_of(new, "int8").convert
+    assert typing_of(new, "int8").builder_flags == ()
+    with pytest.raises(UsageError, match=r"bf16 with TensorRT 8\.5; expected fp32 or fp16 or int8"):
+        typing_of(old, "bf16")
+    with pytest.raises(UsageError, match="bf16 with TensorRT 11; expected fp32 or fp16 or int8"):
+        typing_of(new, "bf16")
+
+
+def test_an_onnx_in_fp16_keeps_its_uint8_ends(tmp_path: Path) -> None:
+    content = float16_onnx(palette_model(tmp_path).read_bytes())
+    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    assert [n.type for n in (*session.get_inputs(), *session.get_outputs())] == ["tensor(uint8)"] * 2
+    floats = {i.data_type for i in onnx.load_from_string(content).graph.initializer} - {onnx.TensorProto.INT64}
+    assert floats == {onnx.TensorProto.FLOAT16}

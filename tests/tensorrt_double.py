@@ -1,0 +1,373 @@
+"""A TensorRT and a CUDA driver that record every call, compute with ONNX Runtime, and lack all that the real ones lack.
+
+What the real bindings have was listed from them: ``fixtures/tensorrt_api.json``. A name that is not there raises
+AttributeError, as it would on the device.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from google.protobuf.message import DecodeError
+
+from drivenet.engine.cuda import Buffer, Driver
+from drivenet.engine.nvidia import Gpu
+from drivenet.errors import EngineError
+
+API = json.loads((Path(__file__).parent / "fixtures" / "tensorrt_api.json").read_text(encoding="utf-8"))
+GPU = Gpu(name="Orin", compute_capability="8.7", cuda="11.4")
+_MAGIC = b"ptrt"
+
+
+class Real:
+    """Has only the public attributes that the real class has."""
+
+    real: frozenset[str] = frozenset()
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and name not in object.__getattribute__(self, "real") and name != "real":
+            raise AttributeError(f"the real {type(self).__name__} has no {name}")
+        return object.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name not in self.real:
+            raise AttributeError(f"the real {type(self).__name__} has no {name}")
+        object.__setattr__(self, name, value)
+
+
+class Tensor(Real):
+    def __init__(self, name: str, shape: tuple[int, ...], dtype: Any, value: Callable[[], Any] | None = None) -> None:
+        self.name, self.shape, self.dtype, self._value = name, shape, dtype, value
+
+
+class Layer(Real):
+    def __init__(self, kind: Any, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        self.type, self._inputs, self._outputs = kind, inputs, outputs
+
+    num_inputs = property(lambda self: len(self._inputs))
+    num_outputs = property(lambda self: len(self._outputs))
+    axes = 1 << 3
+    reshape_dims: tuple[int, ...] = ()
+
+    def get_input(self, i: int) -> Tensor:
+        return self._inputs[i]
+
+    def get_output(self, i: int) -> Tensor:
+        return self._outputs[i]
+
+    def set_input(self, i: int, tensor: Tensor) -> None:
+        self._inputs[i] = tensor
+
+    def set_output_type(self, i: int, dtype: Any) -> None:
+        self._outputs[i].dtype = dtype
+
+
+class Network(Real):
+    def __init__(self, trt: Any, calls: list[str]) -> None:
+        self._trt, self._calls, self._layers, self._outputs = trt, calls, [], []
+        self._input: Any = None
+        self._model = b""
+
+    num_layers = property(lambda self: len(self._layers))
+
+    def get_layer(self, i: int) -> Layer:
+        return self._layers[i]  # type: ignore[no-any-return]
+
+    def get_input(self, i: int) -> Tensor:
+        return self._input  # type: ignore[no-any-return]
+
+    def get_output(self, i: int) -> Tensor:
+        return self._outputs[i]  # type: ignore[no-any-return]
+
+    def mark_output(self, tensor: Tensor) -> None:
+        self._outputs.append(tensor)
+
+    def unmark_output(self, tensor: Tensor) -> None:
+        self._outputs.remove(tensor)
+
+    def _add(self, kind: str, inputs: list[Tensor], shape: Any, dtype: Any, value: Callable[[], Any]) -> Layer:
+        tensor = self._trt.make(Tensor, "ITensor", f"t{len(self._layers)}", tuple(shape), dtype, value)
+        layer = self._trt.make(Layer, "ILayer", getattr(self._trt.LayerType, kind), inputs, [tensor])
+        self._layers.append(layer)
+        return layer  # type: ignore[no-any-return]
+
+    def add_identity(self, x: Tensor) -> Layer:
+        return self._add("IDENTITY", [x], x.shape, x.dtype, lambda: x._value())
+
+    def add_slice(self, x: Tensor, start: list[int], shape: list[int], stride: list[int]) -> Layer:
+        cut = tuple(slice(s, s + n, d) for s, n, d in zip(start, shape, stride, strict=True))
+        return self._add("SLICE", [x], shape, x.dtype, lambda: x._value()[cut])
+
+    def add_elementwise(self, a: Tensor, b: Tensor, op: Any) -> Layer:
+        name = self._trt.ElementWiseOperation(op).name
+        function = {"GREATER": np.greater, "MAX": np.maximum}[name]
+        return self._add("ELEMENTWISE", [a, b], a.shape, a.dtype, lambda: function(a._value(), b._value()))
+
+    def add_select(self, c: Tensor, a: Tensor, b: Tensor) -> Layer:
+        assert a.dtype == b.dtype
+        return self._add("SELECT", [c, a, b], c.shape, a.dtype, lambda: np.where(c._value(), a._value(), b._value()))
+
+    def add_constant(self, shape: list[int], weights: np.ndarray) -> Layer:
+        assert weights.dtype == np.float32
+        return self._add("CONSTANT", [], shape, self._trt.DataType.FLOAT, lambda: weights.reshape(shape))
+
+    def add_shuffle(self, x: Tensor) -> Layer:
+        if x.dtype == self._trt.DataType.UINT8:
+            raise AssertionError("TensorRT cannot shuffle uint8")
+        layer = self._add("SHUFFLE", [x], x.shape, x.dtype, lambda: x._value().reshape(layer.reshape_dims))
+        layer.__class__ = self._trt.real(Layer, "ILayer", ("reshape_dims",))
+        return layer
+
+    def _check(self) -> str:
+        """What TensorRT 8.5 says of uint8 at the ends, empty if it is content."""
+        trt, casts = self._trt, (self._trt.LayerType.IDENTITY,)
+        readers = [layer for layer in self._layers if any(t is self._input for t in layer._inputs)]
+        if any(layer.type not in casts for layer in readers):
+            return "uint8 input must be cast first"
+        (out,) = self._outputs
+        (maker,) = [layer for layer in self._layers if out in layer._outputs]
+        good = maker.type in casts and out.dtype == trt.DataType.UINT8 and maker._inputs[0].dtype == trt.DataType.FLOAT
+        return "" if good else "uint8 output must be cast from float"
+
+
+class Parser(Real):
+    """Reads the layers of the test model; the TopK of TensorRT stands for its ArgMax."""
+
+    def __init__(self, network: Network, log: Any) -> None:
+        self._network, self._errors = network, []
+
+    num_errors = property(lambda self: len(self._errors))
+
+    def get_error(self, i: int) -> Any:
+        return SimpleNamespace(desc=lambda: self._errors[i])
+
+    def parse(self, content: bytes) -> bool:
+        network, trt = self._network, self._network._trt
+        try:
+            model = onnx.load_from_string(content)
+        except DecodeError:
+            self._errors.append("Failed to parse ONNX model")
+            return False
+        shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in model.graph.input}
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        for value in (*inferred.value_info, *inferred.output):
+            shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+        (frame,) = model.graph.input
+        tensors = {frame.name: trt.make(Tensor, "ITensor", frame.name, shapes[frame.name], trt.DataType.UINT8)}
+        kinds = {"Cast": "IDENTITY", "ArgMax": "TOPK", "MatMul": "MATRIX_MULTIPLY", "Add": "ELEMENTWISE"}
+        for node in model.graph.node:
+            inputs = [tensors[name] for name in node.input if name in tensors]
+            outs = [trt.make(Tensor, "ITensor", n, shapes[n], trt.DataType.FLOAT) for n in node.output]
+            if node.op_type == "ArgMax":
+                outs.append(trt.make(Tensor, "ITensor", "indices", (*shapes[node.output[0]], 1), trt.DataType.INT32))
+            kind = getattr(trt.LayerType, kinds.get(node.op_type, node.op_type.upper()))
+            network._layers.append(trt.make(Layer, "ILayer", kind, inputs, outs))
+            tensors |= {tensor.name: tensor for tensor in outs}
+        network._input, network._model = tensors[frame.name], content
+        network._outputs = [tensors[model.graph.output[0].name]]
+        return True
+
+
+class Config(Real):
+    def __init__(self, calls: list[str], trt: Any) -> None:
+        self._calls, self._trt, self._cache = calls, trt, None
+
+    default_device_type: Any = None
+    DLA_core = -1
+
+    def set_flag(self, flag: Any) -> None:
+        self._calls.append(f"set_flag {flag.name}")
+
+    def clear_flag(self, flag: Any) -> None:
+        self._calls.append(f"clear_flag {flag.name}")
+
+    def set_memory_pool_limit(self, pool: Any, size: int) -> None:
+        self._calls.append(f"set_memory_pool_limit {pool.name} {size}")
+
+    def set_tactic_sources(self, sources: int) -> bool:
+        self._calls.append(f"set_tactic_sources {sources}")
+        return True
+
+    def create_timing_cache(self, content: bytes) -> bytes:
+        return content
+
+    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
+        self._cache = cache
+        return cache != b"of another GPU"
+
+    def get_timing_cache(self) -> Any:
+        return SimpleNamespace(serialize=lambda: b"timed")
+
+
+class Builder(Real):
+    def __init__(self, log: Any) -> None:
+        self._log, self._trt = log, log._trt
+
+    def create_network(self, flags: int) -> Network:
+        self._trt.calls.append(f"create_network {flags}")
+        return self._trt.make(Network, "INetworkDefinition", self._trt, self._trt.calls)  # type: ignore[no-any-return]
+
+    def create_builder_config(self) -> Config:
+        return self._trt.make(Config, "IBuilderConfig", self._trt.calls, self._trt)  # type: ignore[no-any-return]
+
+    def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
+        if reason := network._check():
+            self._log.log(self._log.ERROR, reason)
+            return None
+        return _MAGIC + network._model
+
+
+class Context(Real):
+    def __init__(self, trt: Any, session: Any) -> None:
+        self._trt, self._session, self._addresses = trt, session, {}
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self._trt.calls.append(f"set_tensor_address {name}")
+        self._addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        memory = self._trt.driver.memory
+
+        def compute() -> None:
+            (ids,) = self._session.run(["classes"], {"frame": memory[self._addresses["frame"]]})
+            memory[self._addresses["classes"]][...] = ids
+
+        self._trt.driver.do(f"execute_async_v3 {stream}", compute)
+        return not self._trt.fails
+
+
+class CudaEngine(Real):
+    num_io_tensors = 2
+
+    def __init__(self, trt: Any, model: bytes) -> None:
+        self._trt, self._session = trt, ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+        self._nodes = [*self._session.get_inputs(), *self._session.get_outputs()]
+
+    def get_tensor_name(self, i: int) -> str:
+        return str(self._nodes[i].name)
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return next(tuple(n.shape) for n in self._nodes if n.name == name)
+
+    def get_tensor_mode(self, name: str) -> Any:
+        return self._trt.TensorIOMode.INPUT if name == self._nodes[0].name else self._trt.TensorIOMode.OUTPUT
+
+    def get_tensor_dtype(self, name: str) -> Any:
+        return self._trt.DataType.UINT8
+
+    def create_execution_context(self) -> Context:
+        return self._trt.make(Context, "IExecutionContext", self._trt, self._session)  # type: ignore[no-any-return]
+
+
+class Runtime(Real):
+    DLA_core = -1
+
+    def __init__(self, log: Any) -> None:
+        self._log, self._trt = log, log._trt
+
+    def deserialize_cuda_engine(self, plan: bytes) -> CudaEngine | None:
+        self._trt.calls.append("deserialize_cuda_engine")
+        if not plan.startswith(_MAGIC):
+            self._log.log(self._log.ERROR, "Serialization assertion magicTagRead == kMAGIC_TAG failed")
+            return None
+        return self._trt.make(CudaEngine, "ICudaEngine", self._trt, plan[len(_MAGIC) :])  # type: ignore[no-any-return]
+
+
+class TensorRt:
+    """The module ``tensorrt`` of one version."""
+
+    def __init__(self, version: str, driver: RecordingDriver) -> None:
+        self.api = API[version]
+        self.__version__, self.driver, self.calls, self.fails = self.api["version"], driver, driver.calls, False
+        for name, members in self.api["enums"].items():
+            setattr(self, name, IntEnum(name, members, start=0))
+        classes = {"Builder": Builder, "OnnxParser": Parser, "Runtime": Runtime}
+        for name, double in classes.items():
+            if name in self.api["classes"]:
+                setattr(self, name, self.real(double, name))
+        self.ITopKLayer = self.real(Layer, "ILayer", ("axes",))
+        self.Weights = np.asarray
+        self.ILogger = self.real(type("ILogger", (Real,), {"ERROR": 1, "INTERNAL_ERROR": 0}), "ILogger", ("last",))
+        self.ILogger._trt = self
+
+    def real(self, double: type, name: str, more: tuple[str, ...] = ()) -> Any:
+        """A double that has only what the real class of that name has."""
+        allowed = frozenset(self.api["classes"].get(name, [])) | set(more)
+        return type(name, (double,), {"real": allowed})
+
+    def make(self, double: type, name: str, *arguments: Any) -> Any:
+        assert name in self.api["module"] or name in self.api["classes"], f"the real tensorrt has no {name}"
+        return self.real(double, name)(*arguments)
+
+
+class RecordingDriver(Driver):
+    """Device memory in dictionaries; what is queued while a graph is captured runs when the graph is launched."""
+
+    package = "recorded"
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.memory: dict[int, np.ndarray] = {}
+        self.capturing: list[tuple[str, Callable[[], None]]] | None = None
+
+    def do(self, name: str, action: Callable[[], None]) -> None:
+        if self.capturing is None:
+            self.calls.append(name)
+            action()
+        else:
+            self.capturing.append((name, action))
+
+    def buffer(self, shape: tuple[int, ...], mapped: bool) -> Buffer:
+        host = np.zeros(shape, np.uint8)
+        address = 4096 * (len(self.memory) + 1)
+        self.memory[address] = host if mapped else np.zeros(shape, np.uint8)
+        return Buffer(host, address, mapped, None)
+
+    def stream(self) -> Any:
+        return "stream"
+
+    def handle(self, stream: Any) -> int:
+        return 77
+
+    def upload(self, buffer: Buffer, stream: Any) -> None:
+        self.do("upload", lambda: np.copyto(self.memory[buffer.device], buffer.host))
+
+    def download(self, buffer: Buffer, stream: Any) -> None:
+        self.do("download", lambda: np.copyto(buffer.host, self.memory[buffer.device]))
+
+    def event(self) -> Any:
+        return "event"
+
+    def wait(self, event: Any, stream: Any) -> None:
+        assert self.capturing is None, "a wait cannot be captured"
+        self.calls.append("wait")
+
+    def close(self, buffers: list[Buffer]) -> None:
+        self.calls.append(f"close {len(buffers)}")
+
+    def capture(self, stream: int, enqueue: Callable[[], None]) -> tuple[Any, str]:
+        """Stands for :func:`drivenet.engine.cuda_graph.capture`."""
+        self.capturing = []
+        try:
+            enqueue()
+        except EngineError as error:
+            return None, str(error)
+        finally:
+            steps, self.capturing = self.capturing, None
+        self.calls.append("captured " + " ".join(name.partition(" ")[0] for name, _ in steps))
+
+        def launch(handle: int) -> None:
+            self.calls.append("launch")
+            for _, action in steps:
+                action()
+
+        return SimpleNamespace(launch=launch, close=lambda: self.calls.append("close graph")), ""
