@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from drivenet.models.blocks import ConvBNReLU, check_size, initialise, upsample
+from drivenet.models.blocks import ConvBNReLU, check_input, initialise, upsample
 
 
 class DetailBranch(nn.Sequential):
@@ -134,6 +134,8 @@ class BiSeNetV2(nn.Module):
     Forward takes (N, 3, H, W) normalised floats, H and W multiples of 32 (UsageError otherwise).
     """
 
+    stride = 8
+
     def __init__(self, classes: int, width: float = 1.0, semantic: float = 1.0, head: int = 128) -> None:
         super().__init__()
         c1, c3 = (max(8, round(v * width / 8) * 8) for v in (64, 128))
@@ -147,8 +149,7 @@ class BiSeNetV2(nn.Module):
         initialise(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        if not torch.jit.is_tracing():
-            check_size(int(x.shape[2]), int(x.shape[3]))
+        check_input(x)
         *features, context = self.semantic(x)
         logits: torch.Tensor = self.head(self.aggregation(self.detail(x), self.match(context)))
         if not self.training:

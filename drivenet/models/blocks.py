@@ -18,6 +18,12 @@ def check_size(height: int, width: int) -> None:
         raise UsageError(f"input size {height}x{width} (HxW)", f"multiples of {STRIDE}", f"use {good}")
 
 
+def check_input(x: torch.Tensor) -> None:
+    """As :func:`check_size`, for (N, 3, H, W); not while a graph is traced, where sizes are no numbers."""
+    if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        check_size(int(x.shape[2]), int(x.shape[3]))
+
+
 class ConvBNReLU(nn.Sequential):
     """Convolution without bias, batch norm and (unless ``relu`` is False) ReLU; padded to keep the size."""
 

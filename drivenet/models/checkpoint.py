@@ -24,7 +24,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running code from it; UsageError if it is none."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"cannot read checkpoint {path}: {reason}", "a .pt file that drivenet train wrote") from error
     if not isinstance(state, dict) or "network" not in state or "settings" not in state:

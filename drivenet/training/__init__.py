@@ -10,13 +10,16 @@ import torch
 from drivenet.data import open_dataset
 from drivenet.data.base import Sample
 from drivenet.data.synthetic import SyntheticDataset
+from drivenet.labels import LabelSet
 from drivenet.training.augment import Augment
-from drivenet.training.samples import Batches, class_shares
-from drivenet.training.settings import TrainSettings
+from drivenet.training.samples import Batches, Pictures, class_shares
+from drivenet.training.settings import DataSettings, TrainSettings
 from drivenet.training.trainer import Trainer
 
 #: Drawn frames come four from a drive, at a size near the data set's.
 FRAMES_A_DRIVE, DRAWN_WIDTH, DRAWN_HEIGHT = 4, 640, 360
+#: Where there is nothing but drawn frames, so many at most are selected on.
+VAL_FRAMES = 48
 
 
 def prepare_run(settings: TrainSettings, root: Path | None, folder: Path, device: str = "auto") -> Trainer:
@@ -32,11 +35,7 @@ def prepare_run(settings: TrainSettings, root: Path | None, folder: Path, device
         UsageError, SourceError: for missing data.
     """
     root = root or (Path(settings.data.root) if settings.data.root else None)
-    name = settings.data.dataset
-    train, val = (open_dataset(name, root, split) for split in ("train", "val"))
-    labels = train.labels
-    real = [] if name == "synthetic" else list(train)
-    drawn = _drawn(settings) if labels.name == SyntheticDataset.labels.name else []
+    real, drawn, val, labels = _pictures(settings.data, root)
     augment = Augment(settings.augment, labels)
     batches = Batches(
         real, drawn, settings.data.synthetic_share, augment, settings.input, settings.batch, settings.seed
@@ -47,11 +46,25 @@ def prepare_run(settings: TrainSettings, root: Path | None, folder: Path, device
         weights = torch.tensor(1 / np.log(1.1 + shares), dtype=torch.float32)
         weights = weights / weights.mean()
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return Trainer(settings, batches, list(val), labels, weights, folder, chosen)
+    return Trainer(settings, batches, val, labels, weights, folder, chosen)
 
 
-def _drawn(settings: TrainSettings) -> list[Sample]:
-    if settings.data.synthetic_share == 0 or settings.data.synthetic_frames == 0:
+def _pictures(data: DataSettings, root: Path | None) -> tuple[Pictures, Pictures, Pictures, LabelSet]:
+    """Real and drawn pictures to learn from, those to select on, and what their ids mean."""
+    if data.dataset == "synthetic":
+        held_out = _drawn("val", min(data.synthetic_frames, VAL_FRAMES))
+        return [], _drawn("train", data.synthetic_frames), held_out, SyntheticDataset.labels
+    train, val = (open_dataset(data.dataset, root, split) for split in ("train", "val"))
+    wanted = data.synthetic_frames if data.synthetic_share and train.labels == SyntheticDataset.labels else 0
+    # Cityscapes takes 24 GB decoded, so its files are read again and again; the others stay in memory.
+    drawn = _drawn("train", wanted)
+    if data.dataset == "cityscapes":
+        return train, drawn, val, train.labels
+    return list(train), drawn, list(val), train.labels
+
+
+def _drawn(split: str, frames: int) -> list[Sample]:
+    if not frames:
         return []
-    drives = max(1, settings.data.synthetic_frames // FRAMES_A_DRIVE)
-    return list(SyntheticDataset("train", drives, FRAMES_A_DRIVE, width=DRAWN_WIDTH, height=DRAWN_HEIGHT))
+    drives = max(1, frames // FRAMES_A_DRIVE)
+    return list(SyntheticDataset(split, drives, FRAMES_A_DRIVE, width=DRAWN_WIDTH, height=DRAWN_HEIGHT))

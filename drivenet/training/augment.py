@@ -28,7 +28,7 @@ class Augment:
         self._vehicle = np.isin(np.arange(256), labels.ids_of_group("vehicle"))
 
     def __call__(
-        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator
+        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator, drawn: bool = False
     ) -> tuple[Image, Ids]:
         """A sample of ``settings.crop`` size.
 
@@ -37,11 +37,13 @@ class Augment:
             ids: (H, W) uint8, 255 is ignored.
             deployed: height that a whole picture has at the network's input, and width.
             rng: the only source of chance.
+            drawn: of the synthetic drive, whose light and colours vary by themselves: no recolouring, half the jitter.
         """
         image, ids = self._geometry(image, ids, deployed, rng)
         pixels = image.astype(np.float32)
-        self._recolour(pixels, ids, rng)
-        if rng.random() < self.settings.jitter:
+        if not drawn:
+            self._recolour(pixels, ids, rng)
+        if rng.random() < self.settings.jitter * (0.5 if drawn else 1.0):
             pixels = _jitter(pixels, rng)
         return self._sensor(np.clip(pixels, 0, 255).astype(np.uint8), rng), ids
 
@@ -59,7 +61,7 @@ class Augment:
         oy = rng.uniform(0, slack_y) if slack_y > 0 else slack_y * rng.uniform(0, 1)
         warp = np.array([[sx, 0, -ox], [0, sy, -oy]], np.float64)
         if rng.random() < s.flip:
-            warp = np.array([[-sx, 0, cw + ox], [0, sy, -oy]], np.float64)
+            warp = np.array([[-sx, 0, cw - 1 + ox], [0, sy, -oy]], np.float64)
         picture = image if min(sx, sy) > 0.67 else cv2.GaussianBlur(image, (0, 0), 0.35 / min(sx, sy))
         picture = cv2.warpAffine(picture, warp, (cw, ch), flags=cv2.INTER_LINEAR)
         truth = cv2.warpAffine(ids, warp, (cw, ch), flags=cv2.INTER_NEAREST, borderValue=IGNORE_ID)
@@ -83,14 +85,14 @@ class Augment:
         s = self.settings
         out = image
         if rng.random() < s.blur:
-            out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.4, 1.4)))
+            out = np.asarray(cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.4, 1.4))), np.uint8)
         if rng.random() < s.noise:
             grain = rng.normal(0, rng.uniform(2, 12), out.shape).astype(np.int16)
-            out = cv2.add(out, grain, dtype=cv2.CV_8U)
+            out = np.asarray(cv2.add(out, grain, dtype=cv2.CV_8U), np.uint8)
         if rng.random() < s.jpeg:
             _, code = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
-            out = cv2.imdecode(code, cv2.IMREAD_COLOR)
-        return np.asarray(out, np.uint8)
+            out = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+        return out
 
 
 def _jitter(pixels: recolour.Float, rng: np.random.Generator) -> recolour.Float:

@@ -39,12 +39,15 @@ class SegmentationLoss(nn.Module):
         if logits.shape[2:] != ids.shape[1:]:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         logits = logits.float()
-        loss = F.cross_entropy(logits, ids, self.weights, ignore_index=IGNORE_ID)
+        # Not reduction="mean": a batch without any truth (all void) would give NaN.
+        total = F.cross_entropy(logits, ids, self.weights, ignore_index=IGNORE_ID, reduction="sum")
+        valid = ids != IGNORE_ID
+        loss = total / (self.weights[torch.where(valid, ids, 0)] * valid).sum().clamp_min(1e-6)
         return loss + self.dice * dice_loss(logits, ids) if self.dice else loss
 
 
 def dice_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """One minus the mean soft Dice coefficient of the classes present in the batch."""
+    """One minus the mean soft Dice coefficient of the classes present in the batch; 0 if none is."""
     valid = ids != IGNORE_ID
     truth = F.one_hot(torch.where(valid, ids, 0), logits.shape[1]).permute(0, 3, 1, 2)
     truth = truth * valid[:, None]
@@ -53,4 +56,4 @@ def dice_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     overlap = 2 * (guess * truth).sum(axes)
     total = guess.sum(axes) + truth.sum(axes)
     present = truth.sum(axes) > 0
-    return 1 - ((overlap + 1) / (total + 1))[present].mean()
+    return (present * (1 - (overlap + 1) / (total + 1))).sum() / present.sum().clamp_min(1)

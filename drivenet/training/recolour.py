@@ -77,7 +77,7 @@ def dim(image: Float, look: str, rng: np.random.Generator) -> None:
     gain = np.full(image.shape[:2], level, np.float32)
     if look == "night" and rng.random() < 0.7:
         h, w = gain.shape
-        ys, xs = np.mgrid[0:h, 0:w].astype(np.float32)
+        ys, xs = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)
         glow = np.exp(-(((xs / w - rng.uniform(0.3, 0.7)) / 0.35) ** 2) - ((ys / h - 0.85) / 0.3) ** 2)
         gain += np.float32(rng.uniform(0.2, 0.6)) * glow
     image *= gain[..., None] * warm

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from drivenet.classmap import Ids
 from drivenet.data.base import Sample
+from drivenet.errors import UsageError
 from drivenet.frame import Image
 from drivenet.training.augment import Augment
 
 AHEAD = 3  #: batches prepared while the network works
 
 
+class Pictures(Protocol):
+    """Labelled pictures by number: a list of samples, or a data set that reads them when asked."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """One of them."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        """All of them, in order."""
+
+
 class Batches:
-    """Augmented batches from real and drawn pictures, all held in memory.
+    """Augmented batches from real and drawn pictures.
 
     Args:
         real: pictures of the data set.
@@ -28,13 +44,18 @@ class Batches:
         deployed: (height, width) of the network's input in use.
         batch: samples a batch.
         seed: of everything.
+
+    Raises:
+        UsageError: if there is no picture at all.
     """
 
     def __init__(
-        self, real: list[Sample], drawn: list[Sample], share: float, augment: Augment, deployed: tuple[int, int],
+        self, real: Pictures, drawn: Pictures, share: float, augment: Augment, deployed: tuple[int, int],
         batch: int, seed: int,
     ) -> None:  # fmt: skip
-        self.real, self.drawn, self.share = real, drawn, share if drawn else 0.0
+        if not len(real) and not len(drawn):
+            raise UsageError("no pictures to train on", cure="set data.synthetic_frames above 0")
+        self.real, self.drawn, self.share = real, drawn, share if len(drawn) else 0.0
         self.augment, self.deployed, self.batch, self.seed = augment, deployed, batch, seed
 
     def at(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,15 +66,16 @@ class Batches:
 
     def _sample(self, number: int) -> tuple[Image, Ids]:
         rng = np.random.default_rng((self.seed, 1, number))
-        if self.drawn and (not self.real or rng.random() < self.share):
+        drawn = len(self.drawn) > 0 and (not len(self.real) or rng.random() < self.share)
+        if drawn:
             sample = self.drawn[int(rng.integers(len(self.drawn)))]
         else:
             epoch, place = divmod(number, len(self.real))
             order = np.random.default_rng((self.seed, 2, epoch)).permutation(len(self.real))
             sample = self.real[int(order[place])]
-        return self.augment(sample.image, sample.ids, self.deployed, rng)
+        return self.augment(sample.image, sample.ids, self.deployed, rng, drawn)
 
-    def start(self, first: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def start(self, first: int) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         """Batches from an iteration on, without end, prepared in a thread that ends with the iterator."""
         ready: queue.Queue[tuple[torch.Tensor, torch.Tensor] | BaseException] = queue.Queue(AHEAD)
         stop = threading.Event()
@@ -87,9 +109,9 @@ class Batches:
             thread.join()
 
 
-def class_shares(samples: list[Sample], classes: int) -> np.ndarray:
-    """Share of labelled pixels by class, (classes,) float64."""
+def class_shares(samples: Pictures, classes: int) -> npt.NDArray[np.float64]:
+    """Share of labelled pixels by class, (classes,) float64; of at most 500 pictures, evenly spread."""
     counts = np.zeros(256, np.int64)
-    for sample in samples:
+    for sample in (samples[i] for i in range(0, len(samples), max(1, len(samples) // 500))):
         counts += np.bincount(sample.ids.ravel(), minlength=256)
     return np.asarray(counts[:classes] / max(1, counts[:classes].sum()), np.float64)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,18 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from drivenet.classmap import Ids
-from drivenet.data.base import Sample
+from drivenet.errors import UsageError
 from drivenet.labels import LabelSet
 from drivenet.metrics import ConfusionMatrix
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
 from drivenet.models.deployed import Deployed, normalise
+from drivenet.modelspec import write_atomic
 from drivenet.prepare import prepare, resize_ids
 from drivenet.training.ema import Ema
 from drivenet.training.loss import SegmentationLoss
-from drivenet.training.samples import Batches
-from drivenet.training.settings import TrainSettings
+from drivenet.training.samples import Batches, Pictures
+from drivenet.training.settings import OptimiserSettings, TrainSettings
 
 
 @dataclass
@@ -57,10 +59,13 @@ class Trainer:
         labels: what the ids mean.
         weights: (C,) class weights of the loss.
         folder: where the run is kept; goes on from ``last.pt`` if there is one.
+
+    Raises:
+        UsageError: if ``last.pt`` is of another network or data set.
     """
 
     def __init__(
-        self, settings: TrainSettings, batches: Batches, val: list[Sample], labels: LabelSet,
+        self, settings: TrainSettings, batches: Batches, val: Pictures, labels: LabelSet,
         weights: torch.Tensor, folder: Path, device: str = "cpu",
     ) -> None:  # fmt: skip
         self.settings, self.batches, self.val, self.labels = settings, batches, val, labels
@@ -77,9 +82,17 @@ class Trainer:
         return create(self.settings.model.architecture, len(self.labels), self.settings.model.options)
 
     def run(self, report: Callable[[Progress], None] = lambda _: None) -> Progress:
-        """Train to the end of the budget; returns the final progress. Ctrl-C leaves a good ``last.pt``."""
+        """Train to the end of the budget; returns the final progress. Ctrl-C leaves a good ``last.pt``.
+
+        Raises:
+            UsageError: if the loss is no longer finite.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with SummaryWriter(str(self.folder)) as board, contextlib.closing(self._batches()) as batches:
+        first = self.progress.iteration + 1  # what a killed run logged after its last checkpoint comes again
+        with (
+            SummaryWriter(str(self.folder), purge_step=first) as board,
+            contextlib.closing(self._batches()) as batches,
+        ):
             clock = time.monotonic()
             while self.share_done() < 1:
                 images, ids = next(batches)
@@ -89,7 +102,8 @@ class Trainer:
                 clock = now
                 self._after(board)
                 report(self.progress)
-            self._validate(board)
+            if not self.progress.history or self.progress.history[-1]["iteration"] < self.progress.iteration:
+                self._validate(board)
             self._save()
         return self.progress
 
@@ -99,19 +113,14 @@ class Trainer:
             return self.progress.iteration / self.settings.iterations
         return self.progress.minutes / (self.settings.minutes or 1.0)
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _batches(self) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         return self.batches.start(self.progress.iteration)
 
     def _step(self, images: torch.Tensor, ids: torch.Tensor) -> None:
         options, i = self.settings.optimiser, self.progress.iteration
         torch.manual_seed(hash((self.settings.seed, i)) % 2**31)  # dropout: the same after a resume
-        rate = (
-            options.lr
-            * min(1.0, (i + 1) / max(1, options.warmup))
-            * (1 - min(self.share_done(), 0.999)) ** options.power
-        )
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate(options, i, self.share_done())
         self.network.train()
         x = normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -123,11 +132,13 @@ class Trainer:
         self.optimiser.step()
         self.progress.iteration += 1
         self.progress.loss = float(loss.detach())
+        if not math.isfinite(self.progress.loss):
+            raise UsageError(f"loss {self.progress.loss} at iteration {i}", "a finite loss", "lower optimiser.lr")
         self.ema.update(self.network, self.progress.iteration)
 
     def _after(self, board: SummaryWriter) -> None:
         i = self.progress.iteration
-        if i % 10 == 0:
+        if i % 10 == 0 or i == self.settings.iterations:
             board.add_scalar("loss", self.progress.loss, i)
             board.add_scalar("lr", self.optimiser.param_groups[0]["lr"], i)
         if i % self.settings.validate_every == 0:
@@ -149,24 +160,36 @@ class Trainer:
             "network": network,
             "settings": self.settings.model_dump(mode="json"),
             "labels": self.labels.name,
-            "progress": {k: v for k, v in vars(self.progress).items()},
+            "progress": dict(vars(self.progress)),
             "iou": matrix.iou() if matrix else {},
         }
 
     def _save(self) -> None:
         more = {"ema": self.ema.average.state_dict(), "optimiser": self.optimiser.state_dict()}
         checkpoints.save(self.folder / "last.pt", {**self._state(self.network.state_dict()), **more})
-        (self.folder / "history.json").write_text(json.dumps(self.progress.history))
+        write_atomic(self.folder / "history.json", json.dumps(self.progress.history))
 
     def _resume(self) -> None:
         last = self.folder / "last.pt"
         if not last.exists():
             return
         state = checkpoints.load(last)
+        theirs, mine = state["settings"].get("model"), self.settings.model.model_dump(mode="json")
+        if "optimiser" not in state or (theirs, state.get("labels")) != (mine, self.labels.name):
+            raise UsageError(
+                f"{last} is of {theirs} on {state.get('labels')}", f"{mine} on {self.labels.name}",
+                "choose another folder, or remove the old run",
+            )  # fmt: skip
         self.network.load_state_dict(state["network"])
         self.ema.average.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(**state["progress"])
+
+
+def learning_rate(options: OptimiserSettings, iteration: int, done: float) -> float:
+    """Linear warm-up, then (1 - share of the budget that is done) ** power."""
+    warm = min(1.0, (iteration + 1) / max(1, options.warmup))
+    return float(options.lr * warm * (1 - min(done, 0.999)) ** options.power)
 
 
 def _optimiser(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
@@ -183,7 +206,7 @@ def _optimiser(network: nn.Module, settings: TrainSettings) -> torch.optim.Optim
 
 @torch.no_grad()
 def validate(
-    network: nn.Module, samples: list[Sample], labels: LabelSet, size: tuple[int, int], device: torch.device
+    network: nn.Module, samples: Pictures, labels: LabelSet, size: tuple[int, int], device: torch.device
 ) -> ConfusionMatrix:
     """Score a network as it will be deployed: same resize, same tail, ids resized to the truth."""
     deployed = Deployed(network, "half").to(device).eval()

@@ -1,0 +1,128 @@
+"""Augmentation: picture and truth stay together, chance comes from one generator, recolouring obeys the labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+
+from drivenet.data.base import Sample
+from drivenet.labels import CAMVID, IGNORE_ID
+from drivenet.synthetic import SyntheticDrive
+from drivenet.training import recolour
+from drivenet.training.augment import Augment
+from drivenet.training.samples import Batches, class_shares
+from drivenet.training.settings import AugmentSettings
+
+OFF = dict.fromkeys(
+    ["flip", "recolour_sky", "recolour_road", "recolour_cars", "dusk", "night", "jitter", "blur", "jpeg", "noise"], 0
+)
+CROP = (64, 96)
+SKY, ROAD = CAMVID.id_of("Sky"), CAMVID.id_of("Road")
+
+
+def augment(**changes: Any) -> Augment:
+    return Augment(AugmentSettings.model_validate({"crop": CROP, **OFF, **changes}), CAMVID)
+
+
+@pytest.mark.parametrize("flip", [0, 1])
+@pytest.mark.parametrize("scale", [(0.5, 0.5), (1, 1), (2, 2)])
+def test_picture_and_ids_stay_aligned(flip: float, scale: tuple[float, float]) -> None:
+    """The picture is painted from the ids: wherever it shows a pure colour, the ids must agree."""
+    ids = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 11, (6, 8), np.uint8), 16, 0), 16, 1)
+    image = np.ascontiguousarray(CAMVID.bgr_table[ids])
+    for seed in range(4):
+        picture, truth = augment(flip=flip, scale=scale)(image, ids, (96, 128), np.random.default_rng(seed))
+        assert picture.shape == (*CROP, 3)
+        assert truth.shape == CROP
+        painted = CAMVID.bgr_table[truth].astype(int)
+        inner = cv2.erode(cv2.dilate(truth, np.ones((3, 3))), np.ones((3, 3))) == truth
+        wrong = (np.abs(picture.astype(int) - painted).max(-1) > 40) & inner
+        assert wrong.mean() < 0.25
+        away = cv2.morphologyEx(truth, cv2.MORPH_GRADIENT, np.ones((5, 5))) == 0
+        assert not (wrong & away).any()
+
+
+def test_what_lies_outside_is_ignored() -> None:
+    image, ids = np.full((96, 128, 3), 200, np.uint8), np.zeros((96, 128), np.uint8)
+    picture, truth = augment(scale=(0.5, 0.5))(image, ids, (96, 128), np.random.default_rng(0))
+    assert set(np.unique(truth)) == {0, IGNORE_ID}
+    assert picture[truth == IGNORE_ID].mean() < 5
+
+
+def test_the_generator_is_the_only_chance() -> None:
+    image, ids = SyntheticDrive(160, 96, seed=3).render(5)
+    everything = Augment(AugmentSettings(crop=CROP), CAMVID)
+    for seed in range(6):
+        one, two = (everything(image, ids, (96, 160), np.random.default_rng(seed)) for _ in range(2))
+        np.testing.assert_array_equal(one[0], two[0])
+        np.testing.assert_array_equal(one[1], two[1])
+    assert (one[0] != everything(image, ids, (96, 160), np.random.default_rng(99))[0]).any()
+
+
+def two_halves() -> tuple[recolour.Float, recolour.Ids]:
+    """White sky over a grey road."""
+    ids = np.full((80, 100), ROAD, np.uint8)
+    ids[:40] = SKY
+    return np.where(ids[..., None] == SKY, np.float32(230), np.float32(90)).repeat(3, -1), ids
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_blue_sky_is_blue_and_the_rest_as_it_was(seed: int) -> None:
+    pixels, ids = two_halves()
+    before = pixels.copy()
+    recolour.sky(pixels, ids == SKY, "blue", np.random.default_rng(seed))
+    zenith = pixels[:10].mean((0, 1))
+    assert zenith[0] > zenith[2] + 8
+    np.testing.assert_allclose(pixels[50:], before[50:], atol=1)
+
+
+def test_a_road_changes_and_its_sky_does_not() -> None:
+    pixels, ids = two_halves()
+    before = pixels.copy()
+    recolour.road(pixels, ids == ROAD, np.random.default_rng(0))
+    np.testing.assert_allclose(pixels[:30], before[:30], rtol=0.01)
+    assert np.abs(pixels[60:] - before[60:]).mean() > 5
+
+
+@pytest.mark.parametrize("look", ["dusk", "night"])
+def test_the_light_goes(look: str) -> None:
+    pixels, _ = two_halves()
+    before = float(pixels.mean())
+    recolour.dim(pixels, look, np.random.default_rng(1))
+    assert pixels.mean() < 0.85 * before
+
+
+def test_a_picture_without_sky_is_left_alone() -> None:
+    pixels, ids = two_halves()
+    before = pixels.copy()
+    recolour.sky(pixels, ids == 99, "blue", np.random.default_rng(0))
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_class_shares_count_labelled_pixels() -> None:
+    ids = np.full((10, 10), IGNORE_ID, np.uint8)
+    ids[:2], ids[2:3] = ROAD, SKY
+    shares = class_shares([Sample(np.zeros((10, 10, 3), np.uint8), ids, "x")], 11)
+    assert shares[[ROAD, SKY]] == pytest.approx([2 / 3, 1 / 3])
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_batches_depend_on_seed_and_iteration_alone() -> None:
+    image, ids = SyntheticDrive(160, 96, seed=3).render(5)
+    drawn = [Sample(image, ids, "x")]
+
+    def batches(seed: int) -> Batches:
+        return Batches(drawn, drawn, 0.5, Augment(AugmentSettings(crop=CROP), CAMVID), (96, 160), 2, seed)
+
+    stream = batches(1).start(7)
+    for iteration in (7, 8):
+        images, truth = next(stream)
+        assert (images == batches(1).at(iteration)[0]).all()
+        assert (truth == batches(1).at(iteration)[1]).all()
+    stream.close()
+    assert (batches(1).at(7)[0] != batches(2).at(7)[0]).any()

@@ -1,0 +1,153 @@
+"""The loop: a killed run goes on as if nothing had happened, learns, averages and logs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+pytest.importorskip("tensorboard", reason="tensorboard (extra [train]) is not installed")
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
+from tiny_runs import TINY, losses, tiny  # noqa: E402
+
+from drivenet.errors import UsageError  # noqa: E402
+from drivenet.models import checkpoint  # noqa: E402
+from drivenet.training import prepare_run  # noqa: E402
+from drivenet.training.ema import Ema  # noqa: E402
+from drivenet.training.settings import OptimiserSettings  # noqa: E402
+from drivenet.training.trainer import learning_rate  # noqa: E402
+
+#: Runs the settings on its standard input; says every finished iteration on its standard output.
+CHILD = """
+import json, sys
+from pathlib import Path
+import torch
+from drivenet.training import prepare_run
+from drivenet.training.settings import TrainSettings
+torch.set_num_threads(1)
+trainer = prepare_run(TrainSettings.model_validate(json.load(sys.stdin)), None, Path(sys.argv[1]), "cpu")
+trainer.run(lambda p: print(p.iteration, flush=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, float]]:
+    """A run in one go."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, losses(folder, tiny())[1]
+
+
+def assert_same_end(a: Path, b: Path) -> None:
+    """Weights, averages and scores at the end of two runs are equal within float tolerance."""
+    one, two = checkpoint.load(a / "last.pt"), checkpoint.load(b / "last.pt")
+    for part in ("network", "ema"):
+        for key, value in one[part].items():
+            torch.testing.assert_close(value, two[part][key], rtol=1e-3, atol=1e-4, msg=f"{part} {key}")
+    scores = [[h["val_miou"] for h in state["progress"]["history"]] for state in (one, two)]
+    assert scores[0] == pytest.approx(scores[1], abs=2e-3)
+
+
+def test_a_stopped_run_goes_on_with_the_same_losses(tmp_path: Path, whole: tuple[Path, dict[int, float]]) -> None:
+    """Stopped one iteration after a checkpoint: that iteration is done again."""
+    before = losses(tmp_path, tiny(), stop_after=5)[1]
+    after = losses(tmp_path, tiny())[1]
+    assert sorted(after) == [5, 6, 7, 8]
+    assert {**before, **after} == pytest.approx(whole[1], rel=1e-3)
+    assert before[5] == pytest.approx(after[5], rel=1e-3)
+    assert_same_end(whole[0], tmp_path)
+
+
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path: Path, whole: tuple[Path, dict[int, float]]) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child:
+        child.stdin.write(json.dumps(TINY))
+        child.stdin.close()
+        for line in child.stdout:
+            if int(line) == 3:
+                child.kill()
+                break
+        assert child.wait() == -signal.SIGKILL
+    after = losses(tmp_path, tiny())[1]
+    assert 3 <= min(after) <= 7
+    assert after == pytest.approx({i: whole[1][i] for i in after}, rel=1e-3)
+    assert_same_end(whole[0], tmp_path)
+
+
+def test_a_finished_run_stays_as_it_is(whole: tuple[Path, dict[int, float]]) -> None:
+    trainer, again = losses(whole[0], tiny())
+    assert again == {}
+    assert [h["iteration"] for h in trainer.progress.history] == [4, 8]
+    assert json.loads((whole[0] / "history.json").read_text()) == trainer.progress.history
+
+
+def test_what_a_run_leaves(whole: tuple[Path, dict[int, float]]) -> None:
+    """``best.pt`` holds the average at its best, the board holds every curve."""
+    best = checkpoint.load(whole[0] / "best.pt")
+    assert best["labels"] == "camvid"
+    assert 0 <= best["progress"]["best"] <= 1
+    assert best["iou"]["Road"] >= 0
+    board = EventAccumulator(str(whole[0])).Reload()
+    assert set(board.Tags()["scalars"]) == {"lr", "loss", "val/miou"}
+    assert [e.step for e in board.Scalars("val/miou")] == [4, 8]
+
+
+def test_the_loss_falls_on_a_tiny_set(tmp_path: Path) -> None:
+    plain = {"crop": [64, 96], "scale": [1, 1], "aspect": [1, 1], "flip": 0, "jitter": 0, "recolour_sky": 0}
+    settings = tiny(augment=plain, iterations=24, validate_every=24, checkpoint_every=24)
+    found = losses(tmp_path, settings)[1]
+    assert np.mean([found[i] for i in range(20, 25)]) < 0.7 * np.mean([found[i] for i in range(1, 4)])
+
+
+def test_a_folder_of_another_run_is_refused(whole: tuple[Path, dict[int, float]]) -> None:
+    with pytest.raises(UsageError, match="choose another folder"):
+        prepare_run(tiny(model={**TINY["model"], "options": {"width": 0.5}}), None, whole[0], "cpu")
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    trainer = prepare_run(tiny(), None, tmp_path, "cpu")
+    trainer.network.head[-1].bias.data.fill_(float("nan"))  # type: ignore[index, union-attr]
+    with pytest.raises(UsageError, match=r"loss nan at iteration 0; expected a finite loss; lower optimiser\.lr"):
+        trainer.run()
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_norms_and_biases_do_not_decay(tmp_path: Path) -> None:
+    trainer = prepare_run(tiny(), None, tmp_path, "cpu")
+    decayed, free = trainer.optimiser.param_groups
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.02, 0.0)
+    assert {p.ndim for p in decayed["params"]} == {4}
+    assert {p.ndim for p in free["params"]} == {1}
+    count = sum(p.numel() for group in (decayed, free) for p in group["params"])
+    assert count == sum(p.numel() for p in trainer.network.parameters())
+
+
+def test_the_rate_warms_up_and_falls_to_nothing() -> None:
+    options = OptimiserSettings(lr=1.0, warmup=10, power=2.0)
+    assert learning_rate(options, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(options, 9, 0.0) == pytest.approx(1.0)
+    assert learning_rate(options, 50, 0.5) == pytest.approx(0.25)
+    assert 0 < learning_rate(options, 100, 1.0) < 1e-5
+
+
+def test_the_average_follows_fast_at_first_and_slowly_later() -> None:
+    network, average = (torch.nn.BatchNorm1d(1) for _ in range(2))
+    ema = Ema(network, average, 0.99)
+    network.weight.data.fill_(3.0)
+    network.running_mean.fill_(1.0)  # type: ignore[union-attr]
+    ema.update(network, 1)
+    assert float(average.weight) == pytest.approx(1 + 2 * (1 - 2 / 11))
+    assert float(average.running_mean) == pytest.approx(1 - 2 / 11)  # type: ignore[arg-type]
+    ema.update(network, 10_000)
+    assert float(average.running_mean) == pytest.approx(1 - 2 / 11 * 0.99)  # type: ignore[arg-type]
+    assert not average.training

@@ -1,0 +1,48 @@
+"""Training runs small enough for a test: a drawn drive, a thin network, a few iterations."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from drivenet.training import prepare_run
+from drivenet.training.settings import TrainSettings
+from drivenet.training.trainer import Progress, Trainer
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "model": {"architecture": "bisenetv2", "options": {"width": 0.25, "semantic": 0.5, "head": 16}},
+    "data": {"dataset": "synthetic", "synthetic_frames": 4},
+    "augment": {"crop": [64, 96]},
+    "optimiser": {"warmup": 2},
+    "input": [64, 96],
+    "batch": 2,
+    "iterations": 8,
+    "validate_every": 4,
+    "checkpoint_every": 2,
+}
+
+
+def tiny(**changes: Any) -> TrainSettings:
+    """Settings of a tiny run."""
+    return TrainSettings.model_validate({**TINY, **changes})
+
+
+class Stopped(Exception):
+    """Raised by :func:`losses` at the iteration it was told, as a kill would end a run."""
+
+
+def losses(folder: Path, settings: TrainSettings, stop_after: int | None = None) -> tuple[Trainer, dict[int, float]]:
+    """Run in a folder; losses by iteration. Without a word after ``stop_after`` iterations, if given."""
+    found: dict[int, float] = {}
+
+    def report(progress: Progress) -> None:
+        found[progress.iteration] = progress.loss
+        if progress.iteration == stop_after:
+            raise Stopped
+
+    trainer = prepare_run(settings, None, folder, "cpu")
+    with contextlib.suppress(Stopped):
+        trainer.run(report)
+    return trainer, found
