@@ -107,7 +107,7 @@ def test_installed_wheel_lists_its_models(installed: Path, tmp_path: Path) -> No
 
 
 def test_installed_wheel_runs_its_default_engine(installed: Path, tmp_path: Path) -> None:
-    target = ["--out", "drive.mp4", "--stats", "drive.jsonl", "--headless"]
+    target = ["--policy", "every", "--out", "drive.mp4", "--stats", "drive.jsonl", "--headless"]
     done = run_installed(installed, tmp_path, "-c", COMMAND, "run", "synthetic://320x192@30?frames=4", *target)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "False"
