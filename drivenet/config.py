@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from drivenet.errors import ConfigError, nearest
 from drivenet.labels import LabelSet, built_in
+
+#: Settings whose values no message shows.
+_SECRET = ("token",)
 
 
 class Settings(BaseModel):
@@ -32,15 +36,20 @@ def load_yaml(path: Path, model: type[S], overrides: dict[str, Any] | None = Non
     Raises:
         ConfigError: all that is wrong, on one line.
     """
+    raw = _read(path)
+    return check({**raw, **{k: v for k, v in (overrides or {}).items() if v is not None}}, model, str(path))
+
+
+def _read(path: Path) -> dict[Any, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", "a YAML file") from error
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} is no YAML: {error}", "a YAML file") from error
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path} holds {type(raw).__name__}", "keys and values")
-    return check({**raw, **{k: v for k, v in (overrides or {}).items() if v is not None}}, model, str(path))
+        raise ConfigError(f"{path} holds {'nothing' if raw is None else type(raw).__name__}", "keys and values")
+    return raw
 
 
 def check(values: dict[str, Any], model: type[S], where: str) -> S:
@@ -48,14 +57,16 @@ def check(values: dict[str, Any], model: type[S], where: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(model, e["type"], e["loc"], e["msg"]) for e in error.errors()]
+        problems = [_problem(model, e) for e in error.errors()]
         raise ConfigError(f"{where}: {'; '.join(problems)}") from error
 
 
-def _problem(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], message: str) -> str:
+def _problem(model: type[BaseModel], error: ErrorDetails) -> str:
+    loc, got = error["loc"], error["input"]
     key = ".".join(map(str, loc)) or "the whole"
-    if kind != "extra_forbidden":
-        return f"{key}: {message}"
+    if error["type"] != "extra_forbidden":
+        shown = f", got {got!r:.60}" if isinstance(got, (bool, int, float, str)) and key not in _SECRET else ""
+        return f"{key}: {error['msg']}{shown}"
     owner: Any = model
     for part in loc[:-1]:
         owner = getattr(owner.model_fields.get(str(part)), "annotation", None)
@@ -67,7 +78,7 @@ def _problem(model: type[BaseModel], kind: str, loc: tuple[int | str, ...], mess
 class NodeSettings(Settings):
     """A node: what ``drivenet run`` takes, by the same names. The command line wins over the file."""
 
-    source: str | None = None
+    source: str | None = Field(None, coerce_numbers_to_str=True)
     engine: str | None = None
     backend: str = "auto"
     precision: str = "auto"
@@ -76,11 +87,20 @@ class NodeSettings(Settings):
     stats: str | None = None
     show: bool = False
     headless: bool = False
-    visualize: str = "overlay"
+    serve: str | None = None
+    token: SecretStr | None = None
+    allow_anonymous: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    visualize: Literal["overlay", "mask", "side-by-side"] = "overlay"
     alpha: float = Field(0.5, ge=0, le=1)
-    policy: str | None = None
-    rate: float | None = Field(None, gt=0)
+    policy: Literal["latest", "every"] | None = None
+    rate: float | None = Field(None, gt=0, allow_inf_nan=False)
     max_frames: int | None = Field(None, ge=1)
+
+    @field_validator("out", "allowed_hosts", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 class LabelSettings(Settings):

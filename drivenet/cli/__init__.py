@@ -17,10 +17,13 @@ COMMANDS = {
     "run": ("drivenet.cli.run:run", "Segment a source: overlays, statistics, a window."),
     "eval": ("drivenet.cli.eval:evaluate", "Score an engine on labelled pictures."),
     "bench": ("drivenet.cli.bench:bench", "Time engines back to back, in interleaved order."),
+    "build": ("drivenet.cli.build:build", "Compile a model for this machine."),
     "models": ("drivenet.cli.models:models", "List the models at hand."),
     "train": ("drivenet.cli.train:train", "Train a network (extra [train])."),
     "export": ("drivenet.cli.export:export", "Write a trained network as a deployable ONNX (extra [train])."),
 }
+
+_INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -71,17 +74,29 @@ def main() -> None:
 def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
+        sys.stdout.flush()  # what cannot be written shall show here, not at the interpreter's end
         return code if isinstance(code, int) else 0
     except DrivenetError as error:
         err(str(error))
         return error.exit_code
-    except click.exceptions.Abort:
-        return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
     except click.ClickException as error:
         err(" ".join(error.format_message().split()))
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except MemoryError:
+        err("out of memory; expected a picture, batch or model that this machine can hold")
+        return DrivenetError.exit_code
+    except OSError as error:
+        return _after_os_error(error)
+
+
+def _after_os_error(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):  # the reader has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    err(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    return DrivenetError.exit_code

@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
-from drivenet.cli.output import console, progress, table, write_json
+from drivenet.cli.engines import engine_file
+from drivenet.cli.output import check_json, console, progress, table, write_json
 from drivenet.data import DATASETS, SPLITS, open_dataset
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
-from drivenet.engine.catalog import find
 from drivenet.evaluation import Report
 from drivenet.evaluation import evaluate as score
-from drivenet.resources import engines_dir
 
 
 @click.command("eval")
@@ -23,7 +22,7 @@ from drivenet.resources import engines_dir
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True)
 @click.option("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]), default="auto")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="auto")
-@click.option("--threads", type=int)
+@click.option("--threads", type=click.IntRange(min=1))
 @click.option("--json", "json_file", metavar="FILE", help="Write the scores as JSON; - is standard output.")
 def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, json_file: str | None,
              **how: Any) -> None:  # fmt: skip
@@ -36,8 +35,9 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, js
     drivenet eval --dataset synthetic
     drivenet eval fast --dataset camvid --root CamVid --split test --json scores.json
     """
+    check_json(json_file)
     samples = open_dataset(dataset, root, split)
-    loaded = open_engine(find(engine, engines_dir()), **how)
+    loaded = open_engine(engine_file(engine, how["backend"]), **how)
     try:
         with progress() as bar:
             task = bar.add_task("pictures", total=len(samples), note="")

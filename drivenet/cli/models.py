@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from drivenet.cli.output import table, write_json
+from drivenet.cli.output import check_json, table, write_json
 from drivenet.engine.catalog import list_models
 from drivenet.resources import engines_dir
 
@@ -18,6 +18,7 @@ def models(json_file: str | None) -> None:
     drivenet models
     drivenet models --json -
     """
+    check_json(json_file)
     rows = list_models(engines_dir())
     if json_file != "-":
         columns = ["name", "default", "precision", "input", "labels", "params", "GMAC", "val mIoU", "trained on"]

@@ -12,18 +12,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from drivenet.errors import SinkError
 from drivenet.latency import END_TO_END, STAGES
 from drivenet.modelspec import write_atomic
 from drivenet.result import Totals
+from drivenet.sinks.target import cannot_write, check_writable
 
-#: For people. Standard output belongs to what was asked for.
-console = Console(stderr=True, highlight=False)
+_ON_TERMINAL = sys.stderr is not None and sys.stderr.isatty()
+#: For people. Standard output belongs to what was asked for. Paths hold brackets and may be long: no mark-up, no wrap.
+console = Console(
+    stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if _ON_TERMINAL else 160
+)
 
 
 def err(message: str) -> None:
     """One line on standard error."""
     print(f"drivenet: {message}", file=sys.stderr)
+
+
+def check_json(target: str | None) -> None:
+    """Fail before the work if :func:`write_json` would fail after it; SinkError as there."""
+    if target is not None and target != "-":
+        check_writable(Path(target))
 
 
 def write_json(target: str | None, content: Mapping[str, Any]) -> None:
@@ -34,14 +43,21 @@ def write_json(target: str | None, content: Mapping[str, Any]) -> None:
     """
     if target is None:
         return
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    if target == "-":
-        sys.stdout.write(text)
-        return
+    # a terminal may know no more than ASCII
+    text = json.dumps(content, indent=1, ensure_ascii=target == "-", allow_nan=False) + "\n"
+    path = Path(target)
     try:
-        write_atomic(Path(target), text)
+        if target == "-":
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        elif path.exists() and not path.is_file():  # a device or a pipe: nothing that a rename could replace
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_atomic(path, text)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise SinkError(f"cannot write {target}: {error.strerror or error}", "a file in a writable folder") from error
+        raise cannot_write(path, error) from error
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
@@ -59,7 +75,7 @@ def progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        console=console, transient=True, disable=not _ON_TERMINAL,
     )  # fmt: skip
 
 
@@ -78,8 +94,8 @@ def show_totals(totals: Totals) -> None:
     table(
         f"latency in ms, monotonic clock; {engine['backend']} {engine['precision']}, input {width}x{height}",
         ["stage", "p50", "p90", "p99", "max", "n"], rows,
-        "end to end: from capture (or due time) to the last sink; no warm-up left out; p99 from 2000 frames on",
     )  # fmt: skip
+    console.print("end to end: from capture (or due time) to the last sink; nothing left out as warm-up")
     drops = ", ".join(f"{n} {reason}" for reason, n in totals.dropped.items()) or "none"
     rates = ", ".join(f"{kind} {rate:.1f}" for kind, rate in totals.fps.items())
     console.print(f"captured {totals.captured}, published {totals.published}, dropped: {drops}")

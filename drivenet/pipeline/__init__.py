@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from drivenet.classmap import ClassMap
 from drivenet.engine.base import Engine
-from drivenet.errors import DrivenetError, SinkError
-from drivenet.frame import Frame, Image
+from drivenet.errors import SourceError
+from drivenet.frame import Frame
 from drivenet.latency import Stamps, now_ns
-from drivenet.overlay import Painter, lost_view
+from drivenet.overlay import Painter
 from drivenet.pipeline.handoff import POLICIES, Handoff
 from drivenet.pipeline.ledger import Ledger
+from drivenet.pipeline.publisher import Publisher
 from drivenet.prepare import prepare
 from drivenet.result import Result, Totals
 from drivenet.scene import analyse
@@ -25,8 +26,9 @@ __all__ = ["POLICIES", "Handoff", "Pipeline"]
 LOST_AFTER_S = 1.0
 _TICK_S = 0.25
 _STATUS_NS = 500_000_000
-#: Bound on waiting for a thread that ends; longer than a source or an inference may take to notice.
-_JOIN_S = 2.0
+#: From the stop to giving up on a thread: longer than most inferences, with time left to close the sinks in 3 s.
+_JOIN_NS = 1_500_000_000
+_LEAST_JOIN_NS = 200_000_000
 
 
 class Pipeline:
@@ -34,7 +36,8 @@ class Pipeline:
 
     The pipeline owns what it is given: source, engine and sinks are closed when the run ends, however it ends.
     At the end ``captured == published + sum(dropped.values())``; drops are ``superseded`` by a newer frame,
-    ``stopped`` with the run, or ``failed`` with an engine or a sink.
+    ``stopped`` with the run, or ``failed`` with an engine or a sink. What was captured before the source failed,
+    or processed before the engine failed, is still published.
 
     Args:
         source: where frames come from.
@@ -43,7 +46,7 @@ class Pipeline:
         policy: ``latest`` or ``every``; None = ``latest`` for a live source, else ``every``.
         painter: draws the views, if a sink wants any; None = overlays.
         max_frames: end after so many captured frames.
-        report: called with the running totals after every published frame.
+        report: called with the running totals about twice a second, from the thread that publishes.
 
     Raises:
         UsageError: for an unknown policy.
@@ -55,27 +58,29 @@ class Pipeline:
         report: Callable[[Totals], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.source, self.engine = source, engine
-        self.sinks = [s for s in sinks if not s.records]
-        self.recorders = [s for s in sinks if s.records]
         self.labels = engine.spec.label_set
-        self.painter = painter or Painter(self.labels)
         self.policy = policy or ("latest" if source.live else "every")
         self.max_frames, self.report = max_frames, report
         self.ledger = Ledger(engine.describe())
-        live = self.policy == "latest"
+        named = source.name, f"{engine.backend} {engine.precision}"
+        self._publisher = Publisher(sinks, painter or Painter(self.labels), self.ledger, *named)
         self._frames: Handoff[Frame] = Handoff(self.policy, superseded=lambda _: self.ledger.dropped("superseded"))
-        self._results: Handoff[Result] = Handoff("every", depth=1 if live else 2)
-        self._stop = threading.Event()
-        self._errors: list[BaseException] = []
-        self._status_at = 0
-        self._last_view: Image | None = None
+        self._results: Handoff[Result] = Handoff("every", depth=1 if self.policy == "latest" else 2)
+        self._errors: list[Exception] = []
+        # plain numbers, written whole: a signal handler that interrupts their writer must not wait for a lock
+        self._stopped_ns = self._asked_ns = self._status_ns = 0
+
+    @property
+    def serving(self) -> Sink | None:
+        """The sink that is at work just now, None while none is: what a run that does not end may be waiting for."""
+        return self._publisher.serving
 
     def stop(self) -> None:
         """End the run soon; may be called from any thread and from a signal handler."""
-        self._stop.set()
+        self._stopped_ns = self._stopped_ns or now_ns()
 
     def run(self) -> Totals:
-        """Run to the end of the source, a stop, or an error.
+        """Run to the end of the source, a stop, or an error; once.
 
         Returns:
             The final totals.
@@ -83,47 +88,56 @@ class Pipeline:
         Raises:
             SourceError, EngineError, SinkError: what ended the run, after everything was closed.
         """
-        threads = [
-            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-            for name, work in (("capture", self._capture), ("infer", self._process))
-        ]
-        for thread in threads:
-            thread.start()
+        works = (
+            ("capture", self._capture, (self._frames,)),
+            ("infer", self._process, (self._frames, self._results)),
+        )
+        threads = [threading.Thread(target=self._in_thread, args=w[1:], name=w[0], daemon=True) for w in works]
         try:
-            self._guarded(self._publish_all)
+            for thread in threads:
+                thread.start()
+            self._publish_all()
+        except Exception as error:  # noqa: BLE001 - raised below, once everything is closed
+            self._errors.append(error)
         finally:
             totals = self._finish(threads)
         if self._errors:
             raise self._errors[0]
         return totals
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """Run a thread's work; an error of it ends the run and is raised by :meth:`run`."""
+    def _in_thread(self, work: Callable[[], None], ends: Iterable[Handoff[Frame] | Handoff[Result]]) -> None:
+        """Do a thread's work, keep its error for :meth:`run`, and tell its neighbours that no more comes."""
         try:
             work()
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - raised by run
             self._errors.append(error)
-            if not isinstance(error, Exception):
-                raise
-            if work != self._capture:  # what was captured before the source failed is still worth publishing
-                self.stop()
         finally:
-            if work == self._capture:
-                self._frames.close()
-            elif work == self._process:
-                self._results.close()
+            for handoff in ends:
+                handoff.close()
 
     def _capture(self) -> None:
-        for frame in self.source:
-            count = self.ledger.captured(frame.captured_ns)
-            if self._stop.is_set() or not self._frames.put(frame):
-                self.ledger.dropped("stopped")
-                return
-            if count == self.max_frames:
-                return
+        self._asked_ns = now_ns()
+        try:
+            for frame in self.source:
+                self._asked_ns = 0  # handing it on may take long, and that is not the source's silence
+                count = self.ledger.captured(frame.captured_ns)
+                if self._stopped_ns or not self._frames.put(frame):
+                    self.ledger.dropped("stopped")
+                    return
+                if count == self.max_frames:
+                    return
+                self._asked_ns = now_ns()
+        except SourceError:
+            if not self._stopped_ns:  # a source that is closed under its reader may complain of just that
+                raise
+        finally:
+            self._asked_ns = 0
 
     def _process(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopped_ns:
+            # a frame is taken only when its result has a place to go: until then a newer one may replace it
+            if not self._results.wait_for_room(_TICK_S):
+                continue
             frame = self._frames.take(_TICK_S)
             if frame is not None:
                 self._process_one(frame)
@@ -147,81 +161,58 @@ class Pipeline:
             self.ledger.dropped("stopped")
 
     def _publish_all(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopped_ns:
             result = self._results.take(_TICK_S)
             if result is not None:
-                self._publish(result)
+                self._publisher.publish(result)
             elif self._results.finished:
                 return
             else:
                 self._watch()
             self._tell_status()
-            if any(s.stop_requested for s in self.sinks):
+            if self._publisher.stop_requested:
                 self.stop()
-
-    def _publish(self, result: Result) -> None:
-        try:
-            result = self._drawn(result)
-            for sink in self.sinks:
-                sink.publish(result)
-                result.stamps.published[sink.name] = now_ns()
-        except BaseException:
-            self.ledger.dropped("failed")
-            raise
-        self.ledger.published(result.stamps)
-        for recorder in self.recorders:
-            recorder.publish(result)
-        self.report(self.ledger.totals())
-
-    def _drawn(self, result: Result) -> Result:
-        """The result with its view, if a sink wants one."""
-        stamps = result.stamps
-        stamps.handed = now_ns()
-        if any(s.needs_view for s in self.sinks):
-            engine = f"{self.engine.backend} {self.engine.precision}"
-            hud = self.ledger.hud(stamps, self.source.name, engine)
-            view = self.painter.draw(result.frame, result.classmap, result.scene, hud)
-            self._last_view = view
-            result = Result(result.frame, result.classmap, result.scene, result.labels, stamps, view)
-        stamps.drawn = now_ns()
-        return result
 
     def _watch(self) -> None:
         """Tell the sinks when a live source has fallen silent."""
-        silent_s = (now_ns() - self.ledger.last_captured_ns) / 1e9
+        asked_ns = self._asked_ns
+        silent_s = (now_ns() - asked_ns) / 1e9 if asked_ns else 0.0
         patience_s = max(LOST_AFTER_S, 3 / self.source.fps if self.source.fps > 0 else 0.0)
-        if self.source.live and silent_s > patience_s and self._last_view is not None:
-            view = lost_view(self._last_view, silent_s)
-            for sink in self.sinks:
-                sink.lost(view, silent_s)
+        if self.source.live and silent_s > patience_s:
+            self._publisher.lost(silent_s)
 
     def _tell_status(self) -> None:
         now = now_ns()
-        if now - self._status_at >= _STATUS_NS:
-            self._status_at = now
+        if now - self._status_ns >= _STATUS_NS:
+            self._status_ns = now
             totals = self.ledger.totals()
-            for sink in self.sinks:
-                sink.status(totals)
+            self._publisher.status(totals)
+            self.report(totals)
 
     def _finish(self, threads: list[threading.Thread]) -> Totals:
-        """Stop everything within bounds, settle the books, close all edges; a second error is kept, not raised."""
-        self._stop.set()
-        self.source.close()
+        """Stop everything within bounds, settle the books, close all edges; errors are kept, not raised."""
+        self.stop()
+        self._attempt(self.source.close)
         self.ledger.dropped("stopped", len(self._frames.clear()) + len(self._results.clear()))
-        until = now_ns() + round(_JOIN_S * 1e9)
-        for thread in threads:
-            thread.join(max(0.0, (until - now_ns()) / 1e9))
-        stuck = any(t.is_alive() for t in threads)
+        stuck = not self._joined(threads)
+        if stuck:
+            self.ledger.settle()
         totals = self.ledger.totals()
-        if stuck:  # what such a thread still holds will never be published
-            self.ledger.dropped("stopped", totals.captured - totals.published - sum(totals.dropped.values()))
-            totals = self.ledger.totals()
-        for sink in (*self.sinks, *self.recorders):
-            try:
-                sink.close(totals)
-            except (DrivenetError, OSError) as error:
-                kept = error if isinstance(error, DrivenetError) else SinkError(f"{sink.name}: {error}")
-                self._errors.append(kept)
+        self._attempt(lambda: self._publisher.close(totals))
         if not stuck:  # never under a thread that may still be inside it
-            self.engine.close()
+            self._attempt(self.engine.close)
         return totals
+
+    def _joined(self, threads: list[threading.Thread]) -> bool:
+        """Whether all threads have ended, or do so in time."""
+        until = max(self._stopped_ns + _JOIN_NS, now_ns() + _LEAST_JOIN_NS)
+        started = [thread for thread in threads if thread.ident is not None]
+        for thread in started:
+            thread.join(max(0.0, (until - now_ns()) / 1e9))
+        return not any(thread.is_alive() for thread in started)
+
+    def _attempt(self, close: Callable[[], None]) -> None:
+        try:
+            close()
+        except Exception as error:  # noqa: BLE001 - raised by run
+            self._errors.append(error)

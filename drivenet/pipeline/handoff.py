@@ -30,7 +30,8 @@ class Handoff(Generic[T]):
     def __init__(self, policy: str, depth: int = 2, superseded: Callable[[T], None] = lambda _: None) -> None:
         if policy not in POLICIES:
             raise UsageError(f"no policy {policy!r}", cure=nearest(policy, POLICIES))
-        self._latest, self._depth, self._superseded = policy == "latest", depth, superseded
+        self._latest, self._superseded = policy == "latest", superseded
+        self._depth = 1 if self._latest else depth
         self._items: deque[T] = deque()
         self._closed = False
         self._changed = threading.Condition()
@@ -39,10 +40,10 @@ class Handoff(Generic[T]):
         """Give an item; False if the handoff is closed, and the item stays with the giver."""
         with self._changed:
             if not self._latest:
-                self._changed.wait_for(lambda: self._closed or len(self._items) < self._depth)
+                self._changed.wait_for(self._accepts)
             if self._closed:
                 return False
-            replaced = [self._items.popleft()] if self._latest and self._items else []
+            replaced = [self._items.popleft()] if len(self._items) >= self._depth else []
             self._items.append(item)
             self._changed.notify_all()
         for old in replaced:
@@ -59,6 +60,14 @@ class Handoff(Generic[T]):
             self._changed.notify_all()
             return item
 
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Whether an item could be given without waiting or replacing, or was refused at once; False after the time.
+
+        A giver that asks before it makes an item makes it from what is newest then.
+        """
+        with self._changed:
+            return self._changed.wait_for(self._accepts, timeout_s)
+
     @property
     def finished(self) -> bool:
         """Closed, and everything that waited was taken."""
@@ -73,9 +82,12 @@ class Handoff(Generic[T]):
 
     def clear(self) -> list[T]:
         """Close, and take back what waits."""
-        self.close()
         with self._changed:
+            self._closed = True
             left = list(self._items)
             self._items.clear()
             self._changed.notify_all()
         return left
+
+    def _accepts(self) -> bool:
+        return self._closed or len(self._items) < self._depth

@@ -9,7 +9,7 @@ from drivenet.hud import Hud
 from drivenet.latency import END_TO_END, STAGES, RateMeter, Stamps, now_ns
 from drivenet.result import Totals
 
-#: How long medians shown in the picture may be old.
+#: How old medians shown in the picture may be.
 _HUD_EVERY_NS = 500_000_000
 
 
@@ -26,14 +26,14 @@ class Ledger:
         self._rates = {"source": RateMeter(), "processed": RateMeter(), "published": RateMeter()}
         self._p50: dict[str, float] = {}
         self._p50_at = 0
-        self.last_captured_ns = now_ns()
+        self._settled = False
 
     def captured(self, captured_ns: int) -> int:
         """Book a frame in; how many there are now."""
         with self._lock:
-            self._totals.captured += 1
-            self._rates["source"].tick(captured_ns)
-            self.last_captured_ns = now_ns()
+            if not self._settled:
+                self._totals.captured += 1
+                self._rates["source"].tick(captured_ns)
             return self._totals.captured
 
     def processed(self) -> None:
@@ -50,24 +50,33 @@ class Ledger:
 
     def dropped(self, reason: str, count: int = 1) -> None:
         """Book frames out that nobody will see."""
-        if count:
-            with self._lock:
+        with self._lock:
+            if count and not self._settled:
                 self._totals.dropped[reason] = self._totals.dropped.get(reason, 0) + count
+
+    def settle(self) -> None:
+        """Close the books while a thread that does not end still holds a frame: it counts as ``stopped``."""
+        with self._lock:
+            t, self._settled = self._totals, True
+            held = t.captured - t.published - sum(t.dropped.values())
+            if held:
+                t.dropped["stopped"] = t.dropped.get("stopped", 0) + held
 
     def totals(self) -> Totals:
         """The counts so far. The latency histograms are shared, the rest is a copy."""
         with self._lock:
             t = self._totals
-            fps = {kind: meter.fps for kind, meter in self._rates.items()}
-            return Totals(t.captured, t.published, dict(t.dropped), fps, t.latency, t.engine)
+            return Totals(t.captured, t.published, dict(t.dropped), self._fps(), t.latency, t.engine)
 
     def hud(self, stamps: Stamps, source: str, engine: str) -> Hud:
         """The figures for a picture that is drawn now; medians are at most half a second old."""
         now = now_ns()
-        totals = self.totals()
-        if now - self._p50_at > _HUD_EVERY_NS and totals.published:
-            with self._lock:
-                by_stage = totals.latency.by_stage
-                self._p50 = {name: by_stage[name].percentile(50) for name in (END_TO_END, *STAGES)}
-            self._p50_at = now
-        return Hud((now - stamps.captured) / 1e6, self._p50, totals.fps, totals.dropped, source, engine)
+        with self._lock:
+            t = self._totals
+            if now - self._p50_at > _HUD_EVERY_NS and t.published:
+                self._p50 = {name: t.latency.by_stage[name].percentile(50) for name in (END_TO_END, *STAGES)}
+                self._p50_at = now
+            return Hud((now - stamps.captured) / 1e6, self._p50, self._fps(), dict(t.dropped), source, engine)
+
+    def _fps(self) -> dict[str, float]:
+        return {kind: meter.fps for kind, meter in self._rates.items()}

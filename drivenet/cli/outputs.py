@@ -1,0 +1,71 @@
+"""Where a run's results go: outputs that do not destroy each other or the source, and the sinks for them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+
+from drivenet.config import NodeSettings
+from drivenet.engine.base import Engine
+from drivenet.errors import UsageError
+from drivenet.overlay import Painter
+from drivenet.sinks import open_sink, sink_class
+from drivenet.sinks.base import Sink
+from drivenet.sources.base import Source
+
+
+def check_outputs(settings: NodeSettings) -> None:
+    """UsageError if an output is the source, the engine or another output."""
+    taken = {os.path.realpath(path): what for path, what in _inputs(settings)}
+    for path in (*settings.out, *([settings.stats] if settings.stats else [])):
+        real = os.path.realpath(path)
+        if path == "-" or real.startswith("/dev/"):
+            continue
+        if real in taken:
+            raise UsageError(f"output {path} is {taken[real]}", "a place of its own")
+        taken[real] = "named twice"
+
+
+def _inputs(settings: NodeSettings) -> Iterator[tuple[str, str]]:
+    source = (settings.source or "").removeprefix("file://")
+    if os.path.exists(source):
+        yield source, "the source"
+    elif glob.has_magic(source):
+        yield os.path.dirname(source) or ".", "the folder of the source"
+    if settings.engine and os.path.exists(settings.engine):
+        yield settings.engine, "the engine"
+
+
+def open_sinks(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> list[Sink]:
+    """As asked for; a window if nothing was. The page is opened last: it alone would have to be closed again."""
+    fps = 0.0 if source.live else source.fps
+    sinks = [open_sink(target, fps=fps, visualize=settings.visualize) for target in settings.out]
+    if settings.stats:
+        sinks.append(sink_class("jsonl")(settings.stats))
+    if settings.show or not (sinks or settings.serve or settings.headless):
+        sinks.append(sink_class("window")(painter, f"drivenet {source.name}"))
+    if settings.serve:
+        sinks.append(_page(settings.serve, settings, source, engine, painter))
+    return sinks
+
+
+def _page(address: str, settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> Sink:
+    from drivenet.sinks.web import WebSink
+
+    host, port = parse_address(address)
+    return WebSink(
+        host, port, token=settings.token.get_secret_value() if settings.token else None,
+        allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
+        painter=painter, source=source.name, engine=engine.describe(),
+    )  # fmt: skip
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``HOST:PORT`` as its parts; an IPv6 address stands in brackets. UsageError for anything else."""
+    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:(\d{1,5})|([^:/\s\[\]]+):(\d{1,5})", text)
+    port = int(match[2] or match[4]) if match else -1
+    if not match or not 0 <= port <= 65535:
+        raise UsageError(f"address {text!r}", "HOST:PORT such as 127.0.0.1:8080")
+    return match[1] or match[3], port
