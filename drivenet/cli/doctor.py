@@ -1,0 +1,38 @@
+"""``drivenet doctor``: what this machine has, and what mends the rest."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from drivenet.cli.output import console, write_json
+from drivenet.doctor import examine
+from drivenet.engine import choose
+
+_COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
+
+
+@click.command()
+@click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
+@click.pass_context
+def doctor(context: click.Context, json_file: str | None) -> None:
+    """Look at every part that drivenet can use. Ends with 1 if one is broken; what is missing is not needed.
+
+    \b
+    drivenet doctor
+    drivenet doctor --json -
+    """
+    rows, chosen = examine(), choose()
+    if json_file != "-":
+        table = Table(box=None, title="doctor", title_justify="left")
+        for column in ("part", "state", "found", "cure"):
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(row.part, Text(row.state, _COLOURS[row.state]), row.found, row.cure)
+        console.print(table)
+        console.print(f"--backend auto takes {chosen.backend}: {chosen.why}")
+    auto = {"backend": chosen.backend, "why": chosen.why}
+    write_json(json_file, {"rows": [row.to_dict() for row in rows], "auto": auto})
+    if any(row.state == "broken" for row in rows):
+        context.exit(1)

@@ -1,0 +1,144 @@
+"""The doctor on the libraries: backends, video, and the models that ship."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+from drivenet.doctor.row import Row
+from drivenet.engine.catalog import list_models
+from drivenet.engine.nvidia import probe
+from drivenet.errors import DrivenetError
+from drivenet.resources import engines_dir
+
+_JETSON = Path("/etc/nv_tegra_release")
+
+
+def check_cuda_package() -> Row:
+    """pycuda, else cuda-bindings. Without a driver neither can be tried."""
+    part, cure = "pycuda", "pip install pycuda, or where it cannot be compiled: pip install cuda-bindings"
+    for name, module in (("pycuda", "pycuda.driver"), ("cuda-bindings", "cuda.bindings.driver")):
+        version = _version(name)
+        if version is None:
+            continue
+        if probe().missing:
+            return Row(part, "missing", f"{name} {version}, no driver to use it with", "see GPU and driver")
+        error = _import_error(module)
+        return Row(part, "broken", error, cure) if error else Row(part, "ok", f"{name} {version}")
+    return Row(part, "missing", "neither pycuda nor cuda-bindings", cure)
+
+
+def check_tensorrt() -> Row:
+    """The package; it is imported only where there is a driver, since it may crash without."""
+    cure = "docs/jetson.md" if _JETSON.exists() else 'pip install "drivenet[tensorrt]"'
+    if importlib.util.find_spec("tensorrt") is None:
+        return Row("TensorRT", "missing", "the package tensorrt is not installed", cure)
+    if probe().missing:
+        return Row("TensorRT", "missing", "installed, no driver to use it with", "see GPU and driver")
+    error = _import_error("tensorrt")
+    if error:
+        return Row("TensorRT", "broken", error, cure)
+    return Row("TensorRT", "ok", str(importlib.import_module("tensorrt").__version__))
+
+
+def check_openvino() -> Row:
+    """The package and its devices."""
+    cure = 'pip install "drivenet[openvino]"'
+    if importlib.util.find_spec("openvino") is None:
+        return Row("OpenVINO", "missing", "the package openvino is not installed", cure)
+    error = _import_error("openvino")
+    if error:
+        return Row("OpenVINO", "broken", error, cure)
+    openvino: Any = importlib.import_module("openvino")
+    return Row("OpenVINO", "ok", f"{openvino.__version__}, devices {', '.join(openvino.Core().available_devices)}")
+
+
+def check_onnxruntime() -> Row:
+    """The package and its execution providers."""
+    error = _import_error("onnxruntime")
+    if error:
+        return Row("ONNX Runtime", "broken", error, "pip install onnxruntime")
+    ort: Any = importlib.import_module("onnxruntime")
+    names = ", ".join(p.removesuffix("ExecutionProvider") for p in ort.get_available_providers())
+    return Row("ONNX Runtime", "ok", f"{ort.__version__}, providers {names}")
+
+
+def check_opencv() -> Row:
+    """Version, windows and GStreamer; only CSI cameras need the last."""
+    error = _import_error("cv2")
+    if error:
+        return Row(
+            "OpenCV", "broken", error, "apt-get install libgl1 libglib2.0-0, or pip install opencv-python-headless"
+        )
+    cv2: Any = importlib.import_module("cv2")
+    build = cv2.getBuildInformation()
+    gstreamer = bool(re.search(r"GStreamer:\s+YES", build))
+    window = match[1] if (match := re.search(r"^\s*GUI:\s+(\S+)", build, re.MULTILINE)) else "none"
+    found = f"{cv2.__version__}, windows {window}, GStreamer {'yes' if gstreamer else 'no'}"
+    if _JETSON.exists() and not gstreamer:
+        return Row("OpenCV", "missing", f"{found}, which CSI cameras need", "docs/jetson.md: JetPack's own OpenCV")
+    return Row("OpenCV", "ok", found)
+
+
+def check_pyav() -> Row:
+    """The codecs that files, streams and recordings need."""
+    cure = "pip install --force-reinstall av"
+    error = _import_error("av")
+    if error:
+        return Row("PyAV", "broken", error, cure)
+    av: Any = importlib.import_module("av")
+    wanted = {"h264": "r", "hevc": "r", "mjpeg": "r", "libx264": "w"}
+    lacking = [name for name, mode in wanted.items() if not _has_codec(av, name, mode)]
+    if lacking:
+        return Row("PyAV", "broken", f"{av.__version__} without {', '.join(lacking)}", cure)
+    return Row("PyAV", "ok", f"{av.__version__}, reads h264, hevc, mjpeg, writes libx264")
+
+
+def check_engines() -> Row:
+    """The models that ship."""
+    try:
+        names = [str(row["name"]) for row in list_models(engines_dir())]
+    except DrivenetError as error:
+        return Row("models", "broken", str(error), "install drivenet again: pip install .")
+    if not names:
+        return Row("models", "broken", f"none in {engines_dir()}", "install drivenet again: pip install .")
+    return Row("models", "ok", ", ".join(names))
+
+
+def _has_codec(av: Any, name: str, mode: str) -> bool:
+    try:
+        av.codec.Codec(name, mode)
+    except ValueError:  # av.codec.codec.UnknownCodecError
+        return False
+    return True
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _import_error(module: str) -> str:
+    """Why a module cannot be imported, empty if it can."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 (a library that lacks a system library may raise anything)
+        return f"{module} cannot be imported: {error}"
+    return ""
+
+
+LIBRARIES = (
+    check_cuda_package,
+    check_tensorrt,
+    check_openvino,
+    check_onnxruntime,
+    check_opencv,
+    check_pyav,
+    check_engines,
+)
