@@ -26,7 +26,7 @@ CONTRACT = {
     "clock": "time.monotonic_ns",
     "order": "engines take turns, one pass over the pictures each, a turn further in every round",
 }
-_PACKAGES = ("drivenet", "numpy", "onnxruntime", "opencv-python")
+_PACKAGES = ("drivenet", "numpy", "onnxruntime", "openvino", "tensorrt", "opencv-python")
 
 
 @dataclass
