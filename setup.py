@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parent
 #: Repository folders that an installed package carries, as ``drivenet/_<folder>``.
 SHIPPED = {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml",)}
 
+#: The live page; Python 3.10 gets the last Starlette that supports it.
+WEB = ["prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.40", "websockets>=14"]
+
 
 def version() -> str:
     """The version that ``drivenet/__init__.py`` states, read without importing it."""
@@ -86,7 +89,8 @@ setup(
     extras_require={
         "openvino": ["openvino>=2025.0"],
         "cuda": ["cuda-bindings>=12.6"],
-        "tensorrt": ["tensorrt>=10.0", "pycuda>=2024.1"],
+        "tensorrt": ["tensorrt>=10.0; platform_machine == 'x86_64'", "pycuda>=2024.1"],
+        "web": WEB,
         "train": ["onnx>=1.17", "onnxscript>=0.5", "tensorboard>=2.18", "torch>=2.11"],
         "test": [
             "hypothesis>=6.100",
@@ -98,6 +102,8 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "setuptools>=77",
+            "playwright>=1.49",
+            *WEB,
         ],
         "lint": ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.15", "types-PyYAML"],
     },
