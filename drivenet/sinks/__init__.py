@@ -14,6 +14,7 @@ KINDS = {
     "images": "drivenet.sinks.images:ImageFolderSink",
     "jsonl": "drivenet.sinks.jsonl:JsonlSink",
     "video": "drivenet.sinks.video:VideoSink",
+    "web": "drivenet.sinks.web:WebSink",
     "window": "drivenet.sinks.window:WindowSink",
 }
 VIDEO_SUFFIXES = (".mp4", ".mkv")

@@ -1,0 +1,81 @@
+"""The figures in Prometheus' text format, read from the board when somebody scrapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from drivenet.sinks.web.stats import EDGES_MS, NAMES, Board
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: Every fourth edge: one bucket a doubling.
+_STEP = 4
+
+
+class BoardCollector(Collector):
+    """Reads a board.
+
+    Args:
+        board: the page's figures.
+        viewers: how many watch.
+    """
+
+    def __init__(self, board: Board, viewers: Callable[[], int]) -> None:
+        self._board, self._viewers = board, viewers
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        document = self._board.document()
+        yield _counter("captured_frames", "Frames that came from the source", document["captured"])
+        yield _counter("published_frames", "Frames that every sink was given", document["published"])
+        dropped = CounterMetricFamily("drivenet_dropped_frames", "Frames captured, not published", labels=["reason"])
+        for reason, n in document["dropped"].items():
+            dropped.add_metric([reason], n)
+        yield dropped
+        fps = GaugeMetricFamily("drivenet_fps", "Mean frames a second since the start", labels=["point"])
+        for point, value in document["fps"].items():
+            fps.add_metric([point], value)
+        yield fps
+        yield from self._gauges(document)
+        yield self._stages()
+
+    def _gauges(self, document: dict[str, Any]) -> Iterator[Metric]:
+        frame, state = document["frame"], document["state"]["name"]
+        age_s = frame["age_ms"] / 1000 if frame else float("nan")
+        yield _gauge("frame_age_seconds", "Age of the newest published frame, from its capture", age_s)
+        yield _gauge("healthy", "1 while new results are published", float(state == "ok"))
+        yield _gauge("source_lost", "1 while the source gives nothing", float(state == "lost"))
+        yield _gauge("viewers", "Live pages and MJPEG streams open", self._viewers())
+        area = GaugeMetricFamily("drivenet_class_area_ratio", "Share of the newest picture by class", labels=["class"])
+        for cls, share in (frame["classes"] if frame else {}).items():
+            area.add_metric([cls], share)
+        yield area
+
+    def _stages(self) -> Metric:
+        with self._board.lock:
+            buckets, sums = self._board.samples.buckets.copy(), self._board.samples.sums_ms / 1000
+        text = "Time a frame spent in a stage; end_to_end: from its capture to the last sink"
+        family = HistogramMetricFamily("drivenet_stage_seconds", text, labels=["stage"])
+        for name, counts, total in zip(NAMES, buckets.cumsum(axis=1).tolist(), sums.tolist(), strict=True):
+            edges = [(f"{EDGES_MS[i] / 1000:g}", counts[i]) for i in range(0, len(EDGES_MS), _STEP)]
+            family.add_metric([name], [*edges, ("+Inf", counts[-1])], total)
+        return family
+
+
+def exposition(board: Board, viewers: Callable[[], int]) -> Callable[[], bytes]:
+    """What answers a scrape."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(BoardCollector(board, viewers))
+    return lambda: generate_latest(registry)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"drivenet_{name}", text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"drivenet_{name}", text, value=value)

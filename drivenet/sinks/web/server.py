@@ -1,0 +1,199 @@
+"""uvicorn in a thread of its own, with bounds on time, size and number that it does not have by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from drivenet.errors import SinkError
+from drivenet.sinks.web.slots import Hub
+
+#: From a connection to its first whole request, and between requests.
+HEADER_S, KEEP_ALIVE_S = 10, 5
+#: A viewer that takes so long for one picture is gone.
+STALL_S = 20
+#: More open connections are answered 503, and many more not at all.
+MAX_CONNECTIONS, MOST_CONNECTIONS = 128, 512
+_MAX_HEADER_BYTES = 16 * 1024
+_MAX_MESSAGE_BYTES = 1024
+# half a dozen pictures: a slow viewer's are not seconds old when it gets them
+_SEND_BUFFER_BYTES = 256 * 1024
+_START_S, _STOP_S = 10.0, 2.0
+
+
+class Cut:
+    """Mixed into a protocol: cuts a peer that reads so slowly that one picture takes :data:`STALL_S`."""
+
+    transport: asyncio.Transport
+    _stalled: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """The peer's buffers are full."""
+        super().pause_writing()  # type: ignore[misc]
+        self._stalled = asyncio.get_running_loop().call_later(STALL_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The peer has read."""
+        self._moving()
+        super().resume_writing()  # type: ignore[misc]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing to cut any more."""
+        self._moving()
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    def _moving(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+
+class BoundedWebSocket(Cut, WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, cut when it stalls."""
+
+
+class BoundedHttp(Cut, H11Protocol):
+    """uvicorn's HTTP, cut when it stalls, and when a request does not come or comes very slowly."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the request."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait no longer when a request is whole; wait again when the next one has begun."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        incomplete = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        if not incomplete:
+            self._forget_deadline()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEADER_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
+            self.transport.abort()
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class Server:
+    """A running server.
+
+    Args:
+        app: what it serves.
+        hub: is told the loop in which viewers live.
+        listener: a bound socket; the server closes it.
+
+    Raises:
+        SinkError: if it does not start.
+    """
+
+    def __init__(self, app: ASGIApp, hub: Hub, listener: socket.socket) -> None:
+        self._hub, self._listener = hub, listener
+        self._uvicorn = uvicorn.Server(_config(app))
+        self._started = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="drivenet-web", daemon=True)
+        self._thread.start()
+        if not self._started.wait(_START_S) or self._loop is None:
+            raise SinkError("the live page does not start", cure="leave --serve out and see what the log says")
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._hub.start(self._loop)
+        # the socket listens already: a connection that comes before accept() waits in its queue
+        self._started.set()
+        await self._uvicorn.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """End all connections and the thread, within about two seconds."""
+        self._uvicorn.should_exit = True
+        self._thread.join(2 * _STOP_S)
+        self._hub.stop()
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    log = logging.getLogger("uvicorn")
+    if not log.handlers:
+        log.setLevel(logging.ERROR)  # what a stranger sends is no matter for this program's log
+    return uvicorn.Config(
+        app,
+        http=BoundedHttp,
+        ws=BoundedWebSocket,
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # query strings may hold the token
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        ws_max_size=_MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # pictures and ids are compressed already
+        ws_ping_interval=10,
+        ws_ping_timeout=20,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        SinkError: if the address is not there or taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise _no_page(host, port, error) from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # a peer that vanished holds its connection no longer than this
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
+        listener.bind(address)
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        raise _no_page(host, port, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _no_page(host: str, port: int, error: Exception) -> SinkError:
+    said = getattr(error, "strerror", None) or str(error)
+    return SinkError(f"cannot serve on {host}:{port}: {said}", cure="name a free port of this machine")

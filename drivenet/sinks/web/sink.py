@@ -1,0 +1,100 @@
+"""The sink of the live page."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from drivenet.errors import UsageError
+from drivenet.frame import Image
+from drivenet.overlay import Painter
+from drivenet.result import Result, Totals
+from drivenet.sinks.base import Sink
+from drivenet.sinks.web.security import Access, check_binding
+from drivenet.sinks.web.slots import Hub
+from drivenet.sinks.web.stats import Board
+
+if TYPE_CHECKING:
+    from drivenet.sinks.web.server import Server
+
+_NEEDED = ("starlette", "uvicorn", "websockets", "prometheus_client")
+
+
+class WebSink(Sink):
+    """Serves the newest result to browsers, players and monitors; see docs/web.md.
+
+    ``publish`` costs the publishing thread some microseconds: pictures are encoded in other threads, once for all
+    viewers, and not at all while nobody watches.
+
+    Args:
+        host: the address to bind: a loopback one unless there is a token.
+        port: 0 takes a free one, see :attr:`url`.
+        token: what viewers must show; None = nothing.
+        allow_anonymous: others may look without a token.
+        allowed_hosts: further names under which the page is reached, such as a proxy's.
+        painter: its labels and alpha are the overlay's.
+        source: what the frames come from, without credentials.
+        engine: what they go through, as :meth:`drivenet.engine.base.Engine.describe` says it.
+
+    Raises:
+        UsageError: for a binding that is not allowed, or if the extra ``[web]`` is not installed.
+        SinkError: if the address is not there or taken.
+    """
+
+    name = "web"
+    needs_view = False
+
+    def __init__(
+        self, host: str, port: int, *, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = (),
+        painter: Painter, source: str, engine: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        check_binding(host, token, allow_anonymous)
+        _check_installed()
+        from drivenet.sinks.web.app import build_app
+        from drivenet.sinks.web.server import Server, listen
+
+        listener = listen(host, port)
+        self.host, self.port = host, int(listener.getsockname()[1])
+        self._hub, self._board = Hub(), Board(source, engine)
+        app = build_app(self._hub, self._board, painter, Access(host, self.port, token, allowed_hosts))
+        self._server: Server = Server(app, self._hub, listener)
+
+    @property
+    def url(self) -> str:
+        """Where the page is, without the token."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+    @property
+    def viewers(self) -> int:
+        """How many live pages and MJPEG streams are open."""
+        return self._hub.viewers
+
+    def publish(self, result: Result) -> None:
+        """Leave a result for those who watch."""
+        self._board.published(result)
+        self._hub.publish(result)
+
+    def lost(self, view: Image, seconds: float) -> None:
+        """Viewers mark the picture they have; nothing is drawn here."""
+        self._board.lost(seconds)
+
+    def status(self, totals: Totals) -> None:
+        """Take the run's counts."""
+        self._board.status(totals)
+
+    def close(self, totals: Totals) -> None:
+        """End all connections and the server's thread."""
+        self._board.status(totals)
+        self._server.stop()
+
+
+def _check_installed() -> None:
+    for module in _NEEDED:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"the live page without {error.name}", "the extra [web]", 'pip install "drivenet[web]"'
+            ) from error

@@ -1,0 +1,111 @@
+"""Newest-frame slots: every viewer takes the newest picture when it is ready for one, and delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from drivenet.result import Result
+from drivenet.sinks.web.shots import Shot
+
+#: Viewers at a time; one more gets 503.
+MAX_VIEWERS = 32
+
+
+class TooManyViewersError(Exception):
+    """Every place is taken."""
+
+
+class Slot:
+    """One viewer's. Belongs to the event loop."""
+
+    def __init__(self) -> None:
+        self._shot: Shot | None = None
+        self._filled = asyncio.Event()
+        #: Shots that a newer one replaced before the viewer was ready.
+        self.skipped = 0
+
+    def put(self, shot: Shot) -> None:
+        """Leave the newest shot, in place of one that nobody took."""
+        self.skipped += self._shot is not None
+        self._shot = shot
+        self._filled.set()
+
+    async def take(self) -> Shot:
+        """The newest shot that was not taken yet; waits for one."""
+        await self._filled.wait()
+        self._filled.clear()
+        shot, self._shot = self._shot, None
+        assert shot is not None
+        return shot
+
+    def newer(self, shot: Shot) -> Shot:
+        """A shot that came since, or else the given one."""
+        self._filled.clear()
+        newest, self._shot = self._shot or shot, None
+        return newest
+
+
+class Hub:
+    """Where the publishing thread leaves results and viewers find them.
+
+    Args:
+        max_viewers: how many may watch at a time.
+    """
+
+    def __init__(self, max_viewers: int = MAX_VIEWERS) -> None:
+        self.newest: Shot | None = None
+        self.max_viewers = max_viewers
+        self._slots: set[Slot] = set()
+        self._seq = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="drivenet-web-encode")
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Viewers live in this loop from now on."""
+        self._loop = loop
+
+    def stop(self) -> None:
+        """No encoding begins any more."""
+        self._loop = None
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def viewers(self) -> int:
+        """How many watch."""
+        return len(self._slots)
+
+    def publish(self, result: Result) -> None:
+        """Leave a result. Called by the publishing thread: a few microseconds, whoever watches."""
+        self._seq += 1
+        self.newest = shot = Shot(result, self._seq)
+        loop = self._loop
+        if self._slots and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._hand_out, shot)
+
+    def _hand_out(self, shot: Shot) -> None:
+        for slot in self._slots:
+            slot.put(shot)
+
+    @contextmanager
+    def watch(self) -> Iterator[Slot]:
+        """A place for a viewer, with the newest shot in it. TooManyViewersError if all are taken."""
+        if len(self._slots) >= self.max_viewers:
+            raise TooManyViewersError
+        slot = Slot()
+        self._slots.add(slot)
+        if self.newest is not None:
+            slot.put(self.newest)
+        try:
+            yield slot
+        finally:
+            self._slots.discard(slot)
+
+    async def encoded(self, shot: Shot, kind: Hashable, encode: Callable[[], bytes]) -> bytes:
+        """What ``encode`` gives, in another thread and once for all who ask for this kind of this shot."""
+        task: asyncio.Future[bytes] | None = shot.encodings.get(kind)
+        if task is None:
+            task = shot.encodings[kind] = asyncio.get_running_loop().run_in_executor(self._pool, encode)
+        return await asyncio.shield(task)  # a viewer who leaves takes nothing from the others

@@ -1,0 +1,170 @@
+// Puts the parts together: what arrives, what the viewer chooses, and what state it all is in.
+
+import { Charts } from "./charts.js";
+import { Legend } from "./legend.js";
+import { Picture } from "./picture.js";
+import { Live } from "./socket.js";
+
+const $ = (id) => document.getElementById(id);
+const WORDS = { ok: "LIVE", lost: "LOST", stale: "NO NEW FRAME", starting: "STARTING", connecting: "CONNECTING", reconnecting: "RECONNECTING" };
+const THEMES = ["auto", "dark", "light"];
+
+const picture = new Picture($("picture"), $("tip"));
+const legend = new Legend($("legend"), picture);
+const charts = new Charts({ stages: $("stages"), histogram: $("histogram"), key: $("stage-key"), window: $("window"), table: $("percentiles").tBodies[0] });
+
+let state = { name: "connecting", since: performance.now() };
+let alphaChosen = false;
+
+const live = new Live({
+  hello(message) {
+    legend.build(message.labels);
+    charts.build(message);
+    $("version").textContent = message.version;
+    if (!alphaChosen) setAlpha(100 * message.alpha);
+  },
+  stats(message) {
+    setState(message.state.name, message.state.seconds);
+    showFigures(message);
+    charts.update(message);
+  },
+  frame(shot) {
+    if (live.paused) { shot.image.close(); return; }
+    picture.show(shot);
+    legend.update(shot.classes);
+    document.body.dataset.frame = shot.frame;
+  },
+  closed() { setState(state.name === "connecting" ? "connecting" : "reconnecting", 0); },
+});
+
+function setState(name, seconds) {
+  if (name !== state.name || seconds) state = { name, since: performance.now() - 1000 * seconds };
+  $("stage").dataset.state = $("badge").dataset.state = name;
+  showState();
+}
+
+function stateText() {
+  const counted = ["lost", "stale"].includes(state.name);
+  return WORDS[state.name] + (counted ? ` ${Math.floor((performance.now() - state.since) / 1000)} s` : "");
+}
+
+function showState() {
+  const text = stateText();
+  $("banner").firstElementChild.textContent = text;
+  // the badge is read aloud when it changes: not every second
+  if ($("badge").textContent !== WORDS[state.name]) $("badge").textContent = WORDS[state.name];
+}
+
+function showFigures(stats) {
+  $("source").textContent = stats.source;
+  const { backend, precision, file } = stats.engine;
+  $("engine").textContent = [String(file ?? "").split("/").pop(), backend, precision].filter(Boolean).join(" · ");
+  for (const [kind, rate] of Object.entries(stats.fps)) {
+    const element = $(`fps-${kind}`);
+    if (element) element.textContent = rate > 0 ? `${rate.toFixed(1)} fps` : "–";
+  }
+  const drops = Object.entries(stats.dropped);
+  $("dropped").textContent = drops.reduce((sum, [, n]) => sum + n, 0);
+  $("drop-reasons").textContent = drops.map(([reason, n]) => `${reason} ${n}`).join(", ");
+}
+
+function showAge() {
+  const now = live.now();
+  if (picture.shot && now !== null) {
+    const age = Math.max(0, now - picture.shot.captured_ms);
+    $("age").textContent = age < 10_000 ? `${age.toFixed(0)} ms` : `${(age / 1000).toFixed(0)} s`;
+  }
+  showState();
+}
+setInterval(showAge, 200);
+
+function setAlpha(percent) {
+  const value = Math.max(0, Math.min(100, Math.round(percent)));
+  $("alpha").value = value;
+  $("alpha-value").textContent = `${value} %`;
+  picture.alpha = value / 100;
+  picture.draw();
+}
+
+function setView(view) {
+  document.querySelector(`input[name=view][value=${view}]`).checked = true;
+  picture.view = view;
+  picture.draw();
+}
+
+let chosenPause = false;
+function setPause(paused) {
+  chosenPause = paused;
+  $("pause").setAttribute("aria-pressed", paused);
+  $("pause").textContent = paused ? "Resume" : "Pause";
+  $("paused").hidden = !paused;
+  live.pause(paused || document.hidden);
+}
+
+async function snapshot() {
+  if (!picture.shot) return;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await picture.snapshot(state.name === "ok" ? "" : stateText()));
+  link.download = `drivenet-${String(picture.shot.frame).padStart(6, "0")}.png`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function fullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else $("stage").requestFullscreen?.();
+}
+
+function setTheme(theme) {
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  $("theme").textContent = `Theme: ${theme}`;
+  remember("drivenet-theme", theme);
+  charts.rebuild();
+}
+
+function nextTheme() {
+  const now = document.documentElement.dataset.theme ?? "auto";
+  setTheme(THEMES[(THEMES.indexOf(now) + 1) % THEMES.length]);
+}
+
+// Storage may be forbidden: then the choice lasts as long as the page.
+function remember(key, value) {
+  try { localStorage.setItem(key, value); } catch (error) { console.info("not remembered:", error.name); }
+}
+
+function recall(key) {
+  try { return localStorage.getItem(key); } catch (error) { return null; }
+}
+
+function setBoxes(shown) {
+  $("boxes").checked = picture.boxes = shown;
+  picture.draw();
+}
+
+$("alpha").addEventListener("input", () => { alphaChosen = true; setAlpha(Number($("alpha").value)); });
+$("boxes").addEventListener("change", () => setBoxes($("boxes").checked));
+$("views").addEventListener("change", (event) => setView(event.target.value));
+$("pause").addEventListener("click", () => setPause(!chosenPause));
+$("snapshot").addEventListener("click", snapshot);
+$("full").addEventListener("click", fullScreen);
+$("theme").addEventListener("click", nextTheme);
+$("all").addEventListener("click", () => legend.all(true));
+$("none").addEventListener("click", () => legend.all(false));
+document.addEventListener("visibilitychange", () => live.pause(chosenPause || document.hidden));
+
+const KEYS = {
+  1: () => setView("overlay"), 2: () => setView("mask"), 3: () => setView("side-by-side"),
+  "+": () => { alphaChosen = true; setAlpha(100 * picture.alpha + 10); }, "-": () => { alphaChosen = true; setAlpha(100 * picture.alpha - 10); },
+  b: () => setBoxes(!picture.boxes), a: () => legend.all(true), " ": () => setPause(!chosenPause),
+  s: snapshot, f: fullScreen, t: nextTheme,
+};
+document.addEventListener("keydown", (event) => {
+  const typed = event.target.closest?.("button, select, a, input[type=checkbox], input[type=radio]");
+  if (event.ctrlKey || event.metaKey || event.altKey || (event.key === " " && typed) || event.target.tagName === "SELECT") return;
+  const act = KEYS[event.key === "=" ? "+" : event.key.toLowerCase()];
+  if (act) { event.preventDefault(); act(); }
+});
+
+const remembered = recall("drivenet-theme");
+if (THEMES.includes(remembered)) setTheme(remembered);

@@ -1,0 +1,158 @@
+// The picture: camera and class colours blended here, so that what a viewer chooses costs the server nothing.
+
+const COUNTABLE = ["vehicle", "pedestrian", "sign"];
+const NARROW_PX = 640;
+
+export class Picture {
+  constructor(canvas, tip) {
+    this.canvas = canvas;
+    this.tip = tip;
+    this.context = canvas.getContext("2d");
+    this.colours = document.createElement("canvas");
+    this.labels = [];
+    this.hidden = new Set();
+    this.view = "overlay";
+    this.alpha = 0.5;
+    this.boxes = true;
+    this.shot = null;
+    this.pointer = null;
+    canvas.addEventListener("pointermove", (event) => this.point(event));
+    canvas.addEventListener("pointerdown", (event) => this.point(event));
+    canvas.addEventListener("pointerleave", () => { this.pointer = null; this.draw(); });
+    new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
+  }
+
+  show(shot) {
+    if (this.shot) this.shot.image.close();
+    this.shot = shot;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.shot) return;
+    const { width, height } = this.shot.image;
+    const both = this.view === "side-by-side";
+    const stacked = both && this.canvas.parentElement.clientWidth < NARROW_PX;
+    const [wide, high] = [both && !stacked ? 2 * width : width, stacked ? 2 * height : height];
+    if (this.canvas.width !== wide || this.canvas.height !== high) {
+      this.canvas.width = wide;
+      this.canvas.height = high;
+    }
+    const origin = [wide - width, high - height];
+    if (both) this.context.drawImage(this.shot.image, 0, 0);
+    this.drawResult(...origin, width, height);
+    this.origin = origin;
+    this.hover();
+  }
+
+  drawResult(x, y, width, height) {
+    const c = this.context;
+    const mask = this.view === "mask";
+    c.fillStyle = "#000";
+    if (mask) c.fillRect(x, y, width, height);
+    else c.drawImage(this.shot.image, x, y);
+    this.colour(mask ? 1 : this.alpha);
+    c.imageSmoothingEnabled = false;
+    c.drawImage(this.colours, x, y, width, height);
+    if (this.boxes) for (const region of this.regions()) this.drawBox(region, x, y, 1);
+  }
+
+  // Class ids into colours: as opaque as chosen, full colour along the borders of classes, hidden ones not at all.
+  colour(alpha) {
+    const [rows, columns] = this.shot.map;
+    const { ids } = this.shot;
+    this.colours.width = columns;
+    this.colours.height = rows;
+    const plain = this.table(Math.round(255 * alpha));
+    const border = alpha > 0 ? this.table(255) : plain;
+    const pixels = new Uint32Array(rows * columns);
+    for (let i = 0, y = 0; y < rows; y++) {
+      const down = y + 1 < rows ? columns : 0;
+      for (let x = 0; x < columns; x++, i++) {
+        const id = ids[i];
+        const edge = (x + 1 < columns && ids[i + 1] !== id) || ids[i + down] !== id;
+        pixels[i] = (edge ? border : plain)[id];
+      }
+    }
+    const data = new ImageData(new Uint8ClampedArray(pixels.buffer), columns, rows);
+    this.colours.getContext("2d").putImageData(data, 0, 0);
+  }
+
+  table(alpha) {
+    const bytes = new Uint8ClampedArray(4 * 256);
+    this.labels.forEach(({ rgb }, id) => {
+      if (!this.hidden.has(id)) bytes.set([...rgb, alpha], 4 * id);
+    });
+    return new Uint32Array(bytes.buffer);
+  }
+
+  regions() {
+    const hidden = new Set([...this.hidden].map((id) => this.labels[id].name));
+    const found = COUNTABLE.flatMap((group) => this.shot.groups[group]?.regions ?? []);
+    return found.filter((region) => !hidden.has(region.class));
+  }
+
+  drawBox(region, x, y, weight) {
+    const scale = this.shot.image.width / this.shot.size[1];
+    const [left, top, width, height] = region.box.map((v) => v * scale);
+    const { rgb } = this.labels.find((label) => label.name === region.class);
+    this.context.lineWidth = weight * Math.max(1.5, this.shot.image.width / 500);
+    this.context.strokeStyle = `rgb(${rgb.map((v) => 128 + v / 2).join(" ")})`;
+    this.context.strokeRect(x + left, y + top, width, height);
+  }
+
+  point(event) {
+    this.pointer = [event.clientX, event.clientY];
+    this.draw();
+  }
+
+  // The name of the smallest box under the pointer.
+  hover() {
+    this.tip.hidden = true;
+    if (!this.pointer || !this.boxes) return;
+    const place = this.onPicture(this.pointer);
+    const inside = ({ box: [x, y, w, h] }) => place[0] >= x && place[0] < x + w && place[1] >= y && place[1] < y + h;
+    const under = this.regions().filter(inside).sort((a, b) => a.area - b.area)[0];
+    if (!under) return;
+    this.drawBox(under, ...this.origin, 2.5);
+    const stage = this.canvas.parentElement.getBoundingClientRect();
+    this.tip.textContent = `${under.class}  ${(100 * under.area).toFixed(1)} %`;
+    this.tip.hidden = false;
+    const room = stage.width - this.tip.offsetWidth - 4;
+    this.tip.style.left = `${Math.max(0, Math.min(room, this.pointer[0] - stage.left + 14))}px`;
+    this.tip.style.top = `${Math.max(0, this.pointer[1] - stage.top - 34)}px`;
+  }
+
+  // From the window's pixels to the source frame's; the canvas is letterboxed where it is higher than allowed.
+  onPicture([clientX, clientY]) {
+    const rect = this.canvas.getBoundingClientRect();
+    const fit = Math.min(rect.width / this.canvas.width, rect.height / this.canvas.height);
+    const x = (clientX - rect.left - (rect.width - fit * this.canvas.width) / 2) / fit;
+    const y = (clientY - rect.top - (rect.height - fit * this.canvas.height) / 2) / fit;
+    const { width, height } = this.shot.image;
+    const scale = this.shot.size[1] / width;
+    const inFirst = this.view === "side-by-side" && x < this.origin[0] + (this.origin[0] ? 0 : width) && y < this.origin[1] + (this.origin[1] ? 0 : height);
+    const [ox, oy] = inFirst ? [0, 0] : this.origin;
+    return x - ox > width || y - oy > height ? [-1, -1] : [(x - ox) * scale, (y - oy) * scale];
+  }
+
+  // A PNG of what is shown, marked where it is not live.
+  snapshot(mark) {
+    const copy = document.createElement("canvas");
+    copy.width = this.canvas.width;
+    copy.height = this.canvas.height;
+    const c = copy.getContext("2d");
+    if (mark) c.filter = "grayscale(1) brightness(.5)";
+    c.drawImage(this.canvas, 0, 0);
+    if (mark) {
+      c.filter = "none";
+      c.fillStyle = "#c82828";
+      c.fillRect(0, copy.height * 0.42, copy.width, copy.height * 0.16);
+      c.fillStyle = "#fff";
+      c.textAlign = "center";
+      c.font = `bold ${Math.round(copy.height * 0.1)}px sans-serif`;
+      c.fillText(mark, copy.width / 2, copy.height * 0.535);
+    }
+    return new Promise((done) => copy.toBlob(done, "image/png"));
+  }
+}

@@ -1,0 +1,167 @@
+"""The page's figures: what the run counted, and percentiles over the last seconds as well as the whole run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.latency import END_TO_END, P99_MIN_SAMPLES, STAGES, Stamps, now_ns
+from drivenet.result import Result, Totals
+from drivenet.sinks.web.shots import describe
+
+#: Spans that can be chosen, in seconds; the whole run is one more.
+WINDOWS_S = (10, 60, 300)
+RUN = "run"
+#: No new result for so long is unhealthy.
+STALE_AFTER_S = 2.0
+#: Edges of the histograms, in ms: four a doubling, from half a millisecond to 8 seconds.
+EDGES_MS = tuple(round(0.5 * 2 ** (k / 4), 4) for k in range(57))
+NAMES = (*STAGES, END_TO_END)
+#: Frames that are kept for the windows: 300 s at 60 Hz.
+_KEPT = 18_000
+
+
+class Samples:
+    """The last frames' stage times, in a ring of fixed size, and bucket counts of all frames. Not locked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._rows: npt.NDArray[np.float64] = np.zeros((_KEPT, 1 + len(NAMES)))
+        self.buckets = np.zeros((len(NAMES), len(EDGES_MS) + 1), np.int64)
+        self.sums_ms = np.zeros(len(NAMES))
+
+    def add(self, stamps: Stamps) -> None:
+        """Record a frame all of whose stamps are there."""
+        stages = stamps.stages_ms()
+        values = [max(0.0, stages[s]) for s in STAGES] + [max(0.0, stamps.end_to_end_ms())]
+        self._rows[self.count % _KEPT] = (stamps.last_published() / 1e6, *values)
+        self.buckets[np.arange(len(NAMES)), np.searchsorted(EDGES_MS, values)] += 1
+        self.sums_ms += values
+        self.count += 1
+
+    def since(self, count: int) -> npt.NDArray[np.float64]:
+        """Rows ``time_ms, *NAMES`` of the frames after the first ``count``, as far as they are kept."""
+        first = max(count, self.count - _KEPT)
+        return self._rows[np.arange(first, self.count) % _KEPT]
+
+
+class Board:
+    """Everything that the page, ``/stats.json`` and ``/metrics`` say.
+
+    ``published``, ``status`` and ``lost`` are called by the publishing thread, the rest by the server's.
+
+    Args:
+        source: what the frames come from, without credentials.
+        engine: what they go through.
+    """
+
+    def __init__(self, source: str, engine: Mapping[str, Any]) -> None:
+        self.source, self.engine = source, dict(engine)
+        self.samples = Samples()
+        self.lock = threading.Lock()
+        self._started_ns = now_ns()
+        self._result: Result | None = None
+        self._unfinished: Stamps | None = None
+        self._newest_ns = 0
+        self._published_ns = 0
+        self._lost_ns: int | None = None
+        self._run: dict[str, Any] = Totals().to_dict()
+
+    def published(self, result: Result) -> None:
+        """A result passed. Its own stamps are final when the next call comes: other sinks may still have it."""
+        with self.lock:
+            self._finish_stamps()
+            self._unfinished, self._result = result.stamps, result
+            if result.frame.captured_ns > self._newest_ns:
+                self._newest_ns, self._published_ns = result.frame.captured_ns, now_ns()
+                self._lost_ns = None
+
+    def status(self, totals: Totals) -> None:
+        """The run's counts. The histograms belong to the caller's thread, so they are summed up here and now."""
+        run = totals.to_dict()
+        with self.lock:
+            self._finish_stamps()
+            self._run = run
+
+    def lost(self, seconds: float) -> None:
+        """The source has given nothing for so long."""
+        with self.lock:
+            self._lost_ns = now_ns() - round(seconds * 1e9)
+
+    def _finish_stamps(self) -> None:
+        if self._unfinished is not None:
+            self.samples.add(self._unfinished)
+            self._unfinished = None
+
+    def state(self) -> tuple[str, float]:
+        """``starting``, ``ok``, ``stale`` (nothing new comes out) or ``lost`` (nothing comes in), since seconds."""
+        with self.lock:
+            return self._state(now_ns())
+
+    def _state(self, now: int) -> tuple[str, float]:
+        if self._lost_ns is not None:
+            return "lost", (now - self._lost_ns) / 1e9
+        if not self._published_ns:
+            return "starting", (now - self._started_ns) / 1e9
+        silent_s = (now - self._published_ns) / 1e9
+        return ("stale", silent_s) if silent_s > STALE_AFTER_S else ("ok", 0.0)
+
+    def hud(self) -> dict[str, Any]:
+        """The figures that the server-side overlay shows, as :class:`~drivenet.hud.Hud` names them."""
+        with self.lock:
+            run = self._run
+        p50 = {name: figures["p50"] for name, figures in run["latency_ms"].items() if figures["n"]}
+        label = " ".join(str(self.engine[k]) for k in ("backend", "precision") if k in self.engine)
+        figures = {"p50_ms": p50, "fps": run["fps"], "dropped": run["dropped"]}
+        return {**figures, "source": self.source, "engine": label}
+
+    def document(self) -> dict[str, Any]:
+        """``/stats.json``."""
+        with self.lock:
+            now = now_ns()
+            state, seconds = self._state(now)
+            frame = describe(self._result) if self._result else None
+            if frame is not None:
+                frame["age_ms"] = round(now / 1e6 - frame["captured_ms"], 1)
+            run = dict(self._run)
+            kept, buckets = self.samples.since(0), self.samples.buckets.copy()
+        windows = {str(s): _window(kept[kept[:, 0] >= now / 1e6 - s * 1000]) for s in WINDOWS_S}
+        windows[RUN] = {"latency_ms": run.pop("latency_ms"), "histogram": buckets[-1].tolist()}
+        run.pop("type"), run.pop("engine")
+        return {
+            "state": {"name": state, "seconds": round(seconds, 2)},
+            "source": self.source,
+            "engine": self.engine,
+            "uptime_s": round((now - self._started_ns) / 1e9, 1),
+            **run,
+            "frame": frame,
+            "windows": windows,
+            "histogram_edges_ms": EDGES_MS,
+        }
+
+
+def _window(rows: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Percentiles by stage and buckets of the end-to-end times of some rows."""
+    values = rows[:, 1:]
+    counts = np.bincount(np.searchsorted(EDGES_MS, values[:, -1]), minlength=len(EDGES_MS) + 1)
+    return {
+        "latency_ms": {name: _summary(values[:, NAMES.index(name)]) for name in (END_TO_END, *STAGES)},
+        "histogram": counts.tolist(),
+    }
+
+
+def _summary(values: npt.NDArray[np.float64]) -> dict[str, float | int]:
+    """As :meth:`drivenet.latency.Histogram.summary`, exact."""
+    n = len(values)
+    if not n:
+        return {"n": 0, "p50": 0.0, "p90": 0.0, "max": 0.0}
+    p50, p90, p99 = np.percentile(values, (50, 90, 99)).tolist()
+    out: dict[str, float | int] = {"n": n, "p50": round(p50, 3), "p90": round(p90, 3)}
+    if n >= P99_MIN_SAMPLES:
+        out["p99"] = round(p99, 3)
+    out["max"] = round(float(values.max()), 3)
+    return out

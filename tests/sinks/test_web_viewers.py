@@ -1,0 +1,189 @@
+"""Many viewers: newest frame first, each at its own pace, a bounded number, and no work for nobody."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
+
+from web_node import MAP, SIZE, Node, wait_for
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from drivenet.sinks.web import shots
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with Node() as node:
+        yield node
+
+
+def picture(viewer: ClientConnection) -> dict[str, Any]:
+    """The next picture, without saying that it was drawn."""
+    while True:
+        data = viewer.recv(timeout=10)
+        if isinstance(data, bytes):
+            (length,) = struct.unpack_from("<I", data)
+            head: dict[str, Any] = json.loads(data[4 : 4 + length])
+            split = 4 + length + head["jpeg"]
+            return {**head, "image": data[4 + length : split], "ids": data[split:]}
+
+
+def figures(viewer: ClientConnection) -> dict[str, Any]:
+    while True:
+        data = viewer.recv(timeout=10)
+        if isinstance(data, str) and (message := json.loads(data))["type"] == "stats":
+            return dict(message)
+
+
+def drain(viewer: ClientConnection) -> None:
+    while True:
+        viewer.recv(timeout=10)
+
+
+def test_picture_ids_and_scene_arrive_together(node: Node) -> None:
+    result = node.publish()
+    with connect(node.ws) as viewer:
+        hello = json.loads(viewer.recv())
+        assert [label["name"] for label in hello["labels"]] == list(result.labels.classes)
+        shot = picture(viewer)
+    image = cv2.imdecode(np.frombuffer(shot["image"], np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert image.shape == (*SIZE, 3)
+    ids = np.frombuffer(zlib.decompress(shot["ids"]), np.uint8).reshape(MAP)
+    assert np.array_equal(ids, result.classmap.ids)
+    assert shot["map"] == list(MAP)
+    assert shot["classes"] == result.scene.to_dict()["classes"]
+    assert shot["captured_ms"] == pytest.approx(result.frame.captured_ns / 1e6, abs=0.001)
+
+
+def test_figures_bring_every_frames_stages_once(node: Node) -> None:
+    node.publish(5)
+    with connect(node.ws) as viewer:
+        first = figures(viewer)
+        node.publish(3)
+        later = figures(viewer)
+    assert first["samples"][0][1:] == [1, 2, 3, 4, 0, 1]
+    assert [len(first["samples"]), len(later["samples"])] == [5, 3]
+
+
+def test_the_server_tells_its_clock(node: Node) -> None:
+    result = node.publish()
+    with connect(node.ws) as viewer:
+        viewer.send("time 123.5")
+        while (answer := viewer.recv(timeout=10)) and '"time"' not in str(answer)[:20]:
+            pass
+    clock = json.loads(answer)
+    assert clock["yours"] == "123.5"
+    assert 0 <= clock["server_ms"] - result.frame.captured_ns / 1e6 < 10_000
+
+
+def test_a_viewer_gets_no_more_than_it_draws_and_then_the_newest(node: Node) -> None:
+    with connect(node.ws) as viewer:
+        wait_for(lambda: node.sink.viewers == 1)
+        node.publish()
+        assert picture(viewer)["frame"] == 0
+        node.publish()
+        assert picture(viewer)["frame"] == 1
+        node.publish(20)  # two are under way: these wait in the slot, where each replaces the one before
+        viewer.send("drawn")
+        assert picture(viewer)["frame"] == 21
+
+
+def test_pause_stops_pictures_but_not_figures(node: Node) -> None:
+    with connect(node.ws) as viewer:
+        viewer.send("pause")
+        viewer.send("time 1")
+        while '"time"' not in str(viewer.recv(timeout=10))[:20]:
+            pass
+        node.publish(3)
+        while (said := viewer.recv(timeout=10)) and '"captured":3' not in str(said):
+            assert isinstance(said, str)
+        node.publish()
+        viewer.send("resume")
+        assert picture(viewer)["frame"] == 3
+
+
+def test_nothing_is_encoded_while_nobody_watches_and_once_for_all(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    encode = shots.encode_jpeg
+    monkeypatch.setattr(shots, "encode_jpeg", lambda image: done.append(1) or encode(image))
+    node.publish(10)
+    assert node.get("/stats.json")[0] == 200
+    assert done == []
+    with ExitStack() as stack:
+        viewers = [stack.enter_context(connect(node.ws)) for _ in range(5)]
+        assert {picture(v)["frame"] for v in viewers} == {9}
+    assert len(done) == 1
+
+
+def test_one_viewer_more_gets_503_until_a_place_is_free(node: Node) -> None:
+    node.sink._hub.max_viewers = 3
+    node.publish()
+    with ExitStack() as stack:
+        viewers = [stack.enter_context(connect(node.ws)) for _ in range(3)]
+        for viewer in viewers:
+            picture(viewer)
+        with pytest.raises(InvalidStatus) as caught, connect(node.ws):
+            pass
+        assert caught.value.response.status_code == 503
+        assert node.get("/stream.mjpg")[0] == 503
+        assert node.get("/overlay.jpg")[0] == 200
+        viewers[0].close()
+        wait_for(lambda: node.sink.viewers == 2)
+        picture(stack.enter_context(connect(node.ws)))
+
+
+def test_two_hundred_at_once(node: Node) -> None:
+    """Some watch, the others are told 503, and the node goes on."""
+    node.play(30)
+    request = b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with ExitStack() as stack:
+        crowd = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", node.port), timeout=10)) for _ in range(200)
+        ]
+        for one in crowd:
+            one.sendall(request)
+        answers = [one.recv(12) for one in crowd]
+        assert answers.count(b"HTTP/1.1 200") == node.sink.viewers == node.sink._hub.max_viewers == 32
+        assert answers.count(b"HTTP/1.1 503") == 168
+        before = node.index
+        wait_for(lambda: node.index > before + 10)
+    wait_for(lambda: node.sink.viewers == 0)
+    assert node.get("/readyz")[0] == 200
+
+
+def test_a_viewer_that_reads_a_byte_now_and_then_delays_nobody(node: Node) -> None:
+    with connect(node.ws) as good, socket.create_connection(("127.0.0.1", node.port), timeout=10) as slow:
+        slow.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        wait_for(lambda: node.sink.viewers == 2)
+        for index in range(150):  # more than all buffers hold
+            node.publish()
+            if index % 50 == 0:
+                assert len(slow.recv(1)) == 1
+            assert picture(good)["frame"] == index
+            good.send("drawn")
+
+
+def test_close_ends_viewers_thread_and_port(node: Node) -> None:
+    node.publish()
+    with connect(node.ws) as viewer:
+        picture(viewer)
+        node.close()
+        with pytest.raises(ConnectionClosed):
+            drain(viewer)
+    assert "drivenet-web" not in {t.name for t in threading.enumerate()}
+    with Node(port=node.port) as again:
+        assert again.get("/healthz")[0] == 200
