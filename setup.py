@@ -50,6 +50,7 @@ class BuildWithResources(build_py):
             for folder, patterns in SHIPPED.items()
             for pattern in patterns
             for source in sorted((ROOT / folder).glob(pattern))
+            if not source.name.endswith((".plan.json", ".xml.json"))  # passports of what was built on this machine
         ]
 
 

@@ -57,6 +57,8 @@ def test_wheel_carries_engines_with_their_specs_and_configs(names: set[str]) -> 
     for folder, patterns in {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml",)}.items():
         for pattern in patterns:
             for path in (REPOSITORY / folder).glob(pattern):
+                if path.name.endswith((".plan.json", ".xml.json")):  # passports of what was built on this machine
+                    continue
                 assert f"drivenet/_{folder}/{path.relative_to(REPOSITORY / folder).as_posix()}" in names
     models = {n for n in names if n.endswith(".onnx")}
     assert models, "no engine in the wheel"
