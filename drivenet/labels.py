@@ -143,7 +143,35 @@ CITYSCAPES = _label_set(
     ],
 )
 
-BUILT_IN = {labels.name: labels for labels in (CAMVID, CITYSCAPES)}
+#: Pascal VOC's 20 object classes and background with the colours of its development kit (Everingham et al. 2010).
+VOC = _label_set(
+    "voc",
+    [
+        ("background", (0, 0, 0), "background"),
+        ("aeroplane", (128, 0, 0), "background"),
+        ("bicycle", (0, 128, 0), "vehicle"),
+        ("bird", (128, 128, 0), "background"),
+        ("boat", (0, 0, 128), "background"),
+        ("bottle", (128, 0, 128), "background"),
+        ("bus", (0, 128, 128), "vehicle"),
+        ("car", (128, 128, 128), "vehicle"),
+        ("cat", (64, 0, 0), "background"),
+        ("chair", (192, 0, 0), "background"),
+        ("cow", (64, 128, 0), "background"),
+        ("dining table", (192, 128, 0), "background"),
+        ("dog", (64, 0, 128), "background"),
+        ("horse", (192, 0, 128), "background"),
+        ("motorbike", (64, 128, 128), "vehicle"),
+        ("person", (192, 128, 128), "pedestrian"),
+        ("potted plant", (0, 64, 0), "background"),
+        ("sheep", (128, 64, 0), "background"),
+        ("sofa", (0, 192, 0), "background"),
+        ("train", (128, 192, 0), "vehicle"),
+        ("tv monitor", (0, 64, 128), "background"),
+    ],
+)
+
+BUILT_IN = {labels.name: labels for labels in (CAMVID, CITYSCAPES, VOC)}
 
 
 def built_in(name: str) -> LabelSet:

@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 #: Architecture name to ``module:class``.
-ARCHITECTURES = {"bisenetv2": "drivenet.models.bisenetv2:BiSeNetV2"}
+ARCHITECTURES = {
+    "bisenetv1": "drivenet.models.bisenetv1:BiSeNetV1",
+    "bisenetv2": "drivenet.models.bisenetv2:BiSeNetV2",
+    "deeplabv3plus_mobilenetv3": "drivenet.models.deeplabv3plus:DeepLabV3Plus",
+    "lraspp_mobilenetv3": "drivenet.models.lraspp:LRASPP",
+}
 
 
 def create(architecture: str, classes: int, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """A freshly initialised network.
+    """A freshly initialised network: normalised RGB in, logits at 1/``network.stride`` of its size out.
+
+    In training mode it gives a list: the logits, then those of its auxiliary heads.
 
     Args:
         architecture: one of :data:`ARCHITECTURES`.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from drivenet.models.blocks import ConvBNReLU, check_input, initialise, upsample
+from drivenet.errors import UsageError, nearest
+from drivenet.models.blocks import ConvBNReLU, Head, check_input, initialise, repeat, scaled, upsample
+
+VARIANTS = ("paper", "coincheung")
 
 
 class DetailBranch(nn.Sequential):
@@ -66,11 +69,11 @@ class GatherExpand(nn.Module):
 class ContextEmbedding(nn.Module):
     """Global average pooling added back to every pixel (figure 4b)."""
 
-    def __init__(self, c: int) -> None:
+    def __init__(self, c: int, relu: bool) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(c)
         self.reduce = ConvBNReLU(c, c, 1)
-        self.fuse = ConvBNReLU(c, c, relu=False)
+        self.fuse = ConvBNReLU(c, c, relu=relu)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         context = self.reduce(self.norm(x.mean((2, 3), keepdim=True)))
@@ -81,13 +84,13 @@ class ContextEmbedding(nn.Module):
 class SemanticBranch(nn.Module):
     """Narrow and deep: to 1/32, with the features of each stage for the auxiliary heads."""
 
-    def __init__(self, c: tuple[int, int, int, int]) -> None:
+    def __init__(self, c: tuple[int, int, int, int], relu: bool) -> None:
         super().__init__()
         self.stem = Stem(c[0])
         self.stage3 = nn.Sequential(GatherExpand(c[0], c[1], 2), GatherExpand(c[1], c[1], 1))
         self.stage4 = nn.Sequential(GatherExpand(c[1], c[2], 2), GatherExpand(c[2], c[2], 1))
         self.stage5 = nn.Sequential(GatherExpand(c[2], c[3], 2), *(GatherExpand(c[3], c[3], 1) for _ in range(3)))
-        self.context = ContextEmbedding(c[3])
+        self.context = ContextEmbedding(c[3], relu)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         at4 = self.stem(x)
@@ -100,26 +103,20 @@ class SemanticBranch(nn.Module):
 class GuidedAggregation(nn.Module):
     """Bilateral guided aggregation: each branch gates the other at its own scale (figure 6)."""
 
-    def __init__(self, c: int) -> None:
+    def __init__(self, c: int, coincheung: bool) -> None:
         super().__init__()
+        self.enlarge = repeat if coincheung else upsample
         self.detail_keep = nn.Sequential(ConvBNReLU(c, c, groups=c, relu=False), nn.Conv2d(c, c, 1, bias=False))
         self.detail_down = nn.Sequential(ConvBNReLU(c, c, 3, 2, relu=False), nn.AvgPool2d(3, 2, 1))
         self.semantic_up = ConvBNReLU(c, c, relu=False)
         self.semantic_keep = nn.Sequential(ConvBNReLU(c, c, groups=c, relu=False), nn.Conv2d(c, c, 1, bias=False))
-        self.fuse = ConvBNReLU(c, c, relu=False)
+        self.fuse = ConvBNReLU(c, c, relu=coincheung)
 
     def forward(self, detail: torch.Tensor, semantic: torch.Tensor) -> torch.Tensor:
-        fine = self.detail_keep(detail) * torch.sigmoid(upsample(self.semantic_up(semantic), 4))
+        fine = self.detail_keep(detail) * torch.sigmoid(self.enlarge(self.semantic_up(semantic), 4))
         coarse = self.detail_down(detail) * torch.sigmoid(self.semantic_keep(semantic))
-        fused: torch.Tensor = self.fuse(fine + upsample(coarse, 4))
+        fused: torch.Tensor = self.fuse(fine + self.enlarge(coarse, 4))
         return fused
-
-
-class Head(nn.Sequential):
-    """3x3 convolution to ``width`` channels, then the classes."""
-
-    def __init__(self, cin: int, width: int, classes: int) -> None:
-        super().__init__(ConvBNReLU(cin, width), nn.Dropout(0.1), nn.Conv2d(width, classes, 1))
 
 
 class BiSeNetV2(nn.Module):
@@ -130,20 +127,27 @@ class BiSeNetV2(nn.Module):
         width: scales the detail branch's channels 64, 64, 128 and the aggregation's 128.
         semantic: scales the semantic branch's channels 16, 32, 64, 128.
         head: channels of the head's hidden layer (the paper's 1024 costs 40 % of all work at 512x1024).
+        variant: ``paper``, or ``coincheung`` for the published checkpoints of that repository: the aggregation
+            enlarges by repeating pixels, and a ReLU follows it and the context embedding.
 
     Forward takes (N, 3, H, W) normalised floats, H and W multiples of 32 (UsageError otherwise).
     """
 
     stride = 8
 
-    def __init__(self, classes: int, width: float = 1.0, semantic: float = 1.0, head: int = 128) -> None:
+    def __init__(
+        self, classes: int, width: float = 1.0, semantic: float = 1.0, head: int = 128, variant: str = "paper"
+    ) -> None:
         super().__init__()
-        c1, c3 = (max(8, round(v * width / 8) * 8) for v in (64, 128))
-        s1, s2, s3, s4 = (max(8, round(v * semantic / 8) * 8) for v in (16, 32, 64, 128))
+        if variant not in VARIANTS:
+            raise UsageError(f"no variant {variant!r} of BiSeNetV2", cure=nearest(variant, VARIANTS))
+        coincheung = variant == "coincheung"
+        c1, c3 = (scaled(v, width) for v in (64, 128))
+        s1, s2, s3, s4 = (scaled(v, semantic) for v in (16, 32, 64, 128))
         self.detail = DetailBranch(c1, c3)
-        self.semantic = SemanticBranch((s1, s2, s3, s4))
+        self.semantic = SemanticBranch((s1, s2, s3, s4), coincheung)
         self.match = nn.Identity() if s4 == c3 else ConvBNReLU(s4, c3, 1)
-        self.aggregation = GuidedAggregation(c3)
+        self.aggregation = GuidedAggregation(c3, coincheung)
         self.head = Head(c3, head, classes)
         self.auxiliary = nn.ModuleList(Head(c, 64, classes) for c in (s1, s2, s3, s4))
         initialise(self)

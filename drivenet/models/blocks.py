@@ -52,3 +52,20 @@ def initialise(network: nn.Module) -> None:
 def upsample(x: torch.Tensor, scale: int) -> torch.Tensor:
     """Bilinear, corners not aligned."""
     return nn.functional.interpolate(x, scale_factor=float(scale), mode="bilinear", align_corners=False)
+
+
+def repeat(x: torch.Tensor, scale: int) -> torch.Tensor:
+    """Every pixel becomes ``scale`` x ``scale`` pixels."""
+    return nn.functional.interpolate(x, scale_factor=float(scale), mode="nearest")
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels times ``width``, a multiple of 8, at least 8."""
+    return max(8, round(channels * width / 8) * 8)
+
+
+class Head(nn.Sequential):
+    """3x3 convolution to ``width`` channels, then the classes."""
+
+    def __init__(self, cin: int, width: int, classes: int) -> None:
+        super().__init__(ConvBNReLU(cin, width), nn.Dropout(0.1), nn.Conv2d(width, classes, 1))

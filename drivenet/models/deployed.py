@@ -12,8 +12,8 @@ from drivenet.modelspec import Tail
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
-#: By how much a tail enlarges the logits (at 1/8 of the input) before the argmax.
-TAILS: dict[Tail, int] = {"full": 8, "half": 4, "eighth": 1}
+#: What share of the input's height and width the argmax of each tail works at: 1/1, 1/2, 1/8.
+TAILS: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
 
 
 def normalise(images: torch.Tensor, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> torch.Tensor:
@@ -29,8 +29,8 @@ class Deployed(nn.Module):
     """The deployed graph around a trained network.
 
     Args:
-        network: gives logits at 1/8 in eval mode.
-        tail: where the argmax happens: ``full`` size, ``half``, or ``eighth`` (the logits' own).
+        network: gives logits at 1/``network.stride`` of its input in eval mode.
+        tail: where the argmax happens: ``full`` size, ``half``, or ``eighth``.
         mean, std: RGB, of values divided by 255.
     """
 
@@ -42,6 +42,7 @@ class Deployed(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.tail = network, tail
+        self.factor = float(network.stride) / TAILS[tail]  # type: ignore[arg-type]
         bgr_mean = torch.tensor(mean[::-1]).view(1, 3, 1, 1)
         bgr_std = torch.tensor(std[::-1]).view(1, 3, 1, 1)
         self.register_buffer("scale", 1 / (255 * bgr_std))
@@ -51,9 +52,8 @@ class Deployed(nn.Module):
         """(1, H, W, 3) uint8 BGR to logits at the tail's size."""
         x = frame.permute(0, 3, 1, 2).float() * self.scale + self.offset
         out: torch.Tensor = self.network(x.flip(1))
-        factor = TAILS[self.tail]
-        if factor > 1:
-            out = F.interpolate(out, scale_factor=float(factor), mode="bilinear", align_corners=False)
+        if self.factor != 1:
+            out = F.interpolate(out, scale_factor=self.factor, mode="bilinear", align_corners=False)
         return out
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:

@@ -76,7 +76,7 @@ def dim(image: Float, look: str, rng: np.random.Generator) -> None:
     level = rng.uniform(0.4, 0.75) if look == "dusk" else rng.uniform(0.15, 0.4)
     gain = np.full(image.shape[:2], level, np.float32)
     if look == "night" and rng.random() < 0.7:
-        h, w = gain.shape
+        h, w = image.shape[:2]
         ys, xs = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)
         glow = np.exp(-(((xs / w - rng.uniform(0.3, 0.7)) / 0.35) ** 2) - ((ys / h - 0.85) / 0.3) ** 2)
         gain += np.float32(rng.uniform(0.2, 0.6)) * glow

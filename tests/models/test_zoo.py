@@ -1,0 +1,64 @@
+"""What every architecture has in common: logits at its stride, trainable, exportable tails, one size rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+
+from drivenet.errors import UsageError  # noqa: E402
+from drivenet.models import ARCHITECTURES, create  # noqa: E402
+from drivenet.models.deployed import TAILS, Deployed  # noqa: E402
+from drivenet.training.loss import SegmentationLoss  # noqa: E402
+
+SMALL: dict[str, tuple[str, dict[str, Any]]] = {
+    "bisenetv1": ("bisenetv1", {"width": 0.25, "head": 16}),
+    "bisenetv2": ("bisenetv2", {"width": 0.25, "semantic": 0.5, "head": 16}),
+    "bisenetv2 as coincheung": ("bisenetv2", {"width": 0.25, "semantic": 0.5, "head": 16, "variant": "coincheung"}),
+    "deeplabv3": ("deeplabv3plus_mobilenetv3", {"width": 16, "decoder": False}),
+    "deeplabv3plus": ("deeplabv3plus_mobilenetv3", {"width": 16}),
+    "lraspp": ("lraspp_mobilenetv3", {"width": 16}),
+}
+
+
+@pytest.fixture(params=SMALL, scope="module")
+def network(request: pytest.FixtureRequest) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return create(SMALL[request.param][0], 5, SMALL[request.param][1])
+
+
+def test_every_architecture_is_tried() -> None:
+    assert {a for a, _ in SMALL.values()} == set(ARCHITECTURES)
+
+
+def test_logits_lie_at_the_stride(network: torch.nn.Module) -> None:
+    with torch.no_grad():
+        assert network.eval()(torch.zeros(1, 3, 64, 96)).shape == (1, 5, 64 // network.stride, 96 // network.stride)
+
+
+def test_every_tail_has_its_size(network: torch.nn.Module) -> None:
+    frame = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
+    for tail, share in TAILS.items():
+        with torch.no_grad():
+            ids = Deployed(network, tail).eval()(frame)
+        assert (tuple(ids.shape), ids.dtype) == ((1, 64 // share, 96 // share), torch.uint8)
+
+
+def test_every_parameter_learns(network: torch.nn.Module) -> None:
+    ids = torch.randint(0, 5, (2, 64, 96), dtype=torch.uint8)
+    loss = SegmentationLoss(torch.ones(5), 0.5, 0.4)(network.train()(torch.randn(2, 3, 64, 96)), ids)
+    network.zero_grad()
+    loss.backward()
+    assert [n for n, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_other_sizes_are_refused(network: torch.nn.Module) -> None:
+    with pytest.raises(UsageError, match="use 64x96"):
+        network.eval()(torch.zeros(1, 3, 60, 100))
+
+
+def test_a_variant_is_chosen_by_name() -> None:
+    with pytest.raises(UsageError, match="did you mean coincheung"):
+        create("bisenetv2", 5, {"variant": "coincheun"})
