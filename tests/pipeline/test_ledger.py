@@ -1,0 +1,72 @@
+"""The books balance, also when they are closed over a thread that never ends."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivenet.latency import END_TO_END, STAGES, Stamps
+from drivenet.pipeline.ledger import Ledger
+
+MS = 1_000_000
+
+
+def stamps(captured: int) -> Stamps:
+    """A frame that spent a millisecond on each way."""
+    done = Stamps(captured, *(captured + k * MS for k in range(1, 7)))
+    done.published["sink"] = captured + 7 * MS
+    return done
+
+
+@given(st.integers(0, 20), st.data())
+def test_settling_books_what_is_still_held(captured: int, data: st.DataObject) -> None:
+    published = data.draw(st.integers(0, captured))
+    dropped = data.draw(st.integers(0, captured - published))
+    ledger = Ledger({})
+    for n in range(captured):
+        assert ledger.captured(n) == n + 1
+    for n in range(published):
+        ledger.published(stamps(n))
+    ledger.dropped("superseded", dropped)
+    ledger.settle()
+    ledger.dropped("stopped")
+    ledger.captured(captured)
+    totals = ledger.totals()
+    assert (totals.captured, totals.published) == (captured, published)
+    assert totals.captured == totals.published + sum(totals.dropped.values())
+    assert totals.dropped.get("superseded", 0) == dropped
+
+
+def test_totals_are_a_copy_and_empty_reasons_stay_out() -> None:
+    ledger = Ledger({"backend": "null"})
+    ledger.dropped("stopped", 0)
+    before = ledger.totals()
+    assert before.dropped == {}
+    ledger.captured(0)
+    ledger.dropped("failed")
+    assert (before.captured, before.dropped) == (0, {})
+    assert ledger.totals().dropped == {"failed": 1}
+    assert ledger.totals().engine == {"backend": "null"}
+
+
+def test_rates_belong_to_their_own_events() -> None:
+    ledger = Ledger({})
+    for n in range(3):
+        ledger.captured(n * 100 * MS)
+    for n in range(2):
+        ledger.published(stamps(n * 500 * MS))
+    fps = ledger.totals().fps
+    assert (fps["source"], fps["published"], fps["processed"]) == (10.0, 2.0, 0.0)
+
+
+def test_the_picture_shows_medians_once_there_are_any() -> None:
+    ledger = Ledger({})
+    done = stamps(0)
+    assert ledger.hud(done, "cam", "null fp32").p50_ms == {}
+    ledger.published(done)
+    ledger.dropped("superseded", 2)
+    hud = ledger.hud(done, "cam", "null fp32")
+    assert set(hud.p50_ms) == {END_TO_END, *STAGES}
+    assert abs(hud.p50_ms[END_TO_END] - 7) < 0.1
+    assert (hud.dropped, hud.source, hud.engine) == ({"superseded": 2}, "cam", "null fp32")
+    assert hud.age_ms > 0

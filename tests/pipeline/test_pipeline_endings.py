@@ -1,0 +1,255 @@
+"""However a run ends, every captured frame is accounted for and every edge is closed once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact
+
+from drivenet.errors import DrivenetError, EngineError, SinkError, SourceLostError, UsageError
+from drivenet.pipeline import POLICIES, Pipeline
+from drivenet.result import Totals
+
+#: More frames than any run takes; each run here ends for another reason.
+ENDLESS = 10**9
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+@dataclass
+class Ending:
+    """How a run was set up, and what came of it."""
+
+    source: Drive
+    engine: Engine
+    sinks: list[Keeper]
+    totals: Totals = field(default_factory=Totals)
+    error: DrivenetError | None = None
+
+
+def end(source: Drive, engine: Engine | None = None, sinks: list[Keeper] | None = None, **how: object) -> Ending:
+    """Run to the end, whatever that is."""
+    ending = Ending(source, engine or Engine(), [Keeper()] if sinks is None else sinks)
+    recorder = Keeper("recorder", records=True)
+    pipeline = Pipeline(source, ending.engine, [*ending.sinks, recorder], **how)  # type: ignore[arg-type]
+    try:
+        ending.totals = pipeline.run()
+    except DrivenetError as error:
+        ending.error = error
+        (ending.totals,) = recorder.totals
+    assert exact(ending.totals), ending.totals
+    assert (source.times_closed, ending.engine.times_closed) == (1, 1)
+    assert [len(s.totals) for s in (*ending.sinks, recorder)] == [1] * (len(ending.sinks) + 1)
+    assert len(recorder.results) == ending.totals.published
+    assert {t for s in ending.sinks for t in s.threads} <= {"MainThread"}
+    return ending
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_end_of_source(policy: str) -> None:
+    ending = end(Drive(40), policy=policy)
+    assert ending.totals.captured == 40
+    assert set(ending.totals.dropped) <= {"superseded"}
+    (sink,) = ending.sinks
+    assert sink.indices == sorted(set(sink.indices))
+    assert sink.indices[-1] == 39, "the newest frame is never the one that is dropped"
+    if policy == "every":
+        assert sink.indices == list(range(40))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("wanted", [1, 7])
+def test_max_frames(policy: str, wanted: int) -> None:
+    ending = end(Drive(ENDLESS), policy=policy, max_frames=wanted)
+    assert ending.totals.captured == wanted
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_source_that_fails_leaves_what_it_gave(policy: str) -> None:
+    ending = end(Drive(9, "fail"), policy=policy)
+    assert isinstance(ending.error, SourceLostError)
+    assert ending.totals.captured == 9
+    assert ending.sinks[0].indices[-1] == 8
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("k", [0, 5])
+def test_engine_error(policy: str, k: int) -> None:
+    ending = end(Drive(ENDLESS), Engine(fail_at=k), policy=policy)
+    assert isinstance(ending.error, EngineError)
+    assert ending.totals.published == k, "what was processed before is published"
+    assert ending.totals.dropped["failed"] == 1
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("k", [0, 5])
+def test_sink_error(policy: str, k: int) -> None:
+    before, after = Keeper("before"), Keeper("after")
+    ending = end(Drive(ENDLESS), sinks=[before, Keeper("bad", fail_at=k), after], policy=policy)
+    assert isinstance(ending.error, SinkError)
+    assert str(ending.error) == "bad failed"
+    assert ending.totals.published == k
+    assert ending.totals.dropped["failed"] == 1
+    assert (len(before.results), len(after.results)) == (k + 1, k)
+
+
+def test_a_recorder_that_fails_does_not_keep_the_frame_from_another() -> None:
+    ending = end(Drive(ENDLESS), sinks=[Keeper("bad", fail_at=3, records=True)])
+    assert isinstance(ending.error, SinkError)
+    assert ending.totals.published == 4
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_sink_that_has_seen_enough(policy: str) -> None:
+    ending = end(Drive(ENDLESS), sinks=[Keeper(stop_at=4)], policy=policy)
+    assert ending.error is None
+    assert ending.totals.published == 5
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_stop_from_another_thread_while_the_source_is_silent(policy: str) -> None:
+    sink = Keeper(on_publish=lambda _: threading.Thread(target=pipeline.stop).start())
+    source, engine = Drive(3, "silence"), Engine()
+    pipeline = Pipeline(source, engine, [sink], policy=policy)
+    totals = pipeline.run()
+    assert exact(totals)
+    assert source.times_closed == engine.times_closed == 1
+
+
+def test_stop_before_the_start() -> None:
+    source = Drive(ENDLESS)
+    pipeline = Pipeline(source, Engine(), [Keeper()])
+    pipeline.stop()
+    totals = pipeline.run()
+    assert totals.published == 0
+    assert exact(totals)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_slow_sink_gets_the_newest_frame_and_the_engine_does_not_run_ahead(policy: str) -> None:
+    """Every frame is captured while the first is being published."""
+    all_given = threading.Event()
+    source = Drive(50, gate=lambda n: all_given.set() if n == 49 else None)
+    first_waits: Callable[[int], object] = lambda call: policy == "latest" and call == 0 and all_given.wait(LONG_S)  # noqa: E731
+    engine = Engine()
+    ending = end(source, engine, [Keeper(on_publish=first_waits)], policy=policy)
+    if policy == "latest":
+        assert ending.sinks[0].indices[-1] == 49
+        assert engine.calls == ending.totals.published <= 4
+    else:
+        assert ending.totals.published == 50
+
+
+def test_latest_drops_while_the_engine_is_slow() -> None:
+    all_given = threading.Event()
+    source = Drive(30, gate=lambda n: all_given.set() if n == 29 else None)
+    ending = end(source, Engine(wait=lambda call: call or all_given.wait(LONG_S)), policy="latest")
+    assert ending.sinks[0].indices[-1] == 29
+    assert ending.totals.dropped["superseded"] == 30 - ending.totals.published >= 26
+
+
+def test_every_never_drops_whatever_is_slow() -> None:
+    turn = threading.Semaphore(0)
+    sink = Keeper(on_publish=lambda _: turn.release())
+    engine = Engine(wait=lambda call: call < 3 or turn.acquire(timeout=LONG_S))
+    assert end(Drive(30), engine, [sink], policy="every").totals.dropped == {}
+
+
+def test_the_first_error_is_raised_and_all_edges_are_closed() -> None:
+    class BadClose(Drive):
+        def close(self) -> None:
+            super().close()
+            raise SourceLostError("close failed")
+
+    sinks = [Keeper("a", fail_at=2), Keeper("b", fail_close=OSError(28, "No space left on device")), Keeper("c")]
+    ending = end(BadClose(ENDLESS), sinks=sinks)
+    assert str(ending.error) == "a failed"
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [(OSError(28, "No space left"), "keeper: No space left"), (SinkError("disk full"), "disk full")],
+)
+def test_an_error_in_closing_is_an_error_of_the_run(raised: Exception, message: str) -> None:
+    assert str(end(Drive(3), sinks=[Keeper(fail_close=raised)]).error) == message
+
+
+def test_a_source_that_complains_of_being_closed_did_not_fail() -> None:
+    class Complains(Drive):
+        def __iter__(self) -> Iterator:
+            yield from super().__iter__()
+            raise SourceLostError("closed under me")
+
+    assert end(Complains(5, "silence"), sinks=[Keeper(stop_at=4)]).error is None
+
+
+def test_a_bug_in_an_edge_is_raised_as_it_is() -> None:
+    def bug(_: int) -> None:
+        raise ZeroDivisionError
+
+    source, engine = Drive(5), Engine(wait=bug)
+    with pytest.raises(ZeroDivisionError):
+        Pipeline(source, engine, []).run()
+    assert (source.times_closed, engine.times_closed) == (1, 1)
+
+
+def test_an_interrupt_in_the_main_thread_still_closes_everything() -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    source, engine, sink = Drive(ENDLESS), Engine(), Keeper(on_publish=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Pipeline(source, engine, [sink]).run()
+    (totals,) = sink.totals
+    assert exact(totals)
+    assert (source.times_closed, engine.times_closed) == (1, 1)
+
+
+def test_a_thread_that_does_not_end_is_left_behind_with_exact_books(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivenet.pipeline._JOIN_NS", 0)
+    hold, inside = threading.Event(), threading.Event()
+
+    def wait(call: int) -> None:
+        if call == 3:
+            inside.set()
+            hold.wait(LONG_S)
+
+    engine, sink = Engine(wait=wait), Keeper()
+    pipeline = Pipeline(Drive(ENDLESS), engine, [sink], policy="every")
+    stopper = threading.Thread(target=lambda: inside.wait(LONG_S) and pipeline.stop())
+    stopper.start()
+    totals = pipeline.run()
+    assert exact(totals)
+    assert totals.published <= 3
+    assert engine.times_closed == 0, "never under a thread that is still inside it"
+    assert len(sink.totals) == 1
+    hold.set()
+    stopper.join(LONG_S)
+    for thread in threading.enumerate():
+        if thread.name == "infer":
+            thread.join(LONG_S)
+    assert exact(totals)
+
+
+def test_runs_follow_each_other_in_one_process() -> None:
+    assert [end(Drive(5)).totals.published for _ in range(3)] == [5, 5, 5]
+
+
+def test_without_sinks_it_measures_all_the_same() -> None:
+    totals = Pipeline(Drive(5), Engine(), []).run()
+    assert totals.published == totals.latency.by_stage["infer"].n == 5
+
+
+def test_policies_by_default() -> None:
+    assert Pipeline(Drive(1, live=True), Engine(), []).policy == "latest"
+    assert Pipeline(Drive(1), Engine(), []).policy == "every"
+    with pytest.raises(UsageError, match="did you mean every"):
+        Pipeline(Drive(1), Engine(), [], policy="evry")
