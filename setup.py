@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent
 SHIPPED = {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml",)}
 
 #: The live page; Python 3.10 gets the last Starlette that supports it.
-WEB = ["prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.40", "websockets>=14"]
+WEB = ["h11>=0.14", "prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.40", "websockets>=14"]
 
 
 def version() -> str:
@@ -77,12 +77,12 @@ setup(
     entry_points={"console_scripts": ["drivenet = drivenet.cli:main"]},
     python_requires=">=3.10",
     install_requires=[
-        "av>=17.0",
+        "av>=17.1",
         "click>=8.1.7",
         "ddsketch>=3.0",
-        "numpy>=1.26.4",
+        "numpy>=2.0",
         "onnxruntime>=1.20",
-        "opencv-python>=4.10",
+        "opencv-python>=4.13",
         "pydantic>=2.8",
         "PyYAML>=6.0.2",
         "rich>=13.7",
@@ -97,11 +97,11 @@ setup(
             "hypothesis>=6.100",
             "onnx>=1.17",
             "openvino>=2025.0",
-            "packaging>=24",
+            "packaging>=24.2",
             "Pillow>=10.3",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
-            "pytest-xdist>=3.6",
+            "pytest-xdist>=3.6.1",
             "setuptools>=77",
             "playwright>=1.49",
             *WEB,

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from email.message import Message
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,7 @@ def test_naming_no_backend_loads_none() -> None:
     assert not loaded & {"av", "onnxruntime", "openvino", "tensorrt", "torch"}
 
 
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch (extra [train]) is not installed")
 def test_training_modules_import_without_a_warning() -> None:
     import_all([m for m in modules() if m.startswith(TRAINING)], [], [])
 
