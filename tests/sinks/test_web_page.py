@@ -1,0 +1,232 @@
+"""The page in a real browser: what it shows, what a viewer can choose, and what it says when something is gone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import sync_playwright
+from web_node import SIZE, Node
+
+from drivenet.labels import CAMVID
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+TOKEN = "correct-horse-battery"
+Page = Any
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with Node() as node:
+        yield node
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[OpenPage]:
+    """Opens pages; at the end, no script of theirs may have failed or been refused."""
+    wrong: list[str] = []
+    contexts = []
+
+    def open_(node: Node, path: str = "", **options: Any) -> Page:
+        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.goto(f"{node.sink.url}{path}")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert [w for w in wrong if "WebSocket connection" not in w and "401" not in w] == []
+
+
+def drawn(page: Page, frame: int) -> None:
+    """Until the page shows this frame or a later one."""
+    page.wait_for_function("n => Number(document.body.dataset.frame) >= n", arg=frame)
+
+
+def pixels(page: Page) -> Any:
+    """The canvas, (H, W, 3) RGB."""
+    url = page.evaluate("document.querySelector('#picture').toDataURL('image/png').split(',')[1]")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url))).convert("RGB")).astype(int)
+
+
+def test_the_picture_moves(node: Node, open_page: OpenPage) -> None:
+    page = open_page(node)
+    node.play()
+    drawn(page, 2)
+    before = pixels(page)
+    drawn(page, int(page.evaluate("document.body.dataset.frame")) + 2)
+    assert np.abs(pixels(page) - before).mean() > 1
+    assert page.inner_text("#badge") == "LIVE"
+    assert page.inner_text("#source") == "synthetic://320x180@30"
+    page.wait_for_function("() => document.querySelector('#age').textContent.endsWith('ms')")
+
+
+def test_views_alpha_and_classes_change_the_pixels(node: Node, open_page: OpenPage) -> None:
+    result = node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    page.uncheck("#boxes")
+    page.fill("#alpha", "0")
+    plain = pixels(page)
+    assert plain.shape == (*SIZE, 3)
+    assert np.abs(plain - result.frame.image[..., ::-1]).mean() < 6
+    page.fill("#alpha", "60")
+    blended = pixels(page)
+    assert np.abs(blended - plain).mean() > 20
+    page.get_by_label("Road").uncheck()
+    hidden = pixels(page)
+    ids = np.kron(result.classmap.ids, np.ones((2, 2), np.uint8))
+    road = ids == CAMVID.id_of("Road")
+    assert np.array_equal(hidden[road], plain[road])
+    assert np.array_equal(hidden[~road], blended[~road])
+    page.get_by_label("Road").check()
+    page.keyboard.press("2")
+    assert np.array_equal(pixels(page), CAMVID.rgb_table[ids])
+    page.get_by_role("radio", name="Side by side").check()
+    both = pixels(page)
+    assert np.array_equal(both[:, : SIZE[1]], plain)
+    assert np.array_equal(both[:, SIZE[1] :], blended)
+
+
+def test_figures_are_those_of_the_stats(node: Node, open_page: OpenPage) -> None:
+    node.totals.dropped["superseded"] = 12
+    node.publish(40)
+    page = open_page(node)
+    drawn(page, 39)
+    document = json.loads(node.get("/stats.json")[2])
+    shown = dict(text.split("\n") for text in page.locator("#legend label").all_inner_texts())
+    for cls in CAMVID.classes:
+        share = document["frame"]["classes"].get(cls, 0)
+        wanted = "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
+        assert " ".join(shown[cls].split()) == wanted, cls
+    page.wait_for_selector("#percentiles tr[data-stage=infer]")
+    for window in ("300", "run"):
+        page.select_option("#window", window)
+        for stage, figures in document["windows"][window]["latency_ms"].items():
+            cells = page.locator(f"#percentiles tr[data-stage={stage}] td").all_inner_texts()
+            assert cells == [f"{figures['p50']:.2f}", f"{figures['p90']:.2f}", "–", f"{figures['max']:.2f}", "40"]
+    assert page.inner_text("#dropped") == "12"
+    assert page.inner_text("#drop-reasons") == "superseded 12"
+    assert page.inner_text("#fps-published") == "29.3 fps"
+    assert page.locator("#stages canvas").count() == page.locator("#histogram canvas").count() == 1
+
+
+def test_a_box_tells_its_name(node: Node, open_page: OpenPage) -> None:
+    result = node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    region = max(result.scene.regions["vehicle"], key=lambda r: r.area)
+    place = page.locator("#picture").bounding_box()
+    scale = place["width"] / SIZE[1]
+    x, y, w, h = region.box
+    page.mouse.move(place["x"] + scale * (x + w / 2), place["y"] + scale * (y + h / 2))
+    assert page.inner_text("#tip").split() == [region.cls, f"{100 * region.area:.1f}", "%"]
+    page.mouse.move(0, 0)
+    assert page.locator("#tip").is_hidden()
+
+
+def test_a_lost_source_is_said_and_greyed(node: Node, open_page: OpenPage) -> None:
+    node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    node.lose(7.0)
+    page.wait_for_selector("#stage[data-state=lost]")
+    assert page.inner_text("#banner").startswith(("LOST 7 s", "LOST 8 s"))
+    assert "grayscale" in page.evaluate("getComputedStyle(document.querySelector('#picture')).filter")
+    node.publish()
+    page.wait_for_selector("#stage[data-state=ok]")
+    assert page.locator("#banner").is_hidden()
+
+
+def test_a_lost_server_is_said_and_found_again(node: Node, open_page: OpenPage) -> None:
+    node.publish(3)
+    page = open_page(node)
+    drawn(page, 2)
+    node.close()
+    page.wait_for_selector("#stage[data-state=reconnecting]")
+    assert page.inner_text("#banner") == "RECONNECTING"
+    with Node(port=node.port) as again:
+        again.index = 100
+        again.publish()
+        drawn(page, 100)
+        page.wait_for_selector("#stage[data-state=ok]")
+
+
+def test_pause_keeps_the_picture_and_keys_do_what_they_say(node: Node, open_page: OpenPage) -> None:
+    page = open_page(node)
+    node.play()
+    drawn(page, 1)
+    page.keyboard.press("Space")
+    assert page.locator("#paused").is_visible()
+    still = page.evaluate("document.body.dataset.frame")
+    count = node.totals.published
+    page.wait_for_function("n => document.querySelector('#percentiles td:last-child')?.textContent > n", arg=count)
+    assert page.evaluate("document.body.dataset.frame") == still
+    with page.expect_download() as saved:
+        page.keyboard.press("s")
+    assert saved.value.suggested_filename == f"drivenet-{int(still):06d}.png"
+    with Image.open(saved.value.path()) as picture:
+        assert picture.size == (SIZE[1], SIZE[0])
+    page.keyboard.press("Space")
+    drawn(page, int(still) + 1)
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.fullscreenElement?.id === 'stage'")
+
+
+def test_everything_is_reached_with_the_tab_key(node: Node, open_page: OpenPage) -> None:
+    node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.name"))
+    assert {"view", "alpha", "boxes", "pause", "snapshot", "full", "theme", "all", "none", "window"} <= reached
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_a_phone_shows_it_without_sideways_scrolling(node: Node, open_page: OpenPage, scheme: str) -> None:
+    node.publish(5)
+    page = open_page(node, viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True, color_scheme=scheme)
+    drawn(page, 4)
+    page.wait_for_selector("#percentiles tr[data-stage=infer]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(int(v) for v in back[4:-1].split(",")) < 200) == (scheme == "dark")
+    page.get_by_role("radio", name="Side by side").tap()
+    assert pixels(page).shape == (2 * SIZE[0], SIZE[1], 3)
+
+
+def test_the_token_is_asked_and_leaves_the_address_bar(open_page: OpenPage) -> None:
+    with Node(token=TOKEN) as node:
+        node.publish()
+        page = open_page(node)
+        page.fill("input[name=token]", TOKEN)
+        page.click("button")
+        drawn(page, 0)
+        assert page.url == node.sink.url
