@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,14 @@ class TensorRtEngine(Engine):
 
         try:
             self._session = self._thread.submit(start).result()
-            warm_up(self)
         except BaseException:
             self._thread.shutdown()
+            raise
+        try:
+            warm_up(self)
+        except BaseException:
+            with contextlib.suppress(EngineError):  # what went wrong first is what counts
+                self.close()
             raise
 
     def infer(self, image: Image) -> Ids:
