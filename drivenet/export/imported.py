@@ -1,0 +1,54 @@
+"""A published checkpoint as a drivenet checkpoint, or straight as a deployable ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drivenet.errors import SinkError, UsageError
+from drivenet.export.onnx import export_onnx
+from drivenet.models import checkpoint as checkpoint_file
+from drivenet.models.blocks import check_size
+from drivenet.models.importers import PUBLISHERS, import_checkpoint
+from drivenet.modelspec import Tail, sha256_of
+
+#: Height and width that an import is deployed at unless told otherwise.
+INPUT = (512, 1024)
+
+
+def write_import(
+    checkpoint: Path, publisher: str, out: Path, size: tuple[int, int] = INPUT, tail: Tail = "half"
+) -> None:
+    """Map a published checkpoint onto the zoo and write it.
+
+    Args:
+        checkpoint: the publisher's file.
+        publisher: one of :data:`~drivenet.models.importers.PUBLISHERS`.
+        out: ``*.onnx``, with its JSON beside it; or ``*.pt``, a checkpoint with ``network``, ``settings``,
+            ``labels`` and, under ``spec``, the mean, std and origin that belong to it.
+        size: (height, width) of the input.
+        tail: where the argmax happens, for ONNX.
+
+    Raises:
+        UsageError: for another suffix, a size that cannot be, or a file that is not the publisher's.
+        SinkError: if nothing can be written there.
+    """
+    if out.suffix not in (".onnx", ".pt"):
+        raise UsageError(f"output {out}", "a file that ends in .onnx or .pt")
+    check_size(*size)
+    network, spec = import_checkpoint(checkpoint, publisher)
+    spec = {**spec, "source_sha256": sha256_of(checkpoint)}
+    if out.suffix == ".onnx":
+        export_onnx(network, {**spec, "name": out.stem}, out, size, tail)
+        return
+    known = PUBLISHERS[publisher]
+    model = {"architecture": known.architecture, "options": dict(known.options)}
+    state = {
+        "network": network.state_dict(),
+        "settings": {"name": publisher, "model": model, "input": list(size)},
+        "labels": known.labels.name,
+        "spec": {k: v for k, v in spec.items() if k != "labels"},
+    }
+    try:
+        checkpoint_file.save(out, state)
+    except OSError as error:
+        raise SinkError(f"cannot write {out}: {error.strerror or error}", "a file in a writable folder") from error
