@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
+from click.testing import CliRunner
+from onnx import TensorProto, helper, numpy_helper
+from onnx_models import SIZE, palette_graph, palette_model, palette_spec, write_onnx
 
+from drivenet.cli.build import build as command
 from drivenet.engine import choose, open_engine
 from drivenet.engine.artefacts import find_built, list_built
 from drivenet.engine.catalog import list_models
@@ -140,3 +145,72 @@ def test_a_folder_that_cannot_be_written_is_named(onnx: Path) -> None:
     onnx.parent.chmod(0o500)
     with pytest.raises(UsageError, match="cannot write to"):
         build(BuildRequest(onnx, "openvino", "fp32"))
+
+
+def conv_model(folder: Path, name: str, quantised: bool) -> Path:
+    """Two convolutions over the whole contract, in float or in symmetric QDQ with weights per channel."""
+    rng = np.random.default_rng(0)
+    kernels = [rng.normal(0, 0.3, (16, 3, 3, 3)), rng.normal(0, 0.3, (11, 16, 1, 1))]
+    constants: dict[str, Any] = {"zero": np.int8(0), "scale": np.float32(1 / 100), "divisor": np.float32(255)}
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["float", "divisor"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], ["x0"], perm=[0, 3, 1, 2]),
+    ]
+    for i, kernel in enumerate(kernels):
+        steps = np.abs(kernel).max(axis=(1, 2, 3)).astype(np.float32) / 127
+        whole = np.round(kernel / steps[:, None, None, None]).astype(np.int8)
+        constants |= {f"w{i}": (whole * steps[:, None, None, None]).astype(np.float32)}
+        source, weights = f"x{i}", f"w{i}"
+        if quantised:
+            constants |= {f"q{i}": whole, f"s{i}": steps, f"z{i}": np.zeros(len(steps), np.int8)}
+            nodes += [
+                helper.make_node("QuantizeLinear", [source, "scale", "zero"], [f"xq{i}"]),
+                helper.make_node("DequantizeLinear", [f"xq{i}", "scale", "zero"], [f"xd{i}"]),
+                helper.make_node("DequantizeLinear", [f"q{i}", f"s{i}", f"z{i}"], [f"wd{i}"], axis=0),
+            ]
+            source, weights = f"xd{i}", f"wd{i}"
+        pads = [1, 1, 1, 1] if i == 0 else [0, 0, 0, 0]
+        nodes += [
+            helper.make_node("Conv", [source, weights], [f"y{i}"], strides=[2 - i, 2 - i], pads=pads),
+            helper.make_node("Relu", [f"y{i}"], [f"x{i + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("ArgMax", ["y1"], ["best"], axis=1, keepdims=0),
+        helper.make_node("Cast", ["best"], ["classes"], to=TensorProto.UINT8),
+    ]
+    h, w = SIZE
+    graph = helper.make_graph(
+        nodes, name,
+        [helper.make_tensor_value_info("frame", TensorProto.UINT8, [1, h, w, 3])],
+        [helper.make_tensor_value_info("classes", TensorProto.UINT8, [1, h // 2, w // 2])],
+        [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
+    )  # fmt: skip
+    spec = palette_spec(name=name, precision="int8" if quantised else "fp32", source_sha256="ab" * 32)
+    return write_onnx(folder / f"{name}.onnx", graph, spec)
+
+
+@pytest.mark.skipif("int8" not in native_precisions(), reason="this processor lacks VNNI")
+def test_an_int8_build_is_held_against_the_float_network_of_its_checkpoint(openvino: None, tmp_path: Path) -> None:
+    conv_model(tmp_path, "net", quantised=False)
+    onnx = conv_model(tmp_path, "net-int8", quantised=True)
+    built = build(BuildRequest(onnx, "openvino", accept_parity=True))
+    assert built.file.name == "net-int8-int8.xml"
+    assert built.passport.parity is not None
+    assert built.passport.parity.reference == "net.onnx"
+    assert built.passport.options["floats"] == ("bf16" if "bf16" in native_precisions() else "fp32")
+    engine = open_engine(built.file)
+    assert engine.describe()["precision"] == "int8"
+    plain = build(BuildRequest(onnx, "openvino", accept_parity=True, floats="fp32", out=tmp_path / "plain"))
+    assert open_engine(plain.file).describe()["floats"] == "fp32"
+    assert "--floats fp32" in plain.passport.rebuild(tmp_path)
+
+
+def test_the_command_builds_and_tells(openvino: None, onnx: Path) -> None:
+    done = CliRunner().invoke(command, [str(onnx), "--backend", "openvino", "--precision", "fp32", "--json", "-"])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["file"] == str(onnx.with_name("palette-fp32.xml"))
+    assert report["passport"]["parity"]["agreement"] == 1
+    wrong = CliRunner().invoke(command, [str(onnx), "--backend", "openvino", "--size", "64x64"])
+    assert isinstance(wrong.exception, UsageError)
