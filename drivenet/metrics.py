@@ -1,15 +1,20 @@
-"""Scores of class ids against truth: one confusion matrix over all pixels."""
+"""Scores of class ids against truth: one confusion matrix and one count of boundary pixels over all pictures."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.errors import UsageError
-from drivenet.labels import GROUPS, LabelSet
+from drivenet.labels import GROUPS, IGNORE_ID, LabelSet
+
+#: How far apart two boundaries may run and still be the same, as a share of the picture's diagonal.
+TOLERANCE = 0.0075
 
 
 @dataclass
@@ -63,6 +68,82 @@ def _iou(counts: npt.NDArray[np.int64]) -> list[float]:
     hit = np.diag(counts).astype(float)
     union = counts.sum(0) + counts.sum(1) - np.diag(counts)
     return [float(h / u) if u else float("nan") for h, u in zip(hit, union, strict=True)]
+
+
+@dataclass
+class BoundaryScore:
+    """How well the outlines of classes lie (Csurka et al. 2013), by counts over all pictures.
+
+    A boundary pixel of a class has a neighbour of another class to its left, right, top or bottom. It is found if
+    the other map has a boundary pixel of that class within :data:`TOLERANCE` of the diagonal (a pixel at least).
+    What lies in or within that distance of pixels without truth is not counted.
+
+    Args:
+        labels: the classes.
+        counts: (n, 4) int64 by class: predicted boundary pixels, those found in the truth, true boundary pixels,
+            those found in the prediction.
+    """
+
+    labels: LabelSet
+    counts: npt.NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, labels: LabelSet) -> BoundaryScore:
+        """Nothing counted."""
+        return cls(labels, np.zeros((len(labels), 4), np.int64))
+
+    def add(self, truth: Ids, predicted: Ids) -> None:
+        """Count the boundaries of one picture; both (H, W) uint8, truth outside 0..n-1 is ignored.
+
+        Raises:
+            UsageError: if the shapes differ.
+        """
+        if truth.shape != predicted.shape:
+            raise UsageError(f"prediction {predicted.shape} against truth {truth.shape}", "equal shapes")
+        disc = _disc(truth.shape)
+        unknown = (truth >= len(self.labels)).astype(np.uint8)
+        known = cv2.dilate(unknown, disc) == 0
+        maps = [np.where(unknown, IGNORE_ID, ids).astype(np.uint8) for ids in (predicted, truth)]
+        edges = [_edges(ids) for ids in maps]
+        for i in set(np.unique(maps[0][edges[0]])) | set(np.unique(maps[1][edges[1]])):
+            ours, theirs = (((ids == i) & edge).astype(np.uint8) for ids, edge in zip(maps, edges, strict=True))
+            for column, (boundary, other) in ((0, (ours, theirs)), (2, (theirs, ours))):
+                wanted = (boundary > 0) & known
+                found = wanted & (cv2.dilate(other, disc) > 0)
+                self.counts[i, column : column + 2] += np.count_nonzero(wanted), np.count_nonzero(found)
+
+    def f_score(self) -> dict[str, float]:
+        """F-score by class, 0..1; NaN for a class without a boundary in truth and prediction."""
+        return dict(zip(self.labels.classes, (_f_score(*map(int, row)) for row in self.counts), strict=True))
+
+    def mean(self) -> float:
+        """Mean over the classes that have a boundary in the truth or the prediction; NaN if none has."""
+        values = [v for v in self.f_score().values() if not math.isnan(v)]
+        return sum(values) / len(values) if values else float("nan")
+
+
+def _disc(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    radius = max(1, round(TOLERANCE * math.hypot(*shape)))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
+
+
+def _edges(ids: Ids) -> npt.NDArray[np.bool_]:
+    """Pixels on either side of a change of class; a change to or from ignored pixels is none."""
+    out = np.zeros(ids.shape, np.bool_)
+    for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        differs = (ids[a] != ids[b]) & (ids[a] != IGNORE_ID) & (ids[b] != IGNORE_ID)
+        out[a] |= differs
+        out[b] |= differs
+    return out
+
+
+def _f_score(predicted: int, right: int, true: int, found: int) -> float:
+    if not predicted + true:
+        return float("nan")
+    if not right or not found:
+        return 0.0
+    precision, recall = right / predicted, found / true
+    return 2 * precision * recall / (precision + recall)
 
 
 def agreement(a: Ids, b: Ids) -> float:

@@ -10,14 +10,34 @@ import numpy as np
 import numpy.typing as npt
 
 from drivenet.classmap import Ids
-from drivenet.data.base import Dataset
+from drivenet.data.base import Dataset, Sample
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError
 from drivenet.labels import GROUPS, LabelSet
-from drivenet.metrics import ConfusionMatrix
+from drivenet.metrics import TOLERANCE, BoundaryScore, ConfusionMatrix
 from drivenet.prepare import prepare, resize_ids
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One picture of an evaluation.
+
+    Args:
+        sample: the picture and its truth.
+        truth: (H, W) uint8 ids of ``labels``, 255 ignored.
+        predicted: the same of the engine.
+        labels: the classes, or groups, that were compared.
+        miou: mean IoU of this picture over the classes in its truth or prediction; NaN without truth.
+    """
+
+    sample: Sample
+    truth: Ids
+    predicted: Ids
+    labels: LabelSet
+    miou: float
+
 
 #: The groups as a label set of their own: what is left to compare when engine and truth have other classes.
 GROUP_LABELS = LabelSet(
@@ -38,6 +58,7 @@ class Report:
         images: how many pictures.
         engine: :meth:`Engine.describe`.
         dataset: its ``name``, ``split`` and ``labels``.
+        boundary: the boundary pixels, by the same classes or groups.
     """
 
     matrix: ConfusionMatrix
@@ -45,6 +66,10 @@ class Report:
     images: int = 0
     engine: dict[str, object] = field(default_factory=dict)
     dataset: dict[str, object] = field(default_factory=dict)
+    boundary: BoundaryScore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.boundary = BoundaryScore.empty(self.matrix.labels)
 
     @property
     def miou(self) -> float:
@@ -77,13 +102,23 @@ class Report:
                 "names": list(self.matrix.labels.classes),
                 "truth_by_prediction": self.matrix.counts.tolist(),
             },
+            "boundary": {
+                "tolerance": TOLERANCE,
+                "mean": _number(self.boundary.mean()),
+                "f_score": {name: _number(v) for name, v in self.boundary.f_score().items()},
+            },
         }
         if self.compared_on == "classes":
             out["iou"] = {name: _number(v) for name, v in self.matrix.iou().items()}
         return out
 
 
-def evaluate(engine: Engine, dataset: Dataset, progress: Progress | None = None) -> Report:
+def evaluate(
+    engine: Engine,
+    dataset: Dataset,
+    progress: Progress | None = None,
+    visit: Callable[[Scored], None] | None = None,
+) -> Report:
     """Score an engine: resize to its input, infer, resize the ids (nearest) to the labels' size, count all pixels.
 
     Where engine and dataset have other classes, both are reduced to the groups road, sign, pedestrian, vehicle and
@@ -93,6 +128,7 @@ def evaluate(engine: Engine, dataset: Dataset, progress: Progress | None = None)
         engine: the artefact as deployed.
         dataset: pictures with truth; id 255 is ignored.
         progress: called with (done, total) after every picture.
+        visit: called with every picture and its score.
 
     Raises:
         SourceError: for a dataset without pictures, or files that cannot be read.
@@ -113,11 +149,15 @@ def evaluate(engine: Engine, dataset: Dataset, progress: Progress | None = None)
     for i in range(total):
         sample = dataset[i]
         predicted = resize_ids(engine.infer(prepare(sample.image, engine.spec.input)), _size(sample.ids))
-        if same:
-            report.matrix.add(sample.ids, predicted)
-        else:
-            report.matrix.add(_groups(sample.ids, theirs), _groups(predicted, ours))
+        truth = sample.ids if same else _groups(sample.ids, theirs)
+        predicted = predicted if same else _groups(predicted, ours)
+        one = ConfusionMatrix.empty(labels)
+        one.add(truth, predicted)
+        report.matrix.counts += one.counts
+        report.boundary.add(truth, predicted)
         report.images += 1
+        if visit is not None:
+            visit(Scored(sample, truth, predicted, labels, one.miou()))
         if progress is not None:
             progress(report.images, total)
     return report

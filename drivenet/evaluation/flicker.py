@@ -1,0 +1,158 @@
+"""How much of the picture changes class from frame to frame where its motion says that it should not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.classmap import Ids
+from drivenet.engine.base import Engine
+from drivenet.errors import SourceError
+from drivenet.frame import Frame, Image
+from drivenet.labels import LabelSet
+from drivenet.prepare import prepare
+
+#: A point that the flow carries to the other frame and back may end this many pixels of the class map off.
+ROUND_TRIP = 1.0
+#: Brightness (0..255) may differ this much along the flow; more is something else that came into view.
+BRIGHTNESS = 20
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+Flow = npt.NDArray[np.float32]
+
+
+@dataclass
+class Flicker:
+    """Counts over the pairs of consecutive frames.
+
+    Args:
+        labels: what the ids mean.
+        pairs: how many pairs of frames.
+        pixels: all pixels of them.
+        tracked: by class of the earlier frame, (n,) int64: pixels whose motion is certain.
+        changed: of these, the pixels whose class is another one in the later frame.
+        engine: :meth:`Engine.describe`.
+    """
+
+    labels: LabelSet
+    pairs: int = 0
+    pixels: int = 0
+    tracked: npt.NDArray[np.int64] = field(init=False)
+    changed: npt.NDArray[np.int64] = field(init=False)
+    engine: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tracked = np.zeros(len(self.labels), np.int64)
+        self.changed = np.zeros(len(self.labels), np.int64)
+
+    @property
+    def rate(self) -> float:
+        """Share of the tracked pixels that changed class, 0..1; NaN if none could be tracked."""
+        total = int(self.tracked.sum())
+        return int(self.changed.sum()) / total if total else float("nan")
+
+    @property
+    def covered(self) -> float:
+        """Share of all pixels that could be tracked, 0..1."""
+        return int(self.tracked.sum()) / self.pixels if self.pixels else 0.0
+
+    def add(self, before: tuple[Image, Ids], after: tuple[Image, Ids]) -> None:
+        """Count one pair of consecutive frames.
+
+        A pixel counts as changed only if its class is not among the nine pixels around the place that it came
+        from: an edge that moves by a part of a pixel is no flicker.
+
+        Args:
+            before: (H, W) uint8 grey picture and ids of the earlier frame, equally large.
+            after: the same of the later frame.
+        """
+        back = _flow(after[0], before[0])
+        grid = _grid(after[1].shape) + back
+        stays = _consistent(back, _flow(before[0], after[0]), grid) & _same_brightness(before[0], after[0], grid)
+        came_from = cv2.remap(before[1], grid, None, cv2.INTER_NEAREST)
+        same = _held(came_from, after[1], before[1], grid)
+        n = len(self.labels)
+        stays &= came_from < n
+        self.tracked += np.bincount(came_from[stays], minlength=n)
+        self.changed += np.bincount(came_from[stays & ~same], minlength=n)
+        self.pairs, self.pixels = self.pairs + 1, self.pixels + stays.size
+
+    def to_dict(self) -> dict[str, object]:
+        """The figures as JSON: shares of 0..1, None for what was not seen."""
+        share = {
+            name: round(int(c) / int(t), 5) if t else None
+            for name, t, c in zip(self.labels.classes, self.tracked, self.changed, strict=True)
+        }
+        rate = round(self.rate, 5) if self.tracked.any() else None
+        return {"rate": rate, "covered": round(self.covered, 5), "pairs": self.pairs, "classes": share}
+
+
+def evaluate_flicker(
+    engine: Engine, frames: Iterable[Frame], limit: int | None = None, progress: Callable[[int], None] | None = None
+) -> Flicker:
+    """Run an engine over consecutive frames and count the changes that the optical flow does not explain.
+
+    The flow (DIS) is computed at the size of the engine's class map. Left out is what it cannot be sure of: points
+    that do not come back within :data:`ROUND_TRIP` pixels, or leave the picture, or change their brightness.
+
+    Args:
+        engine: the artefact as deployed.
+        frames: of one camera, in order, none left out between them.
+        limit: stop after this many frames.
+        progress: called with the number of frames done.
+
+    Raises:
+        SourceError: for fewer than two frames, or what the source raises.
+        EngineError: for a failed inference.
+    """
+    found = Flicker(engine.spec.label_set, engine=engine.describe())
+    before: tuple[Image, Ids] | None = None
+    for done, frame in enumerate(itertools.islice(frames, limit), 1):
+        ids = engine.infer(prepare(frame.image, engine.spec.input))
+        grey = cv2.cvtColor(prepare(frame.image, (ids.shape[0], ids.shape[1])), cv2.COLOR_BGR2GRAY)
+        after = (np.asarray(grey, np.uint8), ids)
+        if before is not None:
+            found.add(before, after)
+        before = after
+        if progress is not None:
+            progress(done)
+    if not found.pairs:
+        raise SourceError("fewer than two frames for the flicker rate", "consecutive frames of one camera")
+    return found
+
+
+def _flow(start: Image, end: Image) -> Flow:
+    """Where every pixel of ``start`` lies in ``end``, relative to its place, (H, W, 2) x, y."""
+    dis = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM)
+    return np.asarray(dis.calc(start, end, None), np.float32)  # type: ignore[call-overload]
+
+
+def _grid(shape: tuple[int, ...]) -> Flow:
+    return np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1).astype(np.float32)
+
+
+def _consistent(there: Flow, back: Flow, grid: Flow) -> npt.NDArray[np.bool_]:
+    """Points that stay inside the picture and come back to where they started."""
+    height, width = there.shape[:2]
+    x, y = grid[..., 0], grid[..., 1]
+    inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    error = there + cv2.remap(back, grid, None, cv2.INTER_LINEAR)
+    return np.asarray(inside & (np.hypot(error[..., 0], error[..., 1]) < ROUND_TRIP))
+
+
+def _same_brightness(before: Image, after: Image, grid: Flow) -> npt.NDArray[np.bool_]:
+    return np.asarray(cv2.absdiff(cv2.remap(before, grid, None, cv2.INTER_LINEAR), after) <= BRIGHTNESS)
+
+
+def _held(came_from: Ids, after: Ids, before: Ids, grid: Flow) -> npt.NDArray[np.bool_]:
+    """Pixels whose class lies at, or next to, the place in the earlier frame that they came from."""
+    same = came_from == after
+    for i in np.unique(after[~same]):
+        near = cv2.dilate((before == i).astype(np.uint8), _NEIGHBOURS)
+        same |= (after == i) & (cv2.remap(near, grid, None, cv2.INTER_NEAREST) > 0)
+    return same
