@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# The build of torch to use; with pip's --index-url in front, a smaller CPU-only one: see README, "Develop".
-TORCH ?= torch==2.13.0
+# The build of torch to use, as told to pip; with pip's --index-url in front, a smaller CPU-only one: see README, "Develop".
+TORCH ?= torch==2.13.0 torchvision==0.28.0
 PYTEST_ARGS ?= --numprocesses=auto --maxprocesses=4
 
 BIN := $(VENV)/bin

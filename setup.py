@@ -92,7 +92,7 @@ setup(
         "cuda": ["cuda-bindings>=12.6"],
         "tensorrt": ["tensorrt>=10.0; platform_machine == 'x86_64'", "pycuda>=2024.1"],
         "web": WEB,
-        "train": ["onnx>=1.17", "tensorboard>=2.18", "torch>=2.11"],
+        "train": ["onnx>=1.17", "tensorboard>=2.18", "torch>=2.11", "torchvision>=0.26"],
         "test": [
             "hypothesis>=6.100",
             "onnx>=1.17",

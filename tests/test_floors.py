@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 PACKAGE = Path(__file__).resolve().parents[1] / "drivenet"
 #: The only packages whose modules may need the extra [train].
-TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export.onnx")
+TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export.onnx", "drivenet.export.imported")
 
 #: Where a file may need the package of an extra; it is imported when its kind is named.
 EDGES = ("drivenet.engine.", "drivenet.sinks.", "drivenet.sources.", "drivenet.export.")
