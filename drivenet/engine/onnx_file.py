@@ -48,7 +48,7 @@ def open_session(file: Path, options: Any, providers: tuple[str, ...] = CPU) -> 
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         # Without enable_fallback=0 a failed provider is replaced by the processor, with a note on stdout.
-        session = ort.InferenceSession(str(file), options, providers=list(providers), enable_fallback=0)
+        session = ort.InferenceSession(str(file), options, providers=_exact(providers), enable_fallback=0)
     except Exception as error:  # its exceptions share no base class of their own
         raise ModelSpecError(
             f"{file} cannot be loaded: {reason(error)}", "an ONNX from drivenet export", "export the model again"
@@ -57,6 +57,11 @@ def open_session(file: Path, options: Any, providers: tuple[str, ...] = CPU) -> 
     if got[: len(providers)] != providers:
         raise EngineError(f"{file} runs on {', '.join(got)}", ", ".join(providers), "ask for the provider that exists")
     return session
+
+
+def _exact(providers: tuple[str, ...]) -> list[Any]:
+    """Providers with what makes them compute fp32 as fp32: CUDA would round products to 10 bits."""
+    return [(name, {"use_tf32": "0"}) if name == "CUDAExecutionProvider" else name for name in providers]
 
 
 def spec_of(session: Any, file: Path) -> ModelSpec:

@@ -12,9 +12,12 @@ from drivenet.classmap import Ids
 from drivenet.engine.base import Engine
 from drivenet.engine.checks import check_ids, check_image, check_precision, warm_up
 from drivenet.engine.cpu import physical_cores
+from drivenet.engine.nvidia import probe
 from drivenet.engine.onnx_file import CPU, INPUT, OUTPUT, open_session, reason, spec_of
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
+
+_CUDA = "CUDAExecutionProvider"
 
 
 class OnnxRuntimeEngine(Engine):
@@ -24,7 +27,7 @@ class OnnxRuntimeEngine(Engine):
         file: the ONNX; its spec is inside it.
         precision: ``auto`` or what the ONNX has; this backend converts nothing.
         threads: inside one operator; None = :func:`~drivenet.engine.cpu.physical_cores`. Operators run in turn.
-        providers: execution providers, exactly these.
+        providers: execution providers, exactly these; None = :func:`usable_providers`.
 
     Raises:
         UsageError: for no file, or a precision that the file does not have.
@@ -39,13 +42,14 @@ class OnnxRuntimeEngine(Engine):
         file: Path | None,
         precision: str = "auto",
         threads: int | None = None,
-        providers: tuple[str, ...] = CPU,
+        providers: tuple[str, ...] | None = None,
     ) -> None:
         if file is None:
             raise UsageError("no engine file", "an ONNX file for the backend onnxruntime")
         self.file = str(file)
         self.threads = threads or physical_cores()
-        self._session: Any = open_session(file, _options(self.threads), providers)
+        self.providers = usable_providers() if providers is None else providers
+        self._session: Any = open_session(file, _options(self.threads), self.providers)
         self.spec = spec_of(self._session, file)
         self.precision = self.spec.precision
         check_precision(precision, self.spec, self.file)
@@ -65,12 +69,22 @@ class OnnxRuntimeEngine(Engine):
         return ids
 
     def describe(self) -> dict[str, object]:
-        """See :meth:`Engine.describe`; adds the number of threads."""
-        return {**super().describe(), "threads": self.threads}
+        """See :meth:`Engine.describe`; adds the number of threads and the execution provider."""
+        return {**super().describe(), "threads": self.threads, "provider": self.providers[0]}
 
     def close(self) -> None:
         """Release the session and its threads."""
         self._session = None
+
+
+def usable_providers() -> tuple[str, ...]:
+    """CUDA where this ONNX Runtime has it and a driver and GPU are there, else the processor.
+
+    ONNX Runtime's own TensorRT provider is taken only when it is asked for: it compiles at load, past every gate.
+    """
+    if _CUDA in ort.get_available_providers() and not probe().missing:
+        return (_CUDA, *CPU)
+    return CPU
 
 
 def _options(threads: int) -> Any:

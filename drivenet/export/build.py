@@ -17,7 +17,7 @@ from drivenet import __version__
 from drivenet.engine import open_unproven
 from drivenet.engine.artefacts import artefact_path
 from drivenet.engine.cpu_features import native_precisions
-from drivenet.engine.onnx_file import read_spec
+from drivenet.engine.onnx_file import CPU, read_spec
 from drivenet.engine.onnxruntime import OnnxRuntimeEngine
 from drivenet.engine.passport import Parity, Passport, passport_path
 from drivenet.engine.spec_json import read_spec_json
@@ -189,7 +189,10 @@ def _passport(
 
 def _measure(request: BuildRequest, reference: Path, artefact: Path, tell: Tell) -> Parity:
     """Open what was built as a run would, and compare."""
-    with closing(OnnxRuntimeEngine(reference)) as exact, closing(open_unproven(artefact, request.backend)) as ours:
+    with (
+        closing(OnnxRuntimeEngine(reference, providers=CPU)) as exact,
+        closing(open_unproven(artefact, request.backend)) as ours,
+    ):
         if request.calibration is None:
             pictures, source = synthetic_pictures(exact.spec.input), "the synthetic drive"
         else:

@@ -10,9 +10,12 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, write_onnx
 
+from drivenet.engine import onnxruntime as onnxruntime_engine
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.cpu import physical_cores
+from drivenet.engine.nvidia import Gpu
+from drivenet.engine.onnx_file import CPU
 from drivenet.engine.onnxruntime import OnnxRuntimeEngine
 from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.labels import CAMVID, CITYSCAPES
@@ -110,6 +113,30 @@ def test_takes_only_the_precision_that_the_file_has(file: Path) -> None:
 def test_needs_a_file() -> None:
     with pytest.raises(UsageError, match="no engine file"):
         opened(None)
+
+
+@pytest.mark.parametrize(
+    ("available", "missing", "expected"),
+    [
+        (["CPUExecutionProvider"], "", ("CPUExecutionProvider",)),
+        (["CUDAExecutionProvider", "CPUExecutionProvider"], "no driver", ("CPUExecutionProvider",)),
+        (
+            ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"],
+            "",
+            ("CUDAExecutionProvider", "CPUExecutionProvider"),
+        ),
+    ],
+)
+def test_the_gpu_is_taken_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, available: list[str], missing: str, expected: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(onnxruntime_engine.ort, "get_available_providers", lambda: available)
+    monkeypatch.setattr(onnxruntime_engine, "probe", lambda: Gpu(missing=missing))
+    assert onnxruntime_engine.usable_providers() == expected
+
+
+def test_says_which_provider_runs_it(file: Path) -> None:
+    assert OnnxRuntimeEngine(file, providers=CPU).describe()["provider"] == "CPUExecutionProvider"
 
 
 def test_refuses_a_provider_that_is_not_there(file: Path) -> None:
