@@ -9,10 +9,19 @@ import click
 
 from drivenet.cli.engines import engine_file
 from drivenet.cli.output import check_json, console, progress, table, write_json
+from drivenet.config import load_labels
 from drivenet.data import DATASETS, SPLITS, open_dataset
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
+from drivenet.engine.base import Engine
+from drivenet.errors import UsageError
 from drivenet.evaluation import Report
 from drivenet.evaluation import evaluate as score
+from drivenet.evaluation.flicker import Flicker, evaluate_flicker
+from drivenet.evaluation.gallery import Gallery
+from drivenet.evaluation.page import PAGE, write_page
+from drivenet.labels import LabelSet
+from drivenet.sinks.target import check_writable
+from drivenet.sources import open_source
 
 
 @click.command("eval")
@@ -23,8 +32,13 @@ from drivenet.evaluation import evaluate as score
 @click.option("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]), default="auto")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="auto")
 @click.option("--threads", type=click.IntRange(min=1))
+@click.option("--labels", metavar="NAME|FILE.yaml", help="What the ids of --dataset folder mean.")
+@click.option("--flicker", metavar="SOURCE", help="Also the flicker rate on consecutive frames of a clip, folder ...")
+@click.option("--flicker-frames", type=click.IntRange(min=2), default=250, show_default=True, metavar="N")
+@click.option("--report", "folder", type=click.Path(path_type=Path), metavar="DIR", help=f"Write DIR/{PAGE}.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the scores as JSON; - is standard output.")
-def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, json_file: str | None,
+def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, labels: str | None,
+             flicker: str | None, flicker_frames: int, folder: Path | None, json_file: str | None,
              **how: Any) -> None:  # fmt: skip
     """Score ENGINE (a file or a name; the default model without it) on labelled pictures.
 
@@ -34,28 +48,63 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, js
     \b
     drivenet eval --dataset synthetic
     drivenet eval fast --dataset camvid --root CamVid --split test --json scores.json
+    drivenet eval --dataset folder --root mine --labels mine.yaml --report out
+    drivenet eval fast --flicker drive.mp4
     """
     check_json(json_file)
-    samples = open_dataset(dataset, root, split)
+    if folder is not None:
+        check_writable(folder / PAGE)
+    samples = open_dataset(dataset, root, split, _label_set(dataset, labels))
     loaded = open_engine(engine_file(engine, how["backend"]), **how)
+    gallery = Gallery()
     try:
         with progress() as bar:
             task = bar.add_task("pictures", total=len(samples), note="")
-            report = score(loaded, samples, lambda done, _: bar.update(task, completed=done))
+            report = score(
+                loaded, samples, lambda done, _: bar.update(task, completed=done), gallery.visit if folder else None
+            )
+        flickers = _flicker(loaded, flicker, flicker_frames) if flicker else None
     finally:
         loaded.close()
     if json_file != "-":
-        _show(report)
-    write_json(json_file, report.to_dict())
+        _show(report, flickers)
+    write_json(json_file, {**report.to_dict(), **({"flicker": flickers.to_dict()} if flickers else {})})
+    if folder is not None:
+        console.print(f"wrote {write_page(folder, report, gallery, flickers)}")
 
 
-def _show(report: Report) -> None:
+def _label_set(dataset: str, labels: str | None) -> LabelSet | None:
+    if labels is not None and dataset != "folder":
+        raise UsageError(f"--labels with {dataset}, which has its own", cure="use --labels with --dataset folder")
+    return None if labels is None else load_labels(labels)
+
+
+def _flicker(engine: Engine, uri: str, limit: int) -> Flicker:
+    source = open_source(uri, paced=False)
+    try:
+        with progress() as bar:
+            task = bar.add_task("frames", total=min(limit, source.frames or limit), note="")
+            return evaluate_flicker(engine, source, limit, lambda done: bar.update(task, completed=done))
+    finally:
+        source.close()
+
+
+def _show(report: Report, flicker: Flicker | None) -> None:
     iou = report.matrix.iou() if report.compared_on == "classes" else {}
-    rows = [[name, _percent(v)] for name, v in iou.items()]
-    rows += [[f"group {name}", _percent(v)] for name, v in report.matrix.group_iou().items()]
+    edges = report.boundary.f_score()
+    rows = [[name, _percent(v), _percent(edges[name])] for name, v in iou.items()]
+    rows += [[f"group {name}", _percent(v), ""] for name, v in report.matrix.group_iou().items()]
     data = report.dataset
-    table(f"IoU on {data['name']} {data['split']}, {report.images} pictures", ["class", "IoU %"], rows)
-    console.print(f"mIoU {_percent(report.miou)} %, pixel accuracy {_percent(report.pixel_accuracy)} %")
+    table(f"IoU on {data['name']} {data['split']}, {report.images} pictures", ["class", "IoU %", "boundary F %"], rows)
+    console.print(
+        f"mIoU {_percent(report.miou)} %, pixel accuracy {_percent(report.pixel_accuracy)} %, "
+        f"boundary F {_percent(report.boundary.mean())} %"
+    )
+    if flicker:
+        console.print(
+            f"flicker {_percent(flicker.rate)} % of the followed pixels "
+            f"({_percent(flicker.covered)} % of all, {flicker.pairs} pairs of frames)"
+        )
 
 
 def _percent(value: float) -> str:

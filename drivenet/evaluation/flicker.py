@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ ROUND_TRIP = 1.0
 BRIGHTNESS = 20
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
+T = TypeVar("T", np.uint8, np.float32)
 Flow = npt.NDArray[np.float32]
 
 
@@ -74,7 +76,7 @@ class Flicker:
         back = _flow(after[0], before[0])
         grid = _grid(after[1].shape) + back
         stays = _consistent(back, _flow(before[0], after[0]), grid) & _same_brightness(before[0], after[0], grid)
-        came_from = cv2.remap(before[1], grid, None, cv2.INTER_NEAREST)
+        came_from = _carried(before[1], grid, cv2.INTER_NEAREST)
         same = _held(came_from, after[1], before[1], grid)
         n = len(self.labels)
         stays &= came_from < n
@@ -136,23 +138,29 @@ def _grid(shape: tuple[int, ...]) -> Flow:
     return np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1).astype(np.float32)
 
 
+def _carried(pixels: npt.NDArray[T], grid: Flow, interpolation: int) -> npt.NDArray[T]:
+    """The pixels that lie at the places of a grid; 0 outside."""
+    x, y = (np.ascontiguousarray(grid[..., i]) for i in (0, 1))
+    return np.asarray(cv2.remap(pixels, x, y, interpolation), pixels.dtype)
+
+
 def _consistent(there: Flow, back: Flow, grid: Flow) -> npt.NDArray[np.bool_]:
     """Points that stay inside the picture and come back to where they started."""
     height, width = there.shape[:2]
     x, y = grid[..., 0], grid[..., 1]
     inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-    error = there + cv2.remap(back, grid, None, cv2.INTER_LINEAR)
+    error = there + _carried(back, grid, cv2.INTER_LINEAR)
     return np.asarray(inside & (np.hypot(error[..., 0], error[..., 1]) < ROUND_TRIP))
 
 
 def _same_brightness(before: Image, after: Image, grid: Flow) -> npt.NDArray[np.bool_]:
-    return np.asarray(cv2.absdiff(cv2.remap(before, grid, None, cv2.INTER_LINEAR), after) <= BRIGHTNESS)
+    return np.asarray(cv2.absdiff(_carried(before, grid, cv2.INTER_LINEAR), after) <= BRIGHTNESS)
 
 
 def _held(came_from: Ids, after: Ids, before: Ids, grid: Flow) -> npt.NDArray[np.bool_]:
     """Pixels whose class lies at, or next to, the place in the earlier frame that they came from."""
     same = came_from == after
     for i in np.unique(after[~same]):
-        near = cv2.dilate((before == i).astype(np.uint8), _NEIGHBOURS)
-        same |= (after == i) & (cv2.remap(near, grid, None, cv2.INTER_NEAREST) > 0)
-    return same
+        near = np.asarray(cv2.dilate((before == i).astype(np.uint8), _NEIGHBOURS), np.uint8)
+        same |= (after == i) & (_carried(near, grid, cv2.INTER_NEAREST) > 0)
+    return np.asarray(same, np.bool_)
