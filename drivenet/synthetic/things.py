@@ -9,7 +9,7 @@ from drivenet.synthetic.canvas import BICYCLIST, BUILDING, CAR, FENCE, PEDESTRIA
 from drivenet.synthetic.world import Thing
 
 #: Thin things are not drawn beyond this many metres: labels of a pixel's width teach and measure nothing.
-THIN_SIGHT = 30.0
+THIN_SIGHT = 26.0
 
 
 def draw_thing(canvas: Canvas, camera: Camera, thing: Thing) -> None:
