@@ -21,6 +21,8 @@ COMMANDS = {
     "models": ("drivenet.cli.models:models", "List the models at hand."),
     "train": ("drivenet.cli.train:train", "Train a network (extra [train])."),
     "export": ("drivenet.cli.export:export", "Write a trained network as a deployable ONNX (extra [train])."),
+    "import": ("drivenet.cli.import_:import_", "Take a published checkpoint over (extra [train])."),
+    "doctor": ("drivenet.cli.doctor:doctor", "Tell what works on this machine, and how to mend what does not."),
 }
 
 _INTERRUPTED = 130

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from drivenet.cli.output import console
 from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
@@ -55,11 +56,13 @@ def _page(address: str, settings: NodeSettings, source: Source, engine: Engine, 
     from drivenet.sinks.web import WebSink
 
     host, port = parse_address(address)
-    return WebSink(
+    page = WebSink(
         host, port, token=settings.token.get_secret_value() if settings.token else None,
         allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
         painter=painter, source=source.name, engine=engine.describe(),
     )  # fmt: skip
+    console.print(f"live page at {page.url}")
+    return page
 
 
 def parse_address(text: str) -> tuple[str, int]:

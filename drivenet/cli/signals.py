@@ -8,13 +8,13 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from drivenet.pipeline import Pipeline
 
-#: How long a sink may go on after the signal, and how long each call to one after that. All must end within 3 s.
-STUCK_AFTER_S, NEXT_S = 1.5, 0.5
+#: Seconds that a sink may go on after the signal, and that each call to one takes after that: all end within 3 s.
+_ALARMS = 1.5, 0.5
 
 
 @contextmanager
@@ -24,25 +24,24 @@ def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
     Python repeats a write that a signal interrupted, and one to a full pipe would never return: an alarm raises
     TimeoutError in a sink that is still at work a while after the signal. Main thread only.
     """
+    with ExitStack() as undo:
 
-    def stop(number: int, _: FrameType | None) -> None:
-        signal.signal(number, old[signal.Signals(number)])
-        pipeline.stop()
-        signal.setitimer(signal.ITIMER_REAL, STUCK_AFTER_S, NEXT_S)
+        def stop(number: int, _: FrameType | None) -> None:
+            signal.signal(number, old[signal.Signals(number)])
+            pipeline.stop()
+            undo.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, give_up))
+            undo.callback(signal.setitimer, signal.ITIMER_REAL, *signal.setitimer(signal.ITIMER_REAL, *_ALARMS))
 
-    def give_up(_: int, __: FrameType | None) -> None:
-        if pipeline.serving is not None:
-            abandon_stuck_stdout()
-            raise TimeoutError(errno.ETIMEDOUT, f"it did not end within {STUCK_AFTER_S} s of the signal to stop")
+        def give_up(_: int, __: FrameType | None) -> None:
+            if pipeline.serving is not None:
+                abandon_stuck_stdout()
+                raise TimeoutError(errno.ETIMEDOUT, f"it did not end within {_ALARMS[0]} s of the signal to stop")
 
-    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGALRM: give_up}
-    old = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         for number, handler in old.items():
-            signal.signal(number, handler)
+            undo.callback(signal.signal, number, handler)
+            signal.signal(number, stop)
+        yield
 
 
 def abandon_stuck_stdout() -> None:

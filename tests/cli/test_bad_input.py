@@ -1,0 +1,258 @@
+"""Whatever is wrong: one line that says what, the right exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from cli_parts import call, started, write_clip
+from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
+
+from drivenet.labels import CAMVID
+
+NULL = ("--backend", "null", "--headless")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with a good clip and a good model, on a machine without a display."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    write_clip(tmp_path / "clip.mp4")
+    palette_model(tmp_path)
+    return tmp_path
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int, pattern: str, *args: object) -> None:
+    """The command ends with that code, one line on standard error, and no file that was not there before."""
+    before = {p: p.stat().st_size for p in Path().rglob("*")}
+    assert call(*args) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(r"drivenet: [^\n]+\n", printed.err), printed.err
+    assert re.search(pattern, printed.err), printed.err
+    assert {p: p.stat().st_size for p in Path().rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "pattern"),
+    [
+        ("clop.mp4", 3, "no file clop.mp4; did you mean clip.mp4"),
+        ("text.mp4", 3, "text.mp4 is no video"),
+        ("empty.mp4", 3, "empty.mp4 is empty"),
+        ("sound.mp4", 3, "sound.mp4 holds sound but no video"),
+        ("pictures", 3, "pictures holds no pictures"),
+        ("none/*.png", 3, "no file"),
+        ("", 2, "empty source"),
+        ("ftp://host/x.mp4", 2, "unknown scheme ftp"),
+        ("tcp://127.0.0.1:1", 3, "nothing at tcp://127.0.0.1:1"),
+        ("rtsp://user:secret@127.0.0.1:1/x", 3, r"rtsp://\*\*\*@127.0.0.1"),
+        ("synthetic://1x1@30", 2, "1x1; expected 32 to 8192"),
+        ("synthetic://99999x99999@30", 2, "99999x99999; expected 32 to 8192"),
+        ("synthetic://64x64@0", 2, "rate '0'"),
+        ("synthetic://64x64@30?sed=1", 2, "no setting 'sed'; did you mean seed"),
+        ("v4l2:///dev/video63", 3, "no camera"),
+    ],
+)
+def test_sources(here: Path, capsys: pytest.CaptureFixture[str], source: str, code: int, pattern: str) -> None:
+    (here / "text.mp4").write_text("not a video\n")
+    (here / "empty.mp4").touch()
+    write_clip(here / "sound.mp4", sound_only=True)
+    (here / "pictures").mkdir()
+    refused(capsys, code, pattern, "run", source, *NULL, "--out", "o.mp4", "--stats", "new/s.jsonl")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="needs a user other than root, who may read every file")
+def test_an_unreadable_source(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "clip.mp4").chmod(0)
+    refused(capsys, 3, "clip.mp4 cannot be read: permission denied", "run", "clip.mp4", *NULL)
+
+
+def test_a_bad_source_is_told_before_a_bad_engine(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, 3, "no file gone.mp4", "run", "gone.mp4", "--engine", "gone.onnx", "--out", "o.mp4")
+    refused(capsys, 4, "no engine 'gone.onnx'", "run", "0", "--engine", "gone.onnx", "--out", "o.mp4")
+
+
+def write_models(folder: Path) -> None:
+    """ONNX files with something wrong about each."""
+    write_onnx(folder / "other.onnx", palette_graph(), None)
+    write_onnx(folder / "size.onnx", palette_graph(size=(64, 64)), palette_spec(), beside=False)
+    write_onnx(folder / "names.onnx", palette_graph(names=("x", "y")), palette_spec(), beside=False)
+    more = [*CAMVID.palette, (9, 8, 7), (130, 130, 131)]
+    write_onnx(folder / "classes.onnx", palette_graph(more), palette_spec(), beside=False)
+    (folder / "text.onnx").write_text("no model\n")
+    (folder / "cut.onnx").write_bytes((folder / "palette.onnx").read_bytes()[:300])
+
+
+@pytest.mark.parametrize(
+    ("engine", "pattern"),
+    [
+        ("gone.onnx", "no engine 'gone.onnx'"),
+        ("other.onnx", "not ours: it has no drivenet.modelspec"),
+        ("size.onnx", r"\[1, 64, 64, 3\]; expected frame tensor\(uint8\) \[1, 32, 48, 3\]"),
+        ("names.onnx", "is x tensor"),
+        ("classes.onnx", r"class id 1[12]; expected ids 0\.\.10"),
+        ("text.onnx", "text.onnx cannot be loaded"),
+        ("cut.onnx", "cut.onnx"),
+    ],
+)
+def test_engines(here: Path, capsys: pytest.CaptureFixture[str], engine: str, pattern: str) -> None:
+    write_models(here)
+    how = ("--engine", engine, "--backend", "onnxruntime", "--threads", 1)
+    refused(capsys, 4, pattern, "run", "clip.mp4", *how, "--headless", "--out", "o.mp4", "--stats", "s.jsonl")
+    refused(capsys, 4, pattern, "eval", engine, "--backend", "onnxruntime", "--threads", 1, "--json", "scores.json")
+
+
+def test_engines_without_a_default(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "engines").mkdir()
+    monkeypatch.setattr("drivenet.cli.engines.engines_dir", lambda: here / "engines")
+    for command in (("run", "clip.mp4", "--headless"), ("eval",), ("bench",)):
+        refused(capsys, 4, "engines holds no models; expected a default model", *command)
+    palette_model(here / "engines", "one")
+    palette_model(here / "engines", "two")
+    refused(capsys, 4, "2 models and no catalog.json", "run", "clip.mp4", "--headless")
+    refused(capsys, 4, "no engine 'too'.*did you mean two", "run", "clip.mp4", "--headless", "--engine", "too")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "pattern"),
+    [
+        (("--out", "clip.mp4"), 2, "output clip.mp4 is the source"),
+        (("--stats", "./clip.mp4"), 2, "is the source"),
+        (("--out", "o.mp4", "--stats", "o.mp4"), 2, "output o.mp4 is named twice"),
+        (("--out", "o.mp4", "--out", "o.mkv", "--out", "./o.mp4"), 2, "named twice"),
+        (("--engine", "palette.onnx", "--stats", "palette.onnx"), 2, "is the engine"),
+        (("--out", "o.avi"), 2, "ends in .avi"),
+        (("--out", "file"), 5, "cannot write file"),
+        (("--out", "file/"), 5, "cannot write file"),
+        (("--out", "file/o.mp4"), 5, "cannot write file/o.mp4"),
+        (("--stats", "file/s.jsonl"), 5, "cannot write file/s.jsonl"),
+        (("--stats", "folder"), 5, "folder: it is a folder"),
+        (("--rate", "0"), 2, "rate: .*got 0.0"),
+        (("--rate", "nan"), 2, "rate"),
+        (("--alpha", "2"), 2, "alpha: .*got 2.0"),
+        (("--threads", "0"), 2, "threads"),
+        (("--max-frames", "0"), 2, "max_frames"),
+        (("--max-frames", "x"), 2, "--max-frames"),
+        (("--policy", "newest"), 2, "'latest', 'every'"),
+        (("--precision", "int9"), 2, "int8"),
+        (("--polisy", "every"), 2, "--policy"),
+        (("--show",), 2, "both --show and --headless"),
+        (("--serve", "8080"), 2, "HOST:PORT"),
+        (("--allow-anonymous",), 2, "--serve HOST:PORT"),
+        (("another.mp4",), 2, "another.mp4"),
+    ],
+)
+def test_options_of_a_run(
+    here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], code: int, pattern: str
+) -> None:
+    (here / "file").write_text("x")
+    (here / "folder").mkdir()
+    refused(capsys, code, pattern, "run", "clip.mp4", *NULL, *options)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="needs a user other than root, who may write everywhere")
+def test_a_folder_that_is_not_writable(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "locked").mkdir(mode=0o500)
+    refused(capsys, 5, "locked", "run", "clip.mp4", *NULL, "--out", "locked/o.mp4")
+
+
+def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wish in ((), ("--show",)):
+        refused(capsys, 5, "no window.*--out FILE.mp4", "run", "clip.mp4", "--backend", "null", *wish)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("sorce: 0\n", "unknown key sorce, did you mean source"),
+        ("polcy: every\nrats: 3\n", "unknown key polcy, did you mean policy.*unknown key rats, did you mean rate"),
+        ("policy: newest\n", "policy: .*'latest' or 'every'.*got 'newest'"),
+        ("alpha: much\n", "alpha"),
+        ("source: [\n", "is no YAML"),
+        ("- source\n", "holds list"),
+        ("", "holds nothing"),
+        ("\xff", "is no YAML"),
+        ("token: 5\nserve: 127.0.0.1:0\n", "token"),
+    ],
+)
+def test_configurations(here: Path, capsys: pytest.CaptureFixture[str], text: str, pattern: str) -> None:
+    (here / "node.yaml").write_bytes(text.encode("latin-1"))
+    refused(capsys, 2, pattern, "run", "clip.mp4", *NULL, "--config", "node.yaml")
+
+
+def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, 2, "cannot read gone.yaml: no such file", "run", "--config", "gone.yaml")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "pattern"),
+    [
+        (("rn",), 2, "no command 'rn'; did you mean run"),
+        (("run",), 2, "no SOURCE"),
+        (("eval", "--dataset", "camvid"), 2, "--root DIR"),
+        (("eval", "--dataset", "camvid", "--root", "gone"), 3, "gone"),
+        (("eval", "--dataset", "kitty"), 2, "cityscapes"),
+        (("eval", "--split", "tests"), 2, "'test'"),
+        (("eval", "--backend", "null", "--json", "file/s.json"), 5, "cannot write file/s.json"),
+        (("eval", "--backend", "null", "--json", "."), 5, "it is a folder"),
+        (("bench", "--backend", "null", "--json", "file/s.json"), 5, "cannot write file/s.json"),
+        (("bench", "--n", "0"), 2, "--n"),
+        (("bench", "gone.onnx"), 4, "no engine 'gone.onnx'"),
+        (("models", "--json", "file/s.json"), 5, "cannot write file/s.json"),
+        (("models", "extra"), 2, "extra"),
+        (("--frobnicate",), 2, "--frobnicate"),
+    ],
+)
+def test_commands(
+    here: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], code: int, pattern: str
+) -> None:
+    (here / "file").write_text("x")
+    refused(capsys, code, pattern, *command)
+
+
+def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+    from drivenet.models import checkpoint, create
+
+    options = {"width": 0.25, "semantic": 0.5, "head": 16}
+    settings = {"name": "tiny", "model": {"architecture": "bisenetv2", "options": options}, "input": [96, 160],
+                "data": {"dataset": "synthetic", "synthetic_share": 1.0}, "batch": 4, "seed": 7}  # fmt: skip
+    network = create("bisenetv2", len(CAMVID), options).state_dict()
+    progress = {"minutes": 1.0, "iteration": 1, "best": 0.1}
+    checkpoint.save(
+        here / "best.pt", {"network": network, "settings": settings, "labels": "camvid", "progress": progress}
+    )
+    for size, pattern in (("100x100", "use 96x96"), ("100", "HxW such as"), ("0x0", "multiple")):
+        refused(capsys, 2, pattern, "export", "best.pt", "--out", "m.onnx", "--size", size)
+    refused(capsys, 2, "checkpoint", "export", "clip.mp4", "--out", "m.onnx")
+
+
+def test_an_output_folder_that_is_the_source_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = here / "pictures"
+    folder.mkdir()
+    (folder / "000001.jpg").write_bytes(b"x")
+    for source in ("pictures", "pictures/*.jpg"):
+        refused(capsys, 2, "source", "run", source, *NULL, "--out", "pictures/")
+
+
+def test_memory_that_is_not_there(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("drivenet.cli.run.check_outputs", none_left)
+    refused(capsys, 1, "out of memory", "run", "clip.mp4", *NULL)
+
+
+def test_as_users_see_it(here: Path) -> None:
+    with started("run", "gone.mp4", "--out", "o.mp4", cwd=here) as process:
+        out, err = process.communicate(timeout=90)
+    assert (process.returncode, out) == (3, b"")
+    assert re.fullmatch(rb"drivenet: no file gone.mp4[^\n]*\n", err)

@@ -1,0 +1,79 @@
+"""Every YAML file that ships is what its command takes; and how a file and the command line go together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_parts import call, write_clip
+
+from drivenet.cli.run import resolve
+from drivenet.config import NodeSettings, load_labels, load_yaml
+from drivenet.errors import UsageError
+from drivenet.resources import configs_dir
+from drivenet.sources import kind_of
+
+FILES = sorted(configs_dir().rglob("*.yaml"))
+NODES = [f for f in FILES if f.parent.name == "node"]
+
+
+def name_of(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
+
+
+def test_all_kinds_are_there() -> None:
+    assert {f.parent.name for f in FILES} == {"labels", "node", "train"}
+    assert {f.stem for f in NODES} >= {"webcam", "dashcam", "rtsp", "jetson", "benchmark"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_it_loads(file: Path) -> None:
+    if file.parent.name == "labels":
+        assert len(load_labels(str(file))) > 1
+    elif file.parent.name == "train":
+        pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+        from drivenet.training.settings import TrainSettings
+
+        load_yaml(file, TrainSettings)
+    else:
+        assert kind_of(resolve(file, {}).source or "")
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text("source: 0\nshow: true\nout: [a.mp4, b.mkv]\nalpha: 0.25\nrate: 5\n")
+    read = resolve(file, {})
+    assert (read.source, read.show, read.out, read.alpha) == ("0", True, ("a.mp4", "b.mkv"), 0.25)
+    mixed = resolve(file, {"source": "1", "headless": True, "show": None, "out": (), "alpha": 0.75})
+    assert (mixed.source, mixed.show, mixed.headless, mixed.alpha, mixed.rate) == ("1", False, True, 0.75, 5)
+    assert mixed.out == ("a.mp4", "b.mkv"), "an option that was not given wins over nothing"
+    assert resolve(file, {"out": ("c.mp4",)}).out == ("c.mp4",)
+    with pytest.raises(UsageError, match="both --show and --headless"):
+        resolve(file, {"show": True, "headless": True})
+
+
+def test_one_output_needs_no_list(tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text("out: a.mp4\n")
+    assert load_yaml(file, NodeSettings).out == ("a.mp4",)
+
+
+def test_printed_settings_can_be_read_again_and_hide_the_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRIVENET_TOKEN", "a-very-secret-token")
+    assert call("run", "drive.mp4", "--rate", "12.5", "--serve", "127.0.0.1:0", "--print-config") == 0
+    printed = capsys.readouterr().out
+    assert "secret" not in printed
+    read = json.loads(printed)
+    assert (read["source"], read["rate"], read["serve"]) == ("drive.mp4", 12.5, "127.0.0.1:0")
+    assert NodeSettings.model_validate(read).rate == 12.5
+
+
+def test_a_run_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "drive.mp4", frames=3)
+    assert call("run", "--config", next(f for f in NODES if f.stem == "dashcam"), "--backend", "null") == 0
+    assert (tmp_path / "out" / "dashcam.mp4").exists()
+    assert (tmp_path / "out" / "dashcam.jsonl").read_text().count("\n") == 4

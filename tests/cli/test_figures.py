@@ -1,0 +1,109 @@
+"""Figures as JSON: the formats that other programs read, and tables for people beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_parts import call
+from onnx_models import palette_model
+
+import drivenet.data.synthetic as held_out
+from drivenet.labels import CAMVID, GROUPS
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of two models, of which the second is the default."""
+    folder = tmp_path / "engines"
+    folder.mkdir()
+    palette_model(folder, "other")
+    palette_model(folder, "standard", val_miou=0.5, trained_on="paint")
+    (folder / "catalog.json").write_text('{"default": "standard"}')
+    for module in ("drivenet.cli.engines", "drivenet.cli.models"):
+        monkeypatch.setattr(f"{module}.engines_dir", lambda: folder)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two small pictures instead of the whole split."""
+
+    def few(root: Path | None, split: str, labels: object = None) -> held_out.SyntheticDataset:
+        return held_out.SyntheticDataset(split, drives=1, frames=2, width=128, height=96)
+
+    monkeypatch.setattr(held_out, "open_synthetic", few)
+
+
+def test_models(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("models", "--json", "-") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    rows = json.loads(printed.out)["models"]
+    assert [(r["name"], r["default"]) for r in rows] == [("standard", True), ("other", False)]
+    assert set(rows[0]) >= {
+        "name", "file", "default", "architecture", "precision", "input", "labels", "params", "gmac", "val_miou",
+        "trained_on",
+    }  # fmt: skip
+    assert (rows[0]["input"], rows[0]["val_miou"], rows[0]["labels"]) == ([32, 48], 0.5, "camvid")
+
+
+def test_models_as_a_table_and_in_a_file(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("models", "--json", "new/models.json") == 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert all(word in printed.err for word in ("standard", "other", "48x32", "0.500", "paint"))
+    assert len(json.loads(Path("new/models.json").read_text())["models"]) == 2
+
+
+@pytest.mark.usefixtures("few_pictures")
+def test_eval(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ("--dataset", "synthetic", "--backend", "onnxruntime", "--threads", 1)
+    assert call("eval", *how, "--json", "-") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    scores = json.loads(printed.out)
+    assert set(scores) >= {"miou", "pixel_accuracy", "iou", "groups", "images", "engine"}
+    assert set(scores["iou"]) == set(CAMVID.classes)
+    assert set(scores["groups"]) >= set(GROUPS) - {"background"}
+    assert scores["images"] == 2
+    assert 0 <= scores["miou"] <= 1
+    assert Path(scores["engine"]["file"]).name == "standard.onnx"
+    assert call("eval", "other", *how, "--json", "scores.json") == 0
+    printed = capsys.readouterr()
+    assert "mIoU" in printed.err
+    assert "Road" in printed.err
+    other = json.loads(Path("scores.json").read_text())
+    assert Path(other["engine"]["file"]).name == "other.onnx"
+    assert other["iou"] == scores["iou"]
+
+
+def test_bench(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ("--n", 20, "--threads", 1, "--json", "-")
+    assert call("bench", "standard", "--backend", "null", "--backend", "onnxruntime", *how) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"contract", "environment", "rows"}
+    assert [r["engine"]["backend"] for r in found["rows"]] == ["null", "onnxruntime"]
+    assert [r["n"] for r in found["rows"]] == [20, 20]
+    assert call("bench", "--backend", "null", "--n", 10) == 0
+    assert "closed loop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("engine", [None, "standard", "other", "engines/other.onnx"])
+def test_run_takes_a_model_by_name_by_file_or_by_default(
+    models: Path, engine: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = ("--backend", "onnxruntime", "--threads", 1, "--headless", "--policy", "every", "--stats", "s.jsonl")
+    named = ("--engine", engine) if engine else ()
+    assert call("run", "synthetic://64x64@30?frames=2", *how, *named) == 0
+    summary = json.loads(Path("s.jsonl").read_text().splitlines()[-1])
+    assert summary["engine"]["file"].endswith(f"{Path(engine or 'standard').stem}.onnx")
+    assert summary["engine"]["backend"] == "onnxruntime"
+
+
+def test_a_backend_that_was_chosen_is_told_with_its_reason(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "synthetic://64x64@30?frames=2", "--headless", "--policy", "every") == 0
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("backend ")]
+    assert ": it " in told

@@ -1,0 +1,277 @@
+"""``drivenet run`` for real: what it writes, and how it ends when it is interrupted, terminated or killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli_parts import LONG_S, balanced, call, decoded, line_count, started, stats, wait_until, write_clip
+
+from drivenet import cli
+
+DRIVE = "synthetic://96x64@30"
+NULL = ("--backend", "null", "--headless")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_and_nothing_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    before = set(threading.enumerate())
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert set(threading.enumerate()) <= before
+    assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+
+
+def signalled(number: signal.Signals, when: Callable[[], object], *args: object) -> int:
+    """The exit code of a run in this process that gets a signal once something has happened."""
+    over = threading.Event()
+
+    def send() -> None:
+        wait_until(lambda: over.is_set() or when())
+        if not over.is_set():
+            os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        return call(*args)
+    finally:
+        over.set()
+        sender.join()
+
+
+def test_every_frame_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clip(tmp_path / "clip.mp4", frames=12)
+    files = ("--out", "o[1].mp4", "--out", "p.mkv", "--out", "pictures/", "--stats", "new/s.jsonl")
+    assert call("run", "clip.mp4", *NULL, *files) == 0
+    frames, summary = stats((tmp_path / "new" / "s.jsonl").read_bytes())
+    assert balanced(frames, summary)
+    assert [f["frame"] for f in frames] == list(range(12))
+    assert summary["dropped"] == {}  # type: ignore[index]
+    for name in ("o[1].mp4", "p.mkv"):
+        assert [p.shape for p in decoded(tmp_path / name)] == [(64, 96, 3)] * 12
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == [f"{n:06d}.jpg" for n in range(12)]
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    for said in ("captured 12, published 12, dropped: none", "wrote o[1].mp4", "wrote new/s.jsonl", "end to end"):
+        assert said in printed.err
+    assert "\x1b" not in printed.err
+    assert "\r" not in printed.err
+
+
+def test_stats_lines_are_as_designed(tmp_path: Path) -> None:
+    assert call("run", f"{DRIVE}?frames=3", *NULL, "--policy", "every", "--stats", "s.jsonl") == 0
+    frames, summary = stats((tmp_path / "s.jsonl").read_bytes())
+    assert set(frames[0]) >= {"type", "frame", "captured_ns", "stages_ms", "end_to_end_ms", "classes", "groups"}
+    assert set(frames[0]["stages_ms"]) == {"queue", "prepare", "infer", "postprocess", "draw", "publish"}
+    assert set(frames[0]["groups"]) >= {"road", "sign", "pedestrian", "vehicle"}
+    region = frames[0]["groups"]["vehicle"]["regions"][0]
+    assert set(region) >= {"class", "box", "area"}
+    assert summary is not None
+    assert set(summary) == {"type", "captured", "published", "dropped", "fps", "latency_ms", "engine"}
+    assert set(summary["fps"]) == {"source", "processed", "published"}
+    assert set(summary["engine"]) >= {"file", "backend", "precision", "input", "labels"}
+    assert set(summary["latency_ms"]["end_to_end"]) == {"n", "p50", "p90", "max"}, "no p99 of three frames"
+
+
+def test_stats_on_standard_output_are_pure(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("run", f"{DRIVE}?frames=4", *NULL, "--policy", "every", "--stats", "-") == 0
+    printed = capfd.readouterr()
+    frames, summary = stats(printed.out)
+    assert balanced(frames, summary)
+    assert len(frames) == 4
+    assert "captured 4" in printed.err
+
+
+def test_a_live_drive_at_its_rate_balances(tmp_path: Path) -> None:
+    assert call("run", f"{DRIVE}?frames=20", *NULL, "--rate", "60", "--policy", "latest", "--stats", "s.jsonl") == 0
+    frames, summary = stats((tmp_path / "s.jsonl").read_bytes())
+    assert balanced(frames, summary)
+    assert summary["captured"] == 20  # type: ignore[index]
+    assert all(f["end_to_end_ms"] >= sum(f["stages_ms"].values()) - 1 for f in frames)
+
+
+def test_a_source_that_is_cut_short_keeps_its_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_clip(tmp_path / "clip.mkv", frames=40)
+    clip.write_bytes(clip.read_bytes()[:-30_000])
+    assert call("run", "clip.mkv", *NULL, "--out", "o.mp4", "--stats", "s.jsonl") == 3
+    frames, summary = stats((tmp_path / "s.jsonl").read_bytes())
+    assert balanced(frames, summary)
+    assert 0 < len(frames) < 40
+    assert len(decoded(tmp_path / "o.mp4")) == len(frames)
+    (line,) = [said for said in capsys.readouterr().err.splitlines() if said.startswith("drivenet: ")]
+    assert "cut short" in line
+
+
+def test_a_sink_that_fails_in_mid_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two picture sizes do not fit one recording; what came before is whole."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index, width in enumerate((96, 96, 128)):
+        clip = write_clip(tmp_path / "one.mp4", frames=1, size=(width, 64))
+        assert call("run", clip, *NULL, "--out", "frames/") == 0
+        (tmp_path / "frames" / "000000.jpg").rename(folder / f"{index}.jpg")
+    assert call("run", "pictures", *NULL, "--out", "o.mp4", "--stats", "s.jsonl") == 5
+    frames, summary = stats((tmp_path / "s.jsonl").read_bytes())
+    assert balanced(frames, summary)
+    assert summary["dropped"] == {"failed": 1}  # type: ignore[index]
+    assert len(decoded(tmp_path / "o.mp4")) == len(frames) == 2
+    assert "128x64 in the recording o.mp4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("policy", ["latest", "every"])
+def test_a_signal_in_mid_run_ends_it_in_order(tmp_path: Path, number: signal.Signals, policy: str) -> None:
+    file = tmp_path / "s.jsonl"
+    how = ("--policy", policy, "--out", "o.mp4", "--stats", "s.jsonl")
+    assert signalled(number, lambda: line_count(file) >= 5, "run", DRIVE, *NULL, *how) == 0
+    frames, summary = stats(file.read_bytes())
+    assert balanced(frames, summary)
+    assert len(decoded(tmp_path / "o.mp4")) == len(frames) >= 5
+
+
+def test_sigterm_ends_a_program_within_three_seconds(tmp_path: Path) -> None:
+    with started("run", DRIVE, *NULL, "--out", "o.mp4", "--stats", "s.jsonl", cwd=tmp_path) as process:
+        wait_until(lambda: line_count(tmp_path / "s.jsonl") >= 5)
+        begin = time.monotonic()
+        process.terminate()
+        assert process.wait(LONG_S) == 0
+        assert time.monotonic() - begin < 3
+    assert balanced(*stats((tmp_path / "s.jsonl").read_bytes()))
+    assert decoded(tmp_path / "o.mp4")
+
+
+def test_kill_leaves_a_playable_recording_and_whole_lines(tmp_path: Path) -> None:
+    with started("run", DRIVE, *NULL, "--out", "o.mp4", "--stats", "s.jsonl", cwd=tmp_path) as process:
+        wait_until(lambda: line_count(tmp_path / "s.jsonl") >= 45)
+        process.kill()
+        assert process.wait(LONG_S) == -signal.SIGKILL
+    frames, summary = stats((tmp_path / "s.jsonl").read_bytes())
+    assert summary is None
+    assert len(frames) >= 45
+    assert 15 <= len(decoded(tmp_path / "o.mp4")) <= len(frames) + 1, "half a second may still be in memory"
+
+
+def silent_server() -> socket.socket:
+    """Accepts and says nothing."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(LONG_S)
+    return server
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_signal_while_a_source_does_not_answer(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with silent_server() as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with started("run", address, *NULL, "--out", "o.mp4", cwd=tmp_path) as process:
+            connection, _ = server.accept()
+            with connection:
+                process.send_signal(number)
+                _, err = process.communicate(timeout=LONG_S)
+        assert process.returncode == code
+        assert b"Traceback" not in err
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_while_the_source_is_lost(tmp_path: Path) -> None:
+    """The server sends some seconds of video and is gone; the node waits for it to come back."""
+    clip = tmp_path / "clip.ts"
+    write_clip(clip, frames=30)
+    lost = threading.Event()
+
+    def serve_once(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(clip.read_bytes())
+        server.close()
+        wait_until(lambda: line_count(tmp_path / "s.jsonl") >= 1)
+        lost.set()
+
+    server = silent_server()
+    thread = threading.Thread(target=serve_once, args=(server,))
+    thread.start()
+    address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    how = ("--policy", "every", "--out", "o.mp4", "--stats", "s.jsonl")
+    assert signalled(signal.SIGINT, lost.is_set, "run", address, *NULL, *how) == 0
+    thread.join(LONG_S)
+    assert balanced(*stats((tmp_path / "s.jsonl").read_bytes()))
+    assert decoded(tmp_path / "o.mp4")
+
+
+def test_a_signal_while_nobody_reads_the_stats(tmp_path: Path) -> None:
+    """The pipe is full and the write would never return; the recording beside it is finished all the same."""
+    reader, writer = os.pipe()
+    room = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    filler = b"x" * (room - 1)
+    os.write(writer, filler)
+    how = ("--policy", "every", "--out", "o.mp4", "--stats", "-")
+    with started("run", DRIVE, *NULL, *how, cwd=tmp_path, stdout=writer) as process:
+        os.close(writer)
+        wait_until((tmp_path / "o.mp4").exists)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=LONG_S)
+    with open(reader, "rb") as pipe:
+        assert pipe.read() == filler, "no torn line"
+    assert process.returncode == 5
+    assert err.splitlines()[-1].startswith(b"drivenet: cannot write standard output")
+    assert decoded(tmp_path / "o.mp4")
+
+
+def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
+    with started("models", "--json", "-", cwd=tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.wait(LONG_S)
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_run_needs_no_torch_and_names_what_the_page_needs(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "sys.modules.update({'starlette': None, 'torch': None, 'onnx': None})\n"
+        "import drivenet.cli\n"
+        f"sys.argv = ['drivenet', 'run', '{DRIVE}', '--backend', 'null', '--serve', '127.0.0.1:0']\n"
+        "drivenet.cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "drivenet[web]" in line
+
+
+def test_a_live_page_beside_the_stats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for module in ("starlette", "uvicorn", "websockets", "prometheus_client"):
+        pytest.importorskip(module, reason=f"{module} (extra [web]) is not installed")
+    how = ("--serve", "127.0.0.1:0", "--policy", "every", "--stats", "s.jsonl")
+    assert call("run", f"{DRIVE}?frames=5", *NULL, *how) == 0
+    assert balanced(*stats((tmp_path / "s.jsonl").read_bytes()))
+    assert "live page at http://127.0.0.1:" in capsys.readouterr().err
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in cli.COMMANDS:
+        assert call(command, "-h") == 0
+        printed = capsys.readouterr()
+        assert f"drivenet {command}" in printed.out.split("\n", 1)[1], command
+        assert printed.err == ""
+    assert call("-h") == 0
+    printed = capsys.readouterr()
+    assert set(cli.COMMANDS) <= set(printed.out.split())
+    assert call("--version") == 0
+
+
+def test_backends_are_imported_only_when_they_are_named() -> None:
+    program = "import sys, drivenet.cli; print([m for m in sys.modules if m in ('av', 'onnxruntime', 'onnx', 'torch')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
