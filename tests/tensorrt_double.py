@@ -133,6 +133,9 @@ class Network(Real):
         if any(layer.type not in casts for layer in readers):
             return "uint8 input must be cast first"
         (out,) = self._outputs
+        made = [tensor for layer in self._layers for tensor in layer._outputs if tensor.dtype == trt.DataType.UINT8]
+        if made != [out]:
+            return "uint8 within the network"
         (maker,) = [layer for layer in self._layers if out in layer._outputs]
         good = maker.type in casts and out.dtype == trt.DataType.UINT8 and maker._inputs[0].dtype == trt.DataType.FLOAT
         return "" if good else "uint8 output must be cast from float"
@@ -165,7 +168,9 @@ class Parser(Real):
         kinds = {"Cast": "IDENTITY", "ArgMax": "TOPK", "MatMul": "MATRIX_MULTIPLY", "Add": "ELEMENTWISE"}
         for node in model.graph.node:
             inputs = [tensors[name] for name in node.input if name in tensors]
-            outs = [trt.make(Tensor, "ITensor", n, shapes[n], trt.DataType.FLOAT) for n in node.output]
+            to_uint8 = any(a.name == "to" and a.i == onnx.TensorProto.UINT8 for a in node.attribute)
+            dtype = trt.DataType.UINT8 if to_uint8 else trt.DataType.FLOAT
+            outs = [trt.make(Tensor, "ITensor", n, shapes[n], dtype) for n in node.output]
             if node.op_type == "ArgMax":
                 outs.append(trt.make(Tensor, "ITensor", "indices", (*shapes[node.output[0]], 1), trt.DataType.INT32))
             kind = getattr(trt.LayerType, kinds.get(node.op_type, node.op_type.upper()))

@@ -105,11 +105,20 @@ def _give(trt: Any, network: Any, ids: Any) -> None:
     name, shape = old.name, tuple(old.shape)
     network.unmark_output(old)
     old.name = f"{name}_as_parsed"
+    _defuse(trt, network, old)
     shuffle = network.add_shuffle(ids)
     shuffle.reshape_dims = shape
     classes = _cast(trt, network, shuffle.get_output(0), trt.DataType.UINT8)
     classes.name = name
     network.mark_output(classes)
+
+
+def _defuse(trt: Any, network: Any, old: Any) -> None:
+    """Let the cast that nothing reads any more keep its type: 8.5 may refuse int32 to uint8 even there."""
+    for layer in _layers(network):
+        makes_old = any(layer.get_output(i).name == old.name for i in range(layer.num_outputs))
+        if makes_old and layer.type == trt.LayerType.IDENTITY:
+            layer.set_output_type(0, trt.DataType.INT32)
 
 
 def _cast(trt: Any, network: Any, tensor: Any, dtype: Any) -> Any:
