@@ -76,11 +76,14 @@ def pixels(page: Page) -> Any:
 
 def test_the_picture_moves(node: Node, open_page: OpenPage) -> None:
     page = open_page(node)
-    node.play()
-    drawn(page, 2)
+    node.publish()
+    drawn(page, 0)
     before = pixels(page)
-    drawn(page, int(page.evaluate("document.body.dataset.frame")) + 2)
+    node.publish()
+    drawn(page, 1)
     assert np.abs(pixels(page) - before).mean() > 1
+    node.play()
+    drawn(page, 10)
     assert page.inner_text("#badge") == "LIVE"
     assert page.inner_text("#source") == "synthetic://320x180@30"
     page.wait_for_function("() => document.querySelector('#age').textContent.endsWith('ms')")

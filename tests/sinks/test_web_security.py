@@ -120,7 +120,8 @@ def test_the_socket_asks_for_the_token(closed_node: Node) -> None:
 @pytest.mark.parametrize("path", ROUTES)
 def test_pages_of_other_sites_and_rebound_names_are_refused(open_node: Node, path: str) -> None:
     assert open_node.get(path, {"Origin": "https://evil.example"})[0] == 403
-    assert open_node.get(path, {"Origin": "null"})[0] == 403
+    for origin in ("null", "http://[", "http://127.0.0.1.evil.example", ""):
+        assert open_node.get(path, {"Origin": origin})[0] == 403
     assert open_node.get(path, {"Host": f"evil.example:{open_node.port}"})[0] == 421
 
 

@@ -129,6 +129,21 @@ def test_nothing_is_encoded_while_nobody_watches_and_once_for_all(node: Node, mo
     assert len(done) == 1
 
 
+def test_a_viewer_that_talks_nonsense_is_sent_home_quietly(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    with connect(node.ws) as viewer:
+        for word in ("drawn", "drawn 1", "time", "", "reboot now"):
+            viewer.send(word)
+        viewer.send(b"bytes")
+        with pytest.raises(ConnectionClosed):
+            drain(viewer)
+    with connect(node.ws) as viewer:
+        viewer.send("x" * 5000)
+        with pytest.raises(ConnectionClosed):
+            drain(viewer)
+    wait_for(lambda: node.sink.viewers == 0)
+    assert caplog.text == ""
+
+
 def test_one_viewer_more_gets_503_until_a_place_is_free(node: Node) -> None:
     node.sink._hub.max_viewers = 3
     node.publish()
@@ -177,13 +192,16 @@ def test_a_viewer_that_reads_a_byte_now_and_then_delays_nobody(node: Node) -> No
             good.send("drawn")
 
 
-def test_close_ends_viewers_thread_and_port(node: Node) -> None:
+def test_close_ends_viewers_thread_and_port(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     node.publish()
-    with connect(node.ws) as viewer:
+    with connect(node.ws) as viewer, socket.create_connection(("127.0.0.1", node.port), timeout=10) as stream:
         picture(viewer)
+        stream.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        wait_for(lambda: node.sink.viewers == 2)
         node.close()
         with pytest.raises(ConnectionClosed):
             drain(viewer)
+    assert caplog.text == ""
     assert "drivenet-web" not in {t.name for t in threading.enumerate()}
     with Node(port=node.port) as again:
         assert again.get("/healthz")[0] == 200

@@ -21,7 +21,7 @@ from drivenet.sinks.web.live import LivePage
 from drivenet.sinks.web.metrics import CONTENT_TYPE, exposition
 from drivenet.sinks.web.security import Access
 from drivenet.sinks.web.shots import Shot
-from drivenet.sinks.web.slots import Hub, TooManyViewersError
+from drivenet.sinks.web.slots import EndedError, Hub, TooManyViewersError
 from drivenet.sinks.web.stats import Board
 
 _TYPES = {
@@ -32,6 +32,7 @@ _TYPES = {
     ".LICENSE": "text/plain; charset=utf-8",
 }
 _BOUNDARY = "drivenet-frame"
+_SEPARATOR = f"--{_BOUNDARY}\r\n".encode()
 #: A marked picture is sent again after so long without a new one, so that its seconds count.
 _LOST_TICK_S = 1.0
 #: Pictures may be shown by pages of other sites (a dashboard); what a page could read may not.
@@ -88,15 +89,19 @@ class Pictures:
 
         async def parts() -> AsyncIterator[bytes]:
             shot: Shot | None = None
+            yield _SEPARATOR
             while True:
                 try:
                     shot = await asyncio.wait_for(slot.take(), _LOST_TICK_S)
                 except asyncio.TimeoutError:
                     if shot is None or self._board.state()[0] == "ok":
                         continue
+                except EndedError:
+                    return
                 data = await self._overlay(shot)
-                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-                yield head.encode() + data + b"\r\n"
+                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                # with the separator after it: a browser shows a part when the next one begins
+                yield head.encode() + data + b"\r\n" + _SEPARATOR
 
         media = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
         return WatchingResponse(parts(), place, media)

@@ -14,7 +14,7 @@ from drivenet.labels import LabelSet
 from drivenet.latency import STAGES, now_ns
 from drivenet.overlay import Painter
 from drivenet.sinks.web.shots import Shot
-from drivenet.sinks.web.slots import Hub, Slot, TooManyViewersError
+from drivenet.sinks.web.slots import EndedError, Hub, Slot, TooManyViewersError
 from drivenet.sinks.web.stats import WINDOWS_S, Board
 
 _STATS_S = 0.5
@@ -94,12 +94,7 @@ class Viewer:
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
-        expected = (
-            WebSocketDisconnect,
-            asyncio.CancelledError,
-            OSError,
-            RuntimeError,
-        )  # RuntimeError: sent after the close
+        expected = (WebSocketDisconnect, asyncio.CancelledError, EndedError)
         for error in ended:
             if isinstance(error, BaseException) and not isinstance(error, expected):
                 raise error
@@ -107,7 +102,10 @@ class Viewer:
     async def _listen(self) -> None:
         """``drawn`` makes room for a picture, ``pause`` and ``resume`` stop and start them, ``time N`` asks ours."""
         while True:
-            word, _, rest = (await self._socket.receive_text()).partition(" ")
+            try:
+                word, _, rest = (await self._socket.receive_text()).partition(" ")
+            except KeyError:  # bytes, which nobody who knows this page sends
+                return
             if word == "drawn" and self._in_flight:
                 self._in_flight -= 1
                 self._room.release()

@@ -29,7 +29,7 @@ class BoardCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
-        document = self._board.document()
+        document = self._board.counts()
         yield _counter("captured_frames", "Frames that came from the source", document["captured"])
         yield _counter("published_frames", "Frames that every sink was given", document["published"])
         dropped = CounterMetricFamily("drivenet_dropped_frames", "Frames captured, not published", labels=["reason"])

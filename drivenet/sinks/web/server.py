@@ -70,6 +70,8 @@ class BoundedHttp(Cut, H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
+        elif len(self.connections) > MAX_CONNECTIONS:
+            self.limit_concurrency = 0  # uvicorn's own limit would refuse those who came before, too
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -137,6 +139,8 @@ class Server:
 
     def stop(self) -> None:
         """End all connections and the thread, within about two seconds."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._hub.end_viewers)
         self._uvicorn.should_exit = True
         self._thread.join(2 * _STOP_S)
         self._hub.stop()
@@ -156,7 +160,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,  # query strings may hold the token
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,

@@ -18,12 +18,17 @@ class TooManyViewersError(Exception):
     """Every place is taken."""
 
 
+class EndedError(Exception):
+    """The server stops."""
+
+
 class Slot:
     """One viewer's. Belongs to the event loop."""
 
     def __init__(self) -> None:
         self._shot: Shot | None = None
         self._filled = asyncio.Event()
+        self._ended = False
         #: Shots that a newer one replaced before the viewer was ready.
         self.skipped = 0
 
@@ -33,16 +38,25 @@ class Slot:
         self._shot = shot
         self._filled.set()
 
+    def end(self) -> None:
+        """No shot comes any more."""
+        self._ended = True
+        self._filled.set()
+
     async def take(self) -> Shot:
-        """The newest shot that was not taken yet; waits for one."""
+        """The newest shot that was not taken yet; waits for one. EndedError when the server stops."""
         await self._filled.wait()
+        if self._ended:
+            raise EndedError
         self._filled.clear()
         shot, self._shot = self._shot, None
         assert shot is not None
         return shot
 
     def newer(self, shot: Shot) -> Shot:
-        """A shot that came since, or else the given one."""
+        """A shot that came since, or else the given one. EndedError when the server stops."""
+        if self._ended:
+            raise EndedError
         self._filled.clear()
         newest, self._shot = self._shot or shot, None
         return newest
@@ -66,6 +80,11 @@ class Hub:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Viewers live in this loop from now on."""
         self._loop = loop
+
+    def end_viewers(self) -> None:
+        """Send everybody home. Called in the loop."""
+        for slot in self._slots:
+            slot.end()
 
     def stop(self) -> None:
         """No encoding begins any more."""

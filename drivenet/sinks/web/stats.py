@@ -70,6 +70,7 @@ class Board:
         self._published_ns = 0
         self._lost_ns: int | None = None
         self._run: dict[str, Any] = Totals().to_dict()
+        self._windows: dict[int, tuple[float, int, dict[str, Any]]] = {}
 
     def published(self, result: Result) -> None:
         """A result passed. Its own stamps are final when the next call comes: other sinks may still have it."""
@@ -120,7 +121,27 @@ class Board:
         return {**figures, "source": self.source, "engine": label}
 
     def document(self) -> dict[str, Any]:
-        """``/stats.json``."""
+        """``/stats.json``: :meth:`counts`, and latency over each of :data:`WINDOWS_S` and the run."""
+        document = self.counts()
+        windows = {str(s): self._window(s) for s in WINDOWS_S}
+        with self.lock:
+            buckets = self.samples.buckets[-1].tolist()
+        windows[RUN] = {"latency_ms": document.pop("latency_ms"), "histogram": buckets}
+        return {**document, "windows": windows, "histogram_edges_ms": EDGES_MS}
+
+    def _window(self, span_s: int) -> dict[str, Any]:
+        """The figures of a window, made anew when a hundredth of it has passed or of its frames have come."""
+        now_ms, (made_ms, count, window) = now_ns() / 1e6, self._windows.get(span_s, (0.0, 0, {}))
+        come = self.samples.count - count
+        if not window or now_ms - made_ms > 10 * span_s or 100 * come > window["latency_ms"][END_TO_END]["n"]:
+            with self.lock:
+                kept, count = self.samples.since(0), self.samples.count
+            window = _window(kept[kept[:, 0] >= now_ms - 1000 * span_s])
+            self._windows[span_s] = (now_ms, count, window)
+        return window
+
+    def counts(self) -> dict[str, Any]:
+        """State, counts, rates, the newest frame, and the run's latency."""
         with self.lock:
             now = now_ns()
             state, seconds = self._state(now)
@@ -128,9 +149,6 @@ class Board:
             if frame is not None:
                 frame["age_ms"] = round(now / 1e6 - frame["captured_ms"], 1)
             run = dict(self._run)
-            kept, buckets = self.samples.since(0), self.samples.buckets.copy()
-        windows = {str(s): _window(kept[kept[:, 0] >= now / 1e6 - s * 1000]) for s in WINDOWS_S}
-        windows[RUN] = {"latency_ms": run.pop("latency_ms"), "histogram": buckets[-1].tolist()}
         run.pop("type"), run.pop("engine")
         return {
             "state": {"name": state, "seconds": round(seconds, 2)},
@@ -139,29 +157,18 @@ class Board:
             "uptime_s": round((now - self._started_ns) / 1e9, 1),
             **run,
             "frame": frame,
-            "windows": windows,
-            "histogram_edges_ms": EDGES_MS,
         }
 
 
 def _window(rows: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """Percentiles by stage and buckets of the end-to-end times of some rows."""
-    values = rows[:, 1:]
+    """Percentiles by stage, exact and as :meth:`drivenet.latency.Histogram.summary` names them, and end-to-end
+    times by bucket.
+    """
+    values, n = rows[:, 1:], len(rows)
     counts = np.bincount(np.searchsorted(EDGES_MS, values[:, -1]), minlength=len(EDGES_MS) + 1)
-    return {
-        "latency_ms": {name: _summary(values[:, NAMES.index(name)]) for name in (END_TO_END, *STAGES)},
-        "histogram": counts.tolist(),
-    }
-
-
-def _summary(values: npt.NDArray[np.float64]) -> dict[str, float | int]:
-    """As :meth:`drivenet.latency.Histogram.summary`, exact."""
-    n = len(values)
-    if not n:
-        return {"n": 0, "p50": 0.0, "p90": 0.0, "max": 0.0}
-    p50, p90, p99 = np.percentile(values, (50, 90, 99)).tolist()
-    out: dict[str, float | int] = {"n": n, "p50": round(p50, 3), "p90": round(p90, 3)}
-    if n >= P99_MIN_SAMPLES:
-        out["p99"] = round(p99, 3)
-    out["max"] = round(float(values.max()), 3)
-    return out
+    names = ("p50", "p90", "p99", "max") if n >= P99_MIN_SAMPLES else ("p50", "p90", "max")
+    percents = [100.0 if name == "max" else float(name[1:]) for name in names]
+    figures = np.percentile(values, percents, axis=0) if n else np.zeros((len(names), len(NAMES)))
+    by_name = dict(zip(NAMES, figures.round(3).T.tolist(), strict=True))
+    latency = {name: {"n": n, **dict(zip(names, by_name[name], strict=True))} for name in (END_TO_END, *STAGES)}
+    return {"latency_ms": latency, "histogram": counts.tolist()}

@@ -39,7 +39,7 @@ const live = new Live({
 
 function setState(name, seconds) {
   if (name !== state.name || seconds) state = { name, since: performance.now() - 1000 * seconds };
-  $("stage").dataset.state = $("badge").dataset.state = name;
+  document.body.dataset.state = $("stage").dataset.state = $("badge").dataset.state = name;
   showState();
 }
 

@@ -24,6 +24,7 @@ export class Live {
     this.socket = socket;
     this.heard = performance.now();
     this.best = Infinity;
+    this.shown = 0;
     socket.onopen = () => { this.tries = 0; this.open = true; this.askTime(); if (this.paused) this.send("pause"); };
     socket.onmessage = (event) => { if (socket === this.socket) this.receive(event.data); };
     socket.onclose = () => { if (socket === this.socket) this.lose(); };
@@ -78,7 +79,14 @@ export class Live {
       else this.handlers[message.type](message);
       return;
     }
-    unpack(data).then((shot) => this.handlers.frame(shot)).finally(() => this.send("drawn"));
+    unpack(data).then((shot) => this.show(shot)).finally(() => this.send("drawn"));
+  }
+
+  // Two pictures may be unpacked at once: the older one is not shown after the newer.
+  show(shot) {
+    if (shot.seq < this.shown) { shot.image.close(); return; }
+    this.shown = shot.seq;
+    this.handlers.frame(shot);
   }
 }
 
