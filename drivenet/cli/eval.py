@@ -84,7 +84,7 @@ def _flicker(engine: Engine, uri: str, limit: int) -> Flicker:
     try:
         with progress() as bar:
             task = bar.add_task("frames", total=min(limit, source.frames or limit), note="")
-            return evaluate_flicker(engine, source, limit, lambda done: bar.update(task, completed=done))
+            return evaluate_flicker(engine, source, limit, lambda done: bar.update(task, completed=done), source.name)
     finally:
         source.close()
 

@@ -6,7 +6,7 @@ import html
 
 from drivenet.metrics import ConfusionMatrix
 
-_CELL, _LEFT, _TOP = 40, 130, 120
+_CELL, _LEFT, _TOP, _RIGHT = 40, 150, 110, 70
 
 
 def confusion_svg(matrix: ConfusionMatrix) -> str:
@@ -16,7 +16,7 @@ def confusion_svg(matrix: ConfusionMatrix) -> str:
     """
     names = [html.escape(name) for name in matrix.labels.classes]
     n = len(names)
-    width, height = _LEFT + n * _CELL + 10, _TOP + n * _CELL + 10
+    width, height = _LEFT + n * _CELL + _RIGHT, _TOP + n * _CELL + 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img" '
         'aria-label="Confusion matrix, rows truth, columns prediction" font-size="13">',

@@ -38,7 +38,7 @@ class Flicker:
         pixels: all pixels of them.
         tracked: by class of the earlier frame, (n,) int64: pixels whose motion is certain.
         changed: of these, the pixels whose class is another one in the later frame.
-        engine: :meth:`Engine.describe`.
+        source: where the frames came from.
     """
 
     labels: LabelSet
@@ -46,7 +46,7 @@ class Flicker:
     pixels: int = 0
     tracked: npt.NDArray[np.int64] = field(init=False)
     changed: npt.NDArray[np.int64] = field(init=False)
-    engine: dict[str, object] = field(default_factory=dict)
+    source: str = ""
 
     def __post_init__(self) -> None:
         self.tracked = np.zeros(len(self.labels), np.int64)
@@ -91,11 +91,21 @@ class Flicker:
             for name, t, c in zip(self.labels.classes, self.tracked, self.changed, strict=True)
         }
         rate = round(self.rate, 5) if self.tracked.any() else None
-        return {"rate": rate, "covered": round(self.covered, 5), "pairs": self.pairs, "classes": share}
+        return {
+            "source": self.source,
+            "rate": rate,
+            "covered": round(self.covered, 5),
+            "pairs": self.pairs,
+            "classes": share,
+        }
 
 
 def evaluate_flicker(
-    engine: Engine, frames: Iterable[Frame], limit: int | None = None, progress: Callable[[int], None] | None = None
+    engine: Engine,
+    frames: Iterable[Frame],
+    limit: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    source: str = "",
 ) -> Flicker:
     """Run an engine over consecutive frames and count the changes that the optical flow does not explain.
 
@@ -107,12 +117,13 @@ def evaluate_flicker(
         frames: of one camera, in order, none left out between them.
         limit: stop after this many frames.
         progress: called with the number of frames done.
+        source: where the frames come from, for the record.
 
     Raises:
         SourceError: for fewer than two frames, or what the source raises.
         EngineError: for a failed inference.
     """
-    found = Flicker(engine.spec.label_set, engine=engine.describe())
+    found = Flicker(engine.spec.label_set, source=source)
     before: tuple[Image, Ids] | None = None
     for done, frame in enumerate(itertools.islice(frames, limit), 1):
         ids = engine.infer(prepare(frame.image, engine.spec.input))

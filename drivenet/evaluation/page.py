@@ -43,9 +43,9 @@ td.text{text-align:left;white-space:normal;overflow-wrap:anywhere}
 figure{margin:0 0 1.4rem}figcaption{margin-bottom:.3rem;overflow-wrap:anywhere}
 .four{display:grid;grid-template-columns:repeat(4,1fr);gap:.4rem}
 .four img{width:100%;display:block;border-radius:.3rem}.four span{font-size:.8rem;color:var(--soft)}
-@media (max-width:44rem){.four{grid-template-columns:repeat(2,1fr)}.bar{width:3rem}
-th,td{padding-right:.6rem}}
-svg{max-width:100%;height:auto;min-width:34rem}svg text{fill:var(--fg)}svg .cell{fill:var(--bar)}
+@media (max-width:44rem){.four{grid-template-columns:repeat(2,1fr)}.bar{display:none}
+th,td{padding-right:.5rem;font-size:.9rem}th{white-space:normal;vertical-align:bottom}}
+svg{display:block}svg text{fill:var(--fg)}svg .cell{fill:var(--bar)}
 svg .grid{fill:none;stroke:var(--line)}
 """
 
@@ -151,8 +151,9 @@ def _flicker(flicker: Flicker) -> str:
     rows = [[_dot(flicker.labels, name), _percent(c / t)] for name, t, c in shares if t]
     return (
         f"<h2>Flicker</h2><p>Share of pixels that change class between consecutive frames although the optical flow "
-        f"says that they show the same thing: {flicker.pairs} pairs of frames, {_percent(flicker.covered)} of the "
-        "pixels could be followed.</p>" + _table(["class in the earlier frame", "changed"], rows)
+        f"says that they show the same thing: {flicker.pairs} pairs of frames of {_text(flicker.source or 'a clip')}, "
+        f"{_percent(flicker.covered)} of the pixels could be followed.</p>"
+        + _table(["class in the earlier frame", "changed"], rows)
     )
 
 
@@ -161,7 +162,8 @@ def _pictures(title: str, shown: Sequence[Shown], labels: LabelSet) -> str:
         return ""
     legend = "".join(f"<span>{_dot(labels, name)}</span>" for name in labels.classes)
     return (
-        f"<h2>{title}</h2><p>By the mean IoU of each picture. Errors are red; grey has no truth.</p>"
+        f"<h2>{title}</h2><p>By the mean IoU of each picture. "
+        "Errors are red; black, grey among the errors, has no truth.</p>"
         f'<div class="legend">{legend}</div>' + "".join(_figure(s) for s in shown)
     )
 

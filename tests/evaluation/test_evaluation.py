@@ -16,7 +16,7 @@ from drivenet.data import open_dataset
 from drivenet.data.base import Dataset, Sample
 from drivenet.engine import open_engine
 from drivenet.errors import SourceError
-from drivenet.evaluation import GROUP_LABELS, evaluate
+from drivenet.evaluation import GROUP_LABELS, Scored, evaluate
 from drivenet.labels import CAMVID, CITYSCAPES, GROUPS, LabelSet
 
 CASES = {"road": ("Road", "road"), "vehicle": ("Car", "bus"), "pedestrian": ("Pedestrian", "person")}
@@ -54,6 +54,8 @@ def test_a_right_engine_scores_one_at_any_picture_size(tmp_path: Path) -> None:
     assert (out["miou"], out["pixel_accuracy"], out["images"], out["compared_on"]) == (1.0, 1.0, 3, "classes")
     assert out["groups"] == {"road": 1.0, "sign": None, "pedestrian": 1.0, "vehicle": 1.0}
     assert out["iou"] == {c: 1.0 if c in ("Sky", "Road", "Car", "Pedestrian") else None for c in CAMVID.classes}
+    assert out["boundary"]["mean"] == 1.0  # type: ignore[index]
+    assert out["boundary"]["f_score"] == out["iou"]  # type: ignore[index]
     assert out["engine"] == engine.describe()
     assert out["dataset"] == {"name": "painted", "split": "val", "labels": "camvid"}
 
@@ -112,6 +114,16 @@ def test_json_holds_no_nan_when_there_is_no_truth(tmp_path: Path) -> None:
     assert json.loads(json.dumps(out, allow_nan=False))["miou"] is None
     assert out["pixel_accuracy"] is None
     assert out["group_miou"] is None
+
+
+def test_every_picture_can_be_visited_with_its_own_score(tmp_path: Path) -> None:
+    engine = open_engine(palette_model(tmp_path), "onnxruntime")
+    pairs = [(halves(3, 8), halves(3, 8)), (halves(3, 8), halves(3, 3)), (halves(3, 8), np.full(SIZE, 255, np.uint8))]
+    seen: list[Scored] = []
+    report = evaluate(engine, Painted(CAMVID, pairs), visit=seen.append)
+    assert [s.miou for s in seen] == pytest.approx([1.0, 0.25, math.nan], nan_ok=True)
+    assert sum(int((s.truth != 255).sum()) for s in seen) == report.matrix.counts.sum()
+    assert all(s.predicted.shape == SIZE and s.labels == CAMVID for s in seen)
 
 
 def test_no_pictures_is_an_error(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""``drivenet eval`` as users call it: folders with labels of their own, the report page, the flicker rate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from cli_parts import call, write_clip
+from onnx_models import SIZE, paint, palette_model
+
+from drivenet.labels import LabelSet
+
+MINE = LabelSet("mine", ("lane", "rest"), ((200, 10, 10), (10, 10, 200)), {"lane": "road", "rest": "background"})
+YAML = """
+name: mine
+classes:
+  - {name: lane, colour: [200, 10, 10], group: road}
+  - {name: rest, colour: [10, 10, 200]}
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model for two classes and three labelled pictures, the last one half wrong."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(YAML, encoding="utf-8")
+    palette_model(tmp_path, "two", MINE)
+    for folder in ("images", "labels"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for i in range(3):
+        truth = np.zeros(SIZE, np.uint8)
+        truth[:, 24:] = 1
+        shown = truth.copy()
+        if i == 2:
+            shown[16:] = 0
+        assert cv2.imwrite(f"data/images/{i}.png", paint(shown, MINE))
+        assert cv2.imwrite(f"data/labels/{i}.png", truth)
+    return tmp_path
+
+
+FOLDER = ("eval", "two.onnx", "--backend", "onnxruntime", "--dataset", "folder", "--root", "data")
+
+
+def test_a_folder_of_pictures_with_labels_of_ones_own(here: Path) -> None:
+    assert call(*FOLDER, "--labels", "mine.yaml", "--json", "scores.json", "--report", "out/page") == 0
+    scores = json.loads(Path("scores.json").read_text(encoding="utf-8"))
+    assert scores["compared_on"] == "classes"
+    assert scores["iou"] == {"lane": round(3 / 3.5, 5), "rest": round(2.5 / 3, 5)}
+    assert scores["dataset"] == {"name": "folder", "split": "all", "labels": "mine"}
+    assert set(scores["boundary"]["f_score"]) == {"lane", "rest"}
+    assert "flicker" not in scores
+    page = Path("out/page/index.html").read_text(encoding="utf-8")
+    assert page.count("<figure>") == 3
+    assert "two.onnx on folder all" in page
+
+
+def test_the_flicker_rate_of_a_clip(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clip(here / "clip.mp4", frames=6)
+    command = (*FOLDER, "--labels", "mine.yaml", "--flicker", "clip.mp4", "--flicker-frames", 4, "--json", "-")
+    assert call(*command) == 0
+    flicker = json.loads(capsys.readouterr().out)["flicker"]
+    assert flicker["pairs"] == 3
+    assert flicker["source"].endswith("clip.mp4")
+    assert 0 <= flicker["covered"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "options"),
+    [
+        (2, "no label set for a plain folder", ()),
+        (2, "no label set 'camvit'; did you mean camvid", ("--labels", "camvit")),
+        (2, "cannot read none.yaml", ("--labels", "none.yaml")),
+        (2, "--labels with synthetic", ("--dataset", "synthetic", "--labels", "camvid")),
+        (3, "nowhere.mp4", ("--labels", "mine.yaml", "--flicker", "nowhere.mp4")),
+        (5, "cannot write", ("--labels", "mine.yaml", "--report", "mine.yaml")),
+    ],
+)
+def test_what_cannot_be_right_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], code: int, says: str, options: tuple[str, ...]
+) -> None:
+    assert call(*FOLDER, *options) == code
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert printed.err.startswith("drivenet: ")
+    assert printed.err.count("\n") == 1
+    assert not Path("out").exists()

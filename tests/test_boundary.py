@@ -1,0 +1,96 @@
+"""Boundary F-scores against a plain second computation and against cases known beforehand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivenet.errors import UsageError
+from drivenet.labels import CAMVID
+from drivenet.metrics import BoundaryScore
+
+SIZE = (240, 320)  # diagonal 400: boundaries may be 3 pixels apart
+
+
+def score(truth: np.ndarray, predicted: np.ndarray) -> BoundaryScore:
+    out = BoundaryScore.empty(CAMVID)
+    out.add(truth, predicted)
+    return out
+
+
+def split(x: int, left: int = 0, right: int = 3, size: tuple[int, int] = SIZE) -> np.ndarray:
+    ids = np.full(size, right, np.uint8)
+    ids[:, :x] = left
+    return ids
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0, 1.0), (3, 1.0), (5, 0.0)])
+def test_an_outline_may_be_off_by_the_tolerance(shift: int, expected: float) -> None:
+    found = score(split(100), split(100 + shift))
+    assert found.f_score()["Sky"] == found.f_score()["Road"] == found.mean() == expected
+    assert math.isnan(found.f_score()["Car"])
+
+
+def test_precision_and_recall_both_count() -> None:
+    truth, predicted = split(100), split(100)
+    predicted[:, 200:204] = 8  # a car that is not there: its outline, and that of the road around it
+    out = score(truth, predicted).f_score()
+    assert out["Sky"] == 1.0
+    assert out["Car"] == 0.0
+    assert out["Road"] == pytest.approx(2 * (1 / 3) / (1 / 3 + 1))  # a third of the predicted outline is right
+
+
+def plain_counts(truth: np.ndarray, predicted: np.ndarray, cls: int, radius: int) -> list[int]:
+    """Boundary pixels by the definition, pixel by pixel (no ignored ones)."""
+
+    def edge(ids: np.ndarray) -> list[tuple[int, int]]:
+        h, w = ids.shape
+        around = ((0, 1), (1, 0), (0, -1), (-1, 0))
+        return [
+            (y, x)
+            for y, x in np.argwhere(ids == cls).tolist()
+            if any(0 <= y + b < h and 0 <= x + a < w and ids[y + b, x + a] != cls for a, b in around)
+        ]
+
+    ours, theirs = edge(predicted), edge(truth)
+    assert radius == 1  # the smallest disc is the pixel and its four neighbours
+
+    def near(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> int:
+        return sum(any(abs(y - v) + abs(x - u) <= radius for v, u in b) for y, x in a)
+
+    return [len(ours), near(ours, theirs), len(theirs), near(theirs, ours)]
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 4))
+def test_counts_equal_the_definition(seed: int, classes: int) -> None:
+    truth, predicted = np.random.default_rng(seed).integers(0, classes, (2, 7, 9), np.uint8)
+    found = score(truth, predicted)
+    for cls in range(len(CAMVID)):
+        assert found.counts[cls].tolist() == plain_counts(truth, predicted, cls, 1)
+
+
+def test_pixels_without_truth_have_no_outline_and_what_is_near_them_does_not_count() -> None:
+    truth = split(100)
+    truth[:, 95:105] = 255
+    assert math.isnan(score(truth, split(100)).mean())
+    assert math.isnan(score(truth, split(93)).mean())  # two pixels from where nobody knows
+    assert score(truth, split(80)).f_score()["Sky"] == 0.0
+
+
+def test_counts_of_all_pictures_are_added() -> None:
+    found = score(split(100), split(100))
+    found.add(split(100), split(150))
+    assert found.f_score()["Sky"] == pytest.approx(0.5)
+    assert found.mean() == pytest.approx(0.5)
+
+
+def test_nothing_seen_is_nan_and_shapes_must_agree() -> None:
+    assert math.isnan(BoundaryScore.empty(CAMVID).mean())
+    assert math.isnan(score(split(0), split(0)).mean())
+    with pytest.raises(UsageError, match="expected equal shapes"):
+        score(split(1), split(1)[1:])
