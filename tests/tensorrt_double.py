@@ -301,7 +301,9 @@ class TensorRt:
                 setattr(self, name, self.real(double, name))
         self.ITopKLayer = self.real(Layer, "ILayer", ("axes",))
         self.Weights = np.asarray
-        self.ILogger = self.real(type("ILogger", (Real,), {"ERROR": 1, "INTERNAL_ERROR": 0}), "ILogger", ("last",))
+        self.ILogger = self.real(
+            type("ILogger", (Real,), {"ERROR": 1, "INTERNAL_ERROR": 0, "WARNING": 2}), "ILogger", ("last",)
+        )
         self.ILogger._trt = self
 
     def real(self, double: type, name: str, more: tuple[str, ...] = ()) -> Any:

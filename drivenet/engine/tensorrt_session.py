@@ -27,21 +27,32 @@ def import_tensorrt() -> Any:
 
 
 def make_log(trt: Any) -> Any:
-    """A logger that keeps the last error for our own message and prints nothing."""
+    """A logger that keeps the last error, or warning as long as there is none, for our own message; prints nothing."""
+    errors = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
 
     class Log(trt.ILogger):  # type: ignore[misc]
         """Keeps ``last``."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.last = ""
+            self.last, self._failed = "", False
 
         def log(self, severity: Any, msg: str) -> None:
             """Called by TensorRT."""
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.last = " ".join(msg.split())[:300]
+            if severity in errors or (severity == trt.ILogger.WARNING and not self._failed):
+                self.last, self._failed = " ".join(msg.split())[:300], severity in errors
 
     return Log()
+
+
+def start(trt: Any, name: str, log: Any) -> Any:
+    """``trt.Runtime`` or ``trt.Builder``; EngineError where the bindings raise that they were given a null pointer."""
+    try:
+        return getattr(trt, name)(log)
+    except TypeError as error:
+        raise EngineError(
+            f"TensorRT {trt.__version__} does not start: {log.last or error}", cure="drivenet doctor"
+        ) from error
 
 
 class Session:
@@ -72,7 +83,7 @@ class Session:
     ) -> None:
         self._trt, self._driver, self._where = trt, driver, where
         self._log = make_log(trt)
-        self._runtime = trt.Runtime(self._log)
+        self._runtime = start(trt, "Runtime", self._log)
         if dla is not None:
             self._runtime.DLA_core = dla
         self._engine = self._made(self._runtime.deserialize_cuda_engine(plan), "deserialise")

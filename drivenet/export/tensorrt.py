@@ -14,7 +14,7 @@ from drivenet.engine.cuda import open_driver, require_gpu
 from drivenet.engine.nvidia import Gpu
 from drivenet.engine.onnx_file import read_spec
 from drivenet.engine.tensorrt import machine
-from drivenet.engine.tensorrt_session import Session, import_tensorrt, make_log
+from drivenet.engine.tensorrt_session import Session, import_tensorrt, make_log, start
 from drivenet.errors import EngineError, UsageError
 from drivenet.export.request import BuildRequest, Product
 from drivenet.export.tensorrt_network import ARGMAX, rewrite_ends
@@ -60,7 +60,7 @@ def _options(request: BuildRequest) -> dict[str, str]:
 
 def _build(trt: Any, request: BuildRequest, precision: str, typing: Typing, classes: int, argmax: str) -> bytes:
     log = make_log(trt)
-    builder = trt.Builder(log)
+    builder = start(trt, "Builder", log)
     network = builder.create_network(typing.network_flags)
     parser = trt.OnnxParser(network, log)
     onnx = request.onnx.read_bytes()

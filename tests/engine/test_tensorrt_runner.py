@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +146,16 @@ def test_what_tensorrt_refuses_says_why(trt: TensorRt, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"inference with .* failed"):
         open_engine(issue(tmp_path, trt), "tensorrt")
     assert not [t for t in threading.enumerate() if t.name.startswith("tensorrt")]
+
+
+def test_a_null_pointer_of_the_bindings_is_an_engine_error(trt: TensorRt, tmp_path: Path) -> None:
+    def runtime(log: Any) -> Any:  # as 8.5.3.1 does without a working driver
+        log.log(log.WARNING, "CUDA initialization failure with error: 35.")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    trt.Runtime = runtime
+    with pytest.raises(EngineError, match="does not start: CUDA initialization failure with error: 35"):
+        open_engine(issue(tmp_path, trt), "tensorrt")
 
 
 def test_a_plan_for_an_accelerator_core_runs_on_it(trt: TensorRt, tmp_path: Path) -> None:
