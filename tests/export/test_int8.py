@@ -1,0 +1,126 @@
+"""INT8: symmetric QDQ that every backend reads, close to its float model, with a spec that says what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
+
+from onnx import numpy_helper  # noqa: E402
+
+from drivenet.engine import open_engine  # noqa: E402
+from drivenet.errors import ModelSpecError, SinkError, UsageError  # noqa: E402
+from drivenet.export.int8 import PARTS, float_nodes, quantise  # noqa: E402
+from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
+from drivenet.labels import CAMVID  # noqa: E402
+from drivenet.metrics import agreement  # noqa: E402
+from drivenet.models import create  # noqa: E402
+from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec  # noqa: E402
+from drivenet.synthetic import SyntheticDrive  # noqa: E402
+
+SIZE = (64, 96)
+DRIVE = SyntheticDrive(96, 64, seed=5)
+PICTURES = [DRIVE.render(60 * i)[0] for i in range(6)]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float model with random weights."""
+    torch.manual_seed(0)
+    network = create("bisenetv2", len(CAMVID), {"width": 0.25, "semantic": 0.5, "head": 16}).eval()
+    file = tmp_path_factory.mktemp("float") / "tiny.onnx"
+    spec = {"name": "tiny", "architecture": "bisenetv2", "labels": LabelsSpec.of(CAMVID), "val_miou": 0.5}
+    export_onnx(network, spec, file, SIZE)
+    return file
+
+
+@pytest.fixture(scope="module")
+def quantised(source: Path) -> Path:
+    file = source.with_name("tiny-int8.onnx")
+    quantise(source, file, PICTURES)
+    return file
+
+
+def test_it_agrees_with_its_float_model(source: Path, quantised: Path) -> None:
+    one, two = open_engine(source), open_engine(quantised)
+    frames = [DRIVE.render(31 + 60 * i)[0] for i in range(4)]
+    shares = [agreement(one.infer(f).copy(), two.infer(f).copy()) for f in frames]
+    assert np.mean(shares) > 0.9
+
+
+def test_the_spec_says_int8(source: Path, quantised: Path) -> None:
+    model = onnx.load(quantised)
+    inside = ModelSpec.from_json(next(p.value for p in model.metadata_props if p.key == METADATA_KEY), "inside")
+    assert inside == ModelSpec.from_json(quantised.with_suffix(".json").read_text(), "beside")
+    assert (inside.precision, inside.name, inside.val_miou) == ("int8", "tiny-int8", None)
+    assert inside.labels.label_set() == CAMVID
+
+
+def test_it_asks_for_nothing_but_standard_operators(source: Path, quantised: Path) -> None:
+    model = onnx.load(quantised)
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", OPSET)]
+    assert model.ir_version == onnx.load(source).ir_version
+
+
+def test_everything_is_symmetric_int8(quantised: Path) -> None:
+    """S8 with zero points of 0, a scale a channel for weights, biases float: what TensorRT asks for."""
+    graph = onnx.load(quantised).graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    linear = [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert linear
+    for node in linear:
+        zero = constants[node.input[2]]
+        assert zero.dtype == np.int8
+        assert not zero.any()
+    weights = [n for n in linear if n.op_type == "DequantizeLinear" and n.input[0] in constants]
+    assert weights
+    for node in weights:
+        assert constants[node.input[1]].shape == constants[node.input[0]].shape[:1]
+
+
+def test_kept_parts_are_found(source: Path) -> None:
+    graph = onnx.load(source).graph
+    always = float_nodes(graph, ())
+    kinds = {n.name: n.op_type for n in graph.node}
+    assert not {n for n in always if kinds[n] == "Conv"}
+    counts = {p: sum(kinds[n] == "Conv" for n in float_nodes(graph, (p,)) - always) for p in PARTS}
+    assert counts == {"stem": 2, "classifier": 1, "gates": 2}
+
+
+@pytest.mark.parametrize("keep", [(), ("classifier",)])
+def test_less_may_stay_float(tmp_path: Path, source: Path, quantised: Path, keep: tuple[str, ...]) -> None:
+    quantise(source, tmp_path / "more.onnx", PICTURES[:2], keep)
+
+    def weights(file: Path) -> int:
+        return sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4 for t in onnx.load(file).graph.initializer)
+
+    assert weights(tmp_path / "more.onnx") == weights(quantised) + 5 - len(keep)
+
+
+def test_bad_arguments(tmp_path: Path, source: Path, quantised: Path) -> None:
+    out = tmp_path / "out.onnx"
+    for arguments, message in [
+        ((source, out, []), "0 pictures"),
+        ((source, tmp_path / "out.pt", PICTURES), "ends in .onnx"),
+        ((source, out, PICTURES, ("stems",)), "part 'stems'"),
+        ((tmp_path / "missing.onnx", out, PICTURES), "cannot read"),
+        ((quantised, out, PICTURES), "int8 already"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            quantise(*arguments)  # type: ignore[arg-type]
+    bare = onnx.load(source)
+    del bare.metadata_props[:]
+    onnx.save(bare, tmp_path / "bare.onnx")
+    with pytest.raises(ModelSpecError, match="holds no ModelSpec"):
+        quantise(tmp_path / "bare.onnx", out, PICTURES)
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["bare.onnx"]
+
+
+def test_nowhere_to_write(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SinkError, match="cannot write"):
+        quantise(source, tmp_path / "file" / "out.onnx", PICTURES[:1])
