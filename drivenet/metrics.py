@@ -96,21 +96,24 @@ class BoundaryScore:
         """Count the boundaries of one picture; both (H, W) uint8, truth outside 0..n-1 is ignored.
 
         Raises:
-            UsageError: if the shapes differ.
+            UsageError: if the shapes differ or a prediction is not an id of the label set.
         """
         if truth.shape != predicted.shape:
             raise UsageError(f"prediction {predicted.shape} against truth {truth.shape}", "equal shapes")
         disc = _disc(truth.shape)
         unknown = (truth >= len(self.labels)).astype(np.uint8)
-        known = cv2.dilate(unknown, disc) == 0
-        maps = [np.where(unknown, IGNORE_ID, ids).astype(np.uint8) for ids in (predicted, truth)]
-        edges = [_edges(ids) for ids in maps]
-        for i in set(np.unique(maps[0][edges[0]])) | set(np.unique(maps[1][edges[1]])):
-            ours, theirs = (((ids == i) & edge).astype(np.uint8) for ids, edge in zip(maps, edges, strict=True))
-            for column, (boundary, other) in ((0, (ours, theirs)), (2, (theirs, ours))):
-                wanted = (boundary > 0) & known
-                found = wanted & (cv2.dilate(other, disc) > 0)
-                self.counts[i, column : column + 2] += np.count_nonzero(wanted), np.count_nonzero(found)
+        known = cv2.inRange(cv2.dilate(unknown, disc), 0, 0)
+        outlines = [_outlines(np.where(unknown, IGNORE_ID, ids).astype(np.uint8)) for ids in (predicted, truth)]
+        present = np.setdiff1d(np.stack(outlines), IGNORE_ID)
+        if present.size and int(present.max()) >= len(self.labels):
+            raise UsageError(f"prediction holds id {int(present.max())}", f"ids 0..{len(self.labels) - 1}")
+        for i in present:
+            ours, theirs = (np.asarray(cv2.inRange(o, int(i), int(i)), np.uint8) for o in outlines)
+            part = _around(ours | theirs, disc.shape[0] // 2)
+            for column, (boundary, other) in ((0, (ours[part], theirs[part])), (2, (theirs[part], ours[part]))):
+                wanted = cv2.bitwise_and(boundary, known[part])
+                found = cv2.bitwise_and(wanted, cv2.dilate(other, disc))
+                self.counts[i, column : column + 2] += cv2.countNonZero(wanted), cv2.countNonZero(found)
 
     def f_score(self) -> dict[str, float]:
         """F-score by class, 0..1; NaN for a class without a boundary in truth and prediction."""
@@ -127,14 +130,20 @@ def _disc(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
 
 
-def _edges(ids: Ids) -> npt.NDArray[np.bool_]:
-    """Pixels on either side of a change of class; a change to or from ignored pixels is none."""
-    out = np.zeros(ids.shape, np.bool_)
+def _outlines(ids: Ids) -> Ids:
+    """The ids of pixels on either side of a change of class, 255 elsewhere; next to ignored pixels is no change."""
+    edge = np.zeros(ids.shape, np.bool_)
     for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
         differs = (ids[a] != ids[b]) & (ids[a] != IGNORE_ID) & (ids[b] != IGNORE_ID)
-        out[a] |= differs
-        out[b] |= differs
-    return out
+        edge[a] |= differs
+        edge[b] |= differs
+    return np.where(edge, ids, IGNORE_ID).astype(np.uint8)
+
+
+def _around(mask: npt.NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
+    """The window that holds a mask and a margin."""
+    x, y, w, h = cv2.boundingRect(mask)
+    return np.s_[max(0, y - margin) : y + h + margin, max(0, x - margin) : x + w + margin]
 
 
 def _f_score(predicted: int, right: int, true: int, found: int) -> float:

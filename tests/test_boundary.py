@@ -94,3 +94,7 @@ def test_nothing_seen_is_nan_and_shapes_must_agree() -> None:
     assert math.isnan(score(split(0), split(0)).mean())
     with pytest.raises(UsageError, match="expected equal shapes"):
         score(split(1), split(1)[1:])
+    found = BoundaryScore.empty(CAMVID)
+    with pytest.raises(UsageError, match=r"id 11; expected ids 0\.\.10"):
+        found.add(split(100), split(100, right=11))
+    assert not found.counts.any()
