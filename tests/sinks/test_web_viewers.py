@@ -192,6 +192,18 @@ def test_a_viewer_that_reads_a_byte_now_and_then_delays_nobody(node: Node) -> No
             good.send("drawn")
 
 
+def test_close_waits_for_no_viewer_that_reads_nothing(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.connect(("127.0.0.1", node.port))
+        stuck.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        node.play(100)
+        connections = node.sink._server._uvicorn.server_state.connections
+        wait_for(lambda: any(getattr(c, "stalled", False) for c in list(connections)))
+        node.close()
+    assert caplog.text == ""
+
+
 def test_close_ends_viewers_thread_and_port(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     node.publish()
     with connect(node.ws) as viewer, socket.create_connection(("127.0.0.1", node.port), timeout=10) as stream:

@@ -50,6 +50,11 @@ class Cut:
         self._moving()
         super().connection_lost(exc)  # type: ignore[misc]
 
+    @property
+    def stalled(self) -> bool:
+        """Whether the peer has yet to read what was sent."""
+        return self._stalled is not None
+
     def _moving(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
@@ -140,10 +145,17 @@ class Server:
     def stop(self) -> None:
         """End all connections and the thread, within about two seconds."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._hub.end_viewers)
+            self._loop.call_soon_threadsafe(self._send_home)
         self._uvicorn.should_exit = True
         self._thread.join(2 * _STOP_S)
         self._hub.stop()
+
+    def _send_home(self) -> None:
+        """End all viewers; those who are not reading would be waited for."""
+        self._hub.end_viewers()
+        for connection in list(self._uvicorn.server_state.connections):
+            if isinstance(connection, Cut) and connection.stalled:
+                connection.transport.abort()
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
