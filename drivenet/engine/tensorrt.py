@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from drivenet.classmap import Ids
+from drivenet.engine.admission import admit
 from drivenet.engine.artefacts import build_command, find_built
 from drivenet.engine.base import Engine
 from drivenet.engine.checks import check_ids, check_image, check_precision, warm_up
 from drivenet.engine.cuda import open_driver, require_gpu
 from drivenet.engine.nvidia import Gpu
-from drivenet.engine.passport import admit
 from drivenet.engine.tensorrt_session import Session, import_tensorrt
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image

@@ -11,17 +11,15 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from drivenet import __version__
 from drivenet.engine import open_unproven
 from drivenet.engine.artefacts import artefact_path
-from drivenet.engine.cpu_features import native_precisions
 from drivenet.engine.onnx_file import CPU, read_spec
 from drivenet.engine.onnxruntime import OnnxRuntimeEngine
 from drivenet.engine.passport import Parity, Passport, passport_path
-from drivenet.engine.spec_json import read_spec_json
-from drivenet.errors import EngineError, ModelSpecError, UsageError, nearest
+from drivenet.errors import EngineError, UsageError, nearest
+from drivenet.export.decide import decide_precision, find_reference
 from drivenet.export.parity import compare, folder_pictures, synthetic_pictures
 from drivenet.export.request import BuildRequest, Product
 from drivenet.modelspec import ModelSpec, Precision, sha256_of, write_atomic
@@ -74,8 +72,8 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
     if request.backend not in BUILDERS:
         raise UsageError(f"no builder for the backend {request.backend!r}", cure=nearest(request.backend, BUILDERS))
     spec = read_spec(request.onnx)
-    precision = _precision(request, spec)
-    reference = _reference(request, spec)
+    precision = decide_precision(request, spec)
+    reference = find_reference(request, spec)
     folder = request.out or request.onnx.parent
     target = artefact_path(request.onnx, request.backend, precision, folder)
     with ExitStack() as stack:
@@ -90,63 +88,6 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
         passport = passport.model_copy(update={"parity": _gate(parity, request, target)}).sealed()
         _put_in_place(product.files, folder, passport)
     return Built(target, passport, seconds)
-
-
-def _precision(request: BuildRequest, spec: ModelSpec) -> Precision:
-    """What is to be built; UsageError if the ONNX cannot give it."""
-    if request.size not in (None, spec.input):
-        h, w = request.size or spec.input
-        have = "x".join(map(str, spec.input))
-        raise UsageError(f"size {h}x{w} for {request.onnx}", have, f"export it at {h}x{w} first: drivenet export")
-    asked = request.precision
-    if asked not in ("auto", *get_args(Precision)):
-        raise UsageError(f"no precision {asked!r}", cure=nearest(asked, ["auto", *get_args(Precision)]))
-    if (asked == "int8" and spec.precision != "int8") or (spec.precision != "fp32" and asked not in ("auto", "int8")):
-        raise UsageError(
-            f"precision {asked} from {request.onnx}, which is {spec.precision}",
-            f"{'int8' if spec.precision == 'int8' else 'fp32, fp16 or bf16'}",
-            "drivenet export --precision int8 writes the ONNX that int8 is built from",
-        )
-    if asked != "auto":
-        return _known(asked)
-    if spec.precision != "fp32":
-        return spec.precision
-    if request.backend == "tensorrt":
-        return "fp16"
-    return "bf16" if "bf16" in native_precisions() else "fp32"
-
-
-def _known(precision: str) -> Precision:
-    return next(p for p in get_args(Precision) if p == precision)
-
-
-def _reference(request: BuildRequest, spec: ModelSpec) -> Path:
-    """The FP32 ONNX that the artefact must keep to."""
-    if request.reference is not None:
-        found = read_spec(request.reference)
-        if found.precision != "fp32":
-            raise UsageError(f"{request.reference} is {found.precision}", "an fp32 ONNX as reference")
-        return request.reference
-    if spec.precision == "fp32":
-        return request.onnx
-    for beside in sorted(request.onnx.parent.glob("*.json")):
-        onnx = beside.with_suffix(".onnx")
-        if onnx.is_file() and _is_reference(beside, spec):
-            return onnx
-    raise UsageError(
-        f"{request.onnx} is {spec.precision} and no fp32 ONNX of the same checkpoint lies beside it",
-        "something to compare the build with",
-        "name it with --reference",
-    )
-
-
-def _is_reference(beside: Path, spec: ModelSpec) -> bool:
-    try:
-        other = read_spec_json(beside)
-    except ModelSpecError:  # some other JSON
-        return False
-    same = all(getattr(other, f) == getattr(spec, f) for f in ("source_sha256", "labels", "input", "output"))
-    return other.precision == "fp32" and bool(spec.source_sha256) and same
 
 
 def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:

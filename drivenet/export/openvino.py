@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivenet.engine.cpu_features import native_precisions, needed_for
-from drivenet.engine.openvino import import_openvino, machine, reason
+from drivenet.engine.openvino_model import import_openvino, machine, reason
 from drivenet.errors import EngineError, UsageError
 from drivenet.export.request import BuildRequest, Product
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from onnx_models import SIZE, palette_model, palette_spec
 
+from drivenet.engine.admission import admit
 from drivenet.engine.onnxruntime import OnnxRuntimeEngine
-from drivenet.engine.passport import Parity, Passport, admit, passport_path
+from drivenet.engine.passport import Parity, Passport, passport_path
 from drivenet.errors import DrivenetError, EngineError
 from drivenet.modelspec import sha256_of
 

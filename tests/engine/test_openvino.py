@@ -11,7 +11,8 @@ from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec,
 from drivenet.engine import open_engine
 from drivenet.engine.cpu import physical_cores
 from drivenet.engine.cpu_features import cpu_features, native_precisions
-from drivenet.engine.openvino import CACHE_VARIABLE, OpenVinoEngine
+from drivenet.engine.openvino import OpenVinoEngine
+from drivenet.engine.openvino_model import CACHE_VARIABLE
 from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.labels import CAMVID, CITYSCAPES
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from onnx_models import palette_model, palette_spec
 
-from drivenet.engine.passport import Parity, Passport, admit, passport_path, read_passport
+from drivenet.engine.admission import admit
+from drivenet.engine.passport import Parity, Passport, passport_path, read_passport
 from drivenet.errors import EngineError
 from drivenet.labels import CITYSCAPES
 from drivenet.modelspec import LabelsSpec, sha256_of, spec_path
