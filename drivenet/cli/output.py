@@ -76,6 +76,7 @@ def progress() -> Progress:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=not _ON_TERMINAL,
+        redirect_stdout=False,  # it would send what belongs to standard output to the console
     )  # fmt: skip
 
 

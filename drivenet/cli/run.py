@@ -95,11 +95,12 @@ def run_node(settings: NodeSettings) -> Totals:
         source = _open_source(settings, opened) if early else None
         engine = _open_engine(settings, opened)
         source = source or _open_source(settings, opened)
+        chosen = choose(settings.backend, _file(settings), settings.precision)
         painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
         sinks = open_sinks(settings, source, engine, painter)
         opened.pop_all()  # from here on they are the pipeline's
     if settings.backend == "auto":
-        console.print(f"backend {engine.backend}: {choose('auto', _file(settings), settings.precision).why}")
+        console.print(f"backend {engine.backend}: {chosen.why}")
     with progress() as bar:
         task = bar.add_task("frames", total=settings.max_frames or source.frames, note="")
 

@@ -76,7 +76,7 @@ class Pipeline:
         return self._publisher.serving
 
     def stop(self) -> None:
-        """End the run soon; may be called from any thread and from a signal handler."""
+        """End the run soon, once the sink that is at work returns; from any thread and from a signal handler."""
         self._stopped_ns = self._stopped_ns or now_ns()
 
     def run(self) -> Totals:

@@ -31,12 +31,14 @@ def call(*args: object) -> int:
 
 
 @contextmanager
-def started(*args: object, cwd: Path, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    *args: object, cwd: Path, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[bytes]]:
     """``python -m drivenet`` with its output in pipes; killed at the end if it is still there."""
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     environment["PYTHONPATH"] = str(Path(drivenet.__file__).parents[1])
     command = [sys.executable, "-W", "error", "-m", "drivenet", *map(str, args)]
-    process = subprocess.Popen(command, cwd=cwd, stdout=stdout, stderr=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(command, cwd=cwd, stdout=stdout, stderr=stderr, env=environment)
     with process:
         try:
             yield process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -91,6 +92,28 @@ def test_stats_on_standard_output_are_pure(capfd: pytest.CaptureFixture[str]) ->
     assert balanced(frames, summary)
     assert len(frames) == 4
     assert "captured 4" in printed.err
+
+
+def test_a_bar_on_a_terminal_keeps_out_of_standard_output(tmp_path: Path) -> None:
+    screen, terminal = os.openpty()
+    shown: list[bytes] = []
+
+    def look() -> None:
+        with contextlib.suppress(OSError):  # the terminal is gone
+            while data := os.read(screen, 4096):
+                shown.append(data)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    how = ("--policy", "every", "--stats", "-")
+    with started("run", f"{DRIVE}?frames=4", *NULL, *how, cwd=tmp_path, stderr=terminal) as process:
+        os.close(terminal)
+        out, _ = process.communicate(timeout=LONG_S)
+    watcher.join(LONG_S)
+    os.close(screen)
+    assert process.returncode == 0
+    assert balanced(*stats(out))
+    assert "━".encode() in b"".join(shown), "a bar"
 
 
 def test_a_live_drive_at_its_rate_balances(tmp_path: Path) -> None:
