@@ -20,6 +20,8 @@ from playwright.sync_api import sync_playwright
 from web_node import SIZE, Node
 
 from drivenet.labels import CAMVID
+from drivenet.result import Result
+from drivenet.scene import Region
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
@@ -139,15 +141,21 @@ def test_figures_are_those_of_the_stats(node: Node, open_page: OpenPage) -> None
     assert page.locator("#stages canvas").count() == page.locator("#histogram canvas").count() == 1
 
 
-def test_a_box_tells_its_name(node: Node, open_page: OpenPage) -> None:
-    result = node.publish()
-    page = open_page(node)
-    drawn(page, 0)
+def vehicle(page: Page, result: Result) -> tuple[Region, float, float]:
+    """The largest vehicle and where its middle is in the window."""
     region = max(result.scene.regions["vehicle"], key=lambda r: r.area)
     place = page.locator("#picture").bounding_box()
     scale = place["width"] / SIZE[1]
     x, y, w, h = region.box
-    page.mouse.move(place["x"] + scale * (x + w / 2), place["y"] + scale * (y + h / 2))
+    return region, place["x"] + scale * (x + w / 2), place["y"] + scale * (y + h / 2)
+
+
+def test_a_box_tells_its_name(node: Node, open_page: OpenPage) -> None:
+    result = node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    region, x, y = vehicle(page, result)
+    page.mouse.move(x, y)
     assert page.inner_text("#tip").split() == [region.cls, f"{100 * region.area:.1f}", "%"]
     page.mouse.move(0, 0)
     assert page.locator("#tip").is_hidden()
@@ -214,13 +222,16 @@ def test_everything_is_reached_with_the_tab_key(node: Node, open_page: OpenPage)
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_a_phone_shows_it_without_sideways_scrolling(node: Node, open_page: OpenPage, scheme: str) -> None:
-    node.publish(5)
+    result = node.publish(5)
     page = open_page(node, viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True, color_scheme=scheme)
     drawn(page, 4)
     page.wait_for_selector("#percentiles tr[data-stage=infer]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(int(v) for v in back[4:-1].split(",")) < 200) == (scheme == "dark")
+    region, x, y = vehicle(page, result)
+    page.touchscreen.tap(x, y)
+    assert page.inner_text("#tip").startswith(region.cls)
     page.get_by_role("radio", name="Side by side").tap()
     assert pixels(page).shape == (2 * SIZE[0], SIZE[1], 3)
 

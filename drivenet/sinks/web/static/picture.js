@@ -18,7 +18,8 @@ export class Picture {
     this.pointer = null;
     canvas.addEventListener("pointermove", (event) => this.point(event));
     canvas.addEventListener("pointerdown", (event) => this.point(event));
-    canvas.addEventListener("pointerleave", () => { this.pointer = null; this.draw(); });
+    // a finger leaves with every tap: what it named stays until the next one
+    canvas.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") { this.pointer = null; this.draw(); } });
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
   }
 
