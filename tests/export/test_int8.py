@@ -88,17 +88,19 @@ def test_kept_parts_are_found(source: Path) -> None:
     kinds = {n.name: n.op_type for n in graph.node}
     assert not {n for n in always if kinds[n] == "Conv"}
     counts = {p: sum(kinds[n] == "Conv" for n in float_nodes(graph, (p,)) - always) for p in PARTS}
-    assert counts == {"stem": 2, "classifier": 1, "gates": 2}
+    shapes = {t.name: t.dims for t in graph.initializer}
+    narrow = sum(n.op_type == "Conv" and shapes[n.input[1]][0] <= 16 for n in graph.node)
+    assert counts == {"stem": 2, "classifier": 1, "gates": 2, "narrow": narrow}
 
 
-@pytest.mark.parametrize("keep", [(), ("classifier",)])
-def test_less_may_stay_float(tmp_path: Path, source: Path, quantised: Path, keep: tuple[str, ...]) -> None:
-    quantise(source, tmp_path / "more.onnx", PICTURES[:2], keep)
-
-    def weights(file: Path) -> int:
-        return sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4 for t in onnx.load(file).graph.initializer)
-
-    assert weights(tmp_path / "more.onnx") == weights(quantised) + 5 - len(keep)
+@pytest.mark.parametrize("keep", [(), ("classifier",), PARTS])
+def test_what_is_kept_stays_float(tmp_path: Path, source: Path, keep: tuple[str, ...]) -> None:
+    quantise(source, tmp_path / "out.onnx", PICTURES[:2], keep)
+    graph = onnx.load(source).graph
+    convolutions = {n.name for n in graph.node if n.op_type == "Conv"}
+    tensors = onnx.load(tmp_path / "out.onnx").graph.initializer
+    in_int8 = sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4 for t in tensors)
+    assert in_int8 == len(convolutions - float_nodes(graph, keep))
 
 
 def test_bad_arguments(tmp_path: Path, source: Path, quantised: Path) -> None:
