@@ -16,11 +16,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PACKAGE = Path(__file__).resolve().parents[1] / "drivenet"
-#: The only packages whose modules may need the extra [train].
-TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export.onnx", "drivenet.export.imported")
+#: The only packages whose modules may need the extra [train]; what ``drivenet build`` needs of the last comes in with
+#: ``drivenet.cli.build``, which is no exception.
+TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export")
 
 #: Where a file may need the package of an extra; it is imported when its kind is named.
-EDGES = ("drivenet.engine.", "drivenet.sinks.", "drivenet.sources.", "drivenet.export.")
+EDGES = ("drivenet.engine.", "drivenet.sinks.", "drivenet.sources.")
 
 #: Imports modules while every top-level name in ``blocked`` looks as if it were not installed. Modules that
 #: miss one of ``optional`` are left out and told.
