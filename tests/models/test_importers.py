@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,8 @@ def test_coincheung_gives_the_publishers_output(tmp_path: Path, publisher: str) 
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_gives_its_own_output(tmp_path: Path, name: str) -> None:
+    if find_spec("torchvision") is None:
+        pytest.skip("torchvision (extra [train]) is not installed")
     import_torchvision()
     from torchvision.models import segmentation
 

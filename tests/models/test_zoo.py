@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture(params=SMALL, scope="module")
 def network(request: pytest.FixtureRequest) -> torch.nn.Module:
+    if request.param in ("deeplabv3", "deeplabv3plus", "lraspp") and find_spec("torchvision") is None:
+        pytest.skip("torchvision (extra [train]) is not installed")
     torch.manual_seed(0)
     return create(SMALL[request.param][0], 5, SMALL[request.param][1])
 
