@@ -78,14 +78,14 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "av>=17.1",
-        "click>=8.1.7",
+        "click>=8.2",
         "ddsketch>=3.0",
         "numpy>=2.0",
         "onnxruntime>=1.20",
         "opencv-python>=4.13",
         "pydantic>=2.8",
         "PyYAML>=6.0.2",
-        "rich>=13.7",
+        "rich>=14.3.4",
     ],
     extras_require={
         "openvino": ["openvino>=2025.0"],
