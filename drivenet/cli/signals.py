@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
-import select
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -34,7 +31,6 @@ def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
 
         def give_up(_: int, __: FrameType | None) -> None:
             if pipeline.serving is not None:
-                abandon_stuck_stdout()
                 raise TimeoutError(errno.ETIMEDOUT, f"it did not end within {_ALARMS[0]} s of the signal to stop")
 
         old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -42,16 +38,3 @@ def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
             undo.callback(signal.signal, number, handler)
             signal.signal(number, stop)
         yield
-
-
-def abandon_stuck_stdout() -> None:
-    """Send what waits for a full pipe nowhere: the interpreter would write it at its end, and wait again."""
-    try:
-        stdout = sys.stdout.fileno()
-        writable = select.select([], [stdout], [], 0)[1]
-    except (OSError, ValueError):  # no real file
-        return
-    if not writable:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stdout)
-        os.close(null)

@@ -143,7 +143,7 @@ def test_a_slow_sink_gets_the_newest_frame_and_the_engine_does_not_run_ahead(pol
     ending = end(source, engine, [Keeper(on_publish=first_waits)], policy=policy)
     if policy == "latest":
         assert ending.sinks[0].indices[-1] == 49
-        assert engine.calls == ending.totals.published <= 4
+        assert engine.calls == ending.totals.published <= 3, "one published, one waiting, the newest"
     else:
         assert ending.totals.published == 50
 
