@@ -81,15 +81,20 @@ def export_checkpoint(
         SinkError: if nothing can be written there.
     """
     state = checkpoint_file.load(checkpoint)
-    settings, progress = state["settings"], state["progress"]
+    settings = state["settings"]
     labels = built_in(state["labels"])
     network = create(settings["model"]["architecture"], len(labels), settings["model"]["options"])
     network.load_state_dict(state["network"])
+    known = {"name": out.stem, "architecture": settings["model"]["architecture"], "labels": LabelsSpec.of(labels)}
+    record = state["spec"] if "spec" in state else {**_record(state, machine), "source_sha256": sha256_of(checkpoint)}
+    return export_onnx(network.eval(), {**record, **known}, out, size or tuple(settings["input"]), tail)
+
+
+def _record(state: dict[str, Any], machine: str) -> dict[str, Any]:
+    """What is known of a training run; an imported checkpoint brings its own record instead."""
+    settings, progress = state["settings"], state["progress"]
     data, drawn = settings["data"]["dataset"], settings["data"]["synthetic_share"]
-    spec = {
-        "name": out.stem,
-        "architecture": settings["model"]["architecture"],
-        "labels": LabelsSpec.of(labels),
+    return {
         "trained_on": f"{data} train" + (f" + {drawn:.0%} synthetic drive" if drawn and data != "synthetic" else ""),
         "data_licence": DATA_LICENCES.get(data, ""),
         "recipe": settings["name"],
@@ -98,9 +103,7 @@ def export_checkpoint(
             "batch": settings["batch"], "seed": settings["seed"], "machine": machine,
         },
         "val_miou": round(progress["best"], 4),
-        "source_sha256": sha256_of(checkpoint),
     }  # fmt: skip
-    return export_onnx(network.eval(), spec, out, size or tuple(settings["input"]), tail)
 
 
 DATA_LICENCES = {
