@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -40,6 +41,11 @@ def missing_gpu() -> str:
     count = ctypes.c_int(0)
     driver.cuDeviceGetCount(ctypes.byref(count))
     return "" if count.value else "the NVIDIA driver sees no GPU"
+
+
+# A shell that starts a job in the background has it ignore SIGINT, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
