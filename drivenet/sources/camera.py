@@ -9,11 +9,12 @@ from pathlib import Path
 
 import cv2
 
+from drivenet.address import split_settings
 from drivenet.errors import SourceError, SourceNotFoundError, UsageError
 from drivenet.sources.capture import Capture
 from drivenet.sources.opencv import silence_opencv
 from drivenet.sources.options import Options
-from drivenet.sources.uri import parse_rate, parse_size, split_settings
+from drivenet.sources.uri import parse_rate, parse_size
 
 _LINUX = sys.platform.startswith("linux")
 

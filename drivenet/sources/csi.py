@@ -7,11 +7,12 @@ from fractions import Fraction
 
 import cv2
 
+from drivenet.address import split_settings
 from drivenet.errors import SourceError, SourceNotFoundError
 from drivenet.sources.capture import Capture
 from drivenet.sources.opencv import silence_opencv
 from drivenet.sources.options import Options
-from drivenet.sources.uri import parse_count, parse_rate, parse_size, split_settings
+from drivenet.sources.uri import parse_count, parse_rate, parse_size
 
 _SIZE, _FPS = (1280, 720), 30.0
 

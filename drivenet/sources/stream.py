@@ -11,11 +11,11 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from drivenet.address import mask_uri, scheme_of
 from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError, UsageError, nearest
 from drivenet.latency import now_ns
 from drivenet.sources.container import ContainerSource
 from drivenet.sources.options import Options
-from drivenet.sources.uri import mask_uri, scheme_of
 
 # a playlist or redirect may lead only to what stands here: never to files of this machine
 _HTTP = "http,https,httpproxy,tcp,tls,crypto,data"

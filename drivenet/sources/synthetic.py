@@ -6,12 +6,13 @@ import itertools
 import threading
 from collections.abc import Iterator
 
+from drivenet.address import split_settings
 from drivenet.errors import UsageError
 from drivenet.frame import Frame
 from drivenet.latency import now_ns
 from drivenet.sources.base import Source
 from drivenet.sources.options import Options
-from drivenet.sources.uri import parse_count, parse_rate, parse_size, split_settings
+from drivenet.sources.uri import parse_count, parse_rate, parse_size
 from drivenet.synthetic import SyntheticDrive
 
 

@@ -1,0 +1,57 @@
+"""Addresses as users write them: their scheme and settings, and how they are shown without their secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from urllib.parse import parse_qsl
+
+from drivenet.errors import UsageError, nearest
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//?)")
+_SECRET_VALUE = re.compile(
+    r"(?i)(user(?:name)?|usr|login|pass\w*|pwd|psw|token|key|secret|auth\w*|sig(?:nature)?|credentials?)=[^&/?#\s]+"
+)
+
+
+def scheme_of(uri: str) -> str:
+    """The lower-case scheme of ``scheme://...``, empty if there is none.
+
+    >>> scheme_of("RTSP://camera/1"), scheme_of("clip.mp4")
+    ('rtsp', '')
+    """
+    match = _SCHEME.match(uri)
+    return match[1].lower() if match and match[2] == "//" else ""
+
+
+def mask_uri(uri: str) -> str:
+    """The same address without user, password and the values of parameters that look like secrets.
+
+    A password may hold any character that should have been escaped, so all before the last ``@`` goes.
+
+    >>> mask_uri("rtsp://admin:s3cret@10.0.0.7:554/main?token=abc&ch=1")
+    'rtsp://***@10.0.0.7:554/main?token=***&ch=1'
+    """
+    scheme = _SCHEME.match(uri)
+    start = scheme.end() if scheme else 0
+    before, at, after = uri[start:].rpartition("@")
+    holds_credentials = at and (scheme or ":" in before) and scheme_of(uri) != "synthetic"
+    rest = f"***@{after}" if holds_credentials else uri[start:]
+    return uri[:start] + _SECRET_VALUE.sub(r"\1=***", rest)
+
+
+def split_settings(uri: str, known: Collection[str]) -> tuple[str, dict[str, str]]:
+    """Split ``address?name=value&...`` into the address and its settings.
+
+    Raises:
+        UsageError: for a setting that is not known, is given twice or has no value.
+    """
+    address, _, query = uri.partition("?")
+    settings: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            raise UsageError(f"{mask_uri(uri)} has no setting {name!r}", cure=nearest(name, known))
+        if name in settings or not value:
+            raise UsageError(f"{mask_uri(uri)} sets {name!r} twice or to nothing", f"one {name}=VALUE")
+        settings[name] = value
+    return address, settings
