@@ -1,3 +1,85 @@
-"""drivenet: a real-time driving-scene segmentation node."""
+"""drivenet: a real-time driving-scene segmentation node.
+
+The names below are imported when they are first used, so that ``import drivenet`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drivenet.classmap import ClassMap
+    from drivenet.engine import open_engine
+    from drivenet.engine.base import Engine
+    from drivenet.errors import DrivenetError, EngineError, SinkError, SourceError, UsageError
+    from drivenet.frame import Frame
+    from drivenet.labels import LabelSet
+    from drivenet.pipeline import Pipeline
+    from drivenet.result import Result, Totals
+    from drivenet.scene import Region, Scene
+    from drivenet.segmenter import Segmentation, Segmenter
+    from drivenet.sinks.base import Sink
+    from drivenet.sources import open_source
+    from drivenet.sources.base import Source
 
 __version__ = "0.1.0"
+
+#: Where each public name lives.
+_HOMES = {
+    "ClassMap": "drivenet.classmap",
+    "DrivenetError": "drivenet.errors",
+    "Engine": "drivenet.engine.base",
+    "EngineError": "drivenet.errors",
+    "Frame": "drivenet.frame",
+    "LabelSet": "drivenet.labels",
+    "Pipeline": "drivenet.pipeline",
+    "Region": "drivenet.scene",
+    "Result": "drivenet.result",
+    "Scene": "drivenet.scene",
+    "Segmentation": "drivenet.segmenter",
+    "Segmenter": "drivenet.segmenter",
+    "Sink": "drivenet.sinks.base",
+    "SinkError": "drivenet.errors",
+    "Source": "drivenet.sources.base",
+    "SourceError": "drivenet.errors",
+    "Totals": "drivenet.result",
+    "UsageError": "drivenet.errors",
+    "open_engine": "drivenet.engine",
+    "open_source": "drivenet.sources",
+}
+
+__all__ = [
+    "ClassMap",
+    "DrivenetError",
+    "Engine",
+    "EngineError",
+    "Frame",
+    "LabelSet",
+    "Pipeline",
+    "Region",
+    "Result",
+    "Scene",
+    "Segmentation",
+    "Segmenter",
+    "Sink",
+    "SinkError",
+    "Source",
+    "SourceError",
+    "Totals",
+    "UsageError",
+    "open_engine",
+    "open_source",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name from its home (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

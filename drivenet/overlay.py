@@ -64,13 +64,17 @@ class Painter:
         hud = replace(self._hud, age_ms=age_ms) if self._hud else Hud(age_ms, {}, {}, {})
         return self._view(check_view(visualize), frame, classmap, scene, hud)
 
+    def paint(self, frame: Frame, classmap: ClassMap, scene: Scene) -> Image:
+        """Colours and boxes over a frame, without legend and figures; as :meth:`draw`, (H, W, 3) whatever the view."""
+        view = self._blend(frame.image, resize_ids(classmap.ids, frame.size))
+        _boxes(view, [r for g in COUNTABLE_GROUPS for r in scene.regions.get(g, [])], self.labels)
+        return view
+
     def _view(self, visualize: str, frame: Frame, classmap: ClassMap, scene: Scene, hud: Hud) -> Image:
-        ids = resize_ids(classmap.ids, frame.size)
         if visualize == "mask":
-            view = self._colour(ids)
+            view = self._colour(resize_ids(classmap.ids, frame.size))
         else:
-            view = self._blend(frame.image, ids)
-            _boxes(view, [r for g in COUNTABLE_GROUPS for r in scene.regions.get(g, [])], self.labels)
+            view = self.paint(frame, classmap, scene)
         foot = caption(view, "   ".join(t for t in (hud.source, hud.engine) if t))
         panel(view, self._legend(scene), right=True, bottom=foot)
         panel(view, hud.rows(), bottom=foot)

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from drivenet.cli.engines import engine_file
 from drivenet.cli.output import table, write_json
 from drivenet.engine import open_engine
 from drivenet.errors import DrivenetError
@@ -29,7 +28,7 @@ def main(clip: str, polygons: Path, engine: str | None, backend: str, json_file:
     """Print, per frame and overall, the share of the outlined regions of POLYGONS that has the right class."""
     try:
         outlines = read_outlines(polygons)
-        loaded = open_engine(engine_file(engine, backend), backend)
+        loaded = open_engine(engine, backend)
         source = open_source(clip)
         try:
             found = score_regions(loaded, source, outlines)

@@ -9,7 +9,6 @@ import click
 
 from drivenet.benchmark import CONTRACT, environment
 from drivenet.benchmark import bench as measure
-from drivenet.cli.engines import engine_file
 from drivenet.cli.output import check_json, console, progress, table, write_json
 from drivenet.engine import BACKENDS, open_engine
 from drivenet.engine.base import Engine
@@ -52,7 +51,7 @@ def _open(engines: tuple[str, ...], backends: tuple[str, ...], threads: int | No
     loaded = []
     for engine in engines or (None,):
         for backend in backends:
-            loaded.append(open_engine(engine_file(engine, backend), backend, threads=threads))
+            loaded.append(open_engine(engine, backend, threads=threads))
             opened.callback(loaded[-1].close)
     return loaded
 

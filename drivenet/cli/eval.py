@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from drivenet.cli.engines import engine_file
 from drivenet.cli.output import check_json, console, progress, table, write_json
 from drivenet.config import load_labels
 from drivenet.data import DATASETS, SPLITS, open_dataset
@@ -55,7 +54,7 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     if folder is not None:
         check_writable(folder / PAGE)
     samples = open_dataset(dataset, root, split, _label_set(dataset, labels))
-    loaded = open_engine(engine_file(engine, how["backend"]), **how)
+    loaded = open_engine(engine, **how)
     gallery = Gallery()
     try:
         with progress() as bar:

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from drivenet.cli.engines import engine_file
 from drivenet.cli.output import console, progress, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks
 from drivenet.cli.signals import ended_by_signals
 from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS, choose, open_engine
 from drivenet.engine.base import Engine
+from drivenet.engine.catalog import engine_file
 from drivenet.errors import UsageError
 from drivenet.overlay import VIEWS, Painter
 from drivenet.pipeline import POLICIES, Pipeline

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from drivenet.engine.base import Engine
+from drivenet.engine.catalog import engine_file
 from drivenet.engine.choice import Choice, choose_among
 from drivenet.errors import EngineError, UsageError, nearest
 from drivenet.modelspec import Precision
@@ -38,12 +39,13 @@ def choose(backend: str = "auto", file: Path | None = None, precision: str = "au
 
 
 def open_engine(
-    file: Path | None, backend: str = "auto", precision: str = "auto", threads: int | None = None
+    engine: str | Path | None = None, backend: str = "auto", precision: str = "auto", threads: int | None = None
 ) -> Engine:
     """Load an artefact and try it on two pictures.
 
     Args:
-        file: an ONNX or a compiled artefact. None only with the backend ``null``, which then makes its spec up.
+        engine: an ONNX or a compiled artefact, or a name that ``drivenet models`` lists. None for the default; with
+            the backend ``null``, for a spec that is made up.
         backend: ``auto`` or one of :data:`BACKENDS`; :func:`choose` tells what ``auto`` means and why.
         precision: ``auto`` takes what the artefact has; anything else must be what the backend really computes.
         threads: of the processor; None = one a physical core that this process may use.
@@ -51,15 +53,16 @@ def open_engine(
     Raises:
         UsageError: for an unknown backend or precision, or a precision that the artefact does not have.
         ModelSpecError: for an artefact that does not say how to use it, or contradicts itself.
-        EngineError: for one that cannot be loaded or run.
+        EngineError: for one that is not there, or cannot be loaded or run.
     """
+    file = engine_file(engine, backend)
     chosen = choose(backend, file, precision).backend
     if precision not in PRECISIONS:
         raise UsageError(f"no precision {precision!r}", cure=nearest(precision, PRECISIONS))
     if threads is not None and threads < 1:
         raise UsageError(f"{threads} threads", "at least 1")
-    engine: Engine = _load(chosen)(file, precision, threads)
-    return engine
+    opened: Engine = _load(chosen)(file, precision, threads)
+    return opened
 
 
 def _load(backend: str) -> type:

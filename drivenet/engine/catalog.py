@@ -9,9 +9,25 @@ from pathlib import Path
 from drivenet.engine.artefacts import list_built
 from drivenet.engine.spec_json import read_spec_json
 from drivenet.errors import EngineError, nearest
+from drivenet.resources import engines_dir
 
 #: Names the default in the folder: ``{"default": "NAME"}``.
 CATALOG = "catalog.json"
+
+
+def engine_file(engine: str | Path | None, backend: str) -> Path | None:
+    """The file that a request means.
+
+    Args:
+        engine: a file; or the name of a model that ships, which goes before a file of that name; None = the default.
+        backend: ``null`` without an engine needs no file: None.
+
+    Raises:
+        EngineError: if there is no such model or file, or no default.
+    """
+    if isinstance(engine, Path):
+        return engine
+    return None if engine is None and backend == "null" else find(engine, engines_dir())
 
 
 def find(name_or_file: str | None, folder: Path) -> Path:

@@ -1,0 +1,36 @@
+"""The step that every frame takes, in a run and alone: prepare, infer, describe; with a stamp after each."""
+
+from __future__ import annotations
+
+from drivenet.classmap import ClassMap
+from drivenet.engine.base import Engine
+from drivenet.frame import Frame
+from drivenet.labels import LabelSet
+from drivenet.latency import Stamps, now_ns
+from drivenet.prepare import prepare
+from drivenet.result import Result
+from drivenet.scene import analyse
+
+
+def process(frame: Frame, engine: Engine, labels: LabelSet) -> Result:
+    """What an engine finds in a frame.
+
+    Args:
+        frame: taken for processing now.
+        engine: finds its class ids.
+        labels: what the ids mean: the engine's ``spec.label_set``, made once by who processes many frames.
+
+    Returns:
+        A result without a view, with stamps up to ``analysed``.
+
+    Raises:
+        EngineError: for a failed inference.
+    """
+    stamps = Stamps(frame.captured_ns, taken=now_ns())
+    image = prepare(frame.image, engine.spec.input)
+    stamps.prepared = now_ns()
+    classmap = ClassMap(engine.infer(image), frame.index, frame.captured_ns)
+    stamps.inferred = now_ns()
+    scene = analyse(classmap, labels, frame.size)
+    stamps.analysed = now_ns()
+    return Result(frame, classmap, scene, labels, stamps)

@@ -1,0 +1,154 @@
+"""Single pictures from Python: the same result as a run's, whatever comes in, and one line for what is no picture."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx_models import palette_model
+
+from drivenet.engine import open_engine
+from drivenet.engine.catalog import default_of
+from drivenet.errors import EngineError, UsageError
+from drivenet.frame import Frame
+from drivenet.labels import CAMVID
+from drivenet.pipeline import Pipeline
+from drivenet.prepare import resize_ids
+from drivenet.resources import engines_dir
+from drivenet.result import Result
+from drivenet.segmenter import Segmenter
+from drivenet.sinks.base import Sink
+from drivenet.sources import open_source
+
+DRIVE = "synthetic://160x96@30?frames=3"
+
+
+class Keeper(Sink):
+    needs_view = False
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+
+    def publish(self, result: Result) -> None:
+        self.results.append(result)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Says for every pixel the class whose colour is nearest."""
+    return palette_model(tmp_path)
+
+
+def test_a_segmenter_finds_what_a_run_finds(model: Path) -> None:
+    keeper = Keeper()
+    Pipeline(open_source(DRIVE, paced=False), open_engine(model), [keeper]).run()
+    assert len(keeper.results) == 3
+    with Segmenter(model) as segmenter:
+        for result in keeper.results:
+            found = segmenter.segment(result.frame)
+            assert found.frame is result.frame
+            assert np.array_equal(found.classmap.ids, result.classmap.ids)
+            assert found.scene == result.scene
+            assert (found.classmap.index, found.classmap.captured_ns) == (result.frame.index, result.frame.captured_ns)
+
+
+def test_what_it_gives(model: Path) -> None:
+    picture = np.empty((96, 160, 3), np.uint8)
+    picture[:48] = CAMVID.bgr_table[CAMVID.id_of("Sky")]
+    picture[48:] = CAMVID.bgr_table[CAMVID.id_of("Road")]
+    picture[60:84, 40:80] = CAMVID.bgr_table[CAMVID.id_of("Car")]
+    with Segmenter(str(model)) as segmenter:
+        found = segmenter.segment(picture)
+        assert segmenter.labels == found.labels == CAMVID
+        assert segmenter.segment(picture).frame.index == found.frame.index + 1 == 1
+    assert found.ids.shape == (96, 160)
+    assert found.ids.dtype == np.uint8
+    assert np.array_equal(found.ids, resize_ids(found.classmap.ids, (96, 160)))
+    assert {CAMVID.classes[i] for i in np.unique(found.ids)} == {"Sky", "Road", "Car"} == set(found.scene.classes)
+    (car,) = found.scene.regions["vehicle"]
+    assert (car.cls, car.box) == ("Car", (40, 60, 40, 24))
+    assert set(found.stages_ms) == {"prepare", "infer", "postprocess"}
+    assert all(ms >= 0 for ms in found.stages_ms.values())
+    assert "160x96" in repr(found)
+    assert "Car" in repr(found)
+
+
+def test_the_overlay_is_a_new_picture_without_figures(model: Path) -> None:
+    picture = np.full((96, 160, 3), 200, np.uint8)
+    before = picture.copy()
+    with Segmenter(model) as segmenter:
+        found = segmenter.segment(picture)
+    assert np.array_equal(found.overlay(alpha=0), picture), "one class everywhere, no box: nothing to draw"
+    (cls,) = found.scene.classes
+    assert (found.overlay(alpha=1) == CAMVID.bgr_table[CAMVID.id_of(cls)]).all()
+    assert np.array_equal(picture, before)
+    with pytest.raises(UsageError, match="overlay alpha 2"):
+        found.overlay(alpha=2)
+
+
+def test_rows_may_lie_anywhere_in_memory(model: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
+    with Segmenter(model) as segmenter:
+        flipped = segmenter.segment(rgb[:, ::-1, ::-1])
+        copied = segmenter.segment(np.ascontiguousarray(rgb[:, ::-1, ::-1]))
+    assert np.array_equal(flipped.ids, copied.ids)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (None, "is NoneType.*cv2.imread gives None"),
+        ("drive.png", "is str; expected a C-contiguous HxWx3 uint8 BGR image"),
+        (np.zeros((4, 4), np.uint8), r"is uint8 \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"is uint8 \(4, 4, 4\)"),
+        (np.zeros((4, 4, 3), np.float32), r"is float32 \(4, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"is uint8 \(0, 4, 3\)"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_line(picture: object, message: str) -> None:
+    with Segmenter(backend="null") as segmenter, pytest.raises(UsageError, match=message) as refused:
+        segmenter.segment(picture)  # type: ignore[arg-type]
+    assert "\n" not in str(refused.value)
+
+
+def test_it_is_closed_at_the_end(model: Path) -> None:
+    with Segmenter(model) as segmenter:
+        pass
+    with pytest.raises(EngineError, match="closed"):
+        segmenter.segment(np.zeros((4, 4, 3), np.uint8))
+    segmenter.close()
+
+
+def test_an_engine_is_named_as_on_the_command_line() -> None:
+    default = default_of(engines_dir()) or ""
+    with Segmenter(default, backend="onnxruntime") as named, Segmenter(backend="onnxruntime") as unnamed:
+        assert named.engine.describe() == unnamed.engine.describe()
+    with pytest.raises(EngineError, match=f"no engine '{default}s'; .*did you mean {default}"):
+        Segmenter(f"{default}s")
+    with pytest.raises(UsageError, match="no backend 'onnx'"):
+        Segmenter(backend="onnx")
+
+
+def test_threads_may_share_one(model: Path) -> None:
+    pictures = [np.full((96, 160, 3), 40 * i, np.uint8) for i in range(6)]
+    found: dict[int, np.ndarray] = {}
+    with Segmenter(model) as segmenter:
+        alone = [segmenter.segment(p).ids for p in pictures]
+
+        def work(i: int) -> None:
+            found[i] = segmenter.segment(pictures[i]).ids
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert all(np.array_equal(found[i], alone[i]) for i in range(6))
+
+
+def test_a_frame_keeps_its_time() -> None:
+    with Segmenter(backend="null") as segmenter:
+        found = segmenter.segment(Frame(np.zeros((8, 8, 3), np.uint8), 17, 123))
+    assert (found.frame.index, found.classmap.captured_ns) == (17, 123)
