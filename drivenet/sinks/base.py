@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from drivenet.frame import Image
 from drivenet.result import Result, Totals
 
@@ -9,17 +11,27 @@ from drivenet.result import Result, Totals
 class Sink:
     """Somewhere results go. Subclasses override what they need.
 
-    ``publish`` is called from one thread, in frame order; ``close`` exactly once, from the same thread, also
-    after an error; a sink that cannot go on raises SinkError. ``stop_requested`` turns true when the sink
-    wants the run to end (a window that was closed).
+    Every sink has a queue and a thread of its own, from which all methods are called, in the order of events:
+    ``publish`` in frame order, and last ``close``, exactly once, also after an error. Only a sink that does not
+    return from an earlier call by the end of the run is left behind: should it return later, it is closed then.
+    A sink that cannot go on raises SinkError, which ends the run. ``stop_requested`` turns true when the sink wants
+    the run to end (a window that was closed).
     """
 
-    #: Names the sink in stamps, messages and counts.
+    #: Names the sink in stamps, messages and counts; the second of a name is counted as ``name-2``.
     name = "sink"
+    #: What it writes to, for messages: a file, an address. Never holds credentials.
+    target = ""
     #: Whether ``Result.view`` must hold a picture.
     needs_view = True
     #: Whether the sink wants the frame's final stamps: it is served after the others and is not timed itself.
     records = False
+    #: What becomes of results that come faster than the sink takes them. ``block``, for what shall be complete:
+    #: under the policy ``every`` the run waits, under ``latest`` the oldest that waits is dropped. ``drop``, for
+    #: what shall be new (a window, a page, a bus): the oldest that waits is always dropped.
+    overflow: Literal["block", "drop"] = "block"
+    #: Whether it must be served in the thread that runs the pipeline, as windows ask, instead of one of its own.
+    main_thread = False
 
     stop_requested = False
 
@@ -28,10 +40,13 @@ class Sink:
         raise NotImplementedError
 
     def lost(self, view: Image, seconds: float) -> None:
-        """The source has given nothing for so long; ``view`` is the last one greyed and marked. Not a frame."""
+        """The source has given nothing for so long; ``view`` is the last one greyed and marked. Not a frame.
+
+        Comes about four times a second; a sink that is slower is told the newest only.
+        """
 
     def status(self, totals: Totals) -> None:
-        """The run's counts so far, about twice a second, from the thread that publishes."""
+        """The run's counts so far, about twice a second; a sink that is slower is told the newest only."""
 
     def close(self, totals: Totals) -> None:
         """Finish and release; ``totals`` are the run's."""

@@ -34,6 +34,7 @@ class ImageFolderSink(Sink):
 
     def __init__(self, folder: Path, *, visualize: str = "overlay") -> None:
         self._folder = Path(folder)
+        self.target = str(folder)
         self.needs_view = visualize != "mask"
         check_folder(self._folder)
 

@@ -34,6 +34,7 @@ class JsonlSink(Sink):
 
     def __init__(self, target: str | Path) -> None:
         self._path = None if str(target) == "-" else Path(target)
+        self.target = str(self._path or "standard output")
         self._file: BinaryIO | None = None
         self._failed = False
         if self._path:
@@ -58,8 +59,7 @@ class JsonlSink(Sink):
             if self._path:
                 self._to_file(self._path, text.encode())
             else:
-                sys.stdout.write(text)
-                sys.stdout.flush()
+                _to_stdout(text)
         except OSError as error:
             self._failed = True
             if self._path is None and isinstance(error, BrokenPipeError):
@@ -67,7 +67,7 @@ class JsonlSink(Sink):
                 raise SinkError(
                     "standard output was closed by its reader", cure="write to a file instead of -"
                 ) from error
-            raise cannot_write(self._path or Path("standard output"), error) from error
+            raise cannot_write(Path(self.target), error) from error
 
     def _to_file(self, path: Path, data: bytes) -> None:
         if self._file is None:
@@ -94,6 +94,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _to_stdout(text: str) -> None:
+    """Past the buffer of ``sys.stdout``: its lock, held by a write that never returns, would hold up the exit too."""
+    if sys.stdout is not sys.__stdout__:  # somebody collects what is printed
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    data = text.encode()
+    while data:
+        data = data[os.write(sys.stdout.fileno(), data) :]
 
 
 def _abandon_stdout() -> None:

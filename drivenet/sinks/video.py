@@ -49,6 +49,7 @@ class VideoSink(Sink):
 
     def __init__(self, path: Path, *, fps: float = 0.0) -> None:
         self._path = Path(path)
+        self.target = str(path)
         # a rate beyond what time bases can tell is no rate to keep
         self._rate = Fraction(fps).limit_denominator(1001) if 0 < fps <= 1000 else Fraction(0)
         self._encoder: tuple[OutputContainer, VideoStream] | None = None

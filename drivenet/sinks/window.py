@@ -49,6 +49,8 @@ class WindowSink(Sink):
     """
 
     name = "window"
+    overflow = "drop"
+    main_thread = True  # HighGUI belongs to the thread that opened the window
 
     def __init__(self, painter: Painter, title: str = "drivenet") -> None:
         check_display()

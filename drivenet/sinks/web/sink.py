@@ -43,6 +43,7 @@ class WebSink(Sink):
     """
 
     name = "web"
+    overflow = "drop"
     needs_view = False
 
     def __init__(
