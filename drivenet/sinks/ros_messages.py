@@ -8,7 +8,8 @@ from typing import Any
 
 from drivenet.classmap import Ids
 
-#: Fields by type, in the order of the .msg files of common_interfaces, rcl_interfaces and vision_msgs (4.x).
+#: Fields by type, in the order of the .msg files of common_interfaces, rcl_interfaces, vision_msgs (4.x) and
+#: foxglove_msgs.
 TYPES: dict[str, dict[str, str]] = {
     "builtin_interfaces/msg/Time": {"sec": "int32", "nanosec": "uint32"},
     "std_msgs/msg/Header": {"stamp": "builtin_interfaces/msg/Time", "frame_id": "string"},
@@ -40,8 +41,40 @@ TYPES: dict[str, dict[str, str]] = {
         "header": "std_msgs/msg/Header",
         "status": "diagnostic_msgs/msg/DiagnosticStatus[]",
     },
+    "foxglove_msgs/msg/Color": dict.fromkeys("rgba", "float64"),
+    "foxglove_msgs/msg/Point2": dict.fromkeys("xy", "float64"),
+    "foxglove_msgs/msg/CircleAnnotation": {
+        "timestamp": "builtin_interfaces/msg/Time",
+        "position": "foxglove_msgs/msg/Point2",
+        "diameter": "float64",
+        "thickness": "float64",
+        "fill_color": "foxglove_msgs/msg/Color",
+        "outline_color": "foxglove_msgs/msg/Color",
+    },
+    "foxglove_msgs/msg/PointsAnnotation": {
+        "timestamp": "builtin_interfaces/msg/Time",
+        "type": "uint8",
+        "points": "foxglove_msgs/msg/Point2[]",
+        "outline_color": "foxglove_msgs/msg/Color",
+        "outline_colors": "foxglove_msgs/msg/Color[]",
+        "fill_color": "foxglove_msgs/msg/Color",
+        "thickness": "float64",
+    },
+    "foxglove_msgs/msg/TextAnnotation": {
+        "timestamp": "builtin_interfaces/msg/Time",
+        "position": "foxglove_msgs/msg/Point2",
+        "text": "string",
+        "font_size": "float64",
+        "text_color": "foxglove_msgs/msg/Color",
+        "background_color": "foxglove_msgs/msg/Color",
+    },
+    "foxglove_msgs/msg/ImageAnnotations": {
+        "circles": "foxglove_msgs/msg/CircleAnnotation[]",
+        "points": "foxglove_msgs/msg/PointsAnnotation[]",
+        "texts": "foxglove_msgs/msg/TextAnnotation[]",
+    },
 }
-_NUMBERS = {"byte": "B", "uint8": "B", "uint16": "H", "int32": "i", "uint32": "I", "float32": "f"}
+_NUMBERS = {"byte": "B", "uint8": "B", "uint16": "H", "int32": "i", "uint32": "I", "float32": "f", "float64": "d"}
 _LITTLE_ENDIAN = b"\x00\x01\x00\x00"
 
 
@@ -86,15 +119,30 @@ def _number(out: bytearray, code: str, value: float) -> None:
     out += struct.pack("<" + code, value)
 
 
+def definition(type_name: str) -> str:
+    """A type and all that it is made of, as ``ros2msg`` schemas are written.
+
+    Args:
+        type_name: one of :data:`TYPES`.
+    """
+    needed = [type_name]
+    for name in needed:  # it grows while it is walked
+        inner = (of.removesuffix("[]") for of in TYPES[name].values())
+        needed += [of for of in dict.fromkeys(inner) if of in TYPES and of not in needed]
+    texts = ["".join(f"{of} {field}\n" for field, of in TYPES[name].items()) for name in needed]
+    parts = (f"{'=' * 80}\nMSG: {name}\n{text}" for name, text in zip(needed[1:], texts[1:], strict=True))
+    return (texts[0] + "".join(parts)).replace("/msg/", "/")
+
+
 def header(wall_ns: int, frame_id: str) -> dict[str, Any]:
     """``std_msgs/msg/Header`` of a moment in nanoseconds since 1970."""
     sec, nanosec = divmod(wall_ns, 1_000_000_000)
     return {"stamp": {"sec": sec, "nanosec": nanosec}, "frame_id": frame_id}
 
 
-def compressed_image(head: Mapping[str, Any], jpeg: bytes) -> bytes:
-    """``sensor_msgs/msg/CompressedImage`` of a JPEG picture."""
-    return encode("sensor_msgs/msg/CompressedImage", {"header": head, "format": "jpeg", "data": jpeg})
+def compressed_image(head: Mapping[str, Any], data: bytes, form: str = "jpeg") -> bytes:
+    """``sensor_msgs/msg/CompressedImage`` of an encoded picture; ``form`` is ``jpeg`` or ``png``."""
+    return encode("sensor_msgs/msg/CompressedImage", {"header": head, "format": form, "data": data})
 
 
 def mono8_image(head: Mapping[str, Any], ids: Ids) -> bytes:
