@@ -1,167 +1,165 @@
-"""ROS 2 messages as bytes (CDR): the few types that outputs speak, written without a ROS installation."""
+"""Results and totals as ROS 2 messages: the type and its fields as plain values, for any way of sending them.
+
+``header.stamp`` is the capture time of the frame by the wall clock, ``header.frame_id`` is ``camera``. Areas are
+shares of the frame, 0..1; times of stages are in ms.
+"""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
-from drivenet.classmap import Ids
+from drivenet.labels import LabelSet
+from drivenet.latency import now_ns
+from drivenet.result import Result, Totals
+from drivenet.scene import Region
 
-#: Fields by type, in the order of the .msg files of common_interfaces, rcl_interfaces, vision_msgs (4.x) and
-#: foxglove_msgs.
-TYPES: dict[str, dict[str, str]] = {
-    "builtin_interfaces/msg/Time": {"sec": "int32", "nanosec": "uint32"},
-    "std_msgs/msg/Header": {"stamp": "builtin_interfaces/msg/Time", "frame_id": "string"},
-    "sensor_msgs/msg/CompressedImage": {"header": "std_msgs/msg/Header", "format": "string", "data": "uint8[]"},
-    "sensor_msgs/msg/Image": {
-        "header": "std_msgs/msg/Header",
-        "height": "uint32",
-        "width": "uint32",
-        "encoding": "string",
-        "is_bigendian": "uint8",
-        "step": "uint32",
-        "data": "uint8[]",
-    },
-    "vision_msgs/msg/VisionClass": {"class_id": "uint16", "class_name": "string"},
-    "vision_msgs/msg/LabelInfo": {
-        "header": "std_msgs/msg/Header",
-        "class_map": "vision_msgs/msg/VisionClass[]",
-        "threshold": "float32",
-    },
-    "diagnostic_msgs/msg/KeyValue": {"key": "string", "value": "string"},
-    "diagnostic_msgs/msg/DiagnosticStatus": {
-        "level": "byte",
-        "name": "string",
-        "message": "string",
-        "hardware_id": "string",
-        "values": "diagnostic_msgs/msg/KeyValue[]",
-    },
-    "diagnostic_msgs/msg/DiagnosticArray": {
-        "header": "std_msgs/msg/Header",
-        "status": "diagnostic_msgs/msg/DiagnosticStatus[]",
-    },
-    "foxglove_msgs/msg/Color": dict.fromkeys("rgba", "float64"),
-    "foxglove_msgs/msg/Point2": dict.fromkeys("xy", "float64"),
-    "foxglove_msgs/msg/CircleAnnotation": {
-        "timestamp": "builtin_interfaces/msg/Time",
-        "position": "foxglove_msgs/msg/Point2",
-        "diameter": "float64",
-        "thickness": "float64",
-        "fill_color": "foxglove_msgs/msg/Color",
-        "outline_color": "foxglove_msgs/msg/Color",
-    },
-    "foxglove_msgs/msg/PointsAnnotation": {
-        "timestamp": "builtin_interfaces/msg/Time",
-        "type": "uint8",
-        "points": "foxglove_msgs/msg/Point2[]",
-        "outline_color": "foxglove_msgs/msg/Color",
-        "outline_colors": "foxglove_msgs/msg/Color[]",
-        "fill_color": "foxglove_msgs/msg/Color",
-        "thickness": "float64",
-    },
-    "foxglove_msgs/msg/TextAnnotation": {
-        "timestamp": "builtin_interfaces/msg/Time",
-        "position": "foxglove_msgs/msg/Point2",
-        "text": "string",
-        "font_size": "float64",
-        "text_color": "foxglove_msgs/msg/Color",
-        "background_color": "foxglove_msgs/msg/Color",
-    },
-    "foxglove_msgs/msg/ImageAnnotations": {
-        "circles": "foxglove_msgs/msg/CircleAnnotation[]",
-        "points": "foxglove_msgs/msg/PointsAnnotation[]",
-        "texts": "foxglove_msgs/msg/TextAnnotation[]",
-    },
-}
-_NUMBERS = {"byte": "B", "uint8": "B", "uint16": "H", "int32": "i", "uint32": "I", "float32": "f", "float64": "d"}
-_LITTLE_ENDIAN = b"\x00\x01\x00\x00"
+FRAME_ID = "camera"
+#: Levels of ``diagnostic_msgs/DiagnosticStatus``.
+OK, ERROR = 0, 2
+_LINE_LOOP = 2
+_CLEAR = {"r": 0.0, "g": 0.0, "b": 0.0, "a": 0.0}
+_WHITE = {"r": 1.0, "g": 1.0, "b": 1.0, "a": 1.0}
+
+Fields = dict[str, Any]
 
 
-def encode(type_name: str, message: Mapping[str, Any]) -> bytes:
-    """A message as ROS 2 sends and records it: plain CDR (XCDR 1), little endian, its four-byte header first.
+class Message(NamedTuple):
+    """A message to be sent.
 
     Args:
-        type_name: one of :data:`TYPES`.
-        message: a value for every field: numbers, strings, bytes for ``uint8[]``, lists, mappings for messages.
-
-    Raises:
-        KeyError: if a field is missing.
-        struct.error: if a number does not fit.
+        kind: its type as ``package/Type``.
+        fields: every field by name; nested messages are dicts, ``uint8[]`` is bytes or a C-contiguous array.
     """
-    out = bytearray()
-    _write(out, type_name, message)
-    return _LITTLE_ENDIAN + out
+
+    kind: str
+    fields: Fields
 
 
-def _write(out: bytearray, kind: str, value: Any) -> None:
-    if kind in _NUMBERS:
-        _number(out, _NUMBERS[kind], value)
-    elif kind == "string":
-        text = value.encode() + b"\0"
-        _number(out, "I", len(text))
-        out += text
-    elif kind == "uint8[]":
-        _number(out, "I", len(value))
-        out += value
-    elif kind.endswith("[]"):
-        _number(out, "I", len(value))
-        for item in value:
-            _write(out, kind.removesuffix("[]"), item)
-    else:
-        for name, of in TYPES[kind].items():
-            _write(out, of, value[name])
+class WallClock:
+    """Monotonic times as wall-clock times, by one offset that is taken when the clock is made.
 
-
-def _number(out: bytearray, code: str, value: float) -> None:
-    """Numbers stand at multiples of their size, counted from behind the header."""
-    out += bytes(-len(out) % struct.calcsize(code))
-    out += struct.pack("<" + code, value)
-
-
-def definition(type_name: str) -> str:
-    """A type and all that it is made of, as ``ros2msg`` schemas are written.
-
-    Args:
-        type_name: one of :data:`TYPES`.
+    Times therefore never jump within a run, whatever happens to the system's clock meanwhile.
     """
-    needed = [type_name]
-    for name in needed:  # it grows while it is walked
-        inner = (of.removesuffix("[]") for of in TYPES[name].values())
-        needed += [of for of in dict.fromkeys(inner) if of in TYPES and of not in needed]
-    texts = ["".join(f"{of} {field}\n" for field, of in TYPES[name].items()) for name in needed]
-    parts = (f"{'=' * 80}\nMSG: {name}\n{text}" for name, text in zip(needed[1:], texts[1:], strict=True))
-    return (texts[0] + "".join(parts)).replace("/msg/", "/")
+
+    def __init__(self) -> None:
+        self._offset_ns = time.time_ns() - now_ns()
+
+    def at(self, monotonic_ns: int) -> int:
+        """Nanoseconds since 1970 of a moment of the monotonic clock."""
+        return monotonic_ns + self._offset_ns
+
+    def now(self) -> int:
+        """Nanoseconds since 1970."""
+        return self.at(now_ns())
 
 
-def header(wall_ns: int, frame_id: str) -> dict[str, Any]:
-    """``std_msgs/msg/Header`` of a moment in nanoseconds since 1970."""
+def stamp(wall_ns: int) -> Fields:
+    """``builtin_interfaces/Time``."""
     sec, nanosec = divmod(wall_ns, 1_000_000_000)
-    return {"stamp": {"sec": sec, "nanosec": nanosec}, "frame_id": frame_id}
+    return {"sec": sec, "nanosec": nanosec}
 
 
-def compressed_image(head: Mapping[str, Any], data: bytes, form: str = "jpeg") -> bytes:
-    """``sensor_msgs/msg/CompressedImage`` of an encoded picture; ``form`` is ``jpeg`` or ``png``."""
-    return encode("sensor_msgs/msg/CompressedImage", {"header": head, "format": form, "data": data})
+def header(wall_ns: int) -> Fields:
+    """``std_msgs/Header``."""
+    return {"stamp": stamp(wall_ns), "frame_id": FRAME_ID}
 
 
-def mono8_image(head: Mapping[str, Any], ids: Ids) -> bytes:
-    """``sensor_msgs/msg/Image`` of class ids, (H, W) uint8."""
-    height, width = ids.shape
-    values = {"height": height, "width": width, "encoding": "mono8", "is_bigendian": 0, "step": width}
-    return encode("sensor_msgs/msg/Image", {"header": head, **values, "data": ids.tobytes()})
+def compressed_image(data: bytes, form: str, wall_ns: int) -> Message:
+    """An encoded picture; ``form`` is ``jpeg`` or ``png``."""
+    return Message("sensor_msgs/CompressedImage", {"header": header(wall_ns), "format": form, "data": data})
 
 
-def label_info(head: Mapping[str, Any], classes: Sequence[str]) -> bytes:
-    """``vision_msgs/msg/LabelInfo``: a class's id is its place; 255, the unlabelled, needs no entry."""
-    class_map = [{"class_id": i, "class_name": name} for i, name in enumerate(classes)]
-    return encode("vision_msgs/msg/LabelInfo", {"header": head, "class_map": class_map, "threshold": 0.0})
+def class_image(result: Result, wall_ns: int) -> Message:
+    """The class ids at engine size, ``mono8``."""
+    height, width = result.classmap.ids.shape
+    fields = {
+        "header": header(wall_ns), "height": height, "width": width, "encoding": "mono8", "is_bigendian": 0,
+        "step": width, "data": result.classmap.ids.tobytes(),
+    }  # fmt: skip
+    return Message("sensor_msgs/Image", fields)
 
 
-def diagnostics(
-    head: Mapping[str, Any], name: str, level: int, message: str, values: Mapping[str, object], hardware: str = ""
-) -> bytes:
-    """``diagnostic_msgs/msg/DiagnosticArray`` with one status; levels: 0 OK, 1 WARN, 2 ERROR, 3 STALE."""
-    pairs = [{"key": key, "value": str(value)} for key, value in values.items()]
-    status = {"level": level, "name": name, "message": message, "hardware_id": hardware, "values": pairs}
-    return encode("diagnostic_msgs/msg/DiagnosticArray", {"header": head, "status": [status]})
+def label_info(labels: LabelSet, wall_ns: int) -> Message:
+    """What the ids of the class image mean."""
+    classes = [{"class_id": i, "class_name": name} for i, name in enumerate(labels.classes)]
+    return Message("vision_msgs/LabelInfo", {"header": header(wall_ns), "class_map": classes, "threshold": 0.0})
+
+
+def box_annotations(result: Result, wall_ns: int) -> Message:
+    """The regions as boxes with labels, in pixels of the frame, as Foxglove draws them."""
+    at, width = stamp(wall_ns), result.frame.size[1]
+    regions = [region for found in result.scene.regions.values() for region in found]
+    fields = {
+        "circles": [],
+        "points": [_box(region, result.labels, at, width) for region in regions],
+        "texts": [_label(region, result.labels, at, width) for region in regions],
+    }
+    return Message("foxglove_msgs/ImageAnnotations", fields)
+
+
+def frame_diagnostics(result: Result, wall_ns: int) -> Message:
+    """One frame's stages (those it has passed), and the areas of groups and classes."""
+    stages = {f"{name}_ms": ms for name, ms in result.stamps.stages_ms().items() if ms >= 0 and name != "publish"}
+    areas = {f"{group} area": share for group, share in result.scene.groups.items()}
+    classes = {f"class {name} area": share for name, share in result.scene.classes.items()}
+    values = {"frame": result.frame.index, **stages, **areas, **classes}
+    return _diagnostics(wall_ns, [_status("drivenet: frame", "", values)])
+
+
+def node_diagnostics(totals: Totals, wall_ns: int, lost_s: float = 0.0) -> Message:
+    """The run so far: counts, rates and latency; an error while the source is lost for ``lost_s`` seconds."""
+    backend = f"{totals.engine.get('backend', '')} {totals.engine.get('precision', '')}".strip()
+    counts = {
+        "captured": totals.captured,
+        "published": totals.published,
+        **{f"dropped {reason}": n for reason, n in totals.dropped.items()},
+        **{f"fps {point}": rate for point, rate in totals.fps.items()},
+    }
+    latency = {
+        f"{stage} {figure}": value
+        for stage, figures in totals.latency.summary().items()
+        for figure, value in figures.items()
+    }
+    health = (ERROR, f"source lost for {lost_s:.0f} s") if lost_s else (OK, "running")
+    return _diagnostics(
+        wall_ns,
+        [
+            _status("drivenet: node", backend, counts, *health),
+            _status("drivenet: latency in ms", backend, latency),
+            _status("drivenet: engine", backend, totals.engine),
+        ],
+    )
+
+
+def _diagnostics(wall_ns: int, statuses: list[Fields]) -> Message:
+    return Message("diagnostic_msgs/DiagnosticArray", {"header": header(wall_ns), "status": statuses})
+
+
+def _status(name: str, hardware: str, values: dict[str, Any], level: int = OK, message: str = "") -> Fields:
+    pairs = [{"key": k, "value": f"{v:.6g}" if isinstance(v, float) else str(v)} for k, v in values.items()]
+    return {"level": level, "name": name, "message": message, "hardware_id": hardware, "values": pairs}
+
+
+def _box(region: Region, labels: LabelSet, at: Fields, frame_width: int) -> Fields:
+    x, y, w, h = region.box
+    corners = ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
+    return {
+        "timestamp": at, "type": _LINE_LOOP, "points": [{"x": float(px), "y": float(py)} for px, py in corners],
+        "outline_color": _colour(region.cls, labels), "outline_colors": [], "fill_color": _CLEAR,
+        "thickness": max(1.0, frame_width / 640),
+    }  # fmt: skip
+
+
+def _label(region: Region, labels: LabelSet, at: Fields, frame_width: int) -> Fields:
+    x, y, _, _ = region.box
+    return {
+        "timestamp": at, "position": {"x": float(x), "y": float(y)}, "text": f"{region.cls} {region.area:.1%}",
+        "font_size": max(8.0, frame_width / 64), "text_color": _WHITE,
+        "background_color": _colour(region.cls, labels),
+    }  # fmt: skip
+
+
+def _colour(cls: str, labels: LabelSet) -> Fields:
+    r, g, b = (value / 255 for value in labels.palette[labels.id_of(cls)])
+    return {"r": r, "g": g, "b": b, "a": 1.0}
