@@ -125,6 +125,8 @@ class BiSeNetV2(nn.Module):
     Args:
         classes: channels of the logits.
         width: scales the detail branch's channels 64, 64, 128 and the aggregation's 128.
+        early: scales the detail branch's first two stages instead of ``width``: they see the largest pictures and
+            cost the most.
         semantic: scales the semantic branch's channels 16, 32, 64, 128.
         head: channels of the head's hidden layer (the paper's 1024 costs 40 % of all work at 512x1024).
         variant: ``paper``, or ``coincheung`` for the published checkpoints of that repository: the aggregation
@@ -136,13 +138,14 @@ class BiSeNetV2(nn.Module):
     stride = 8
 
     def __init__(
-        self, classes: int, width: float = 1.0, semantic: float = 1.0, head: int = 128, variant: str = "paper"
-    ) -> None:
+        self, classes: int, width: float = 1.0, semantic: float = 1.0, head: int = 128, variant: str = "paper",
+        early: float | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         if variant not in VARIANTS:
             raise UsageError(f"no variant {variant!r} of BiSeNetV2", cure=nearest(variant, VARIANTS))
         coincheung = variant == "coincheung"
-        c1, c3 = (scaled(v, width) for v in (64, 128))
+        c1, c3 = scaled(64, width if early is None else early), scaled(128, width)
         s1, s2, s3, s4 = (scaled(v, semantic) for v in (16, 32, 64, 128))
         self.detail = DetailBranch(c1, c3)
         self.semantic = SemanticBranch((s1, s2, s3, s4), coincheung)

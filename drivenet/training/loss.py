@@ -1,12 +1,17 @@
-"""Class-weighted cross-entropy with Dice, on the output and the auxiliary heads."""
+"""Class-weighted cross-entropy with Dice and hard-pixel mining, and distillation."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from drivenet.labels import IGNORE_ID
+
+#: Of the labelled pixels, one in so many counts however easy it is.
+HARD_AT_LEAST = 16
 
 
 class SegmentationLoss(nn.Module):
@@ -18,14 +23,16 @@ class SegmentationLoss(nn.Module):
     Args:
         weights: (C,) float weights of the classes.
         dice, auxiliary: factors of the Dice term and of each auxiliary head.
+        ohem: None, or the probability of the true class from which on a pixel no longer counts (online hard example
+            mining, Shrivastava et al. 2016, by pixel); 1/16 of the labelled pixels always count.
     """
 
     weights: torch.Tensor
 
-    def __init__(self, weights: torch.Tensor, dice: float, auxiliary: float) -> None:
+    def __init__(self, weights: torch.Tensor, dice: float, auxiliary: float, ohem: float | None = None) -> None:
         super().__init__()
         self.register_buffer("weights", weights)
-        self.dice, self.auxiliary = dice, auxiliary
+        self.dice, self.auxiliary, self.ohem = dice, auxiliary, ohem
 
     def forward(self, logits: list[torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
         """Mean loss; ``logits`` (N, C, h, w) each, output first; ``ids`` (N, H, W) uint8."""
@@ -39,11 +46,33 @@ class SegmentationLoss(nn.Module):
         if logits.shape[2:] != ids.shape[1:]:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         logits = logits.float()
+        counts = ids != IGNORE_ID
+        losses = F.cross_entropy(logits, ids, ignore_index=IGNORE_ID, reduction="none")
+        if self.ohem is not None:
+            counts = counts & (losses >= _hard_from(losses.detach(), counts, self.ohem))
+        weights = self.weights[torch.where(counts, ids, 0)] * counts
         # Not reduction="mean": a batch without any truth (all void) would give NaN.
-        total = F.cross_entropy(logits, ids, self.weights, ignore_index=IGNORE_ID, reduction="sum")
-        valid = ids != IGNORE_ID
-        loss = total / (self.weights[torch.where(valid, ids, 0)] * valid).sum().clamp_min(1e-6)
+        loss = (losses * weights).sum() / weights.sum().clamp_min(1e-6)
         return loss + self.dice * dice_loss(logits, ids) if self.dice else loss
+
+
+def _hard_from(losses: torch.Tensor, labelled: torch.Tensor, probability: float) -> torch.Tensor:
+    """The loss from which on a pixel counts."""
+    least = int(labelled.sum()) // HARD_AT_LEAST
+    bound = losses.new_tensor(-math.log(probability))
+    return bound if least < 1 else torch.minimum(bound, losses[labelled].topk(least).values[-1])
+
+
+def distillation_loss(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Mean over pixels of the Kullback-Leibler divergence of softened probabilities (Hinton et al. 2015).
+
+    Args:
+        student, teacher: (N, C, h, w) logits of the same shape.
+        temperature: logits are divided by it; the loss is scaled by its square, so that gradients keep their size.
+    """
+    wanted = F.log_softmax(teacher.float() / temperature, 1)
+    given = F.log_softmax(student.float() / temperature, 1)
+    return F.kl_div(given, wanted, reduction="none", log_target=True).sum(1).mean() * temperature**2
 
 
 def dice_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ class ModelSettings(Settings):
 
     architecture: str
     options: dict[str, Any] = Field(default_factory=dict)
+    start: str | None = Field(None, description="checkpoint to start from, as far as names and shapes agree")
 
 
 class DataSettings(Settings):
@@ -56,11 +57,22 @@ class OptimiserSettings(Settings):
 
 
 class LossSettings(Settings):
-    """Class-weighted cross-entropy plus Dice, on the output and on the auxiliary heads."""
+    """Class-weighted cross-entropy, of all pixels or the hard ones, plus Dice; on the output and auxiliary heads."""
 
     dice: float = Field(0.5, ge=0)
     auxiliary: float = Field(0.4, ge=0)
     weights: Literal["none", "log"] = Field("log", description="log: 1 / ln(1.1 + share of pixels)")
+    ohem: float | None = Field(
+        None, gt=0, le=1, description="learn only from pixels whose class got less probability, 1/16 of all at least"
+    )
+
+
+class DistilSettings(Settings):
+    """A trained network to imitate: its class probabilities are a second truth, also where the picture has none."""
+
+    teacher: str = Field(description="checkpoint of drivenet train, of the same labels and stride")
+    weight: float = Field(1.0, gt=0)
+    temperature: float = Field(2.0, gt=0)
 
 
 class TrainSettings(Settings):
@@ -72,6 +84,7 @@ class TrainSettings(Settings):
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     loss: LossSettings = LossSettings()
+    distil: DistilSettings | None = None
     input: tuple[int, int] = Field((288, 512), description="height and width of the deployed input")
     batch: int = Field(8, ge=1)
     iterations: int | None = Field(None, ge=1)

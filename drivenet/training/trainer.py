@@ -25,7 +25,7 @@ from drivenet.models.deployed import Deployed, normalise
 from drivenet.modelspec import write_atomic
 from drivenet.prepare import prepare, resize_ids
 from drivenet.training.ema import Ema
-from drivenet.training.loss import SegmentationLoss
+from drivenet.training.loss import SegmentationLoss, distillation_loss
 from drivenet.training.samples import Batches, Pictures
 from drivenet.training.settings import OptimiserSettings, TrainSettings
 
@@ -71,9 +71,14 @@ class Trainer:
         self.settings, self.batches, self.val, self.labels = settings, batches, val, labels
         self.folder, self.device = folder, torch.device(device)
         torch.manual_seed(settings.seed)
-        self.network = self._create().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = self._create()
+        if settings.model.start is not None:
+            start_from(network, Path(settings.model.start))
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.teacher = _teacher(settings, labels, self.device)
         self.ema = Ema(self.network, self._create().to(self.device), settings.ema)
-        self.loss = SegmentationLoss(weights, settings.loss.dice, settings.loss.auxiliary).to(self.device)
+        loss = settings.loss
+        self.loss = SegmentationLoss(weights, loss.dice, loss.auxiliary, loss.ohem).to(self.device)
         self.optimiser = _optimiser(self.network, settings)
         self.progress = Progress()
         self._resume()
@@ -126,6 +131,8 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.network(x)
         loss = self.loss(logits, ids.to(self.device))
+        if self.teacher is not None and self.settings.distil is not None:
+            loss = loss + self.settings.distil.weight * self._imitation(x, logits[0])
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
@@ -135,6 +142,12 @@ class Trainer:
         if not math.isfinite(self.progress.loss):
             raise UsageError(f"loss {self.progress.loss} at iteration {i}", "a finite loss", "lower optimiser.lr")
         self.ema.update(self.network, self.progress.iteration)
+
+    def _imitation(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """How far the logits are from the teacher's."""
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+            wanted = self.teacher(x)  # type: ignore[misc]
+        return distillation_loss(logits, wanted, self.settings.distil.temperature)  # type: ignore[union-attr]
 
     def _after(self, board: SummaryWriter) -> None:
         i = self.progress.iteration
@@ -184,6 +197,33 @@ class Trainer:
         self.ema.average.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(**state["progress"])
+
+
+def start_from(network: nn.Module, checkpoint: Path) -> list[str]:
+    """Take over a checkpoint's tensors of equal name and shape; returns the names of those that stay as they were.
+
+    Raises:
+        UsageError: if nothing fits.
+    """
+    theirs, mine = checkpoints.load(checkpoint)["network"], network.state_dict()
+    fitting = {n: t for n, t in theirs.items() if n in mine and t.shape == mine[n].shape}
+    if not fitting:
+        raise UsageError(f"{checkpoint} shares no weights with this network", "a checkpoint of a similar network")
+    network.load_state_dict(fitting, strict=False)
+    return sorted(mine.keys() - fitting.keys())
+
+
+def _teacher(settings: TrainSettings, labels: LabelSet, device: torch.device) -> nn.Module | None:
+    """The network to imitate, frozen."""
+    if settings.distil is None:
+        return None
+    state = checkpoints.load(Path(settings.distil.teacher))
+    if state["labels"] != labels.name:
+        raise UsageError(f"teacher {settings.distil.teacher} of labels {state['labels']}", labels.name)
+    model = state["settings"]["model"]
+    network = create(model["architecture"], len(labels), model["options"])
+    network.load_state_dict(state["network"])
+    return network.eval().requires_grad_(False).to(device)
 
 
 def learning_rate(options: OptimiserSettings, iteration: int, done: float) -> float:

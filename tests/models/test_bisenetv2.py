@@ -44,6 +44,16 @@ def test_the_work_is_that_of_the_paper(head: int, gmac: float) -> None:
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=0.06)
 
 
+def test_early_stages_of_their_own_width() -> None:
+    half, early = (create("bisenetv2", 11, {"width": 0.5, **more}) for more in ({}, {"early": 0.25}))
+    convs = [m for m in early.detail.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [c.out_channels for c in convs] == [16] * 5 + [64] * 3
+    shapes = [{n: tuple(t.shape) for n, t in m.state_dict().items()} for m in (half, early)]
+    differ = {n for n in shapes[0] if shapes[0][n] != shapes[1][n]}
+    assert differ
+    assert all(n.startswith("detail.") for n in differ)
+
+
 def test_auxiliary_heads_speak_in_training_only(small: torch.nn.Module) -> None:
     x = torch.randn(2, 3, 64, 96)
     outputs = small.train()(x)

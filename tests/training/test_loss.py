@@ -1,4 +1,4 @@
-"""The loss: weights, ignored pixels, and the Dice term at its ends."""
+"""The loss: weights, ignored pixels, hard pixels, the Dice term at its ends, and distillation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
 from drivenet.labels import IGNORE_ID  # noqa: E402
-from drivenet.training.loss import SegmentationLoss, dice_loss  # noqa: E402
+from drivenet.training.loss import HARD_AT_LEAST, SegmentationLoss, dice_loss, distillation_loss  # noqa: E402
 
 
 def ids_of(*rows: list[int]) -> torch.Tensor:
@@ -60,3 +60,56 @@ def test_dice_weighs_classes_not_pixels() -> None:
     ids[:, :10, :10] = 2
     missed = torch.where(ids == 2, 0, ids)
     assert float(dice_loss(sure(missed, 3), ids)) == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_without_easy_pixels_mining_changes_nothing() -> None:
+    ids = ids_of([0, 1], [2, IGNORE_ID])
+    logits = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([1.0, 5.0, 2.0])
+    plain, mined = (float(SegmentationLoss(weights, 0.0, 0.0, ohem)([logits], ids)) for ohem in (None, 0.9999))
+    assert mined == pytest.approx(plain)
+
+
+def test_only_hard_pixels_count() -> None:
+    """A quarter of the picture is wrong, the rest beyond doubt: the mean is that of the quarter."""
+    ids = ids_of([0, 1], [2, 1])
+    logits = sure(ids_of([1, 1], [2, 1]), 3)
+    plain, mined = (SegmentationLoss(torch.ones(3), 0.0, 0.0, ohem)([logits], ids) for ohem in (None, 0.7))
+    assert float(mined) == pytest.approx(4 * float(plain))
+
+
+def test_a_sixteenth_counts_however_easy() -> None:
+    """All pixels are easier than the bound; the hardest sixteenth (of the half-size picture) gets the gradient."""
+    ids = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    logits = torch.zeros(1, 2, 16, 16)
+    logits[:, 0] = torch.linspace(5, 9, 256).view(16, 16)
+    logits.requires_grad_()
+    SegmentationLoss(torch.ones(2), 0.0, 0.0, 0.5)([logits], ids).backward()
+    assert logits.grad is not None
+    learned = logits.grad[0, 0].ne(0).flatten()
+    assert learned.nonzero().flatten().tolist() == list(range(256 // HARD_AT_LEAST))
+
+
+def test_mining_without_truth_costs_nothing() -> None:
+    logits = torch.randn(1, 3, 16, 16)
+    assert (
+        float(SegmentationLoss(torch.ones(3), 0.5, 0.0, 0.7)([logits], ids_of([IGNORE_ID] * 2, [IGNORE_ID] * 2))) == 0
+    )
+
+
+def test_an_equal_network_has_nothing_to_imitate() -> None:
+    teacher = torch.randn(2, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert float(distillation_loss(teacher + 3, teacher, 2.0)) == pytest.approx(0, abs=1e-6)
+
+
+def test_imitation_leads_to_the_teacher() -> None:
+    teacher = torch.randn(2, 5, 4, 4, generator=torch.Generator().manual_seed(0))
+    student = torch.zeros_like(teacher, requires_grad=True)
+    loss = distillation_loss(student, teacher, 2.0)
+    loss.backward()
+    assert student.grad is not None
+    assert float(loss.detach()) > 0
+    surer = (teacher / 2).softmax(1) > 1 / 5  # than the undecided student
+    assert bool(((student.grad < 0) == surer).all())
+    closer = student.detach() - 10 * student.grad
+    assert float(distillation_loss(closer, teacher, 2.0)) < float(loss.detach())

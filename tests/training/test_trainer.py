@@ -22,7 +22,7 @@ from drivenet.models import checkpoint  # noqa: E402
 from drivenet.training import prepare_run  # noqa: E402
 from drivenet.training.ema import Ema  # noqa: E402
 from drivenet.training.settings import OptimiserSettings  # noqa: E402
-from drivenet.training.trainer import learning_rate  # noqa: E402
+from drivenet.training.trainer import learning_rate, start_from  # noqa: E402
 
 #: Runs the settings on its standard input; says every finished iteration on its standard output.
 CHILD = """
@@ -120,6 +120,47 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"loss nan at iteration 0; expected a finite loss; lower optimiser\.lr"):
         trainer.run()
     assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_run_starts_from_the_weights_that_fit(whole: tuple[Path, dict[int, float]], tmp_path: Path) -> None:
+    """A wider head is new; all else is the other network's."""
+    best = whole[0] / "best.pt"
+    theirs = checkpoint.load(best)["network"]
+    wider = {**TINY["model"], "options": {**TINY["model"]["options"], "head": 32}, "start": str(best)}
+    trainer = prepare_run(tiny(model=wider), None, tmp_path, "cpu")
+    for network in (trainer.network, trainer.ema.average):
+        mine = network.state_dict()
+        for name, value in theirs.items():
+            if not name.startswith("head."):
+                assert torch.equal(mine[name], value), name
+    new = start_from(trainer.network, best)
+    assert new
+    assert all(name.startswith("head.") for name in new)
+
+
+def test_a_start_that_shares_nothing_is_refused(tmp_path: Path) -> None:
+    other = {"network": {"elsewhere": torch.zeros(1)}, "settings": {}}
+    checkpoint.save(tmp_path / "other.pt", other)
+    with pytest.raises(UsageError, match="shares no weights"):
+        prepare_run(tiny(model={**TINY["model"], "start": str(tmp_path / "other.pt")}), None, tmp_path / "run", "cpu")
+
+
+def test_a_run_with_a_teacher_resumes_to_the_same_losses(whole: tuple[Path, dict[int, float]], tmp_path: Path) -> None:
+    settings = tiny(distil={"teacher": str(whole[0] / "best.pt"), "weight": 0.5}, iterations=4)
+    trainer, once = losses(tmp_path / "once", settings)
+    before = losses(tmp_path / "twice", settings, stop_after=3)[1]
+    after = losses(tmp_path / "twice", settings)[1]
+    assert {**before, **after} == pytest.approx(once, rel=1e-3)
+    assert all(once[i] > whole[1][i] for i in (1, 2))
+    assert trainer.teacher is not None
+    assert not trainer.teacher.training
+    assert not any(p.requires_grad for p in trainer.teacher.parameters())
+
+
+def test_a_teacher_of_other_labels_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "t.pt", {"network": {}, "settings": {}, "labels": "cityscapes"})
+    with pytest.raises(UsageError, match=r"teacher .*t\.pt of labels cityscapes; expected camvid"):
+        prepare_run(tiny(distil={"teacher": str(tmp_path / "t.pt")}), None, tmp_path / "run", "cpu")
 
 
 def test_norms_and_biases_do_not_decay(tmp_path: Path) -> None:
