@@ -15,6 +15,9 @@ SHIPPED = {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml",)}
 #: The live page; Python 3.10 gets the last Starlette that supports it.
 WEB = ["h11>=0.14", "prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.54", "websockets>=14"]
 
+#: ROS 2's topics without ROS 2; there are no wheels for other processors.
+ROS2 = ["cyclonedds>=11.0; platform_machine == 'x86_64'"]
+
 
 def version() -> str:
     """The version that ``drivenet/__init__.py`` states, read without importing it."""
@@ -91,6 +94,7 @@ setup(
         "openvino": ["openvino>=2025.0"],
         "cuda": ["cuda-bindings>=12.6"],
         "tensorrt": ["tensorrt>=10.0; platform_machine == 'x86_64'", "pycuda>=2024.1"],
+        "ros2": ROS2,
         "web": WEB,
         "train": ["onnx>=1.17", "tensorboard>=2.18", "torch>=2.11", "torchvision>=0.26"],
         "test": [
@@ -104,6 +108,8 @@ setup(
             "pytest-xdist>=3.6.1",
             "setuptools>=77",
             "playwright>=1.49",
+            *ROS2,
+            "rosbags>=0.11",
             *WEB,
         ],
         "lint": ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.15", "types-PyYAML"],

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from drivenet.address import mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
 from drivenet.sinks.base import Sink
 
@@ -13,10 +14,13 @@ from drivenet.sinks.base import Sink
 KINDS = {
     "images": "drivenet.sinks.images:ImageFolderSink",
     "jsonl": "drivenet.sinks.jsonl:JsonlSink",
+    "ros2": "drivenet.sinks.ros2:Ros2Sink",
     "video": "drivenet.sinks.video:VideoSink",
     "web": "drivenet.sinks.web:WebSink",
     "window": "drivenet.sinks.window:WindowSink",
 }
+#: Kind by scheme of an address, which is all that such a sink is opened with.
+SCHEMES = {"ros2": "ros2"}
 VIDEO_SUFFIXES = (".mp4", ".mkv")
 _EXPECTED = "FILE.mp4, FILE.mkv or FOLDER/"
 
@@ -31,10 +35,11 @@ def sink_class(kind: str) -> Callable[..., Sink]:
 
 
 def open_sink(target: str, *, fps: float, visualize: str) -> Sink:
-    """The sink that a path names: a video file, or a folder of pictures.
+    """The sink that a path or an address names: a video file, a folder of pictures, a bus or a server.
 
     Args:
-        target: ``*.mp4`` or ``*.mkv``; or a folder: one that exists, a path that ends in ``/`` or has no suffix.
+        target: ``*.mp4`` or ``*.mkv``; or a folder: one that exists, a path that ends in ``/`` or has no suffix;
+            or an address with one of :data:`SCHEMES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
         visualize: ``overlay``, ``mask`` or ``side-by-side``.
 
@@ -42,6 +47,8 @@ def open_sink(target: str, *, fps: float, visualize: str) -> Sink:
         UsageError: for any other target.
         SinkError: where nothing can be written.
     """
+    if scheme := scheme_of(target):
+        return _open_address(scheme, target)
     path = Path(target)
     suffix = path.suffix.lower()
     if target in ("", "-") or "://" in target:
@@ -51,3 +58,9 @@ def open_sink(target: str, *, fps: float, visualize: str) -> Sink:
     if suffix in VIDEO_SUFFIXES:
         return sink_class("video")(path, fps=fps)
     raise UsageError(f"output {target} ends in {path.suffix}", _EXPECTED, f"a folder of that name is {target}/")
+
+
+def _open_address(scheme: str, uri: str) -> Sink:
+    if scheme not in SCHEMES:
+        raise UsageError(f"output {mask_uri(uri)} has the unknown scheme {scheme}", _EXPECTED, nearest(scheme, SCHEMES))
+    return sink_class(SCHEMES[scheme])(uri)

@@ -39,7 +39,7 @@ def test_only_masks_in_a_folder_need_no_view(tmp_path: Path) -> None:
     assert open_sink(f"{tmp_path}/ids.mp4", fps=30, visualize="mask").needs_view
 
 
-@pytest.mark.parametrize("target", ["out.avi", "a/b.txt", "", "-", "rtsp://host/live"])
+@pytest.mark.parametrize("target", ["out.avi", "a/b.txt", "", "-", "gopher://host/live"])
 def test_any_other_target_is_a_usage_error_that_says_what_works(target: str) -> None:
     with pytest.raises(UsageError, match=r"expected FILE\.mp4, FILE\.mkv or FOLDER/"):
         open_sink(target, fps=30, visualize="overlay")

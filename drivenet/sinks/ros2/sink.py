@@ -1,0 +1,124 @@
+"""Results as ROS 2 messages: overlay, class map with its labels, diagnostics."""
+
+from __future__ import annotations
+
+import cv2
+
+from drivenet.address import mask_uri
+from drivenet.errors import SinkError
+from drivenet.frame import Image
+from drivenet.labels import LabelSet
+from drivenet.latency import now_ns
+from drivenet.result import Result, Totals
+from drivenet.sinks.base import Sink
+from drivenet.sinks.cdr import encode
+from drivenet.sinks.ros2.address import parse_address
+from drivenet.sinks.ros2.bus import DIAGNOSTICS, LATCHED, PICTURES, Bus, open_bus
+from drivenet.sinks.ros_messages import (
+    FRAME_ID,
+    Message,
+    WallClock,
+    class_image,
+    compressed_image,
+    label_info,
+    node_diagnostics,
+)
+
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 85)
+#: Diagnostics are said once a second (REP 107); the counts come twice as often.
+_DIAGNOSTICS_EVERY_NS = 900_000_000
+
+
+class Ros2Sink(Sink):
+    """Publishes every result under a namespace; what nobody subscribes to is not even encoded.
+
+    ``NAMESPACE/overlay/compressed`` (CompressedImage, JPEG of the view), ``NAMESPACE/class_map`` (Image, mono8, at
+    engine size) and ``NAMESPACE/label_info`` (LabelInfo, once, for late subscribers too); once a second
+    ``/diagnostics`` (DiagnosticArray). Pictures are best effort, keep last 5. Headers carry the capture time: the
+    monotonic one, moved to the wall clock by one offset that is taken at the start.
+
+    Args:
+        uri: ``ros2://DOMAIN/NAMESPACE``, with ``?frame_id=NAME`` for another frame than ``camera``.
+
+    Raises:
+        UsageError: if the address is wrong, or neither ROS 2 nor Cyclone DDS is installed.
+        SinkError: if the network cannot be joined.
+    """
+
+    name = "ros2"
+    overflow = "drop"
+
+    def __init__(self, uri: str) -> None:
+        address = parse_address(uri, FRAME_ID)
+        self.target = mask_uri(uri)
+        self._namespace, self._frame_id = address.namespace, address.frame_id
+        self._overlay = f"{address.namespace}/overlay/compressed"
+        self._class_map, self._labels = f"{address.namespace}/class_map", f"{address.namespace}/label_info"
+        self._clock = WallClock()
+        self._said: LabelSet | None = None
+        self._lost_s = 0.0
+        self._diagnosed_ns = 0
+        self._bus = self._joined(address.domain)
+
+    def publish(self, result: Result) -> None:
+        """Send one result to whoever listens."""
+        self._lost_s = 0.0
+        at = self._clock.at(result.frame.captured_ns)
+        if result.labels is not self._said:
+            self._send(self._labels, label_info(result.labels, at))
+            self._said = result.labels
+        if self._bus.listened(self._overlay):
+            if result.view is None:
+                raise SinkError(f"frame {result.frame.index} came without a picture", "a view drawn for every frame")
+            self._send(self._overlay, compressed_image(_jpeg(result.view), "jpeg", at))
+        if self._bus.listened(self._class_map):
+            self._send(self._class_map, class_image(result, at))
+
+    def lost(self, view: Image, seconds: float) -> None:
+        """Send the marked view, stamped now; there is no class map. Diagnostics turn to an error."""
+        self._lost_s = seconds
+        if self._bus.listened(self._overlay):
+            self._send(self._overlay, compressed_image(_jpeg(view), "jpeg", self._clock.now()))
+
+    def status(self, totals: Totals) -> None:
+        """Send the diagnostics, once a second."""
+        now = now_ns()
+        if now - self._diagnosed_ns >= _DIAGNOSTICS_EVERY_NS:
+            self._diagnosed_ns = now
+            self._diagnose(totals)
+
+    def close(self, totals: Totals) -> None:
+        """Send the final diagnostics and leave the network."""
+        try:
+            self._diagnose(totals)
+        finally:
+            self._bus.close()
+
+    def _joined(self, domain: int) -> Bus:
+        bus = open_bus(domain)
+        try:
+            bus.advertise(self._overlay, "sensor_msgs/CompressedImage", PICTURES)
+            bus.advertise(self._class_map, "sensor_msgs/Image", PICTURES)
+            bus.advertise(self._labels, "vision_msgs/LabelInfo", LATCHED)
+            bus.advertise("diagnostics", "diagnostic_msgs/DiagnosticArray", DIAGNOSTICS)
+        except BaseException:
+            bus.close()
+            raise
+        return bus
+
+    def _diagnose(self, totals: Totals) -> None:
+        message = node_diagnostics(totals, self._clock.now(), self._lost_s)
+        for status in message.fields["status"]:  # all nodes share one topic, so each says who it is
+            status["name"] = self._namespace + status["name"].removeprefix("drivenet")
+        self._send("diagnostics", message)
+
+    def _send(self, topic: str, message: Message) -> None:
+        message.fields["header"]["frame_id"] = self._frame_id
+        self._bus.publish(topic, encode(*message))
+
+
+def _jpeg(view: Image) -> bytes:
+    good, data = cv2.imencode(".jpg", view, _JPEG)
+    if not good:
+        raise SinkError(f"a picture of {view.shape[1]}x{view.shape[0]} cannot be written as JPEG")
+    return data.tobytes()
