@@ -33,9 +33,16 @@ def palette_spec(labels: LabelSet = CAMVID, size: tuple[int, int] = SIZE, **chan
 
 
 def palette_graph(
-    palette: Any = CAMVID.palette, size: tuple[int, int] = SIZE, names: tuple[str, str] = ("frame", "classes")
+    palette: Any = CAMVID.palette,
+    size: tuple[int, int] = SIZE,
+    names: tuple[str, str] = ("frame", "classes"),
+    cast_at_ends: bool = False,
 ) -> onnx.GraphProto:
-    """Every second pixel either way -> the class whose RGB colour is nearest to it."""
+    """Every second pixel either way -> the class whose RGB colour is nearest to it.
+
+    ``cast_at_ends``: uint8 becomes float first of all and ids float before they become uint8, as drivenet exports it;
+    other exporters cut uint8 and cast int64.
+    """
     colours = np.array(palette, np.float32)[:, ::-1]  # BGR, as the frame
     constants = {
         "weights": 2 * colours.T.copy(),
@@ -45,13 +52,26 @@ def palette_graph(
         "axes": np.array([1, 2]),
         "steps": np.array([STRIDE, STRIDE]),
     }
+    cut, cast = ["starts", "ends", "axes", "steps"], {"to": TensorProto.FLOAT}
+    if cast_at_ends:
+        begin = [
+            helper.make_node("Cast", [names[0]], ["float"], **cast),
+            helper.make_node("Slice", ["float", *cut], ["x"]),
+        ]
+        end = [helper.make_node("Cast", ["best"], ["ids"], **cast)]
+    else:
+        begin = [
+            helper.make_node("Slice", [names[0], *cut], ["small"]),
+            helper.make_node("Cast", ["small"], ["x"], **cast),
+        ]
+        end = []
     nodes = [
-        helper.make_node("Slice", [names[0], "starts", "ends", "axes", "steps"], ["small"]),
-        helper.make_node("Cast", ["small"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("MatMul", ["float", "weights"], ["products"]),
+        *begin,
+        helper.make_node("MatMul", ["x", "weights"], ["products"]),
         helper.make_node("Add", ["products", "bias"], ["logits"]),
         helper.make_node("ArgMax", ["logits"], ["best"], axis=-1, keepdims=0),
-        helper.make_node("Cast", ["best"], [names[1]], to=TensorProto.UINT8),
+        *end,
+        helper.make_node("Cast", ["ids" if cast_at_ends else "best"], [names[1]], to=TensorProto.UINT8),
     ]
     h, w = size
     return helper.make_graph(

@@ -50,12 +50,16 @@ class Deployed(nn.Module):
 
     def logits(self, frame: torch.Tensor) -> torch.Tensor:
         """(1, H, W, 3) uint8 BGR to logits at the tail's size."""
-        x = frame.permute(0, 3, 1, 2).float() * self.scale + self.offset
+        x = frame.float().permute(0, 3, 1, 2) * self.scale + self.offset
         out: torch.Tensor = self.network(x.flip(1))
         if self.factor != 1:
             out = F.interpolate(out, scale_factor=self.factor, mode="bilinear", align_corners=False)
         return out
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
-        """(1, H, W, 3) uint8 BGR to (1, H', W') uint8 class ids."""
-        return self.logits(frame).argmax(1).to(torch.uint8)
+        """(1, H, W, 3) uint8 BGR to (1, H', W') uint8 class ids.
+
+        The first step is a cast to float and the last one a cast from float: TensorRT 8 reads uint8 at no other
+        place, and converts it from and to nothing else.
+        """
+        return self.logits(frame).argmax(1).float().to(torch.uint8)

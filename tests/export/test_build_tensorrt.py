@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx_models import palette_model
+from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
 from tensorrt_double import API, GPU, Network, RecordingDriver, Tensor, TensorRt
 
 from drivenet.engine import open_engine, tensorrt, tensorrt_session
@@ -18,7 +18,7 @@ from drivenet.errors import EngineError, UsageError
 from drivenet.export import tensorrt as builder
 from drivenet.export.build import build
 from drivenet.export.request import BuildRequest
-from drivenet.export.tensorrt_network import _compare_chain
+from drivenet.export.tensorrt_network import _compare_chain, rewrite_ends
 from drivenet.export.tensorrt_precision import float16_onnx, typing_of
 
 
@@ -49,6 +49,27 @@ def test_a_plan_is_built_compared_and_run(trt: TensorRt, tmp_path: Path) -> None
     engine = open_engine(built.file)
     assert (engine.backend, engine.precision) == ("tensorrt", "fp16")
     engine.close()
+
+
+@pytest.mark.parametrize("argmax", ["topk", "select"])
+def test_a_graph_with_its_casts_at_the_ends_is_built_as_well(trt: TensorRt, tmp_path: Path, argmax: str) -> None:
+    """The double refuses uint8 anywhere but between an end and its cast."""
+    onnx_file = write_onnx(tmp_path / "palette.onnx", palette_graph(cast_at_ends=True), palette_spec())
+    network = _parsed(trt, onnx_file)
+    assert not network._check()
+    layers = network.num_layers
+    rewrite_ends(trt, network, 11, argmax)
+    assert not network._check()
+    added = [network.get_layer(i) for i in range(layers, network.num_layers)]
+    assert not any(layer.get_input(0) is network.get_input(0) for layer in added if layer.num_inputs)
+    assert build(BuildRequest(onnx_file, "tensorrt", argmax=argmax)).passport.parity
+
+
+def _parsed(trt: TensorRt, onnx_file: Path) -> Network:
+    network = trt.make(Network, "INetworkDefinition", trt, [])
+    parser = trt.OnnxParser(network, None)
+    assert parser.parse(onnx_file.read_bytes())
+    return network  # type: ignore[no-any-return]
 
 
 def test_both_ways_to_find_the_best_class_are_timed(trt: TensorRt, tmp_path: Path) -> None:

@@ -64,6 +64,30 @@ def test_normalisation_in_the_graph_is_that_of_training(network: torch.nn.Module
     assert torch.allclose(deployed, trained, atol=1e-4)
 
 
+def test_uint8_is_only_at_the_ends(tmp_path: Path, network: torch.nn.Module) -> None:
+    """TensorRT 8's own parser reads it so: uint8 to float first of all, float to uint8 last of all."""
+    out = tmp_path / "tiny.onnx"
+    export_onnx(network, SPEC, out, SIZE)
+    graph = onnx.shape_inference.infer_shapes(onnx.load(out)).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    assert {name for name, kind in types.items() if kind == onnx.TensorProto.UINT8} == {"frame", "classes"}
+    assert [node.op_type for node in graph.node if "frame" in node.input] == ["Cast"]
+    (last,) = [node for node in graph.node if "classes" in node.output]
+    assert (last.op_type, types[last.input[0]]) == ("Cast", onnx.TensorProto.FLOAT)
+
+
+def test_ids_are_the_same_wherever_the_casts_stand(network: torch.nn.Module, picture: np.ndarray) -> None:
+    """Graphs exported by earlier versions transposed uint8 and cast int64; what they compute is the same."""
+    frame, deployed = torch.from_numpy(picture)[None], Deployed(network, "half").eval()
+    with torch.no_grad():
+        x = frame.permute(0, 3, 1, 2).float() * deployed.scale + deployed.offset
+        logits = torch.nn.functional.interpolate(
+            network(x.flip(1)), scale_factor=deployed.factor, mode="bilinear", align_corners=False
+        )
+        former = logits.argmax(1).to(torch.uint8)
+        assert torch.equal(deployed(frame), former)
+
+
 def test_a_checkpoint_tells_what_it_was_trained_on(tmp_path: Path, network: torch.nn.Module) -> None:
     file = tmp_path / "best.pt"
     settings = {
