@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 
 #: Repository folders that an installed package carries, as ``drivenet/_<folder>``.
-SHIPPED = {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml",)}
+SHIPPED = {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml", "**/*.json")}
 
 #: The live page; Python 3.10 gets the last Starlette that supports it.
 WEB = ["h11>=0.14", "prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.54", "websockets>=14"]
@@ -99,6 +99,7 @@ setup(
         "train": ["onnx>=1.17", "tensorboard>=2.18", "torch>=2.11", "torchvision>=0.26"],
         "test": [
             "hypothesis>=6.100",
+            "jsonschema>=4.21",
             "onnx>=1.17",
             "openvino>=2025.0",
             "packaging>=24.2",

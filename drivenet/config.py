@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
+from drivenet.address import mask_uri
 from drivenet.errors import ConfigError, nearest
-from drivenet.labels import LabelSet, built_in
+from drivenet.labels import GROUPS, LabelSet, built_in
 
 #: Settings whose values no message shows.
 _SECRET = ("token",)
@@ -46,10 +48,17 @@ def _read(path: Path) -> dict[Any, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path} is no YAML: {error}", "a YAML file") from error
+        raise ConfigError(f"{path} is no YAML: {_why(error)}", "a YAML file") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds {'nothing' if raw is None else type(raw).__name__}", "keys and values")
     return raw
+
+
+def _why(error: Exception) -> str:
+    """What is wrong and where, without the line itself: it may hold a password."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return str(error)
+    return f"{error.problem} in line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
 
 
 def check(values: dict[str, Any], model: type[S], where: str) -> S:
@@ -59,6 +68,18 @@ def check(values: dict[str, Any], model: type[S], where: str) -> S:
     except ValidationError as error:
         problems = [_problem(model, e) for e in error.errors()]
         raise ConfigError(f"{where}: {'; '.join(problems)}") from error
+
+
+class _Untitled(GenerateJsonSchema):
+    """Keys speak for themselves: titles made from them would say the same again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def json_schema(model: type[Settings]) -> dict[str, Any]:
+    """What a YAML file of these settings may hold, as JSON Schema (draft 2020-12) for editors."""
+    return {"$schema": GenerateJsonSchema.schema_dialect, **model.model_json_schema(schema_generator=_Untitled)}
 
 
 def _problem(model: type[BaseModel], error: ErrorDetails) -> str:
@@ -75,32 +96,62 @@ def _problem(model: type[BaseModel], error: ErrorDetails) -> str:
     return f"unknown key {key}, {nearest(str(loc[-1]), owner.model_fields)}"
 
 
+#: Texts; a single one needs no list in a file.
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}}),
+]
+
+
 class NodeSettings(Settings):
-    """A node: what ``drivenet run`` takes, by the same names. The command line wins over the file."""
+    """A node: what ``drivenet run`` takes, by the same names. The command line wins over the file.
 
-    source: str | None = Field(None, coerce_numbers_to_str=True)
-    engine: str | None = None
-    backend: str = "auto"
-    precision: str = "auto"
-    threads: int | None = Field(None, ge=1)
-    out: tuple[str, ...] = ()
-    stats: str | None = None
-    show: bool = False
-    headless: bool = False
-    serve: str | None = None
-    token: SecretStr | None = None
-    allow_anonymous: bool = False
-    allowed_hosts: tuple[str, ...] = ()
-    visualize: Literal["overlay", "mask", "side-by-side"] = "overlay"
-    alpha: float = Field(0.5, ge=0, le=1)
-    policy: Literal["latest", "every"] | None = None
-    rate: float | None = Field(None, gt=0, allow_inf_nan=False)
-    max_frames: int | None = Field(None, ge=1)
+    The descriptions are what ``drivenet run --help`` and an editor show.
+    """
 
-    @field_validator("out", "allowed_hosts", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+    source: Annotated[str | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = Field(
+        None, coerce_numbers_to_str=True,
+        description="A camera number, device, address, video file, folder or glob of pictures, or a drawn drive: "
+        "0, /dev/video0, csi://0, rtsp://host/path, clip.mp4, folder/, frames/*.png, synthetic://1280x720@30.",
+    )  # fmt: skip
+    engine: str | None = Field(
+        None, description="A model file, or a name from drivenet models [default: the one marked there]."
+    )
+    backend: Literal["auto", "null", "onnxruntime", "openvino", "tensorrt"] = Field(
+        "auto", description="What runs the engine; auto takes the fastest that can [default: auto]."
+    )
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = Field(
+        "auto", description="What is computed in; auto takes what the engine has [default: auto]."
+    )
+    threads: int | None = Field(None, ge=1, description="Processor threads of the engine [default: physical cores].")
+    out: Texts = Field((), description="Record there; may be repeated.")
+    stats: str | None = Field(None, description="One JSON line a frame, and a summary; - is standard output.")
+    show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")
+    headless: bool = Field(False, description="Never a window.")
+    serve: str | None = Field(None, description="A live page at this HOST:PORT (extra [web]).")
+    token: SecretStr | None = Field(None, description="What viewers of the page must show [env: DRIVENET_TOKEN].")
+    allow_anonymous: bool = Field(False, description="Let others see the page without a token.")
+    allowed_hosts: Texts = Field((), description="Another name of the page's host; may be repeated.")
+    visualize: Literal["overlay", "mask", "side-by-side"] = Field(
+        "overlay", description="What pictures show [default: overlay]."
+    )
+    alpha: float = Field(
+        0.5, ge=0, le=1, description="Share of the class colours in the overlay, 0 to 1 [default: 0.5]."
+    )
+    policy: Literal["latest", "every"] | None = Field(
+        None, description="Which frames are processed [default: every for recordings, latest for live sources]."
+    )
+    rate: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Replay a recording at fixed due times, so many frames a second."
+    )
+    max_frames: int | None = Field(None, ge=1, description="End after so many captured frames.")
+
+    def masked(self) -> NodeSettings:
+        """The same without the credentials in addresses, for people to see."""
+        texts = {name: value for name, value in self if isinstance(value, (str, tuple))}
+        hidden = {n: mask_uri(v) if isinstance(v, str) else tuple(map(mask_uri, v)) for n, v in texts.items()}
+        return self.model_copy(update=hidden)
 
 
 class LabelSettings(Settings):
@@ -109,12 +160,17 @@ class LabelSettings(Settings):
     class Row(Settings):
         """One class."""
 
-        name: str
-        colour: tuple[int, int, int] = Field(description="RGB, 0 to 255")
-        group: str = "background"
+        name: str = Field(description="The class, as figures and legends call it.")
+        colour: tuple[int, int, int] = Field(
+            description="Red, green, blue, each 0 to 255; no two classes have the same."
+        )
+        group: str = Field(
+            "background", json_schema_extra={"enum": list(GROUPS)},
+            description="What it counts as: in a scene, and where other classes are compared.",
+        )  # fmt: skip
 
-    name: str
-    classes: tuple[Row, ...]
+    name: str = Field(description="How commands and artefacts call the set.")
+    classes: tuple[Row, ...] = Field(description="In the order of their ids, from 0.")
 
 
 def load_labels(name_or_file: str) -> LabelSet:

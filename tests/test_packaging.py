@@ -54,7 +54,7 @@ def run_installed(installed: Path, cwd: Path, *arguments: str) -> subprocess.Com
 
 
 def test_wheel_carries_engines_with_their_specs_and_configs(names: set[str]) -> None:
-    for folder, patterns in {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml",)}.items():
+    for folder, patterns in {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml", "**/*.json")}.items():
         for pattern in patterns:
             for path in (REPOSITORY / folder).glob(pattern):
                 if path.name.endswith((".plan.json", ".xml.json")):  # passports of what was built on this machine

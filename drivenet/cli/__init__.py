@@ -22,6 +22,7 @@ COMMANDS = {
     "train": ("drivenet.cli.train:train", "Train a network (extra [train])."),
     "export": ("drivenet.cli.export:export", "Write a trained network as a deployable ONNX (extra [train])."),
     "import": ("drivenet.cli.import_:import_", "Take a published checkpoint over (extra [train])."),
+    "schema": ("drivenet.cli.schema:schema", "Print what a YAML file may hold, for editors."),
     "doctor": ("drivenet.cli.doctor:doctor", "Tell what works on this machine, and how to mend what does not."),
 }
 

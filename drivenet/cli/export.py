@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--machine", default="", help="What it was trained on, for the record.")
 def export(source: Path, out: Path, size: str | None, tail: str, precision: str, calibration: Path | None,
            machine: str) -> None:  # fmt: skip
-    r"""Write CHECKPOINT (best.pt of a run) as ONNX: uint8 BGR picture in, uint8 class ids out.
+    """Write CHECKPOINT (best.pt of a run) as ONNX: uint8 BGR picture in, uint8 class ids out.
 
     \b
     drivenet export runs/NAME/best.pt --out engines/NAME.onnx

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -25,28 +26,36 @@ from drivenet.sources.base import Source
 #: Kinds of sources that are opened only when all else is well: a camera is one program's at a time.
 _DEVICES = ("camera", "csi")
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _setting(flag: str, name: str = "", **how: Any) -> Callable[[F], F]:
+    """An option for a setting of a node, with its description as help."""
+    name = name or flag.removeprefix("--").replace("-", "_")
+    return click.option(flag, name, help=NodeSettings.model_fields[name].description, **how)
+
 
 @click.command()
 @click.argument("source", required=False)
-@click.option("--engine", metavar="FILE|NAME", help="A model file, or a name from drivenet models.")
-@click.option("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]))
-@click.option("--precision", type=click.Choice(PRECISIONS))
-@click.option("--threads", type=int, help="Processor threads of the engine [default: physical cores].")
-@click.option("--out", multiple=True, metavar="FILE.mp4|FILE.mkv|DIR", help="Record there; may be repeated.")
-@click.option("--stats", metavar="FILE.jsonl", help="One JSON line a frame, and a summary; - is standard output.")
-@click.option("--show", is_flag=True, default=None, help="A window: q quits, space pauses, tab next view, s saves.")
-@click.option("--headless", is_flag=True, default=None, help="Never a window.")
-@click.option("--serve", metavar="HOST:PORT", help="A live page there (extra [web]).")
-@click.option("--token", envvar="DRIVENET_TOKEN", help="What viewers of the page must show [env: DRIVENET_TOKEN].")
-@click.option("--allow-anonymous", is_flag=True, default=None, help="Let others see the page without a token.")
-@click.option("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME", help="Another name of the page's host.")
-@click.option("--visualize", type=click.Choice(VIEWS))
-@click.option("--alpha", type=float, help="Share of the class colours in the overlay, 0 to 1 [default: 0.5].")
-@click.option("--policy", type=click.Choice(POLICIES), help="[default: every for recordings, latest for live sources]")
-@click.option("--rate", type=float, metavar="HZ", help="Replay a recording at fixed due times.")
-@click.option("--max-frames", type=int, metavar="N", help="End after N captured frames.")
+@_setting("--engine", metavar="FILE|NAME")
+@_setting("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]))
+@_setting("--precision", type=click.Choice(PRECISIONS))
+@_setting("--threads", type=int)
+@_setting("--out", multiple=True, metavar="FILE.mp4|FILE.mkv|DIR")
+@_setting("--stats", metavar="FILE.jsonl")
+@_setting("--show", is_flag=True, default=None)
+@_setting("--headless", is_flag=True, default=None)
+@_setting("--serve", metavar="HOST:PORT")
+@_setting("--token", envvar="DRIVENET_TOKEN")
+@_setting("--allow-anonymous", is_flag=True, default=None)
+@_setting("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME")
+@_setting("--visualize", type=click.Choice(VIEWS))
+@_setting("--alpha", type=float)
+@_setting("--policy", type=click.Choice(POLICIES))
+@_setting("--rate", type=float, metavar="HZ")
+@_setting("--max-frames", type=int, metavar="N")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Settings by these names.")
-@click.option("--print-config", is_flag=True, help="Print the settings that result, and end.")
+@click.option("--print-config", is_flag=True, help="Print the settings that result, without secrets, and end.")
 def run(config: Path | None, print_config: bool, **options: Any) -> None:
     """Segment SOURCE and publish overlays and latency statistics.
 
@@ -62,7 +71,7 @@ def run(config: Path | None, print_config: bool, **options: Any) -> None:
     """
     settings = resolve(config, options)
     if print_config:
-        click.echo(settings.model_dump_json(indent=1))
+        click.echo(settings.masked().model_dump_json(indent=1))
         return
     check_outputs(settings)
     totals = run_node(settings)

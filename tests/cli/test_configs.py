@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_parts import call, write_clip
 
-from drivenet.cli.run import resolve
+from drivenet.cli.run import resolve, run
 from drivenet.config import NodeSettings, load_labels, load_yaml
 from drivenet.errors import UsageError
 from drivenet.resources import configs_dir
@@ -40,6 +40,10 @@ def test_it_loads(file: Path) -> None:
         assert kind_of(resolve(file, {}).source or "")
 
 
+def test_every_setting_has_an_option() -> None:
+    assert {p.name for p in run.params} == {*NodeSettings.model_fields, "config", "print_config"}
+
+
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "node.yaml"
     file.write_text("source: 0\nshow: true\nout: [a.mp4, b.mkv]\nalpha: 0.25\nrate: 5\n")
@@ -69,6 +73,30 @@ def test_printed_settings_can_be_read_again_and_hide_the_token(
     read = json.loads(printed)
     assert (read["source"], read["rate"], read["serve"]) == ("drive.mp4", 12.5, "127.0.0.1:0")
     assert NodeSettings.model_validate(read).rate == 12.5
+
+
+def test_printed_settings_hide_the_credentials_in_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "node.yaml"
+    outputs = "[mqtt://me:secret@broker/cars, 'rtsp://me:secret@server:8554/live', plain.mp4]"
+    file.write_text(f"source: rtsp://me:secret@camera/1?token=secret&channel=2\nout: {outputs}\n")
+    assert call("run", "--config", file, "--print-config") == 0
+    printed = capsys.readouterr().out
+    assert "secret" not in printed
+    read = json.loads(printed)
+    assert read["source"] == "rtsp://***@camera/1?token=***&channel=2"
+    assert read["out"] == ["mqtt://***@broker/cars", "rtsp://***@server:8554/live", "plain.mp4"]
+    assert resolve(file, {}).source == "rtsp://me:secret@camera/1?token=secret&channel=2", (
+        "only what is shown is masked"
+    )
+
+
+def test_a_file_that_is_no_yaml_is_refused_without_its_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text("show: true\nsource: rtsp://me:secret@camera/1: 2\n")
+    assert call("run", "--config", file) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "secret" not in line
+    assert "node.yaml is no YAML: mapping values are not allowed here in line 2, column" in line
 
 
 def test_a_run_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
