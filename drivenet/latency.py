@@ -21,7 +21,9 @@ class Stamps:
     """Monotonic nanoseconds at which one frame reached each point; 0 = not reached.
 
     ``handed`` is when the drawing side took the frame over: the wait before it belongs to no stage, so that
-    the stages of one frame never add up to more than its end-to-end time.
+    the stages of one frame never add up to more than its end-to-end time. ``published`` is replaced as a whole
+    when a sink has taken the frame, and never written to, so that any thread may read it; once ``settled`` is
+    true it stays as it is.
     """
 
     captured: int
@@ -32,6 +34,7 @@ class Stamps:
     handed: int = 0
     drawn: int = 0
     published: dict[str, int] = field(default_factory=dict)
+    settled: bool = False
 
     def last_published(self) -> int:
         """When the slowest sink had the frame; ``drawn`` if there are no sinks."""
@@ -70,6 +73,13 @@ class Histogram:
         self._sketch.add(value)
         self.max = max(self.max, value)
 
+    def copy(self) -> Histogram:
+        """One that stays as it is while this one goes on."""
+        twin = Histogram()
+        twin._sketch.merge(self._sketch)
+        twin.max = self.max
+        return twin
+
     @property
     def n(self) -> int:
         """How many values were recorded."""
@@ -105,6 +115,12 @@ class StageHistograms:
         for stage, ms in stamps.stages_ms().items():
             self.by_stage[stage].add(ms)
         self.by_stage[END_TO_END].add(stamps.end_to_end_ms())
+
+    def copy(self) -> StageHistograms:
+        """One that stays as it is while this one goes on."""
+        twin = StageHistograms()
+        twin.by_stage = {name: histogram.copy() for name, histogram in self.by_stage.items()}
+        return twin
 
     def summary(self) -> dict[str, dict[str, float | int]]:
         """:meth:`Histogram.summary` by stage, end to end first."""

@@ -49,13 +49,21 @@ class Result:
 class Totals:
     """Running counts of one run. ``captured = published + sum(dropped.values())`` holds once the run has ended.
 
+    A frame counts once, when all timed sinks (those that do not record) have had their turn: as published if one
+    of them at least has it, or if there are none and it was processed; otherwise as dropped, see
+    :class:`~drivenet.pipeline.Pipeline` for the reasons. Each sink's own counts add up as well: ``published +
+    dropped + failed`` is for all timed sinks the number of frames that were handed to them, and for recorders the
+    number that was published.
+
     Args:
         captured: frames that came from the source.
-        published: frames that every sink was given.
+        published: frames that reached a sink.
         dropped: frames that were captured and not published, by reason.
         fps: mean rate by ``source``, ``processed`` and ``published``.
         latency: percentiles by stage, in ms.
         engine: ``file, backend, precision, input, labels`` of the engine.
+        sinks: by name what became of the frames meant for each: ``published``, ``dropped`` (because it was slow or
+            the run ended) and, if it raised, ``failed``.
     """
 
     captured: int = 0
@@ -64,6 +72,7 @@ class Totals:
     fps: dict[str, float] = field(default_factory=lambda: {"source": 0.0, "processed": 0.0, "published": 0.0})
     latency: StageHistograms = field(default_factory=StageHistograms)
     engine: dict[str, Any] = field(default_factory=dict)
+    sinks: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The ``summary`` line of the stats file."""
@@ -75,4 +84,5 @@ class Totals:
             "fps": {k: round(v, 3) for k, v in self.fps.items()},
             "latency_ms": self.latency.summary(),
             "engine": dict(self.engine),
+            "sinks": {name: dict(counts) for name, counts in self.sinks.items()},
         }

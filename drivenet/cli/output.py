@@ -100,4 +100,7 @@ def show_totals(totals: Totals) -> None:
     drops = ", ".join(f"{n} {reason}" for reason, n in totals.dropped.items()) or "none"
     rates = ", ".join(f"{kind} {rate:.1f}" for kind, rate in totals.fps.items())
     console.print(f"captured {totals.captured}, published {totals.published}, dropped: {drops}")
+    for name, counts in totals.sinks.items():
+        if lost := ", ".join(f"{n} {what}" for what, n in counts.items() if n and what != "published"):
+            console.print(f"{name}: {counts['published']} of {sum(counts.values())} frames, {lost}")
     console.print(f"FPS: {rates}")

@@ -18,8 +18,9 @@ _ALARMS = 1.5, 0.5
 def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
     """SIGINT and SIGTERM stop the pipeline; a second one ends the process as usual.
 
-    Python repeats a write that a signal interrupted, and one to a full pipe would never return: an alarm raises
-    TimeoutError in a sink that is still at work a while after the signal. Main thread only.
+    The pipeline leaves behind a sink whose own thread does not return. One that this thread serves would hold up
+    everything: Python repeats a write that a signal interrupted, so an alarm raises TimeoutError in a sink that is
+    still at work a while after the signal. Main thread only.
     """
     with ExitStack() as undo:
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from drivenet.classmap import ClassMap
 from drivenet.engine.base import Engine
-from drivenet.errors import SourceError
+from drivenet.errors import SinkError, SourceError
 from drivenet.frame import Frame
-from drivenet.latency import Stamps, now_ns
+from drivenet.latency import now_ns
 from drivenet.overlay import Painter
+from drivenet.pipeline.crew import Crew
 from drivenet.pipeline.handoff import POLICIES, Handoff
 from drivenet.pipeline.ledger import Ledger
+from drivenet.pipeline.patience import Patience
 from drivenet.pipeline.publisher import Publisher
-from drivenet.prepare import prepare
 from drivenet.result import Result, Totals
-from drivenet.scene import analyse
 from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
+from drivenet.step import process
 
 __all__ = ["POLICIES", "Handoff", "Pipeline"]
 
@@ -32,12 +32,17 @@ _LEAST_JOIN_NS = 200_000_000
 
 
 class Pipeline:
-    """One run. Frames are captured in one thread, processed in a second, published in the caller's.
+    """One run. Frames are captured in one thread, processed in a second and drawn in a third; every sink is served
+    in one of its own, or in the caller's if it asks for that.
 
     The pipeline owns what it is given: source, engine and sinks are closed when the run ends, however it ends.
-    At the end ``captured == published + sum(dropped.values())``; drops are ``superseded`` by a newer frame,
-    ``stopped`` with the run, or ``failed`` with an engine or a sink. What was captured before the source failed,
-    or processed before the engine failed, is still published.
+    At the end ``captured == published + sum(dropped.values())``; drops are ``superseded`` by a newer frame before
+    they were processed, ``sink`` if all sinks were too slow for them, ``stopped`` with the run, or ``failed`` with
+    an engine or with sinks of which none had them. What was captured before the source failed, or processed before
+    the engine failed, is still published.
+
+    A slow sink drops frames of its own (see :class:`~drivenet.result.Totals`) and delays nobody, but that under
+    ``every`` the run waits for sinks that ``block``. The engine is not asked for frames that no sink is ready for.
 
     Args:
         source: where frames come from.
@@ -46,7 +51,7 @@ class Pipeline:
         policy: ``latest`` or ``every``; None = ``latest`` for a live source, else ``every``.
         painter: draws the views, if a sink wants any; None = overlays.
         max_frames: end after so many captured frames.
-        report: called with the running totals about twice a second, from the thread that publishes.
+        report: called with the running totals about twice a second, from the thread that draws.
 
     Raises:
         UsageError: for an unknown policy.
@@ -63,20 +68,25 @@ class Pipeline:
         self.max_frames, self.report = max_frames, report
         self.ledger = Ledger(engine.describe())
         named = source.name, f"{engine.backend} {engine.precision}"
-        self._publisher = Publisher(sinks, painter or Painter(self.labels), self.ledger, *named)
+        self._errors: list[BaseException] = []
+        self._crew = Crew(sinks, self.policy, self.ledger, self._errors.append)
+        self._publisher = Publisher(sinks, self._crew, painter or Painter(self.labels), self.ledger, *named)
         self._frames: Handoff[Frame] = Handoff(self.policy, superseded=lambda _: self.ledger.dropped("superseded"))
         self._results: Handoff[Result] = Handoff("every", depth=1 if self.policy == "latest" else 2)
-        self._errors: list[Exception] = []
+        self._all_handed = self._over = False
         # plain numbers, written whole: a signal handler that interrupts their writer must not wait for a lock
         self._stopped_ns = self._asked_ns = self._status_ns = 0
 
     @property
     def serving(self) -> Sink | None:
-        """The sink that is at work just now, None while none is: what a run that does not end may be waiting for."""
-        return self._publisher.serving
+        """The sink that the thread of :meth:`run` is at just now: what an end that does not come may be waiting for."""
+        return self._crew.serving
 
     def stop(self) -> None:
-        """End the run soon, once the sink that is at work returns; from any thread and from a signal handler."""
+        """End the run soon, once the sinks that are at work return; from any thread and from a signal handler.
+
+        A sink that does not return within 1.5 s is left behind, and that is an error.
+        """
         self._stopped_ns = self._stopped_ns or now_ns()
 
     def run(self) -> Totals:
@@ -86,17 +96,19 @@ class Pipeline:
             The final totals.
 
         Raises:
-            SourceError, EngineError, SinkError: what ended the run, after everything was closed.
+            SourceError, EngineError, SinkError: what ended the run first, after everything was closed.
         """
         works = (
             ("capture", self._capture, (self._frames,)),
             ("infer", self._process, (self._frames, self._results)),
+            ("draw", self._publish, (self._results,)),
         )
         threads = [threading.Thread(target=self._in_thread, args=w[1:], name=w[0], daemon=True) for w in works]
         try:
+            self._crew.start()
             for thread in threads:
                 thread.start()
-            self._publish_all()
+            self._crew.attend(lambda: self._all_handed)
         except Exception as error:  # noqa: BLE001 - raised below, once everything is closed
             self._errors.append(error)
         finally:
@@ -104,6 +116,10 @@ class Pipeline:
         if self._errors:
             raise self._errors[0]
         return totals
+
+    @property
+    def _ending(self) -> bool:
+        return bool(self._stopped_ns) or self._over or self._crew.halted
 
     def _in_thread(self, work: Callable[[], None], ends: Iterable[Handoff[Frame] | Handoff[Result]]) -> None:
         """Do a thread's work, keep its error for :meth:`run`, and tell its neighbours that no more comes."""
@@ -121,20 +137,20 @@ class Pipeline:
             for frame in self.source:
                 self._asked_ns = 0  # handing it on may take long, and that is not the source's silence
                 count = self.ledger.captured(frame.captured_ns)
-                if self._stopped_ns or not self._frames.put(frame):
+                if self._ending or not self._frames.put(frame):
                     self.ledger.dropped("stopped")
                     return
                 if count == self.max_frames:
                     return
                 self._asked_ns = now_ns()
         except SourceError:
-            if not self._stopped_ns:  # a source that is closed under its reader may complain of just that
+            if not self._ending:  # a source that is closed under its reader may complain of just that
                 raise
         finally:
             self._asked_ns = 0
 
     def _process(self) -> None:
-        while not self._stopped_ns:
+        while not self._ending:
             # a frame is taken only when its result has a place to go: until then a newer one may replace it
             if not self._results.wait_for_room(_TICK_S):
                 continue
@@ -145,33 +161,35 @@ class Pipeline:
                 return
 
     def _process_one(self, frame: Frame) -> None:
-        stamps = Stamps(frame.captured_ns, taken=now_ns())
         try:
-            image = prepare(frame.image, self.engine.spec.input)
-            stamps.prepared = now_ns()
-            classmap = ClassMap(self.engine.infer(image), frame.index, frame.captured_ns)
-            stamps.inferred = now_ns()
-            scene = analyse(classmap, self.labels, frame.size)
-            stamps.analysed = now_ns()
+            result = process(frame, self.engine, self.labels)
         except BaseException:
             self.ledger.dropped("failed")
             raise
         self.ledger.processed()
-        if not self._results.put(Result(frame, classmap, scene, self.labels, stamps)):
+        if not self._results.put(result):
             self.ledger.dropped("stopped")
 
-    def _publish_all(self) -> None:
-        while not self._stopped_ns:
-            result = self._results.take(_TICK_S)
-            if result is not None:
-                self._publisher.publish(result)
-            elif self._results.finished:
-                return
-            else:
-                self._watch()
-            self._tell_status()
-            if self._publisher.stop_requested:
-                self.stop()
+    def _publish(self) -> None:
+        try:
+            while not (self._ending or self._results.finished):
+                self._publish_next()
+                self._tell_status()
+                if self._crew.stop_requested:
+                    self.stop()
+        finally:
+            self._all_handed = True
+            self._crew.wake()
+
+    def _publish_next(self) -> None:
+        # a result is taken only when a sink is ready for it: until then the engine has no place for another one
+        if not self._crew.ready(_TICK_S):
+            return
+        result = self._results.take(_TICK_S)
+        if result is not None:
+            self._publisher.publish(result)
+        else:
+            self._watch()
 
     def _watch(self) -> None:
         """Tell the sinks when a live source has fallen silent."""
@@ -191,21 +209,41 @@ class Pipeline:
 
     def _finish(self, threads: list[threading.Thread]) -> Totals:
         """Stop everything within bounds, settle the books, close all edges; errors are kept, not raised."""
-        self.stop()
+        complete = self._all_handed and not self._ending
+        patience = Patience(lambda: self._stopped_ns, lambda: complete and self._crew.must_wait())
+        if not complete:
+            self._crew.halt()
         self._attempt(self.source.close)
         self.ledger.dropped("stopped", len(self._frames.clear()) + len(self._results.clear()))
+        if complete:
+            self._crew.attend(lambda: self._ending or self._crew.idle(), patience.over("work"))
+        self._over = True
+        self._crew.halt()
         stuck = not self._joined(threads)
-        if stuck:
-            self.ledger.settle()
-        totals = self.ledger.totals()
-        self._attempt(lambda: self._publisher.close(totals))
+        totals = self._settled(patience, stuck)
+        self._close_sinks(totals, patience)
         if not stuck:  # never under a thread that may still be inside it
             self._attempt(self.engine.close)
         return totals
 
+    def _settled(self, patience: Patience, stuck: bool) -> Totals:
+        """The books, closed over what the sinks do not finish in time."""
+        self._crew.attend(self._crew.idle, patience.over("work"))
+        self._crew.settle()
+        self._crew.attend(lambda: self._crew.idle(recorders=True), patience.over("record"))
+        self._crew.settle(recorders=True)
+        if stuck:
+            self.ledger.settle()
+        return self.ledger.totals()
+
+    def _close_sinks(self, totals: Totals, patience: Patience) -> None:
+        for worker in self._crew.close(totals, patience.over("close")):
+            of = f"cannot write {worker.sink.target}" if worker.sink.target else worker.name
+            self._errors.append(SinkError(f"{of}: it does not return, and was left behind at the end of the run"))
+
     def _joined(self, threads: list[threading.Thread]) -> bool:
         """Whether all threads have ended, or do so in time."""
-        until = max(self._stopped_ns + _JOIN_NS, now_ns() + _LEAST_JOIN_NS)
+        until = max((self._stopped_ns or now_ns()) + _JOIN_NS, now_ns() + _LEAST_JOIN_NS)
         started = [thread for thread in threads if thread.ident is not None]
         for thread in started:
             thread.join(max(0.0, (until - now_ns()) / 1e9))

@@ -28,6 +28,10 @@ class Ledger:
         self._p50_at = 0
         self._settled = False
 
+    def enlist(self, sink: str) -> None:
+        """A sink that is going to be served; no other has its name."""
+        self._totals.sinks[sink] = {"published": 0, "dropped": 0}
+
     def captured(self, captured_ns: int) -> int:
         """Book a frame in; how many there are now."""
         with self._lock:
@@ -42,7 +46,7 @@ class Ledger:
             self._rates["processed"].tick()
 
     def published(self, stamps: Stamps) -> None:
-        """Book a frame out: every sink has it."""
+        """Book a frame out that reached a sink."""
         with self._lock:
             self._totals.published += 1
             self._totals.latency.add(stamps)
@@ -54,6 +58,12 @@ class Ledger:
             if count and not self._settled:
                 self._totals.dropped[reason] = self._totals.dropped.get(reason, 0) + count
 
+    def served(self, sink: str, outcome: str) -> None:
+        """Count a frame for one sink: ``published``, ``dropped`` or ``failed``; no matter for the frame itself."""
+        with self._lock:
+            counts = self._totals.sinks[sink]
+            counts[outcome] = counts.get(outcome, 0) + 1
+
     def settle(self) -> None:
         """Close the books while a thread that does not end still holds a frame: it counts as ``stopped``."""
         with self._lock:
@@ -63,10 +73,11 @@ class Ledger:
                 t.dropped["stopped"] = t.dropped.get("stopped", 0) + held
 
     def totals(self) -> Totals:
-        """The counts so far. The latency histograms are shared, the rest is a copy."""
+        """A copy of the counts so far."""
         with self._lock:
             t = self._totals
-            return Totals(t.captured, t.published, dict(t.dropped), self._fps(), t.latency, t.engine)
+            sinks = {name: dict(counts) for name, counts in t.sinks.items()}
+            return Totals(t.captured, t.published, dict(t.dropped), self._fps(), t.latency.copy(), t.engine, sinks)
 
     def hud(self, stamps: Stamps, source: str, engine: str) -> Hud:
         """The figures for a picture that is drawn now; medians are at most half a second old."""

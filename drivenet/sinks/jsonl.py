@@ -98,7 +98,8 @@ def _finite(value: Any) -> Any:
 
 def _to_stdout(text: str) -> None:
     """Past the buffer of ``sys.stdout``: its lock, held by a write that never returns, would hold up the exit too."""
-    if sys.stdout is not sys.__stdout__:  # somebody collects what is printed
+    is_collected = sys.stdout is not sys.__stdout__
+    if is_collected:
         sys.stdout.write(text)
         sys.stdout.flush()
         return

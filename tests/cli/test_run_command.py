@@ -79,7 +79,8 @@ def test_stats_lines_are_as_designed(tmp_path: Path) -> None:
     region = frames[0]["groups"]["vehicle"]["regions"][0]
     assert set(region) >= {"class", "box", "area"}
     assert summary is not None
-    assert set(summary) == {"type", "captured", "published", "dropped", "fps", "latency_ms", "engine"}
+    assert set(summary) == {"type", "captured", "published", "dropped", "fps", "latency_ms", "engine", "sinks"}
+    assert summary["sinks"] == {"stats": {"published": 3, "dropped": 0}}
     assert set(summary["fps"]) == {"source", "processed", "published"}
     assert set(summary["engine"]) >= {"file", "backend", "precision", "input", "labels"}
     assert set(summary["latency_ms"]["end_to_end"]) == {"n", "p50", "p90", "max"}, "no p99 of three frames"

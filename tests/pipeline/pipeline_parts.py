@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -79,8 +80,10 @@ class Keeper(Sink):
     def __init__(
         self, name: str = "keeper", *, fail_at: int | None = None, stop_at: int | None = None,
         on_publish: Callable[[int], object] = lambda _: None, fail_close: Exception | None = None,
-        records: bool = False, needs_view: bool = False,
+        records: bool = False, needs_view: bool = False, overflow: Literal["block", "drop"] = "block",
+        main_thread: bool = False,
     ) -> None:  # fmt: skip
+        self.overflow, self.main_thread = overflow, main_thread
         self.name, self.records, self.needs_view = name, records, needs_view
         self.fail_at, self.stop_at, self.on_publish, self.fail_close = fail_at, stop_at, on_publish, fail_close
         self.results: list[Result] = []
@@ -88,10 +91,10 @@ class Keeper(Sink):
         self.statuses: list[Totals] = []
         self.totals: list[Totals] = []
         self.threads: set[str] = set()
-        self.found = threading.Event()
+        self.found, self.lost_told, self.over = threading.Event(), threading.Event(), threading.Event()
 
     def publish(self, result: Result) -> None:
-        self.threads.add(threading.current_thread().name)
+        self._called()
         call = len(self.results)
         self.on_publish(call)
         if call == self.fail_at:
@@ -102,15 +105,24 @@ class Keeper(Sink):
             self.stop_requested = True
 
     def lost(self, view: Image, seconds: float) -> None:
+        self._called()
         self.lost_views.append((view, seconds))
+        self.lost_told.set()
 
     def status(self, totals: Totals) -> None:
+        self._called()
         self.statuses.append(totals)
 
     def close(self, totals: Totals) -> None:
+        self._called()
         self.totals.append(totals)
+        self.over.set()
         if self.fail_close:
             raise self.fail_close
+
+    def _called(self) -> None:
+        assert not self.totals, "nothing comes after the closing"
+        self.threads.add(threading.current_thread().name)
 
     @property
     def indices(self) -> list[int]:
@@ -121,3 +133,15 @@ class Keeper(Sink):
 def exact(totals: Totals) -> bool:
     """Whether the books balance."""
     return totals.captured == totals.published + sum(totals.dropped.values())
+
+
+def fair(totals: Totals, sinks: Sequence[Keeper]) -> bool:
+    """Whether each sink's counts tell what it was given, and account for all frames that were meant for it."""
+    assert set(totals.sinks) == {s.name for s in sinks}
+    for sink in sinks:
+        assert totals.sinks[sink.name]["published"] == len(sink.results), (sink.name, totals)
+        assert sink.indices == sorted(set(sink.indices)), "in order, and none twice"
+    timed = {sum(totals.sinks[s.name].values()) for s in sinks if not s.records}
+    recorded = {sum(totals.sinks[s.name].values()) for s in sinks if s.records}
+    assert recorded <= {totals.published}
+    return len(timed) <= 1 and all(n >= totals.published for n in timed)

@@ -61,7 +61,8 @@ def test_every_sink_gets_the_same_view_and_recorders_the_last_stamps() -> None:
     class Recorder(Keeper):
         def publish(self, result: Result) -> None:
             assert set(result.stamps.published) == {"a", "b"}
-            assert result.stamps.last_published() == result.stamps.published["b"]
+            assert result.stamps.last_published() == max(result.stamps.published.values())
+            assert result.stamps.settled
             super().publish(result)
 
     recorder, a, b = Recorder("r", records=True), Keeper("a", needs_view=True), Keeper("b")
@@ -89,23 +90,11 @@ def quick_to_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drivenet.pipeline._TICK_S", 0.01)
 
 
-class LossKeeper(Keeper):
-    """Says when it was told of a loss."""
-
-    def __init__(self, **how: bool) -> None:
-        super().__init__(**how)
-        self.told = threading.Event()
-
-    def lost(self, view: np.ndarray, seconds: float) -> None:
-        super().lost(view, seconds)
-        self.told.set()
-
-
 @pytest.mark.usefixtures("quick_to_miss")
 @pytest.mark.parametrize("needs_view", [True, False])
 def test_a_live_source_that_falls_silent_is_marked_and_resumes(tmp_path: Path, needs_view: bool) -> None:
-    keeper = LossKeeper(needs_view=needs_view)
-    source = Drive(6, live=True, gate=lambda n: n != 3 or keeper.told.wait(LONG_S))
+    keeper = Keeper(needs_view=needs_view)
+    source = Drive(6, live=True, gate=lambda n: n != 3 or keeper.lost_told.wait(LONG_S))
     sinks: list = [keeper, VideoSink(tmp_path / "o.mkv")] if needs_view else [keeper]
     totals = Pipeline(source, Engine(), sinks, policy="every").run()
     assert keeper.indices == list(range(6)), "it resumes, and a marked view is no frame"

@@ -92,6 +92,7 @@ def test_stats_are_the_runs(node: Node) -> None:
     document = json.loads(node.get("/stats.json")[2])
     assert (document["captured"], document["published"], document["dropped"]) == (30, 30, {"superseded": 5})
     assert document["fps"] == {"source": 30.0, "processed": 29.5, "published": 29.25}
+    assert document["sinks"] == {"web": {"published": 30, "dropped": 0}}
     assert document["frame"]["classes"] == result.scene.to_dict()["classes"]
     assert document["frame"]["groups"] == result.scene.to_dict()["groups"]
     assert document["frame"]["frame"] == 29
@@ -131,6 +132,8 @@ def test_metrics_parse_and_match_the_stats(node: Node) -> None:
 
     assert value("drivenet_captured_frames_total") == value("drivenet_published_frames_total") == 20
     assert value("drivenet_dropped_frames_total", reason="superseded") == 7
+    assert value("drivenet_sink_frames_total", sink="web", outcome="published") == 20
+    assert value("drivenet_sink_frames_total", sink="web", outcome="dropped") == 0
     assert value("drivenet_fps", point="published") == 29.25
     assert 0 <= value("drivenet_frame_age_seconds") < 10
     assert value("drivenet_healthy") == 1

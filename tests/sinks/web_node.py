@@ -44,7 +44,7 @@ class Node:
             host, port, painter=Painter(CAMVID), source="synthetic://320x180@30", engine=ENGINE, **options
         )
         self.port = self.sink.port
-        self.totals = Totals(dropped={"superseded": 0})
+        self.totals = Totals(dropped={"superseded": 0}, sinks={"web": {"published": 0, "dropped": 0}})
         self.index = 0
         self._closed = False
         self._stop = threading.Event()
@@ -69,9 +69,11 @@ class Node:
         for _ in range(count):
             result = self._result()
             self.sink.publish(result)
-            result.stamps.published["web"] = result.stamps.drawn + 1_000_000
+            result.stamps.published = {"web": result.stamps.drawn + 1_000_000}
+            result.stamps.settled = True
             self.totals.captured += 1
             self.totals.published += 1
+            self.totals.sinks["web"]["published"] += 1
             self.totals.latency.add(result.stamps)
             self.index += 1
         self.totals.fps = {"source": 30.0, "processed": 29.5, "published": 29.25}

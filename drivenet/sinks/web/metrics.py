@@ -31,11 +31,17 @@ class BoardCollector(Collector):
         """All families."""
         document = self._board.counts()
         yield _counter("captured_frames", "Frames that came from the source", document["captured"])
-        yield _counter("published_frames", "Frames that every sink was given", document["published"])
+        yield _counter("published_frames", "Frames that reached a sink", document["published"])
         dropped = CounterMetricFamily("drivenet_dropped_frames", "Frames captured, not published", labels=["reason"])
         for reason, n in document["dropped"].items():
             dropped.add_metric([reason], n)
         yield dropped
+        text = "What became of the frames meant for a sink: published, dropped or failed"
+        sinks = CounterMetricFamily("drivenet_sink_frames", text, labels=["sink", "outcome"])
+        for sink, counts in document["sinks"].items():
+            for outcome, n in counts.items():
+                sinks.add_metric([sink, outcome], n)
+        yield sinks
         fps = GaugeMetricFamily("drivenet_fps", "Mean frames a second since the start", labels=["point"])
         for point, value in document["fps"].items():
             fps.add_metric([point], value)

@@ -24,7 +24,7 @@ _NEEDED = ("starlette", "uvicorn", "websockets", "prometheus_client")
 class WebSink(Sink):
     """Serves the newest result to browsers, players and monitors; see docs/web.md.
 
-    ``publish`` costs the publishing thread some microseconds: pictures are encoded in other threads, once for all
+    ``publish`` takes some microseconds: pictures are encoded in other threads, once for all
     viewers, and not at all while nobody watches.
 
     Args:

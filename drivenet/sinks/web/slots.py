@@ -63,7 +63,7 @@ class Slot:
 
 
 class Hub:
-    """Where the publishing thread leaves results and viewers find them.
+    """Where the sink's thread leaves results and viewers find them.
 
     Args:
         max_viewers: how many may watch at a time.
@@ -97,7 +97,7 @@ class Hub:
         return len(self._slots)
 
     def publish(self, result: Result) -> None:
-        """Leave a result. Called by the publishing thread: a few microseconds, whoever watches."""
+        """Leave a result. Called by the sink's thread: a few microseconds, whoever watches."""
         self._seq += 1
         self.newest = shot = Shot(result, self._seq)
         loop = self._loop

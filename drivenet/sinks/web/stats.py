@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,7 +53,7 @@ class Samples:
 class Board:
     """Everything that the page, ``/stats.json`` and ``/metrics`` say.
 
-    ``published``, ``status`` and ``lost`` are called by the publishing thread, the rest by the server's.
+    ``published``, ``status`` and ``lost`` are called by the sink's thread, the rest by the server's.
 
     Args:
         source: what the frames come from, without credentials.
@@ -65,7 +66,7 @@ class Board:
         self.lock = threading.Lock()
         self._started_ns = now_ns()
         self._result: Result | None = None
-        self._unfinished: Stamps | None = None
+        self._unfinished: deque[Stamps] = deque()
         self._newest_ns = 0
         self._published_ns = 0
         self._lost_ns: int | None = None
@@ -73,19 +74,20 @@ class Board:
         self._windows: dict[int, tuple[float, int, dict[str, Any]]] = {}
 
     def published(self, result: Result) -> None:
-        """A result passed. Its own stamps are final when the next call comes: other sinks may still have it."""
+        """A result passed. Its stamps are taken once they are settled: other sinks may still have it."""
         with self.lock:
-            self._finish_stamps()
-            self._unfinished, self._result = result.stamps, result
+            self._take_settled()
+            self._unfinished.append(result.stamps)
+            self._result = result
             if result.frame.captured_ns > self._newest_ns:
                 self._newest_ns, self._published_ns = result.frame.captured_ns, now_ns()
                 self._lost_ns = None
 
     def status(self, totals: Totals) -> None:
-        """The run's counts. The histograms belong to the caller's thread, so they are summed up here and now."""
+        """The run's counts."""
         run = totals.to_dict()
         with self.lock:
-            self._finish_stamps()
+            self._take_settled()
             self._run = run
 
     def lost(self, seconds: float) -> None:
@@ -93,10 +95,9 @@ class Board:
         with self.lock:
             self._lost_ns = now_ns() - round(seconds * 1e9)
 
-    def _finish_stamps(self) -> None:
-        if self._unfinished is not None:
-            self.samples.add(self._unfinished)
-            self._unfinished = None
+    def _take_settled(self) -> None:
+        while self._unfinished and self._unfinished[0].settled:
+            self.samples.add(self._unfinished.popleft())
 
     def state(self) -> tuple[str, float]:
         """``starting``, ``ok``, ``stale`` (nothing new comes out) or ``lost`` (nothing comes in), since seconds."""

@@ -65,7 +65,9 @@ function showFigures(stats) {
   }
   const drops = Object.entries(stats.dropped);
   $("dropped").textContent = drops.reduce((sum, [, n]) => sum + n, 0);
-  $("drop-reasons").textContent = drops.map(([reason, n]) => `${reason} ${n}`).join(", ");
+  const missed = Object.entries(stats.sinks).filter(([, counts]) => counts.dropped);
+  const said = [...drops.map(([reason, n]) => `${reason} ${n}`), ...missed.map(([sink, { dropped }]) => `${sink} missed ${dropped}`)];
+  $("drop-reasons").textContent = said.join(", ");
 }
 
 function showAge() {

@@ -1,0 +1,120 @@
+"""One sink's queue: what waits for it, and what becomes of results that find it full."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from drivenet.pipeline.settlement import Turn
+from drivenet.sinks.base import Sink
+
+#: Results that may wait. Recordings may be slow for a moment; what shall be new waits no longer than it must.
+_DEPTHS = {"block": 4, "drop": 2}
+#: For recorders, whose frames may be settled many at a time.
+_RECORDS_DEPTH = 16
+
+
+@dataclass(eq=False)
+class Task:
+    """Something that a sink is told.
+
+    Args:
+        kind: ``publish``, ``lost``, ``status`` or ``close``.
+        act: how it is told.
+        turn: the frame that is published.
+    """
+
+    kind: str
+    act: Callable[[Sink], None]
+    turn: Turn | None = None
+
+
+class Worker:
+    """What waits for a sink, in order. Not locked, but for ``changed``.
+
+    Args:
+        sink: who is served.
+        name: a name that no other has.
+        policy: of the run: under ``every`` a sink that blocks is never offered more than there is room for.
+        changed: told when there is something to do.
+    """
+
+    #: Serves the sink; None while that is for the thread that runs the pipeline to do.
+    thread: threading.Thread | None = None
+    #: What the sink does just now.
+    task: Task | None = None
+    #: It raised an error, and is only closed any more.
+    failed = False
+    #: It was closed.
+    ended = False
+
+    def __init__(self, sink: Sink, name: str, policy: str, changed: threading.Condition) -> None:
+        self.sink, self.name, self.changed = sink, name, changed
+        self.blocks = policy == "every" and sink.overflow == "block"
+        self.depth = _RECORDS_DEPTH if sink.records else _DEPTHS[sink.overflow]
+        self._tasks: deque[Task] = deque()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing to do."""
+        return not (self._tasks or self.task)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is to be begun."""
+        return bool(self._tasks)
+
+    def has_room(self, reserved: int = 0) -> bool:
+        """Whether results would find room, beside some that are to come already."""
+        return len(self._turns()) + reserved < self.depth
+
+    def offer(self, turn: Turn) -> Turn | None:
+        """Give a result; the oldest one that waits, if it had to make room."""
+        turns = self._turns()
+        oldest = turns[0] if len(turns) >= self.depth else None
+        if oldest:
+            self._tasks.remove(oldest)
+        self._give(Task("publish", lambda sink: sink.publish(turn.result), turn))
+        return oldest.turn if oldest else None
+
+    def tell(self, kind: str, act: Callable[[Sink], None]) -> None:
+        """Tell the sink something, in place of what waits of this kind."""
+        self._tasks = deque(task for task in self._tasks if task.kind != kind)
+        self._give(Task(kind, act))
+
+    def take(self) -> Task:
+        """What is to be done next; it counts as being done until :meth:`done`."""
+        self.task = self._tasks.popleft()
+        return self.task
+
+    def done(self) -> None:
+        """The sink has returned."""
+        self.ended = self.task is not None and self.task.kind == "close"
+        self.task = None
+
+    def clear(self) -> list[Turn]:
+        """Take back what waits, but for the closing."""
+        turns = [task.turn for task in self._turns() if task.turn]
+        self._tasks = deque(task for task in self._tasks if task.kind == "close")
+        return turns
+
+    def _turns(self) -> list[Task]:
+        return [task for task in self._tasks if task.turn]
+
+    def _give(self, task: Task) -> None:
+        self._tasks.append(task)
+        self.changed.notify_all()
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Names of which no two are the same: ``video``, ``video-2``."""
+    taken: list[str] = []
+    for name in names:
+        number, chosen = 1, name
+        while chosen in taken:
+            number += 1
+            chosen = f"{name}-{number}"
+        taken.append(chosen)
+    return taken
