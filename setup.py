@@ -18,6 +18,9 @@ WEB = ["h11>=0.14", "prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.54
 #: ROS 2's topics without ROS 2; there are no wheels for other processors.
 ROS2 = ["cyclonedds>=11.0; platform_machine == 'x86_64'"]
 
+#: Recordings for Foxglove and rosbag2, and scenes on an MQTT broker.
+ROBOTICS, MQTT = ["mcap>=1.5"], ["paho-mqtt>=2.0"]
+
 
 def version() -> str:
     """The version that ``drivenet/__init__.py`` states, read without importing it."""
@@ -94,6 +97,8 @@ setup(
         "openvino": ["openvino>=2025.0"],
         "cuda": ["cuda-bindings>=12.6"],
         "tensorrt": ["tensorrt>=10.0; platform_machine == 'x86_64'", "pycuda>=2024.1"],
+        "robotics": ROBOTICS,
+        "mqtt": MQTT,
         "ros2": ROS2,
         "web": WEB,
         "train": ["onnx>=1.17", "tensorboard>=2.18", "torch>=2.11", "torchvision>=0.26"],
@@ -109,6 +114,8 @@ setup(
             "pytest-xdist>=3.6.1",
             "setuptools>=77",
             "playwright>=1.49",
+            *MQTT,
+            *ROBOTICS,
             *ROS2,
             "rosbags>=0.11",
             *WEB,

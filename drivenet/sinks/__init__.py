@@ -14,15 +14,17 @@ from drivenet.sinks.base import Sink
 KINDS = {
     "images": "drivenet.sinks.images:ImageFolderSink",
     "jsonl": "drivenet.sinks.jsonl:JsonlSink",
+    "mcap": "drivenet.sinks.mcap:McapSink",
+    "mqtt": "drivenet.sinks.mqtt:MqttSink",
     "ros2": "drivenet.sinks.ros2:Ros2Sink",
     "video": "drivenet.sinks.video:VideoSink",
     "web": "drivenet.sinks.web:WebSink",
     "window": "drivenet.sinks.window:WindowSink",
 }
 #: Kind by scheme of an address, which is all that such a sink is opened with.
-SCHEMES = {"ros2": "ros2"}
+SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "ros2": "ros2"}
 VIDEO_SUFFIXES = (".mp4", ".mkv")
-_EXPECTED = "FILE.mp4, FILE.mkv or FOLDER/"
+_EXPECTED = f"FILE.mp4, FILE.mkv, FILE.mcap, FOLDER/ or an address ({', '.join(f'{s}://' for s in sorted(SCHEMES))})"
 
 
 def sink_class(kind: str) -> Callable[..., Sink]:
@@ -35,11 +37,11 @@ def sink_class(kind: str) -> Callable[..., Sink]:
 
 
 def open_sink(target: str, *, fps: float, visualize: str) -> Sink:
-    """The sink that a path or an address names: a video file, a folder of pictures, a bus or a server.
+    """The sink that a path or an address names: a recording, a folder of pictures, a bus or a server.
 
     Args:
-        target: ``*.mp4`` or ``*.mkv``; or a folder: one that exists, a path that ends in ``/`` or has no suffix;
-            or an address with one of :data:`SCHEMES`.
+        target: ``*.mp4``, ``*.mkv`` or ``*.mcap``; or a folder: one that exists, a path that ends in ``/`` or has no
+            suffix; or an address with one of :data:`SCHEMES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
         visualize: ``overlay``, ``mask`` or ``side-by-side``.
 
@@ -57,6 +59,8 @@ def open_sink(target: str, *, fps: float, visualize: str) -> Sink:
         return sink_class("images")(path, visualize=visualize)
     if suffix in VIDEO_SUFFIXES:
         return sink_class("video")(path, fps=fps)
+    if suffix == ".mcap":
+        return sink_class("mcap")(path)
     raise UsageError(f"output {target} ends in {path.suffix}", _EXPECTED, f"a folder of that name is {target}/")
 
 

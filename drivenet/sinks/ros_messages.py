@@ -6,13 +6,12 @@ shares of the frame, 0..1; times of stages are in ms.
 
 from __future__ import annotations
 
-import time
 from typing import Any, NamedTuple
 
 from drivenet.labels import LabelSet
-from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.scene import Region
+from drivenet.sinks.moment import WallClock as WallClock
 
 FRAME_ID = "camera"
 #: Levels of ``diagnostic_msgs/DiagnosticStatus``.
@@ -34,24 +33,6 @@ class Message(NamedTuple):
 
     kind: str
     fields: Fields
-
-
-class WallClock:
-    """Monotonic times as wall-clock times, by one offset that is taken when the clock is made.
-
-    Times therefore never jump within a run, whatever happens to the system's clock meanwhile.
-    """
-
-    def __init__(self) -> None:
-        self._offset_ns = time.time_ns() - now_ns()
-
-    def at(self, monotonic_ns: int) -> int:
-        """Nanoseconds since 1970 of a moment of the monotonic clock."""
-        return monotonic_ns + self._offset_ns
-
-    def now(self) -> int:
-        """Nanoseconds since 1970."""
-        return self.at(now_ns())
 
 
 def stamp(wall_ns: int) -> Fields:
@@ -99,11 +80,15 @@ def box_annotations(result: Result, wall_ns: int) -> Message:
 
 
 def frame_diagnostics(result: Result, wall_ns: int) -> Message:
-    """One frame's stages (those it has passed), and the areas of groups and classes."""
-    stages = {f"{name}_ms": ms for name, ms in result.stamps.stages_ms().items() if ms >= 0 and name != "publish"}
-    areas = {f"{group} area": share for group, share in result.scene.groups.items()}
-    classes = {f"class {name} area": share for name, share in result.scene.classes.items()}
-    values = {"frame": result.frame.index, **stages, **areas, **classes}
+    """One frame's stages, and the areas of the groups and classes in it."""
+    line = result.to_dict()
+    values = {
+        "frame": line["frame"],
+        **{f"{stage} ms": ms for stage, ms in line["stages_ms"].items()},
+        "end_to_end ms": line["end_to_end_ms"],
+        **{f"group {name}": group["fraction"] for name, group in line["groups"].items()},
+        **{f"class {name}": share for name, share in line["classes"].items()},
+    }
     return _diagnostics(wall_ns, [_status("drivenet: frame", "", values)])
 
 

@@ -41,7 +41,7 @@ def test_only_masks_in_a_folder_need_no_view(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["out.avi", "a/b.txt", "", "-", "gopher://host/live"])
 def test_any_other_target_is_a_usage_error_that_says_what_works(target: str) -> None:
-    with pytest.raises(UsageError, match=r"expected FILE\.mp4, FILE\.mkv or FOLDER/"):
+    with pytest.raises(UsageError, match=r"expected FILE\.mp4, FILE\.mkv, FILE\.mcap, FOLDER/ or an address"):
         open_sink(target, fps=30, visualize="overlay")
 
 

@@ -1,0 +1,170 @@
+"""Scenes on an MQTT broker, with a retained state and a last will."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from drivenet.address import mask_uri
+from drivenet.errors import SinkError
+from drivenet.frame import Image
+from drivenet.labels import LabelSet
+from drivenet.result import Result, Totals
+from drivenet.sinks.base import Sink
+from drivenet.sinks.extras import need
+from drivenet.sinks.jsonl import to_json
+from drivenet.sinks.moment import WallClock, reached
+from drivenet.sinks.mqtt_address import MqttAddress, parse_address
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client, ConnectFlags
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+#: How long a connection may take, and then the broker's answer.
+_CONNECT_S, _ANSWER_S = 3.0, 5.0
+#: Seconds between attempts to come back, doubled up to the second.
+_DELAYS_S = (1, 30)
+#: A node that falls silent is declared offline by the broker after one and a half times as long.
+_KEEPALIVE_S = 10
+#: How long a scene, and the farewell, may take to be written to the network.
+_WRITE_S = 1.0
+
+
+class MqttSink(Sink):
+    """Publishes ``TOPIC/scene`` for every result (QoS 0), and ``TOPIC/state`` whenever it changes (retained).
+
+    A scene is a frame's line of the stats file with ``captured_unix_ns``, its capture time by the wall clock. The
+    state is ``online``, ``lost`` (the source) or ``offline``. Nothing is kept for a broker that is away: when it is
+    back it gets the state and the scenes from then on. At most one scene waits for a slow network.
+
+    Args:
+        uri: ``mqtt://[user:password@]host[:port]/topic``, or ``mqtts://`` for TLS, where ``?ca=FILE`` names the
+            certificates to trust instead of the system's.
+
+    Raises:
+        UsageError: for an address that is not like this, or if the extra ``[mqtt]`` is not installed.
+        SinkError: if there is no broker, or it refuses.
+    """
+
+    name = "mqtt"
+    overflow = "drop"
+    needs_view = False
+
+    def __init__(self, uri: str) -> None:
+        address = parse_address(uri)
+        need("paho.mqtt.client", "an mqtt:// output", "mqtt")
+        self.target = mask_uri(uri)
+        self._scene, self._state = f"{address.topic}/scene", f"{address.topic}/state"
+        self._clock = WallClock()
+        self._labels: LabelSet | None = None
+        self._engine: dict[str, Any] = {}
+        #: Scenes that were not sent because the broker, or the network to it, was away or slow.
+        self._missed = 0
+        self._telling, self._answered, self._left = threading.Lock(), threading.Event(), threading.Event()
+        self._refusal = ""
+        self._closed = False
+        self._said: dict[str, Any] = {"state": "online", "since": self._now_s()}
+        self._client = self._make_client(address)
+        self._connect(address)
+
+    def publish(self, result: Result) -> None:
+        """Send a scene, if the broker is there and has taken the last one."""
+        if result.labels is not self._labels or self._said["state"] != "online":
+            self._labels = result.labels
+            self._tell("online")
+        if not self._client.is_connected() or self._client.want_write():
+            self._missed += 1
+            return
+        at = self._clock.at(result.frame.captured_ns)
+        scene = {**reached(result, self.name).to_dict(), "captured_unix_ns": at}
+        sent = self._client.publish(self._scene, to_json(scene))
+        with suppress(RuntimeError):  # the connection broke meanwhile
+            sent.wait_for_publish(_WRITE_S)
+        self._missed += sent.rc != 0
+
+    def lost(self, view: Image, seconds: float) -> None:
+        """Say once that the source is lost, and since when."""
+        if self._said["state"] != "lost":
+            self._tell("lost", since=self._now_s() - seconds)
+
+    def status(self, totals: Totals) -> None:
+        """Say which engine it is, as soon as that is known."""
+        if totals.engine != self._engine:
+            self._engine = dict(totals.engine)
+            self._tell(self._said["state"], since=self._said["since"])
+
+    def close(self, totals: Totals) -> None:
+        """Say goodbye, and what came of the run; waits no longer than a second for a network that is slow."""
+        counts: dict[str, Any] = {"captured": totals.captured, "published": totals.published, "dropped": totals.dropped}
+        self._tell("offline", reason="ended", **counts, missed=self._missed)
+        self._leave()
+
+    def _tell(self, state: str, *, since: float | None = None, **more: Any) -> None:
+        labels = {"name": self._labels.name, "classes": self._labels.classes} if self._labels else None
+        told = {"state": state, "since": since or self._now_s(), **more, "engine": self._engine, "labels": labels}
+        with self._telling:
+            self._said = told
+            self._send_state()
+
+    def _send_state(self) -> None:
+        """Under the lock, so that the newest is the last one sent. It has nothing to wait for while offline."""
+        if self._client.is_connected():
+            self._client.publish(self._state, to_json(self._said), retain=True)
+
+    def _now_s(self) -> float:
+        return round(self._clock.now() / 1e9, 3)
+
+    def _connect(self, address: MqttAddress) -> None:
+        """Return once the broker has accepted the connection."""
+        try:
+            self._client.connect(address.host, address.port, _KEEPALIVE_S)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise SinkError(f"no MQTT broker at {address}: {why}", cure="check the address and the broker") from error
+        self._client.loop_start()
+        if not self._answered.wait(_ANSWER_S):
+            self._leave()
+            raise SinkError(f"what listens at {address} does not answer as an MQTT broker", cure="check the port")
+        if self._refusal:
+            self._leave()
+            raise SinkError(f"the MQTT broker at {address} refuses: {self._refusal}", cure="check user and password")
+
+    def _make_client(self, address: MqttAddress) -> Client:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        client = Client(CallbackAPIVersion.VERSION2, client_id=f"drivenet-{uuid4().hex[:12]}")
+        client.on_connect, client.on_disconnect = self._on_connect, lambda *_: self._left.set()
+        client.connect_timeout = _CONNECT_S
+        client.reconnect_delay_set(*_DELAYS_S)
+        client.will_set(self._state, to_json({"state": "offline", "reason": "connection lost"}), qos=1, retain=True)
+        client.username_pw_set(address.user, address.password)
+        if address.tls:
+            try:
+                client.tls_set(ca_certs=address.ca)
+            except OSError as error:
+                raise SinkError(f"cannot read the certificates {address.ca}: {error}", "a PEM file") from error
+        return client
+
+    def _on_connect(
+        self, client: Client, _: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        """In the network's thread, at the first connection and at every later one."""
+        if reason.is_failure:
+            self._refusal = str(reason)
+        elif self._closed:  # it was on the way back just then
+            client.disconnect()
+        else:
+            with self._telling:
+                self._send_state()
+        self._answered.set()
+
+    def _leave(self) -> None:
+        """Disconnect after what is already on its way; a thread that still tries to connect ends by itself."""
+        self._closed = True
+        self._left.clear()
+        if self._client.disconnect() == 0 and self._left.wait(_WRITE_S):
+            self._client.loop_stop()
