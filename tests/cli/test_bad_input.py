@@ -126,6 +126,7 @@ def test_engines_without_a_default(
         (("--stats", "./clip.mp4"), 2, "is the source"),
         (("--out", "o.mp4", "--stats", "o.mp4"), 2, "output o.mp4 is named twice"),
         (("--out", "o.mp4", "--out", "o.mkv", "--out", "./o.mp4"), 2, "named twice"),
+        (("--out", "mqtt://me:pw@h/t", "--out", "mqtt://me:pw@h/t"), 2, r"output mqtt://\*\*\*@h/t is named twice"),
         (("--engine", "palette.onnx", "--stats", "palette.onnx"), 2, "is the engine"),
         (("--out", "o.avi"), 2, "ends in .avi"),
         (("--out", "file"), 5, "cannot write file"),
