@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from drivenet.address import mask_uri
 from drivenet.cli.output import console
 from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
@@ -25,7 +26,7 @@ def check_outputs(settings: NodeSettings) -> None:
         if path == "-" or real.startswith("/dev/"):
             continue
         if real in taken:
-            raise UsageError(f"output {path} is {taken[real]}", "a place of its own")
+            raise UsageError(f"output {mask_uri(path)} is {taken[real]}", "a place of its own")
         taken[real] = "named twice"
 
 
