@@ -71,7 +71,7 @@ class Segmentation:
 class Segmenter:
     """An engine for pictures that come one at a time, through the step that ``drivenet run`` takes.
 
-    A ``with`` statement closes it. Threads may share one; their pictures wait for each other.
+    A ``with`` statement closes it. Threads may share one: their pictures wait for each other.
 
     Args:
         engine: a file, or a name that ``drivenet models`` lists; None for the default.
