@@ -30,6 +30,10 @@ class LabelSet:
 
     Raises:
         UsageError: if lengths differ, or a name, colour or group is not acceptable.
+
+    >>> labels = built_in("cityscapes")
+    >>> labels.id_of("car"), labels.groups["car"], labels.palette[13]
+    (13, 'vehicle', (0, 0, 142))
     """
 
     name: str

@@ -16,6 +16,16 @@ class Sink:
     return from an earlier call by the end of the run is left behind: should it return later, it is closed then.
     A sink that cannot go on raises SinkError, which ends the run. ``stop_requested`` turns true when the sink wants
     the run to end (a window that was closed).
+
+    >>> from drivenet import Pipeline, open_engine, open_source
+    >>> class Largest(Sink):
+    ...     needs_view = False
+    ...     def publish(self, result):
+    ...         print(result.frame.index, result.scene.regions["vehicle"][0].cls)
+    >>> source, engine = open_source("synthetic://96x64@30?frames=2"), open_engine(backend="null")
+    >>> _ = Pipeline(source, engine, [Largest()], policy="every").run()
+    0 Car
+    1 Car
     """
 
     #: Names the sink in stamps, messages and counts; the second of a name is counted as ``name-2``.

@@ -65,6 +65,11 @@ def open_source(
     Raises:
         UsageError: if the address or the rate cannot be right.
         SourceError: if there is nothing to read from. No message holds the credentials of an address.
+
+    >>> source = open_source("synthetic://96x64@30?frames=2")
+    >>> [(frame.index, frame.image.shape) for frame in source]
+    [(0, (64, 96, 3)), (1, (64, 96, 3))]
+    >>> source.close()
     """
     kind, place = _resolve(uri)
     opener = partial(_opener(kind), place, Options(seed, paced and rate is None, timeout_s))
