@@ -19,7 +19,7 @@ from drivenet.sinks.moment import WallClock, reached
 from drivenet.sinks.mqtt_address import MqttAddress, parse_address
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client, ConnectFlags
+    from paho.mqtt.client import Client, ConnectFlags, MQTTMessageInfo
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -63,6 +63,7 @@ class MqttSink(Sink):
         self._engine: dict[str, Any] = {}
         #: Scenes that were not sent because the broker, or the network to it, was away or slow.
         self._missed = 0
+        self._last: MQTTMessageInfo | None = None
         self._telling, self._answered, self._left = threading.Lock(), threading.Event(), threading.Event()
         self._refusal = ""
         self._closed = False
@@ -75,20 +76,20 @@ class MqttSink(Sink):
         if result.labels is not self._labels or self._said["state"] != "online":
             self._labels = result.labels
             self._tell("online")
-        if not self._client.is_connected() or self._client.want_write():
+        if not self._client.is_connected() or self._is_waiting():
             self._missed += 1
             return
         at = self._clock.at(result.frame.captured_ns)
         scene = {**reached(result, self.name).to_dict(), "captured_unix_ns": at}
-        sent = self._client.publish(self._scene, to_json(scene))
+        self._last = self._client.publish(self._scene, to_json(scene))
         with suppress(RuntimeError):  # the connection broke meanwhile
-            sent.wait_for_publish(_WRITE_S)
-        self._missed += sent.rc != 0
+            self._last.wait_for_publish(_WRITE_S)
+        self._missed += self._last.rc != 0
 
     def lost(self, view: Image, seconds: float) -> None:
         """Say once that the source is lost, and since when."""
         if self._said["state"] != "lost":
-            self._tell("lost", since=self._now_s() - seconds)
+            self._tell("lost", since=round(self._now_s() - seconds, 3))
 
     def status(self, totals: Totals) -> None:
         """Say which engine it is, as soon as that is known."""
@@ -101,6 +102,13 @@ class MqttSink(Sink):
         counts: dict[str, Any] = {"captured": totals.captured, "published": totals.published, "dropped": totals.dropped}
         self._tell("offline", reason="ended", **counts, missed=self._missed)
         self._leave()
+
+    def _is_waiting(self) -> bool:
+        """Whether the last scene is still to be written to the network."""
+        try:
+            return self._last is not None and not self._last.is_published()
+        except RuntimeError:  # it never will be
+            return False
 
     def _tell(self, state: str, *, since: float | None = None, **more: Any) -> None:
         labels = {"name": self._labels.name, "classes": self._labels.classes} if self._labels else None

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from drivenet.labels import LabelSet
 from drivenet.result import Result, Totals
 from drivenet.scene import Region
-from drivenet.sinks.moment import WallClock as WallClock
 
 FRAME_ID = "camera"
 #: Levels of ``diagnostic_msgs/DiagnosticStatus``.
@@ -100,6 +99,7 @@ def node_diagnostics(totals: Totals, wall_ns: int, lost_s: float = 0.0) -> Messa
         "published": totals.published,
         **{f"dropped {reason}": n for reason, n in totals.dropped.items()},
         **{f"fps {point}": rate for point, rate in totals.fps.items()},
+        **{f"{sink} {what}": n for sink, counts in totals.sinks.items() for what, n in counts.items()},
     }
     latency = {
         f"{stage} {figure}": value
