@@ -17,12 +17,13 @@ KINDS = {
     "mcap": "drivenet.sinks.mcap:McapSink",
     "mqtt": "drivenet.sinks.mqtt:MqttSink",
     "ros2": "drivenet.sinks.ros2:Ros2Sink",
+    "rtsp": "drivenet.sinks.rtsp:RtspSink",
     "video": "drivenet.sinks.video:VideoSink",
     "web": "drivenet.sinks.web:WebSink",
     "window": "drivenet.sinks.window:WindowSink",
 }
 #: Kind by scheme of an address, which is all that such a sink is opened with.
-SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "ros2": "ros2"}
+SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "ros2": "ros2", "rtsp": "rtsp"}
 VIDEO_SUFFIXES = (".mp4", ".mkv")
 _EXPECTED = f"FILE.mp4, FILE.mkv, FILE.mcap, FOLDER/ or an address ({', '.join(f'{s}://' for s in sorted(SCHEMES))})"
 

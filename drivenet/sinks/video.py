@@ -6,8 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
-import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
@@ -16,6 +14,7 @@ from drivenet.frame import Image
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
+from drivenet.sinks.i420 import BT601, LIMITED_RANGE, i420
 from drivenet.sinks.target import cannot_write, check_writable
 
 #: At 720p 5 ms a frame; veryfast takes 13 for five sixths of the size. Without look-ahead no frame waits in memory.
@@ -26,7 +25,6 @@ _FORMAT = {
 }
 #: Ticks a second of a live recording, and the fewest between two frames (1 ms, what Matroska can tell apart).
 _LIVE_TICKS, _LEAST_STEP = 90_000, 90
-_BT601, _LIMITED_RANGE = 6, 1
 
 
 class VideoSink(Sink):
@@ -99,7 +97,7 @@ class VideoSink(Sink):
             raise cannot_write(self._path, error) from error
 
     def _encode(self, stream: VideoStream, view: Image, pts: int) -> list[av.Packet[VideoStream]]:
-        frame = av.VideoFrame.from_ndarray(_yuv(view), format="yuv420p")
+        frame = av.VideoFrame.from_ndarray(i420(view), format="yuv420p")
         frame.pts, frame.time_base = pts, stream.codec_context.time_base
         try:
             return stream.encode(frame)
@@ -121,7 +119,7 @@ class VideoSink(Sink):
         context = stream.codec_context
         context.time_base = 1 / self._rate if self._rate else Fraction(1, _LIVE_TICKS)
         context.gop_size = max(1, round(self._rate or 30))
-        context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
+        context.colorspace, context.color_range = BT601, LIMITED_RANGE
         self._encoder = container, stream
         return self._encoder
 
@@ -142,11 +140,3 @@ class VideoSink(Sink):
         step = 1 if self._rate else _LEAST_STEP
         pts = at - self._origin if self._rate else (at - self._origin) * _LIVE_TICKS // 1_000_000_000
         return pts if self._last_pts is None else max(pts, self._last_pts + step)
-
-
-def _yuv(view: Image) -> Image:
-    """I420 planes of a picture, made even, (3 H / 2, W) uint8."""
-    height, width = view.shape[:2]
-    if height % 2 or width % 2:
-        view = np.asarray(cv2.copyMakeBorder(view, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
-    return np.asarray(cv2.cvtColor(view, cv2.COLOR_BGR2YUV_I420), np.uint8)

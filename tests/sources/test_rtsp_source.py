@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from rtsp_servers import rtsp_server
 
 from drivenet.errors import SourceError
 from drivenet.sources import open_source
 
-SYSTEM_PYTHON = Path("/usr/bin/python3")
-SERVER = Path(__file__).with_name("rtsp_server.py")
 PATIENT_S = 20.0
-
-
-@contextlib.contextmanager
-def rtsp_server(port: int = 0, *login: str) -> Iterator[int]:
-    """Run the server; gives its port."""
-    if not SYSTEM_PYTHON.exists():
-        pytest.skip(f"no {SYSTEM_PYTHON} to run an RTSP server with")
-    command = [str(SYSTEM_PYTHON), str(SERVER), str(port), *login]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        try:
-            line = process.stdout.readline()
-            if not line:
-                why = (process.stderr.read().strip().splitlines() or ["it ended"])[-1]
-                assert "is taken" not in why
-                pytest.skip(f"RTSP server (gir1.2-gst-rtsp-server-1.0 with python3-gi) not installed: {why}")
-            yield int(line)
-        finally:
-            process.kill()
 
 
 def test_a_camera_that_goes_away_and_comes_back() -> None:

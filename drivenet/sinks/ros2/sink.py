@@ -12,12 +12,12 @@ from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sinks.cdr import encode
+from drivenet.sinks.moment import WallClock
 from drivenet.sinks.ros2.address import parse_address
 from drivenet.sinks.ros2.bus import DIAGNOSTICS, LATCHED, PICTURES, Bus, open_bus
 from drivenet.sinks.ros_messages import (
     FRAME_ID,
     Message,
-    WallClock,
     class_image,
     compressed_image,
     label_info,

@@ -1,4 +1,7 @@
-"""An RTSP server with a test picture, for the system's Python: rtsp_server.py PORT [USER PASSWORD]; prints its port."""
+"""An RTSP server on the loopback, for the system's Python: rtsp_server.py play|FILE PORT [USER PASSWORD].
+
+Plays a test picture, or takes a stream and writes its H.264 into a file, at /live. Prints its port.
+"""
 
 import sys
 
@@ -9,7 +12,11 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 PICTURE = "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=25/1"
-CODEC = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0"
+PLAY = f"( {PICTURE} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 )"
+RECORD = (
+    "( rtph264depay name=depay0 ! video/x-h264,stream-format=byte-stream,alignment=au ! "
+    'filesink location="{}" append=true buffer-mode=unbuffered sync=false )'
+)
 
 
 def require_login(server, factory, user, password):
@@ -23,17 +30,27 @@ def require_login(server, factory, user, password):
     )
 
 
-def main(port, *login):
-    Gst.init(None)
-    missing = [name for name in ("x264enc", "rtph264pay") if Gst.ElementFactory.find(name) is None]
+def factory_for(task):
+    needed = ("x264enc", "rtph264pay") if task == "play" else ("rtph264depay",)
+    missing = [name for name in needed if Gst.ElementFactory.find(name) is None]
     if missing:
         sys.exit(f"GStreamer lacks {', '.join(missing)}")
+    factory = GstRtspServer.RTSPMediaFactory()
+    if task == "play":
+        factory.set_shared(True)
+        factory.set_launch(PLAY)
+    else:
+        factory.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
+        factory.set_launch(RECORD.format(task))
+    return factory
+
+
+def main(task, port, *login):
+    Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(port)
-    factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_shared(True)
-    factory.set_launch(f"( {PICTURE} ! {CODEC} )")
+    factory = factory_for(task)
     if login:
         require_login(server, factory, *login)
     server.get_mount_points().add_factory("/live", factory)

@@ -1,0 +1,129 @@
+"""The view of every result, live at an RTSP server."""
+
+from __future__ import annotations
+
+import socket
+import time
+from urllib.parse import urlsplit
+
+from drivenet.address import mask_uri
+from drivenet.errors import SinkError, UsageError
+from drivenet.frame import Image
+from drivenet.latency import now_ns
+from drivenet.result import Result, Totals
+from drivenet.sinks.base import Sink
+from drivenet.sinks.i420 import i420
+from drivenet.sinks.rtsp.process import PATIENCE_S, PushProcess
+
+#: The first connection may take as long as the server's answers, and the time that a process needs to begin.
+_BEGIN_S = 3 * PATIENCE_S
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
+#: How long one result waits for a server that is away or slow.
+_AWAY_S = 0.5
+_LEAVE_S = 1.0
+_CURE = "start an RTSP server that takes streams there, such as mediamtx, or mend the address"
+
+
+class RtspSink(Sink):
+    """Pushes the view as H.264 over TCP (ANNOUNCE and RECORD), paced by capture times.
+
+    The first result waits until the server has taken the stream. If the server goes away later, it is tried again
+    after 0.5 s, then 1, 2, 4, and every 8 s. Meanwhile a result waits half a second and is given up, so that the
+    others are dropped and counted in the queue. While the source is lost the marked view is pushed.
+
+    Args:
+        uri: ``rtsp://[user:password@]host[:port]/path``.
+
+    Raises:
+        UsageError: if the address is wrong.
+        SinkError: if nobody listens there; later, from ``publish``, if the server does not take the first stream.
+    """
+
+    name = "rtsp"
+    overflow = "drop"
+
+    def __init__(self, uri: str) -> None:
+        self._uri, self.target = uri, mask_uri(uri)
+        self._check_answer(*_host_and_port(uri))
+        self._process: PushProcess | None = None
+        self._streamed = False
+        self._wait_s, self._next_s = _FIRST_WAIT_S, 0.0
+
+    def publish(self, result: Result) -> None:
+        """Push one picture; SinkError if the server takes not even the first."""
+        if result.view is None:
+            raise SinkError(f"frame {result.frame.index} came without a picture", "a view drawn for every frame")
+        self._push(result.view, result.frame.captured_ns, _AWAY_S)
+
+    def lost(self, view: Image, seconds: float) -> None:
+        """Push the marked view, so that who watches sees that the source is lost."""
+        self._push(view, now_ns(), 0.0)
+
+    def close(self, totals: Totals) -> None:
+        """Take leave of the server, within two seconds, whatever it does."""
+        self._drop()
+
+    def _push(self, view: Image, at_ns: int, patience_s: float) -> None:
+        planes = i420(view)
+        size = planes.shape[0] * 2 // 3, planes.shape[1]
+        if self._process and self._process.size != size:
+            self._drop()
+        process = self._connected(size, patience_s)
+        if process:
+            process.offer(at_ns, planes, patience_s)
+
+    def _connected(self, size: tuple[int, int], patience_s: float) -> PushProcess | None:
+        """The process once it streams; None while the server is away, after so long at most."""
+        deadline = time.monotonic() + (patience_s if self._streamed else _BEGIN_S)
+        while True:
+            process = self._process or self._begun(size, deadline)
+            if process is None:
+                return None
+            process.listen(0.0 if process.streaming else deadline - time.monotonic())
+            if process.failure:
+                self._failed(process.failure)
+            elif process.streaming:
+                self._streamed, self._wait_s = True, _FIRST_WAIT_S
+                return process
+            elif time.monotonic() >= deadline:
+                return None
+
+    def _begun(self, size: tuple[int, int], deadline: float) -> PushProcess | None:
+        """A new attempt when it is time for one; None if that is after the deadline."""
+        if self._next_s > deadline:
+            time.sleep(max(0.0, deadline - time.monotonic()))
+            return None
+        time.sleep(max(0.0, self._next_s - time.monotonic()))
+        self._process = PushProcess(self._uri, size)
+        return self._process
+
+    def _failed(self, why: str) -> None:
+        """Plan the next attempt; if none has ever succeeded there is none."""
+        self._drop()
+        if not self._streamed:
+            raise SinkError(f"{self.target} takes no stream: {why}", cure=_CURE)
+        self._next_s = time.monotonic() + self._wait_s
+        self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
+
+    def _drop(self) -> None:
+        if self._process:
+            self._process.close(_LEAVE_S)
+        self._process = None
+
+    def _check_answer(self, host: str, port: int) -> None:
+        try:
+            socket.create_connection((host, port), timeout=PATIENCE_S).close()
+        except OSError as error:
+            said = error.strerror or str(error) or "no answer"
+            raise SinkError(f"nothing answers at {self.target}: {said.lower()}", cure=_CURE) from None
+
+
+def _host_and_port(uri: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), None, None
+    if not host or port == 0 or not parts.path.strip("/"):
+        raise UsageError(f"output {mask_uri(uri)}", "rtsp://[user:password@]host[:port]/path")
+    return host, port or 554
