@@ -125,6 +125,9 @@ class NodeSettings(Settings):
         "auto", description="What is computed in; auto takes what the engine has [default: auto]."
     )
     threads: int | None = Field(None, ge=1, description="Processor threads of the engine [default: physical cores].")
+    rebuild: bool = Field(
+        False, description="Build a compiled engine that cannot be used while ONNX Runtime serves, then swap."
+    )
     out: Texts = Field((), description="Record there; may be repeated.")
     stats: str | None = Field(None, description="One JSON line a frame, and a summary; - is standard output.")
     show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")

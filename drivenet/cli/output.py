@@ -96,6 +96,8 @@ def show_totals(totals: Totals) -> None:
         f"latency in ms, monotonic clock; {engine['backend']} {engine['precision']}, input {width}x{height}",
         ["stage", "p50", "p90", "p99", "max", "n"], rows,
     )  # fmt: skip
+    if "before" in engine:
+        console.print("the first {frames} frames went through {backend} {precision}".format(**engine["before"]))
     console.print("end to end: from capture (or due time) to the last sink; nothing left out as warm-up")
     drops = ", ".join(f"{n} {reason}" for reason, n in totals.dropped.items()) or "none"
     rates = ", ".join(f"{kind} {rate:.1f}" for kind, rate in totals.fps.items())

@@ -41,6 +41,7 @@ def _setting(flag: str, name: str = "", **how: Any) -> Callable[[F], F]:
 @_setting("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]))
 @_setting("--precision", type=click.Choice(PRECISIONS))
 @_setting("--threads", type=int)
+@_setting("--rebuild", is_flag=True, default=None)
 @_setting("--out", multiple=True, metavar="FILE.mp4|FILE.mkv|DIR")
 @_setting("--stats", metavar="FILE.jsonl")
 @_setting("--show", is_flag=True, default=None)
@@ -108,7 +109,7 @@ def run_node(settings: NodeSettings) -> Totals:
         painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
         sinks = open_sinks(settings, source, engine, painter)
         opened.pop_all()  # from here on they are the pipeline's
-    if settings.backend == "auto":
+    if settings.backend == "auto" and not settings.rebuild:
         console.print(f"backend {engine.backend}: {chosen.why}")
     with progress() as bar:
         task = bar.add_task("frames", total=settings.max_frames or source.frames, note="")
@@ -132,9 +133,21 @@ def _open_source(settings: NodeSettings, opened: ExitStack) -> Source:
 
 
 def _open_engine(settings: NodeSettings, opened: ExitStack) -> Engine:
-    engine = open_engine(_file(settings), settings.backend, settings.precision, settings.threads)
+    engine = (_rebuilt if settings.rebuild else _as_it_is)(settings)
     opened.callback(engine.close)
     return engine
+
+
+def _as_it_is(settings: NodeSettings) -> Engine:
+    return open_engine(_file(settings), settings.backend, settings.precision, settings.threads)
+
+
+def _rebuilt(settings: NodeSettings) -> Engine:
+    from drivenet.export.again import request_for
+    from drivenet.export.rebuild import open_or_rebuild
+
+    request = request_for(_file(settings), settings.backend, settings.precision)
+    return open_or_rebuild(request, settings.threads, console.print)
 
 
 def _file(settings: NodeSettings) -> Path | None:

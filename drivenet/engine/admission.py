@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivenet.engine.passport import Passport, read_passport
+from drivenet.engine.passport import NotAdmittedError, Passport, read_passport
 from drivenet.engine.spec_json import read_spec_json
 from drivenet.errors import EngineError, ModelSpecError
 from drivenet.modelspec import sha256_of, spec_path
@@ -31,7 +31,8 @@ def admit(artefact: Path, backend: str, machine: Mapping[str, str], unproven: bo
         unproven: whether an artefact without parity figures will do; only for who is about to measure them.
 
     Raises:
-        EngineError: for whatever differs, with the command that builds the artefact again.
+        NotAdmittedError: for whatever differs, with the command that builds the artefact again.
+        EngineError: for an artefact of another backend, or a damaged JSON of its ONNX, which no build would mend.
     """
     passport = read_passport(artefact)
     cure = f"build it again: {passport.rebuild(artefact.parent)}"
@@ -51,34 +52,34 @@ def _check_machine(artefact: Path, passport: Passport, machine: Mapping[str, str
     if differ:
         built = ", ".join(f"{k} {passport.machine.get(k, 'unknown')}" for k in differ)
         here = ", ".join(f"{k} {machine.get(k, 'unknown')}" for k in differ)
-        raise EngineError(f"{artefact} was built for {built}", f"{here}, as here", cure)
+        raise NotAdmittedError(f"{artefact} was built for {built}", f"{here}, as here", cure)
 
 
 def _contents(artefact: Path, passport: Passport, cure: str) -> dict[str, bytes]:
-    """The bytes of every file of the artefact; EngineError unless they are those that were built."""
+    """The bytes of every file of the artefact; NotAdmittedError unless they are those that were built."""
     contents = {}
     for name, digest in passport.files.items():
         if Path(name).name != name:
-            raise EngineError(f"the passport of {artefact} names {name!r}", "files beside it", cure)
+            raise NotAdmittedError(f"the passport of {artefact} names {name!r}", "files beside it", cure)
         try:
             contents[name] = artefact.with_name(name).read_bytes()
         except (OSError, ValueError) as error:
             told = getattr(error, "strerror", None) or error
-            raise EngineError(f"{artefact.with_name(name)} cannot be read: {told}", cure=cure) from error
+            raise NotAdmittedError(f"{artefact.with_name(name)} cannot be read: {told}", cure=cure) from error
         got = hashlib.sha256(contents[name]).hexdigest()
         if got != digest:
             told = f"{artefact.with_name(name)} is damaged or another file (SHA-256 {got[:12]})"
-            raise EngineError(told, f"{digest[:12]} as in its passport", cure)
+            raise NotAdmittedError(told, f"{digest[:12]} as in its passport", cure)
     return contents
 
 
 def _check_origin(artefact: Path, passport: Passport, cure: str) -> None:
-    """EngineError if the ONNX beside the artefact is no longer the one that it was built from."""
+    """NotAdmittedError if the ONNX beside the artefact is no longer the one that it was built from."""
     onnx = artefact.with_name(Path(passport.onnx).name)
     if not onnx.is_file():
         return
     if sha256_of(onnx) != passport.onnx_sha256:
-        raise EngineError(f"{artefact} was built from another {onnx.name} than the one beside it", cure=cure)
+        raise NotAdmittedError(f"{artefact} was built from another {onnx.name} than the one beside it", cure=cure)
     if not spec_path(onnx).is_file():
         return
     try:
@@ -88,12 +89,12 @@ def _check_origin(artefact: Path, passport: Passport, cure: str) -> None:
     fields = ("labels", "input", "output", "colour", "source_sha256")
     differ = [f for f in fields if getattr(spec, f) != getattr(passport.spec, f)]
     if differ:
-        raise EngineError(f"{artefact} has other {', '.join(differ)} than {spec_path(onnx)}", cure=cure)
+        raise NotAdmittedError(f"{artefact} has other {', '.join(differ)} than {spec_path(onnx)}", cure=cure)
 
 
 def _check_parity(artefact: Path, passport: Passport, cure: str) -> None:
     parity = passport.parity
     if parity is None:
-        raise EngineError(f"{artefact} was never compared with its FP32 reference", cure=cure)
+        raise NotAdmittedError(f"{artefact} was never compared with its FP32 reference", cure=cure)
     if not (parity.passed or parity.accepted):
-        raise EngineError(f"{artefact} fell short: {parity}", cure=f"{cure} --accept-parity, if that will do")
+        raise NotAdmittedError(f"{artefact} fell short: {parity}", cure=f"{cure} --accept-parity, if that will do")

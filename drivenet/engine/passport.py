@@ -23,6 +23,10 @@ MAX_BYTES = 1 << 20
 Backend = Literal["tensorrt", "openvino"]
 
 
+class NotAdmittedError(EngineError):
+    """A compiled artefact that may not be used as it is; one that is built again may."""
+
+
 class Parity(BaseModel):
     """How an artefact compares with the FP32 ONNX on sample pictures; shares are 0..1."""
 
@@ -107,26 +111,28 @@ def read_passport(artefact: Path) -> Passport:
     """The passport beside an artefact, intact; nothing else is read.
 
     Raises:
-        EngineError: if there is none, or it is damaged, edited or the passport of another file.
+        NotAdmittedError: if there is none, or it is damaged, edited or the passport of another file.
     """
     file = passport_path(artefact)
     cure = f"build it again: drivenet build MODEL.onnx --backend BACKEND --out {shlex.quote(str(artefact.parent))}"
     try:
         if not file.is_file():
-            raise EngineError(f"{artefact} has no passport", f"{file.name} beside it", cure)
+            raise NotAdmittedError(f"{artefact} has no passport", f"{file.name} beside it", cure)
         with file.open("rb") as f:
             raw = f.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise EngineError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}", cure=cure) from error
+        raise NotAdmittedError(
+            f"{file} cannot be read: {getattr(error, 'strerror', None) or error}", cure=cure
+        ) from error
     try:
         passport = Passport.model_validate_json(raw if len(raw) <= MAX_BYTES else b"")
         intact = passport.intact
     except (ValidationError, UsageError, ValueError) as error:
         told = f"{e['loc']}: {e['msg']}" if isinstance(error, ValidationError) and (e := error.errors()[0]) else error
-        raise EngineError(f"{file} is no passport: {told}", "the JSON that drivenet build writes", cure) from error
+        raise NotAdmittedError(f"{file} is no passport: {told}", "the JSON that drivenet build writes", cure) from error
     if artefact.name not in passport.files:
         named = ", ".join(passport.files)
-        raise EngineError(f"{file} is the passport of {named}", artefact.name, passport.rebuild(artefact.parent))
+        raise NotAdmittedError(f"{file} is the passport of {named}", artefact.name, passport.rebuild(artefact.parent))
     if not intact:
-        raise EngineError(f"{file} was changed after the build", cure=passport.rebuild(artefact.parent))
+        raise NotAdmittedError(f"{file} was changed after the build", cure=passport.rebuild(artefact.parent))
     return passport

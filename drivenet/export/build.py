@@ -94,11 +94,16 @@ def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
     """A folder on the same disk as the target, so that a rename is enough; UsageError if it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=folder, prefix=".build-")
+        return tempfile.TemporaryDirectory(dir=folder, prefix=scratch_prefix(os.getpid()))
     except OSError as error:
         raise UsageError(
             f"cannot write to {folder}: {error.strerror}", "a writable folder", "name one with --out"
         ) from error
+
+
+def scratch_prefix(process: int) -> str:
+    """How the folders begin that a process builds in: who kills it can find what it leaves behind."""
+    return f".build-{process}-"
 
 
 def _builder(backend: str) -> Callable[[BuildRequest, str, Path], Product]:

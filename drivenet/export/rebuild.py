@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import shutil
+import signal
 import threading
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from drivenet.classmap import Ids
 from drivenet.engine import open_engine
+from drivenet.engine.artefacts import artefact_path
 from drivenet.engine.base import Engine
-from drivenet.errors import DrivenetError, EngineError, UsageError
-from drivenet.export.build import build
+from drivenet.engine.onnx_file import read_spec
+from drivenet.engine.passport import NotAdmittedError
+from drivenet.errors import DrivenetError
+from drivenet.export.build import build, scratch_prefix
+from drivenet.export.decide import decide_precision
 from drivenet.export.request import BuildRequest
 from drivenet.frame import Image
 
 Tell = Callable[[str], None]
+#: How much the build steps back from what serves meanwhile, as ``nice`` counts.
+_NICE = 10
 
 
 class RebuildingEngine(Engine):
@@ -27,7 +37,7 @@ class RebuildingEngine(Engine):
     Args:
         request: what is to be built; its ONNX serves meanwhile.
         threads: of the processor, for both engines; None = one a physical core.
-        tell: called with one line when the engines are swapped, or the build fails; from another thread.
+        tell: called with one line when the engines are swapped, or the build fails; from any thread.
 
     Raises:
         EngineError: if not even the ONNX can be run.
@@ -36,12 +46,13 @@ class RebuildingEngine(Engine):
     def __init__(self, request: BuildRequest, threads: int | None = None, tell: Tell = lambda text: None) -> None:
         self._serving = open_engine(request.onnx, "onnxruntime", threads=threads)
         self._next: Engine | None = None
-        self._threads, self._tell, self._closed = threads, tell, False
-        self._adopt(self._serving)
+        self._threads, self._tell, self._closed, self._frames = threads, tell, False, 0
+        self._folder = request.out or request.onnx.parent
+        self._adopt(self._serving, {})
         context = multiprocessing.get_context("spawn")
         receiving, sending = context.Pipe(duplex=False)
         self._process = context.Process(target=_build, args=(request, sending), daemon=True)
-        self._process.start()
+        _start_deaf(self._process)
         sending.close()  # so that the end of the process ends the wait for it
         self._watch = threading.Thread(target=self._wait, args=(receiving,), name="rebuild", daemon=True)
         self._watch.start()
@@ -50,22 +61,28 @@ class RebuildingEngine(Engine):
         """See :meth:`Engine.infer`; between two pictures the engines are swapped once."""
         if self._next is not None:
             former, self._serving, self._next = self._serving, self._next, None
-            self._adopt(self._serving)
+            before = {"backend": former.backend, "precision": former.precision, "frames": self._frames}
+            self._adopt(self._serving, {"before": before})
             former.close()
+            self._tell(f"{self.backend} {self.precision} takes over after {self._frames} frames: {self.file}")
+        self._frames += 1
         return self._serving.infer(image)
 
     def describe(self) -> dict[str, object]:
-        """See :meth:`Engine.describe`: what serves now."""
-        return self._serving.describe()
+        """See :meth:`Engine.describe`: what serves now, and what served ``before`` it for how many frames."""
+        return dict(self._description)
 
     def close(self) -> None:
-        """Stop the build, if it still runs, and release both engines."""
+        """Stop the build, if it still runs, with all it has half done, and release both engines."""
         if self._closed:
             return
         self._closed = True
-        self._process.terminate()
+        if self._process.is_alive():
+            self._process.kill()  # a compiler in the middle of its work hears nothing less
         self._watch.join()
         self._process.join()
+        for left in self._folder.glob(f"{scratch_prefix(self._process.pid or 0)}*"):
+            shutil.rmtree(left, ignore_errors=True)
         for engine in (self._serving, self._next):
             if engine is not None:
                 engine.close()
@@ -75,16 +92,19 @@ class RebuildingEngine(Engine):
         self._watch.join(timeout)
         return not self._watch.is_alive()
 
-    def _adopt(self, engine: Engine) -> None:
+    def _adopt(self, engine: Engine, more: dict[str, object]) -> None:
         self.spec, self.file = engine.spec, engine.file
         self.backend, self.precision = engine.backend, engine.precision
+        self._description = {**engine.describe(), **more}  # other threads ask, and must not meet a half-made one
 
     def _wait(self, receiving: Connection) -> None:
         """Open what was built, off the thread that serves."""
-        try:
-            file, problem = receiving.recv()
-        except EOFError:
-            file, problem = None, "the build was stopped"
+        with receiving:
+            try:
+                file, problem = receiving.recv()
+            except EOFError:
+                self._process.join()
+                file, problem = None, f"its process ended with {self._process.exitcode} and without a word"
         if self._closed:
             return
         if file is None:
@@ -94,28 +114,42 @@ class RebuildingEngine(Engine):
             self._next = open_engine(file, threads=self._threads)
         except DrivenetError as error:
             self._tell(f"what was built cannot be opened, {self._serving.backend} serves on: {error}")
-            return
-        self._tell(f"{self._next.backend} {self._next.precision} takes over: {file}")
 
 
 def open_or_rebuild(request: BuildRequest, threads: int | None = None, tell: Tell = lambda text: None) -> Engine:
-    """The artefact beside the ONNX if it can be used, else a :class:`RebuildingEngine`; tells why it rebuilds.
+    """The artefact of a request if its passport admits it, else a :class:`RebuildingEngine`; tells why it rebuilds.
 
     Raises:
-        DrivenetError: as :func:`drivenet.engine.open_engine`, for an ONNX that cannot be run either.
+        UsageError: for a precision that the ONNX does not have.
+        DrivenetError: as :func:`drivenet.engine.open_engine`, for what no build would mend, such as a missing GPU.
     """
+    precision = decide_precision(request, read_spec(request.onnx))
+    artefact = artefact_path(request.onnx, request.backend, precision, request.out or request.onnx.parent)
     try:
-        return open_engine(request.onnx, request.backend, request.precision, threads)
-    except (EngineError, UsageError) as error:
-        tell(f"building again in the background: {error}")
+        return open_engine(artefact, request.backend, threads=threads)
+    except NotAdmittedError as error:
+        reason = error.received if artefact.is_file() else f"{artefact} is not there yet"
+    tell(f"{reason}; it is built in the background while onnxruntime serves")
     return RebuildingEngine(request, threads, tell)
+
+
+def _start_deaf(process: multiprocessing.process.BaseProcess) -> None:
+    """Start a process that the terminal's Ctrl-C does not reach: whoever started it ends it."""
+    resource_tracker.ensure_running()  # else it is started below, and unblocks the signal again
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _build(request: BuildRequest, sending: Connection) -> None:
     """In the process of its own: build, and send the file, or None and what went wrong."""
-    try:
-        sending.send((build(request).file, ""))
-    except DrivenetError as error:
-        sending.send((None, str(error)))
-    finally:
-        sending.close()
+    os.nice(_NICE)
+    with sending:
+        try:
+            sending.send((build(request).file, ""))
+        except DrivenetError as error:
+            sending.send((None, str(error)))
+        except Exception as error:  # noqa: BLE001 - told by the process that serves
+            sending.send((None, f"{type(error).__name__}: {error}"))

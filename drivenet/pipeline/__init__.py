@@ -67,7 +67,7 @@ class Pipeline:
         self.policy = policy or ("latest" if source.live else "every")
         self.max_frames, self.report = max_frames, report
         self.ledger = Ledger(engine.describe())
-        named = source.name, f"{engine.backend} {engine.precision}"
+        named = source.name, self._engine_name
         self._errors: list[BaseException] = []
         self._crew = Crew(sinks, self.policy, self.ledger, self._errors.append)
         self._publisher = Publisher(sinks, self._crew, painter or Painter(self.labels), self.ledger, *named)
@@ -199,11 +199,20 @@ class Pipeline:
         if self.source.live and silent_s > patience_s:
             self._publisher.lost(silent_s)
 
+    def _engine_name(self) -> str:
+        told = self.engine.describe()
+        return f"{told['backend']} {told['precision']}"
+
+    def _totals(self) -> Totals:
+        """The counts so far, with the engine that is at work now."""
+        self.ledger.works_with(self.engine.describe())
+        return self.ledger.totals()
+
     def _tell_status(self) -> None:
         now = now_ns()
         if now - self._status_ns >= _STATUS_NS:
             self._status_ns = now
-            totals = self.ledger.totals()
+            totals = self._totals()
             self._publisher.status(totals)
             self.report(totals)
 
@@ -234,7 +243,7 @@ class Pipeline:
         self._crew.settle(recorders=True)
         if stuck:
             self.ledger.settle()
-        return self.ledger.totals()
+        return self._totals()
 
     def _close_sinks(self, totals: Totals, patience: Patience) -> None:
         for worker in self._crew.close(totals, patience.over("close")):

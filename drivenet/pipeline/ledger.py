@@ -28,6 +28,11 @@ class Ledger:
         self._p50_at = 0
         self._settled = False
 
+    def works_with(self, engine: dict[str, Any]) -> None:
+        """What is at work now: an engine may be exchanged in the middle of a run."""
+        with self._lock:
+            self._totals.engine = engine
+
     def enlist(self, sink: str) -> None:
         """A sink that is going to be served; no other has its name."""
         self._totals.sinks[sink] = {"published": 0, "dropped": 0}

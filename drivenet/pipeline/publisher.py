@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -24,12 +24,13 @@ class Publisher:
         painter: draws the views, if a sink wants any.
         ledger: is told of frames that could not be drawn.
         source: what pictures name as their source.
-        engine: likewise as their engine.
+        engine: asked for what pictures name as their engine.
     """
 
     def __init__(
-        self, sinks: Sequence[Sink], crew: Crew, painter: Painter, ledger: Ledger, source: str, engine: str
-    ) -> None:
+        self, sinks: Sequence[Sink], crew: Crew, painter: Painter, ledger: Ledger, source: str,
+        engine: Callable[[], str],
+    ) -> None:  # fmt: skip
         self._needs_view = any(s.needs_view for s in sinks if not s.records)
         self._crew, self._painter, self._ledger = crew, painter, ledger
         self._source, self._engine = source, engine
@@ -63,6 +64,6 @@ class Publisher:
         return result
 
     def _with_view(self, result: Result) -> Result:
-        hud = self._ledger.hud(result.stamps, self._source, self._engine)
+        hud = self._ledger.hud(result.stamps, self._source, self._engine())
         view = self._painter.draw(result.frame, result.classmap, result.scene, hud)
         return replace(result, view=view)

@@ -32,13 +32,17 @@ def call(*args: object) -> int:
 
 @contextmanager
 def started(
-    *args: object, cwd: Path, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+    *args: object, cwd: Path, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, session: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """``python -m drivenet`` with its output in pipes; killed at the end if it is still there."""
+    """``python -m drivenet`` with its output in pipes, in a session of its own if wanted; killed at the end if it is
+    still there.
+    """
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     environment["PYTHONPATH"] = str(Path(drivenet.__file__).parents[1])
     command = [sys.executable, "-W", "error", "-m", "drivenet", *map(str, args)]
-    process = subprocess.Popen(command, cwd=cwd, stdout=stdout, stderr=stderr, env=environment)
+    process = subprocess.Popen(
+        command, cwd=cwd, stdout=stdout, stderr=stderr, env=environment, start_new_session=session
+    )
     with process:
         try:
             yield process

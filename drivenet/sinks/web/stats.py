@@ -57,7 +57,7 @@ class Board:
 
     Args:
         source: what the frames come from, without credentials.
-        engine: what they go through.
+        engine: what they go through at first; the counts tell of another one.
     """
 
     def __init__(self, source: str, engine: Mapping[str, Any]) -> None:
@@ -89,6 +89,7 @@ class Board:
         with self.lock:
             self._take_settled()
             self._run = run
+            self.engine = run["engine"] or self.engine
 
     def lost(self, seconds: float) -> None:
         """The source has given nothing for so long."""
