@@ -52,6 +52,7 @@ class Settlement:
     def __init__(self, ledger: Ledger, names: Iterable[str], record: Callable[[Result], None]) -> None:
         self._ledger, self._names, self._record = ledger, frozenset(names), record
         self._turns: deque[Turn] = deque()
+        self._advancing = False
 
     def __len__(self) -> int:
         """How many frames are not settled."""
@@ -61,7 +62,7 @@ class Settlement:
         """A frame that every timed sink is to have."""
         turn = Turn(result, set(self._names))
         self._turns.append(turn)
-        self._advance(PATIENCE)
+        self._advance()
         return turn
 
     def book(self, turn: Turn, name: str, outcome: Outcome, at_ns: int = 0) -> None:
@@ -74,11 +75,15 @@ class Settlement:
         stamps = turn.result.stamps
         if outcome == "published" and not stamps.settled:
             stamps.published = {**stamps.published, name: at_ns}
-        self._advance(PATIENCE)
+        self._advance()
 
-    def _advance(self, patience: int) -> None:
-        while self._turns and (len(self._turns) > patience or not self._turns[0].waiting):
+    def _advance(self) -> None:
+        if self._advancing:  # a recorder drops a frame for one that is being settled: all get this one first
+            return
+        self._advancing = True
+        while self._turns and (len(self._turns) > PATIENCE or not self._turns[0].waiting):
             self._settle(self._turns.popleft())
+        self._advancing = False
 
     def _settle(self, turn: Turn) -> None:
         turn.result.stamps.settled = True
