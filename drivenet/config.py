@@ -128,7 +128,11 @@ class NodeSettings(Settings):
     rebuild: bool = Field(
         False, description="Build a compiled engine that cannot be used while ONNX Runtime serves, then swap."
     )
-    out: Texts = Field((), description="Record there; may be repeated.")
+    out: Texts = Field(
+        (),
+        description="Record or publish there: FILE.mp4, .mkv or .mcap, FOLDER/, rtsp://, ros2:// or mqtt://; "
+        "may be repeated.",
+    )
     stats: str | None = Field(None, description="One JSON line a frame, and a summary; - is standard output.")
     show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")
     headless: bool = Field(False, description="Never a window.")

@@ -42,7 +42,7 @@ def _setting(flag: str, name: str = "", **how: Any) -> Callable[[F], F]:
 @_setting("--precision", type=click.Choice(PRECISIONS))
 @_setting("--threads", type=int)
 @_setting("--rebuild", is_flag=True, default=None)
-@_setting("--out", multiple=True, metavar="FILE.mp4|FILE.mkv|DIR")
+@_setting("--out", multiple=True, metavar="FILE|DIR|ADDRESS")
 @_setting("--stats", metavar="FILE.jsonl")
 @_setting("--show", is_flag=True, default=None)
 @_setting("--headless", is_flag=True, default=None)
