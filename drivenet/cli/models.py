@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
-from drivenet.cli.output import check_json, table, write_json
+from drivenet.cli.output import check_json, console, table, write_json
 from drivenet.engine.catalog import list_models
 from drivenet.resources import engines_dir
 
@@ -12,7 +15,7 @@ from drivenet.resources import engines_dir
 @click.command()
 @click.option("--json", "json_file", metavar="FILE", help="Write the list as JSON; - is standard output.")
 def models(json_file: str | None) -> None:
-    """List the models at hand: size, work, data, val mIoU and licence of the data.
+    """List the models at hand: size, work, data, val mIoU and licence of the data; and what was built from them.
 
     \b
     drivenet models
@@ -21,20 +24,41 @@ def models(json_file: str | None) -> None:
     check_json(json_file)
     rows = list_models(engines_dir())
     if json_file != "-":
-        columns = ["name", "default", "precision", "input", "labels", "params", "GMAC", "val mIoU", "trained on"]
-        table("models", columns, [
-            [str(r["name"]), "*" if r["default"] else "", str(r["precision"]), _size(r["input"]), str(r["labels"]),
-             f"{_number(r['params']) / 1e6:.2f} M", f"{_number(r['gmac']):.2f}",
-             "-" if r["val_miou"] is None else f"{_number(r['val_miou']):.3f}", str(r["trained_on"])]
-            for r in rows
-        ])  # fmt: skip
+        _show_models(rows)
+        _show_built([built for row in rows for built in row["built"]])
     write_json(json_file, {"models": rows})
 
 
-def _size(value: object) -> str:
-    height, width = value if isinstance(value, (list, tuple)) else (0, 0)
+def _show_models(rows: list[dict[str, Any]]) -> None:
+    columns = ["name", "default", "precision", "input", "labels", "params", "GMAC", "val mIoU", "trained on", "licence"]
+    table("models", columns, [
+        [r["name"], "*" if r["default"] else "", r["precision"], _size(r["input"]), r["labels"],
+         f"{r['params'] / 1e6:.2f} M", f"{r['gmac']:.2f}", "-" if r["val_miou"] is None else f"{r['val_miou']:.3f}",
+         r["trained_on"] or "-", r["data_licence"] or "-"]
+        for r in rows
+    ], "licence: of the data that it was trained on")  # fmt: skip
+
+
+def _show_built(rows: list[dict[str, Any]]) -> None:
+    """The artefacts that were compiled on this machine or for another; nothing if there are none."""
+    if not rows:
+        return
+    table("built", ["file", "backend", "precision", "as fp32", "worst class", "IoU", "runs here"], [
+        [Path(r["file"]).name, r["backend"], r["precision"], *_parity(r["parity"]), "yes" if r["admitted"] else "no"]
+        for r in rows
+    ])  # fmt: skip
+    for row in rows:
+        if not row["admitted"]:
+            console.print(f"no: {row['why_not']}")
+
+
+def _parity(parity: dict[str, Any] | None) -> tuple[str, str, str]:
+    if parity is None:
+        return "-", "-", "-"
+    accepted = " (accepted)" if parity["accepted"] else ""
+    return f"{parity['agreement']:.2%}{accepted}", parity["worst_class"], f"{parity['worst_iou']:.3f}"
+
+
+def _size(value: list[int]) -> str:
+    height, width = value
     return f"{width}x{height}"
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from drivenet.engine.passport import Passport, passport_path, read_passport
+from drivenet.engine.passport import read_passport
 from drivenet.errors import EngineError
 from drivenet.modelspec import sha256_of
 
@@ -50,29 +50,3 @@ def find_built(onnx: Path, backend: str, precision: str = "auto") -> Path | None
                 raise EngineError(f"{file} was built from another {onnx.name}", cure=cure)
             return file
     return None
-
-
-def list_built(onnx: Path) -> list[dict[str, object]]:
-    """What ``drivenet models`` tells of the artefacts that lie beside an ONNX."""
-    candidates = [artefact_path(onnx, b, p, onnx.parent) for b in SUFFIXES for p in PREFERENCE]
-    return [_row(file) for file in candidates if passport_path(file).is_file()]
-
-
-def _row(file: Path) -> dict[str, object]:
-    try:
-        return {"file": str(file), **_told(read_passport(file))}
-    except EngineError as error:
-        return {"file": str(file), "broken": str(error)}
-
-
-def _told(passport: Passport) -> dict[str, object]:
-    parity = passport.parity
-    return {
-        "backend": passport.backend,
-        "precision": passport.precision,
-        "machine": passport.machine,
-        "agreement": None if parity is None else parity.agreement,
-        "worst_class": None if parity is None else parity.worst_class,
-        "worst_iou": None if parity is None else parity.worst_iou,
-        "accepted": parity is not None and parity.accepted,
-    }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from drivenet.engine.artefacts import list_built
+from drivenet.engine.built import list_built
 from drivenet.engine.spec_json import read_spec_json
 from drivenet.errors import EngineError, nearest
 from drivenet.resources import engines_dir
@@ -52,7 +53,7 @@ def find(name_or_file: str | None, folder: Path) -> Path:
     raise EngineError(f"no engine {name_or_file!r}", expected, _hint(name_or_file, models))
 
 
-def list_models(folder: Path) -> list[dict[str, object]]:
+def list_models(folder: Path) -> list[dict[str, Any]]:
     """What ``drivenet models`` tells of every model in a folder, the default first, then by name.
 
     Raises:
@@ -104,7 +105,7 @@ def _models(folder: Path) -> dict[str, Path]:
     return {file.stem: file for file in files if file.is_file()}
 
 
-def _row(name: str, file: Path, default: bool) -> dict[str, object]:
+def _row(name: str, file: Path, default: bool) -> dict[str, Any]:
     spec = read_spec_json(file.with_suffix(".json"))
     return {
         "name": name,

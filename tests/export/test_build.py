@@ -15,8 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import SIZE, palette_graph, palette_model, palette_spec, write_onnx
 
 from drivenet.cli.build import build as command
+from drivenet.cli.models import models
 from drivenet.engine import choose, open_engine
-from drivenet.engine.artefacts import find_built, list_built
+from drivenet.engine.artefacts import find_built
+from drivenet.engine.built import list_built
 from drivenet.engine.catalog import list_models
 from drivenet.engine.cpu_features import native_precisions
 from drivenet.engine.onnxruntime import OnnxRuntimeEngine
@@ -66,11 +68,40 @@ def test_a_build_has_a_passport_with_figures_and_runs(openvino: None, onnx: Path
 def test_what_was_built_stands_in_the_list_of_models(openvino: None, onnx: Path) -> None:
     built = build(BuildRequest(onnx, "openvino", "fp32"))
     (row,) = list_models(onnx.parent)
+    (told,) = row["built"]
+    assert (told["file"], told["backend"], told["precision"]) == (str(built.file), "openvino", "fp32")
+    assert (told["parity"]["agreement"], told["parity"]["accepted"]) == (1, False)
+    assert (told["admitted"], told["why_not"]) == (True, None)
+    palette_model(onnx.parent, val_miou=0.5)
     (told,) = list_built(onnx)
-    assert row["built"] == [told]
-    assert (told["file"], told["backend"], told["agreement"]) == (str(built.file), "openvino", 1)
-    passport_path(built.file).write_text("{}", encoding="utf-8")
-    assert "is no passport" in str(list_built(onnx)[0]["broken"])
+    assert told["parity"]["agreement"] == 1
+    assert not told["admitted"]
+    assert "was built from another palette.onnx" in told["why_not"]
+    passport_path(built.file).unlink()
+    (told,) = list_built(onnx)
+    assert (told["parity"], told["admitted"]) == (None, False)
+    assert "has no passport" in told["why_not"]
+
+
+def test_a_plan_is_listed_where_there_is_no_gpu(onnx: Path) -> None:
+    plan = onnx.with_name("palette-fp16.plan")
+    plan.write_bytes(b"compiled elsewhere")
+    (told,) = list_built(onnx)
+    assert (told["backend"], told["precision"], told["admitted"]) == ("tensorrt", "fp16", False)
+
+
+def test_the_command_lists_what_was_built(openvino: None, onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures for people, and the reason and the cure where an artefact would be refused."""
+    file = build(BuildRequest(onnx, "openvino", "fp32")).file
+    onnx.with_name("palette-bf16.xml").write_text("no passport beside it")
+    monkeypatch.setattr("drivenet.cli.models.engines_dir", lambda: onnx.parent)
+    done = CliRunner().invoke(models)
+    assert done.exit_code == 0
+    table = done.stderr
+    assert "licence" in table
+    assert f"{file.name}  openvino       fp32  100.00%" in table
+    assert "palette-bf16.xml has no passport" in table
+    assert "build it again: drivenet build" in table
 
 
 @needs_bf16
