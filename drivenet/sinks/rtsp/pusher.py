@@ -68,6 +68,7 @@ def _stream(container: OutputContainer, order: dict[str, Any]) -> VideoStream:
 
 def main() -> None:
     """Push, and end at once when that fails: taking leave of a server that is gone may hang."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whatever the node does with it
     order = json.loads(sys.stdin.buffer.readline())
     try:
         push(order, sys.stdin.buffer)
