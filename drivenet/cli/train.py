@@ -29,10 +29,12 @@ def train(
 
     \b
     drivenet train --config configs/train/camvid_bisenetv2_lean.yaml --root CamVid --minutes 60
+    torchrun --nproc-per-node 4 -m drivenet train --config FILE.yaml --root CamVid
     tensorboard --logdir runs
     """
     try:
-        from drivenet.training import prepare_run
+        from drivenet.training.assemble import prepare_run
+        from drivenet.training.ranks import Ranks
         from drivenet.training.settings import TrainSettings
         from drivenet.training.trainer import Progress
     except ModuleNotFoundError as error:
@@ -44,9 +46,11 @@ def train(
         length = {"minutes": minutes, "iterations": iterations}
         settings = check({**settings.model_dump(), **length}, TrainSettings, "options")
     folder = out or Path("runs") / settings.name
+    ranks = Ranks.from_environment()
+    console.quiet = not ranks.first
     console.print(f"loading data; the run lies in {folder}")
-    trainer = prepare_run(settings, root, folder, device)
-    with progress() as bar:
+    with ranks.joined(ranks.device(device)), progress() as bar:
+        trainer = prepare_run(settings, root, folder, device, ranks)
         task = bar.add_task("training", total=1.0, note="")
 
         def report(p: Progress) -> None:

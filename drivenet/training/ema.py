@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import compress
+
 import torch
 from torch import nn
 
@@ -20,8 +22,10 @@ class Ema:
     def update(self, network: nn.Module, step: int) -> None:
         """Move the average towards the network."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for mine, new in zip(self.average.state_dict().values(), network.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(new, 1 - decay)
-            else:
-                mine.copy_(new)
+        mine, theirs = (list(m.state_dict().values()) for m in (self.average, network))
+        moves = [m.is_floating_point() for m in mine]
+        # All tensors in one call: a GPU would otherwise start a kernel for each.
+        torch._foreach_lerp_(list(compress(mine, moves)), list(compress(theirs, moves)), 1 - decay)
+        counts = [not m for m in moves]
+        if any(counts):
+            torch._foreach_copy_(list(compress(mine, counts)), list(compress(theirs, counts)))

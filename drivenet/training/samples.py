@@ -16,6 +16,7 @@ from drivenet.data.base import Sample
 from drivenet.errors import UsageError
 from drivenet.frame import Image
 from drivenet.training.augment import Augment
+from drivenet.training.ranks import ALONE, Ranks
 
 AHEAD = 3  #: batches prepared while the network works
 
@@ -33,6 +34,16 @@ class Pictures(Protocol):
         """All of them, in order."""
 
 
+class BatchSource(Protocol):
+    """Where a run's batches come from."""
+
+    def at(self, iteration: int, /) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures (N, 3, H, W) uint8 BGR, channels last, and ids (N, H, W) uint8 of one iteration."""
+
+    def start(self, first: int, /) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+        """Batches from an iteration on, without end."""
+
+
 class Batches:
     """Augmented batches from real and drawn pictures.
 
@@ -42,8 +53,9 @@ class Batches:
         share: of samples that are drawn.
         augment: how one sample is varied.
         deployed: (height, width) of the network's input in use.
-        batch: samples a batch.
+        batch: samples a batch of this process.
         seed: of everything.
+        ranks: which part of all processes' samples is this one's.
 
     Raises:
         UsageError: if there is no picture at all.
@@ -51,16 +63,18 @@ class Batches:
 
     def __init__(
         self, real: Pictures, drawn: Pictures, share: float, augment: Augment, deployed: tuple[int, int],
-        batch: int, seed: int,
+        batch: int, seed: int, ranks: Ranks = ALONE,
     ) -> None:  # fmt: skip
         if not len(real) and not len(drawn):
             raise UsageError("no pictures to train on", cure="set data.synthetic_frames above 0")
         self.real, self.drawn, self.share = real, drawn, share if len(drawn) else 0.0
         self.augment, self.deployed, self.batch, self.seed = augment, deployed, batch, seed
+        self.ranks = ranks
 
     def at(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures (N, 3, H, W) uint8 BGR, channels last, and ids (N, H, W) uint8 of one iteration."""
-        pairs = [self._sample(iteration * self.batch + i) for i in range(self.batch)]
+        first = (iteration * self.ranks.world + self.ranks.rank) * self.batch
+        pairs = [self._sample(first + i) for i in range(self.batch)]
         images = torch.from_numpy(np.stack([p[0] for p in pairs])).permute(0, 3, 1, 2)
         return images, torch.from_numpy(np.stack([p[1] for p in pairs]))
 

@@ -86,11 +86,16 @@ class TrainSettings(Settings):
     loss: LossSettings = LossSettings()
     distil: DistilSettings | None = None
     input: tuple[int, int] = Field((288, 512), description="height and width of the deployed input")
-    batch: int = Field(8, ge=1)
+    batch: int = Field(8, ge=1, description="samples an iteration, of each process")
     iterations: int | None = Field(None, ge=1)
     minutes: float | None = Field(None, gt=0)
     ema: float = Field(0.998, ge=0, lt=1)
     seed: int = 0
+    device_augment: bool | None = Field(
+        None, description="keep pictures in the device's memory and vary them there [null: on a GPU, if they fit]"
+    )
+    compile: bool = Field(False, description="compile the network before training: slow to start, then faster")
+    sync_batch_norm: bool = Field(False, description="batch statistics over all GPUs")
     validate_every: int = Field(250, ge=1, description="iterations between looks at val")
     checkpoint_every: int = Field(50, ge=1, description="iterations between checkpoints")
 

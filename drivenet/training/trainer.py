@@ -6,28 +6,36 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
+from torch.nn.parallel import DistributedDataParallel
 
-from drivenet.classmap import Ids
 from drivenet.errors import UsageError
 from drivenet.labels import LabelSet
 from drivenet.metrics import ConfusionMatrix
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
-from drivenet.models.deployed import Deployed, normalise
+from drivenet.models.deployed import normalise
 from drivenet.modelspec import write_atomic
-from drivenet.prepare import prepare, resize_ids
+from drivenet.training.board import Board, NoBoard, open_board
 from drivenet.training.ema import Ema
 from drivenet.training.loss import SegmentationLoss, distillation_loss
-from drivenet.training.samples import Batches, Pictures
-from drivenet.training.settings import OptimiserSettings, TrainSettings
+from drivenet.training.networks import start_from, teacher_of
+from drivenet.training.optimiser import learning_rate, optimiser_of
+from drivenet.training.ranks import ALONE, Ranks
+from drivenet.training.samples import BatchSource, Pictures
+from drivenet.training.settings import TrainSettings
+from drivenet.training.validation import Validation
+
+#: Iterations from one point of the loss curve to the next.
+CURVE_EVERY = 10
+#: Iterations that a GPU is given before the host waits for what came of them.
+AHEAD_ON_GPU = 10
 
 
 @dataclass
@@ -37,8 +45,10 @@ class Progress:
     Args:
         iteration: finished iterations.
         minutes: of training, over all sittings.
-        loss: of the last iteration.
+        loss: of the last iteration, or a few before it on a GPU; the mean over the processes.
         best: val mIoU of the best average so far, and the iteration it was at.
+        history: what val said, and when.
+        curve: iteration and loss, every :data:`CURVE_EVERY` iterations.
     """
 
     iteration: int = 0
@@ -47,6 +57,7 @@ class Progress:
     best: float = -1.0
     best_iteration: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    curve: list[tuple[int, float]] = field(default_factory=list)
 
 
 class Trainer:
@@ -59,52 +70,83 @@ class Trainer:
         labels: what the ids mean.
         weights: (C,) class weights of the loss.
         folder: where the run is kept; goes on from ``last.pt`` if there is one.
+        device: where to train.
+        ranks: which process of the run this is. All have equal weights at all times; the first one writes.
 
     Raises:
         UsageError: if ``last.pt`` is of another network or data set.
     """
 
     def __init__(
-        self, settings: TrainSettings, batches: Batches, val: Pictures, labels: LabelSet,
-        weights: torch.Tensor, folder: Path, device: str = "cpu",
+        self, settings: TrainSettings, batches: BatchSource, val: Pictures, labels: LabelSet,
+        weights: torch.Tensor, folder: Path, device: torch.device, ranks: Ranks = ALONE,
     ) -> None:  # fmt: skip
-        self.settings, self.batches, self.val, self.labels = settings, batches, val, labels
-        self.folder, self.device = folder, torch.device(device)
+        self.settings, self.batches, self.labels = settings, batches, labels
+        self.folder, self.device, self.ranks = folder, device, ranks
         torch.manual_seed(settings.seed)
-        network = self._create()
-        if settings.model.start is not None:
-            start_from(network, Path(settings.model.start))
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.teacher = _teacher(settings, labels, self.device)
-        self.ema = Ema(self.network, self._create().to(self.device), settings.ema)
+        self.network = self._network()
+        self.teacher = teacher_of(settings.distil, labels, self.device)
+        self.ema = Ema(self.network, self._on_device(self._create()), settings.ema)
         loss = settings.loss
         self.loss = SegmentationLoss(weights, loss.dice, loss.auxiliary, loss.ohem).to(self.device)
-        self.optimiser = _optimiser(self.network, settings)
+        self.optimiser = optimiser_of(self.network, settings.optimiser, self.device)
+        self.validation = Validation(val, labels, settings.input, self.device)
         self.progress = Progress()
+        self._clock = time.monotonic()
         self._resume()
+        self._forward = self._parallel()
 
     def _create(self) -> nn.Module:
         return create(self.settings.model.architecture, len(self.labels), self.settings.model.options)
 
-    def run(self, report: Callable[[Progress], None] = lambda _: None) -> Progress:
+    def _on_device(self, network: nn.Module) -> nn.Module:
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _network(self) -> nn.Module:
+        network = self._create()
+        if self.settings.model.start is not None:
+            start_from(network, Path(self.settings.model.start))
+        if self.settings.sync_batch_norm:
+            if self.device.type != "cuda":
+                raise UsageError(f"sync_batch_norm on {self.device.type}", "CUDA", "set it to false")
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return self._on_device(network)
+
+    def _parallel(self) -> nn.Module:
+        """The network as the loop calls it: compiled if wanted, its gradients averaged over the processes."""
+        network = self.network
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all batches are of one shape
+        if self.ranks.world > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            network = DistributedDataParallel(network, device_ids=ids)
+        if self.settings.compile:
+            network.compile()
+        return network
+
+    def run(
+        self, report: Callable[[Progress], None] = lambda _: None, stop: Callable[[], bool] = lambda: False
+    ) -> Progress:  # fmt: skip
         """Train to the end of the budget; returns the final progress. Ctrl-C leaves a good ``last.pt``.
+
+        Args:
+            report: called after every iteration.
+            stop: asked now and then: whether to leave the rest of the budget for another sitting.
 
         Raises:
             UsageError: if the loss is no longer finite.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         first = self.progress.iteration + 1  # what a killed run logged after its last checkpoint comes again
-        with (
-            SummaryWriter(str(self.folder), purge_step=first) as board,
-            contextlib.closing(self._batches()) as batches,
-        ):
-            clock = time.monotonic()
-            while self.share_done() < 1:
-                images, ids = next(batches)
-                self._step(images, ids)
-                now = time.monotonic()
-                self.progress.minutes += (now - clock) / 60
-                clock = now
+        with contextlib.ExitStack() as stack:
+            board: Board = stack.enter_context(open_board(self.folder, first)) if self.ranks.first else NoBoard()
+            batches = stack.enter_context(contextlib.closing(self.batches.start(self.progress.iteration)))
+            self._clock = time.monotonic()
+            stopped = False
+            while self.share_done() < 1 and not stopped:
+                loss = self._step(*next(batches))
+                if self._looks():
+                    stopped = self._agree(loss, stop)
                 self._after(board)
                 report(self.progress)
             if not self.progress.history or self.progress.history[-1]["iteration"] < self.progress.iteration:
@@ -118,30 +160,27 @@ class Trainer:
             return self.progress.iteration / self.settings.iterations
         return self.progress.minutes / (self.settings.minutes or 1.0)
 
-    def _batches(self) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-        return self.batches.start(self.progress.iteration)
-
-    def _step(self, images: torch.Tensor, ids: torch.Tensor) -> None:
+    def _step(self, images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """One iteration; returns its loss, still on the device."""
         options, i = self.settings.optimiser, self.progress.iteration
-        torch.manual_seed(hash((self.settings.seed, i)) % 2**31)  # dropout: the same after a resume
+        # Dropout: the same after a resume, another in each process.
+        torch.manual_seed(hash((self.settings.seed, i)) % 2**31 + self.ranks.rank)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(options, i, self.share_done())
         self.network.train()
         x = normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.network(x)
-        loss = self.loss(logits, ids.to(self.device))
+            logits = self._forward(x)
+        loss: torch.Tensor = self.loss(logits, ids.to(self.device))
         if self.teacher is not None and self.settings.distil is not None:
             loss = loss + self.settings.distil.weight * self._imitation(x, logits[0])
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
         self.optimiser.step()
         self.progress.iteration += 1
-        self.progress.loss = float(loss.detach())
-        if not math.isfinite(self.progress.loss):
-            raise UsageError(f"loss {self.progress.loss} at iteration {i}", "a finite loss", "lower optimiser.lr")
         self.ema.update(self.network, self.progress.iteration)
+        return loss.detach()
 
     def _imitation(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """How far the logits are from the teacher's."""
@@ -149,9 +188,32 @@ class Trainer:
             wanted = self.teacher(x)  # type: ignore[misc]
         return distillation_loss(logits, wanted, self.settings.distil.temperature)  # type: ignore[union-attr]
 
-    def _after(self, board: SummaryWriter) -> None:
+    def _looks(self) -> bool:
+        """Whether to wait for this iteration's loss, after which something may be written or decided."""
+        i, s = self.progress.iteration, self.settings
+        every = (AHEAD_ON_GPU, s.validate_every, s.checkpoint_every)
+        return self.device.type != "cuda" or i == s.iterations or any(i % n == 0 for n in every)
+
+    def _agree(self, loss: torch.Tensor, stop: Callable[[], bool]) -> bool:
+        """Tell all processes the mean loss, the first one's clock and its wish to stop, which is returned.
+
+        Between two calls the clock stands still: the learning rate has to be the same everywhere.
+        """
+        now = time.monotonic()
+        minutes, self._clock = (now - self._clock) / 60, now
+        mine = [minutes, float(stop())] if self.ranks.first else [0.0, 0.0]
+        said = torch.cat([loss.double()[None] / self.ranks.world, torch.tensor(mine).double().to(self.device)])
+        self.progress.loss, minutes, wish = self.ranks.sum(said).tolist()
+        self.progress.minutes += minutes
+        if not math.isfinite(self.progress.loss):
+            i = self.progress.iteration - 1
+            raise UsageError(f"loss {self.progress.loss} at iteration {i}", "a finite loss", "lower optimiser.lr")
+        return bool(wish)
+
+    def _after(self, board: Board) -> None:
         i = self.progress.iteration
-        if i % 10 == 0 or i == self.settings.iterations:
+        if i % CURVE_EVERY == 0 or i == self.settings.iterations:
+            self.progress.curve.append((i, self.progress.loss))
             board.add_scalar("loss", self.progress.loss, i)
             board.add_scalar("lr", self.optimiser.param_groups[0]["lr"], i)
         if i % self.settings.validate_every == 0:
@@ -159,8 +221,10 @@ class Trainer:
         if i % self.settings.checkpoint_every == 0:
             self._save()
 
-    def _validate(self, board: SummaryWriter) -> None:
-        matrix = validate(self.ema.average, self.val, self.labels, self.settings.input, self.device)
+    def _validate(self, board: Board) -> None:
+        if not self.ranks.first:
+            return
+        matrix = self.validation(self.ema.average)
         miou, i = matrix.miou(), self.progress.iteration
         board.add_scalar("val/miou", miou, i)
         self.progress.history.append({"iteration": i, "minutes": self.progress.minutes, "val_miou": miou})
@@ -178,6 +242,8 @@ class Trainer:
         }
 
     def _save(self) -> None:
+        if not self.ranks.first:
+            return
         more = {"ema": self.ema.average.state_dict(), "optimiser": self.optimiser.state_dict()}
         checkpoints.save(self.folder / "last.pt", {**self._state(self.network.state_dict()), **more})
         write_atomic(self.folder / "history.json", json.dumps(self.progress.history))
@@ -187,7 +253,8 @@ class Trainer:
         if not last.exists():
             return
         state = checkpoints.load(last)
-        theirs, mine = state["settings"].get("model"), self.settings.model.model_dump(mode="json")
+        mine = self.settings.model.model_dump(mode="json", include={"architecture", "options"})
+        theirs = {key: state["settings"].get("model", {}).get(key) for key in mine}
         if "optimiser" not in state or (theirs, state.get("labels")) != (mine, self.labels.name):
             raise UsageError(
                 f"{last} is of {theirs} on {state.get('labels')}", f"{mine} on {self.labels.name}",
@@ -197,63 +264,3 @@ class Trainer:
         self.ema.average.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(**state["progress"])
-
-
-def start_from(network: nn.Module, checkpoint: Path) -> list[str]:
-    """Take over a checkpoint's tensors of equal name and shape; returns the names of those that stay as they were.
-
-    Raises:
-        UsageError: if nothing fits.
-    """
-    theirs, mine = checkpoints.load(checkpoint)["network"], network.state_dict()
-    fitting = {n: t for n, t in theirs.items() if n in mine and t.shape == mine[n].shape}
-    if not fitting:
-        raise UsageError(f"{checkpoint} shares no weights with this network", "a checkpoint of a similar network")
-    network.load_state_dict(fitting, strict=False)
-    return sorted(mine.keys() - fitting.keys())
-
-
-def _teacher(settings: TrainSettings, labels: LabelSet, device: torch.device) -> nn.Module | None:
-    """The network to imitate, frozen."""
-    if settings.distil is None:
-        return None
-    state = checkpoints.load(Path(settings.distil.teacher))
-    if state["labels"] != labels.name:
-        raise UsageError(f"teacher {settings.distil.teacher} of labels {state['labels']}", labels.name)
-    model = state["settings"]["model"]
-    network = create(model["architecture"], len(labels), model["options"])
-    network.load_state_dict(state["network"])
-    return network.eval().requires_grad_(False).to(device)
-
-
-def learning_rate(options: OptimiserSettings, iteration: int, done: float) -> float:
-    """Linear warm-up, then (1 - share of the budget that is done) ** power."""
-    warm = min(1.0, (iteration + 1) / max(1, options.warmup))
-    return float(options.lr * warm * (1 - min(done, 0.999)) ** options.power)
-
-
-def _optimiser(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Weight decay on convolutions only, not on norms and biases."""
-    options = settings.optimiser
-    groups = [
-        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if options.name == "sgd":
-        return torch.optim.SGD(groups, options.lr, momentum=options.momentum)
-    return torch.optim.AdamW(groups, options.lr)
-
-
-@torch.no_grad()
-def validate(
-    network: nn.Module, samples: Pictures, labels: LabelSet, size: tuple[int, int], device: torch.device
-) -> ConfusionMatrix:
-    """Score a network as it will be deployed: same resize, same tail, ids resized to the truth."""
-    deployed = Deployed(network, "half").to(device).eval()
-    matrix = ConfusionMatrix.empty(labels)
-    for sample in samples:
-        frame = torch.from_numpy(prepare(sample.image, size))[None].to(device)
-        with torch.autocast(device.type, torch.bfloat16):
-            found: Ids = deployed(frame)[0].cpu().numpy()
-        matrix.add(sample.ids, resize_ids(found, (sample.ids.shape[0], sample.ids.shape[1])))
-    return matrix

@@ -13,7 +13,7 @@ from tiny_runs import TINY, tiny  # noqa: E402
 from drivenet.config import check, load_yaml  # noqa: E402
 from drivenet.errors import ConfigError, UsageError  # noqa: E402
 from drivenet.models import create  # noqa: E402
-from drivenet.training import prepare_run  # noqa: E402
+from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.settings import TrainSettings  # noqa: E402
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs" / "train").glob("*.yaml"))

@@ -19,17 +19,18 @@ from tiny_runs import TINY, losses, tiny  # noqa: E402
 
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.models import checkpoint  # noqa: E402
-from drivenet.training import prepare_run  # noqa: E402
+from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.ema import Ema  # noqa: E402
+from drivenet.training.networks import start_from  # noqa: E402
+from drivenet.training.optimiser import learning_rate  # noqa: E402
 from drivenet.training.settings import OptimiserSettings  # noqa: E402
-from drivenet.training.trainer import learning_rate, start_from  # noqa: E402
 
 #: Runs the settings on its standard input; says every finished iteration on its standard output.
 CHILD = """
 import json, sys
 from pathlib import Path
 import torch
-from drivenet.training import prepare_run
+from drivenet.training.assemble import prepare_run
 from drivenet.training.settings import TrainSettings
 torch.set_num_threads(1)
 trainer = prepare_run(TrainSettings.model_validate(json.load(sys.stdin)), None, Path(sys.argv[1]), "cpu")

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from drivenet.training import prepare_run
+from drivenet.training.assemble import prepare_run
 from drivenet.training.settings import TrainSettings
 from drivenet.training.trainer import Progress, Trainer
 

@@ -1,0 +1,46 @@
+"""Networks that a run starts from or imitates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from drivenet.errors import UsageError
+from drivenet.labels import LabelSet
+from drivenet.models import checkpoint as checkpoints
+from drivenet.models import create
+from drivenet.training.settings import DistilSettings
+
+
+def start_from(network: nn.Module, checkpoint: Path) -> list[str]:
+    """Take over a checkpoint's tensors of equal name and shape; returns the names of those that stay as they were.
+
+    Raises:
+        UsageError: if nothing fits.
+    """
+    theirs, mine = checkpoints.load(checkpoint)["network"], network.state_dict()
+    fitting = {n: t for n, t in theirs.items() if n in mine and t.shape == mine[n].shape}
+    if not fitting:
+        raise UsageError(f"{checkpoint} shares no weights with this network", "a checkpoint of a similar network")
+    network.load_state_dict(fitting, strict=False)
+    return sorted(mine.keys() - fitting.keys())
+
+
+def teacher_of(distil: DistilSettings | None, labels: LabelSet, device: torch.device) -> nn.Module | None:
+    """The network to imitate, frozen; None if there is none.
+
+    Raises:
+        UsageError: if it has other labels.
+    """
+    if distil is None:
+        return None
+    state = checkpoints.load(Path(distil.teacher))
+    if state["labels"] != labels.name:
+        raise UsageError(f"teacher {distil.teacher} of labels {state['labels']}", labels.name)
+    model = state["settings"]["model"]
+    network = create(model["architecture"], len(labels), model["options"])
+    network.load_state_dict(state["network"])
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().requires_grad_(False)

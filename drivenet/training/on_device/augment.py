@@ -1,0 +1,145 @@
+"""Varied training samples in batches: the device's counterpart of :mod:`drivenet.training.augment`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.training.on_device import recolour
+from drivenet.training.on_device.draws import Bools, Draws, Floats
+from drivenet.training.on_device.pixels import blur, by_picture, jpeg, luminance, on, shift_hue
+from drivenet.training.on_device.pool import PARTS
+from drivenet.training.recolour import SKIES
+from drivenet.training.settings import AugmentSettings
+
+Indices = npt.NDArray[np.intp]
+#: Vehicles of fewer pixels keep their paint.
+LEAST_PIXELS = 60
+
+
+class BatchAugment:
+    """Label-aware recolouring, photometry and sensor faults of a batch, in this order.
+
+    Args:
+        settings: probabilities and ranges.
+        labels: tells which ids are sky and road.
+        device: where the pictures are.
+    """
+
+    def __init__(self, settings: AugmentSettings, labels: LabelSet, device: torch.device) -> None:
+        self.settings = settings
+        self._sky = next((i for i, c in enumerate(labels.classes) if c.lower() == "sky"), IGNORE_ID)
+        self._road = torch.isin(torch.arange(256), torch.tensor(labels.ids_of_group("road"))).to(device)
+
+    def __call__(
+        self, images: torch.Tensor, ids: torch.Tensor, parts: torch.Tensor, part_pixels: Floats, part_light: Floats,
+        drawn: Bools, draws: Draws,
+    ) -> torch.Tensor:  # fmt: skip
+        """Varied pictures (N, 3, H, W) uint8.
+
+        Args:
+            images: (N, 3, H, W) float32 BGR; overwritten.
+            ids: (N, H, W) uint8.
+            parts: (N, H, W) uint8, the number of the vehicle.
+            part_pixels, part_light: (N, P) pixels in the sample and mean luminance by number.
+            drawn: (N,) of the synthetic drive: no recolouring, half the jitter.
+            draws: the only source of chance.
+        """
+        s = self.settings
+        self._recolour(images, ids, ~drawn, draws)
+        self._paint(images, parts, part_pixels, part_light, ~drawn & draws.yes(s.recolour_cars), draws)
+        self._light(images, ids, ~drawn, draws)
+        _jitter(images, draws.yes(s.jitter * np.where(drawn, np.float32(0.5), np.float32(1))), draws)
+        images.clamp_(0, 255)
+        self._sensor(images, draws)
+        return images.clamp_(0, 255).round_().to(torch.uint8)
+
+    def _recolour(self, images: torch.Tensor, ids: torch.Tensor, real: Bools, draws: Draws) -> None:
+        gain = draws.uniform(0.5, 1.6)[:, None] * (1 + draws.uniforms(-0.08, 0.08, 3))
+
+        def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
+            return recolour.road(x, self._road[ids[where].long()], gain[i])
+
+        apply(images, real & draws.yes(self.settings.recolour_road), change)
+
+    def _paint(
+        self, images: torch.Tensor, parts: torch.Tensor, pixels: Floats, light: Floats, chosen: Bools, draws: Draws
+    ) -> None:  # fmt: skip
+        colours = draws.uniforms(20, 235, 3 * PARTS).reshape(-1, PARTS, 3)
+        amounts = draws.uniforms(0.4, 0.8, PARTS) * (draws.uniforms(0, 1, PARTS) >= 0.5) * (pixels >= LEAST_PIXELS)
+        bright = np.maximum(light, 8)
+
+        def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
+            return recolour.paint(x, parts[where], bright[i], colours[i], amounts[i])
+
+        apply(images, chosen & amounts[:, 1:].any(1), change)
+
+    def _light(self, images: torch.Tensor, ids: torch.Tensor, real: Bools, draws: Draws) -> None:
+        """Dusk, night, or a sky of another colour."""
+        s, draw = self.settings, draws.uniform(0, 1)
+        night, dusk = real & (draw < s.night), real & (draw >= s.night) & (draw < s.night + s.dusk)
+        blue = draws.yes(0.75)
+        look = np.select([night, dusk, blue], ["night", "dusk", "blue"], "grey")
+        level = draws.uniform(0, 1)
+        level = np.where(night, 0.15 + 0.25 * level, 0.4 + 0.35 * level).astype(np.float32)
+        glow = draws.uniform(0.2, 0.6) * (night & draws.yes(0.7))
+        at = draws.uniform(0.3, 0.7)
+        apply(images, night | dusk, lambda x, _, i: recolour.dim(x, night[i], level[i], glow[i], at[i]))
+        skies = np.array([SKIES[name] for name in look], np.float32)  # (N, 4, 3)
+        zenith = recolour.between(skies[:, 0], skies[:, 1], draws.uniforms(0, 1, 3))
+        horizon = recolour.between(skies[:, 2], skies[:, 3], draws.uniforms(0, 1, 3))
+        bend, amount = draws.uniform(0.6, 1.6), draws.uniform(0.7, 1.0)
+
+        def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
+            return recolour.sky(x, ids[where] == self._sky, zenith[i], horizon[i], bend[i], amount[i])
+
+        apply(images, night | dusk | (real & draws.yes(s.recolour_sky)), change)
+
+    def _sensor(self, images: torch.Tensor, draws: Draws) -> None:
+        s = self.settings
+        sigma, deviation, quality = draws.uniform(0.4, 1.4), draws.uniform(2, 12), draws.uniform(25, 85)
+        grain = draws.uniform(0, 2**31)
+        apply(images, draws.yes(s.blur), lambda x, _, i: blur(x, sigma[i]))
+        apply(images, draws.yes(s.noise), lambda x, _, i: x + _noise(x, grain[i]) * by_picture(deviation[i], x))
+        apply(images, draws.yes(s.jpeg), lambda x, _, i: jpeg(x, np.floor(quality[i])))
+
+
+def apply(
+    images: torch.Tensor, chosen: Bools, change: Callable[[torch.Tensor, torch.Tensor, Indices], torch.Tensor]
+) -> None:
+    """Change some pictures of a batch in place; ``change`` takes them, and their numbers on the device and here."""
+    numbers = np.flatnonzero(chosen)
+    if len(numbers):
+        where = on(numbers, images)
+        images[where] = change(images[where], where, numbers)
+
+
+def _noise(images: torch.Tensor, seeds: Floats) -> torch.Tensor:
+    """Standard normal numbers, of each picture's own seed: what else is in the batch does not matter."""
+    out, generator = torch.empty_like(images), torch.Generator(images.device)
+    for picture, seed in zip(out, seeds, strict=True):
+        picture.normal_(generator=generator.manual_seed(int(seed)))
+    return out
+
+
+def _jitter(images: torch.Tensor, chosen: Bools, draws: Draws) -> None:
+    """Brightness, contrast, gamma, gains by channel, saturation and hue."""
+    saturation, contrast = draws.uniform(0.5, 1.6), draws.uniform(0.65, 1.4)
+    gain = draws.uniform(0.65, 1.4)[:, None] * draws.uniforms(0.88, 1.12, 3)
+    gamma = np.exp(draws.uniform(-0.4, 0.4))
+    turn = chosen & draws.yes(0.3)
+    degrees = np.floor(draws.uniform(-9, 10)) * 2
+
+    def change(x: torch.Tensor, _: torch.Tensor, i: Indices) -> torch.Tensor:
+        grey = luminance(x)
+        x = grey + (x - grey) * by_picture(saturation[i], x)
+        mean = grey.mean((2, 3), keepdim=True)
+        x = (mean + (x - mean) * by_picture(contrast[i], x)) * by_picture(gain[i], x)
+        return (x / 255).clamp(0, 1) ** by_picture(gamma[i], x) * 255
+
+    apply(images, chosen, change)
+    apply(images, turn, lambda x, _, i: shift_hue(x, degrees[i]))

@@ -1,0 +1,26 @@
+"""The optimiser and its schedule."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from drivenet.training.settings import OptimiserSettings
+
+
+def learning_rate(options: OptimiserSettings, iteration: int, done: float) -> float:
+    """Linear warm-up, then (1 - share of the budget that is done) ** power."""
+    warm = min(1.0, (iteration + 1) / max(1, options.warmup))
+    return float(options.lr * warm * (1 - min(done, 0.999)) ** options.power)
+
+
+def optimiser_of(network: nn.Module, options: OptimiserSettings, device: torch.device) -> torch.optim.Optimizer:
+    """Weight decay on convolutions only, not on norms and biases."""
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = device.type == "cuda"
+    if options.name == "sgd":
+        return torch.optim.SGD(groups, options.lr, momentum=options.momentum, fused=fused)
+    return torch.optim.AdamW(groups, options.lr, fused=fused)

@@ -1,0 +1,80 @@
+"""How good a network is on val, scored as it will be deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from drivenet.data.base import Sample
+from drivenet.labels import LabelSet
+from drivenet.metrics import ConfusionMatrix
+from drivenet.models.deployed import Deployed
+from drivenet.prepare import prepare
+from drivenet.training.samples import Pictures
+
+#: Pictures that a GPU takes at once.
+AT_ONCE = 16
+
+Prepared = tuple[torch.Tensor, torch.Tensor]  #: (1, H, W, 3) uint8 at the input's size, and (h, w) uint8 truth
+
+
+class Validation:
+    """The same resize as the node's, the same tail, ids resized to the truth, one confusion matrix.
+
+    Args:
+        samples: what is scored on. A list stays prepared on the device; others are read every time.
+        labels: what the ids mean.
+        size: (height, width) of the network's input.
+        device: where it is done.
+    """
+
+    def __init__(self, samples: Pictures, labels: LabelSet, size: tuple[int, int], device: torch.device) -> None:
+        self.samples, self.labels, self.size, self.device = samples, labels, size, device
+        self._kept: list[Prepared] | None = None
+
+    def _prepare(self, sample: Sample) -> Prepared:
+        frame = torch.from_numpy(prepare(sample.image, self.size))[None]
+        return frame.to(self.device), torch.from_numpy(sample.ids).to(self.device)
+
+    def _prepared(self) -> Iterator[Prepared]:
+        if not isinstance(self.samples, list):
+            return (self._prepare(s) for s in self.samples)
+        if self._kept is None:
+            self._kept = [self._prepare(s) for s in self.samples]
+        return iter(self._kept)
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module) -> ConfusionMatrix:
+        """Score a network."""
+        deployed = Deployed(network, "half").to(self.device).eval()
+        n = len(self.labels)
+        counts = torch.zeros(n * n, dtype=torch.int64, device=self.device)
+        for frames, truths in self._batches():
+            with torch.autocast(self.device.type, torch.bfloat16):
+                found = deployed(frames)
+            for ids, truth in zip(found, truths, strict=True):
+                counts += _count(ids, truth, n)
+        return ConfusionMatrix(self.labels, counts.view(n, n).cpu().numpy())
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
+        waiting: list[Prepared] = []
+        at_once = AT_ONCE if self.device.type == "cuda" else 1
+        for pair in self._prepared():
+            waiting.append(pair)
+            if len(waiting) == at_once:
+                yield torch.cat([frame for frame, _ in waiting]), [truth for _, truth in waiting]
+                waiting = []
+        if waiting:
+            yield torch.cat([frame for frame, _ in waiting]), [truth for _, truth in waiting]
+
+
+def _count(found: torch.Tensor, truth: torch.Tensor, classes: int) -> torch.Tensor:
+    """(classes * classes,) pixels by truth and class found; resized as :func:`~drivenet.prepare.resize_ids` does."""
+    size = (int(truth.shape[0]), int(truth.shape[1]))
+    resized = F.interpolate(found[None, None].float(), size, mode="nearest-exact")[0, 0].long()
+    # What is ignored is counted in a row of its own: picking pixels out would wait for the device.
+    row = truth.long().clamp(max=classes)
+    return torch.bincount((row * classes + resized).flatten(), minlength=(classes + 1) * classes)[: classes * classes]

@@ -1,0 +1,52 @@
+"""Validation counts what the node's own steps would find."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+
+from drivenet.data.base import Dataset, Sample  # noqa: E402
+from drivenet.labels import CAMVID  # noqa: E402
+from drivenet.metrics import ConfusionMatrix  # noqa: E402
+from drivenet.models import create  # noqa: E402
+from drivenet.models.deployed import Deployed  # noqa: E402
+from drivenet.prepare import prepare, resize_ids  # noqa: E402
+from drivenet.synthetic import SyntheticDrive  # noqa: E402
+from drivenet.training.validation import AT_ONCE, Validation  # noqa: E402
+
+SIZE = (64, 96)
+
+
+class OnDemand(Dataset):
+    """Samples that are made when asked for."""
+
+    labels = CAMVID
+
+    def __init__(self, samples: list[Sample]) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_it_counts_what_the_node_would_find(kept: bool) -> None:
+    torch.manual_seed(0)
+    network = create("bisenetv2", 11, {"width": 0.25, "semantic": 0.5, "head": 16}).eval()
+    samples = [Sample(*SyntheticDrive(150 + 10 * i, 91, seed=i).render(3), str(i)) for i in range(3)]
+    samples[0].ids[:20] = 255
+    expected = ConfusionMatrix.empty(CAMVID)
+    deployed = Deployed(network, "half").eval()
+    for s in samples:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            found = deployed(torch.from_numpy(prepare(s.image, SIZE))[None])[0].numpy()
+        expected.add(s.ids, resize_ids(found, (s.ids.shape[0], s.ids.shape[1])))
+    validation = Validation(samples if kept else OnDemand(samples), CAMVID, SIZE, torch.device("cpu"))
+    for _ in range(2):
+        np.testing.assert_array_equal(validation(network).counts, expected.counts)
+    assert AT_ONCE > 1
