@@ -178,7 +178,7 @@ def test_a_sink_that_hangs_at_the_stop_is_left_behind(tmp_path: Path, policy: st
     assert sum(totals.sinks["hung"].values()) == (
         totals.published if hung_records else sum(totals.sinks["video"].values())
     )
-    assert pictures(tmp_path / "o.mp4") == totals.sinks["video"]["published"] >= 2
+    assert pictures(tmp_path / "o.mp4") == totals.sinks["video"]["published"] >= 1
     assert len(frame_lines(tmp_path / "s.jsonl")) == totals.sinks["stats"]["published"] == totals.published
     assert hung.totals == []
     gate.opened.set()
