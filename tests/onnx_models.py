@@ -56,18 +56,18 @@ def palette_graph(
     if cast_at_ends:
         begin = [
             helper.make_node("Cast", [names[0]], ["float"], **cast),
-            helper.make_node("Slice", ["float", *cut], ["x"]),
+            helper.make_node("Slice", ["float", *cut], ["sampled"]),
         ]
         end = [helper.make_node("Cast", ["best"], ["ids"], **cast)]
     else:
         begin = [
             helper.make_node("Slice", [names[0], *cut], ["small"]),
-            helper.make_node("Cast", ["small"], ["x"], **cast),
+            helper.make_node("Cast", ["small"], ["sampled"], **cast),
         ]
         end = []
     nodes = [
         *begin,
-        helper.make_node("MatMul", ["x", "weights"], ["products"]),
+        helper.make_node("MatMul", ["sampled", "weights"], ["products"]),
         helper.make_node("Add", ["products", "bias"], ["logits"]),
         helper.make_node("ArgMax", ["logits"], ["best"], axis=-1, keepdims=0),
         *end,
