@@ -59,7 +59,9 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
             nodes_to_exclude=sorted(float_nodes(onnx.load(clean).graph, keep)), extra_options=_SYMMETRIC,
         )  # fmt: skip
         model = _plain(onnx.load(small), onnx.load(source).ir_version)
-    spec = spec.model_copy(update={"name": out.stem, "precision": "int8", "source_sha256": sha256_of(source)})
+    # the checkpoint stays its origin, which is how a build finds the float model to compare with
+    origin = spec.source_sha256 or sha256_of(source)
+    spec = spec.model_copy(update={"name": out.stem, "precision": "int8", "source_sha256": origin})
     spec = spec.model_copy(update={"val_miou": None})  # it was the float model's
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     model.producer_name, model.doc_string = "drivenet", ""

@@ -14,8 +14,10 @@ from onnx import numpy_helper  # noqa: E402
 
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import ModelSpecError, SinkError, UsageError  # noqa: E402
+from drivenet.export.decide import find_reference  # noqa: E402
 from drivenet.export.int8 import PARTS, float_nodes, quantise  # noqa: E402
 from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
+from drivenet.export.request import BuildRequest  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.metrics import agreement  # noqa: E402
 from drivenet.models import create  # noqa: E402
@@ -58,6 +60,16 @@ def test_the_spec_says_int8(source: Path, quantised: Path) -> None:
     assert inside == ModelSpec.from_json(quantised.with_suffix(".json").read_text(), "beside")
     assert (inside.precision, inside.name, inside.val_miou) == ("int8", "tiny-int8", None)
     assert inside.labels.label_set() == CAMVID
+
+
+def test_a_build_finds_the_float_model_of_the_same_checkpoint(quantised: Path, tmp_path: Path) -> None:
+    network = create("bisenetv2", len(CAMVID), {"width": 0.25, "semantic": 0.5, "head": 16}).eval()
+    spec = {"name": "a", "architecture": "bisenetv2", "labels": LabelsSpec.of(CAMVID), "source_sha256": "ab" * 32}
+    export_onnx(network, spec, tmp_path / "a.onnx", SIZE)
+    int8 = quantise(tmp_path / "a.onnx", tmp_path / "a-int8.onnx", PICTURES)
+    assert int8.source_sha256 == "ab" * 32
+    request = BuildRequest(tmp_path / "a-int8.onnx", "openvino")
+    assert find_reference(request, int8) == tmp_path / "a.onnx"
 
 
 def test_it_asks_for_nothing_but_standard_operators(source: Path, quantised: Path) -> None:
