@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import av
@@ -73,10 +72,17 @@ def test_mask_holds_the_ids_and_their_colours(node: Node) -> None:
 
 def test_a_player_reads_the_stream(node: Node) -> None:
     node.play()
+    changes, shown = 0, None
     with av.open(f"http://127.0.0.1:{node.port}/stream.mjpg", format="mpjpeg", timeout=10) as stream:
-        frames = [frame.to_ndarray(format="bgr24") for frame, _ in zip(stream.decode(video=0), range(4), strict=False)]
-    assert [f.shape for f in frames] == [(*SIZE, 3)] * 4
-    assert all(np.abs(a.astype(int) - b).mean() > 1 for a, b in pairwise(frames))
+        for frame, _ in zip(stream.decode(video=0), range(100), strict=False):
+            picture = frame.to_ndarray(format="bgr24").astype(int)
+            assert picture.shape == (*SIZE, 3)
+            # who skips a multiple of the drive's six pictures sees the same one again
+            changes += shown is not None and np.abs(picture - shown).mean() > 1
+            shown = picture
+            if changes == 3:
+                break
+    assert changes == 3
 
 
 def test_head_of_the_stream_ends(node: Node) -> None:
