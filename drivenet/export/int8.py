@@ -91,7 +91,31 @@ def float_nodes(graph: onnx.GraphProto, keep: Sequence[str]) -> set[str]:
         found |= _last_convolution(sigmoids, made_by)
     if "narrow" in keep:
         found |= {name for name, shape in convs.items() if shape[0] <= NARROW}
+    return found | _between_floats(graph, found)
+
+
+def _between_floats(graph: onnx.GraphProto, floats: set[str]) -> set[str]:
+    """Pools and concatenations all of whose neighbours stay float: int8 would be a detour there."""
+    found = {n.name for n in graph.node if n.op_type in ("Concat", "MaxPool", "AveragePool")}
+    neighbours = _neighbours(graph)
+    while bound := {name for name in found if neighbours[name] - floats - found}:
+        found -= bound
     return found
+
+
+def _neighbours(graph: onnx.GraphProto) -> dict[str, set[str]]:
+    """For each node that might be quantised, the nearest such before and after it."""
+    near: dict[str, set[str]] = {node.name: set() for node in graph.node if node.op_type in QUANTISED}
+    reached: dict[str, set[str]] = {}  # a tensor, and whose results are in it
+    for node in graph.node:
+        before = set().union(*(reached.get(name, set()) for name in node.input))
+        if node.name in near:
+            near[node.name] |= before
+            for name in before:
+                near[name].add(node.name)
+        for output in node.output:
+            reached[output] = {node.name} if node.name in near else before
+    return near
 
 
 Made = dict[str, onnx.NodeProto]

@@ -12,6 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from drivenet.errors import SinkError, UsageError
+from drivenet.export.simplify import simplify
 from drivenet.labels import built_in
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models import create
@@ -53,6 +54,7 @@ def export_onnx(
     )  # fmt: skip
     deployed = Deployed(network, tail, full.mean, full.std).eval()
     model = onnx.load_from_string(_trace(deployed, size))
+    simplify(model)
     onnx.helper.set_model_props(model, {METADATA_KEY: full.to_json()})
     model.producer_name, model.doc_string = "drivenet", ""
     onnx.checker.check_model(model, full_check=True)

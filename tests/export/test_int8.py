@@ -17,6 +17,7 @@ from drivenet.errors import ModelSpecError, SinkError, UsageError  # noqa: E402
 from drivenet.export.decide import find_reference  # noqa: E402
 from drivenet.export.int8 import PARTS, float_nodes, quantise  # noqa: E402
 from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
+from drivenet.export.openvino import quantise_repeated_once  # noqa: E402
 from drivenet.export.request import BuildRequest  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.metrics import agreement  # noqa: E402
@@ -103,6 +104,34 @@ def test_kept_parts_are_found(source: Path) -> None:
     shapes = {t.name: t.dims for t in graph.initializer}
     narrow = sum(n.op_type == "Conv" and shapes[n.input[1]][0] <= 16 for n in graph.node)
     assert counts == {"stem": 2, "classifier": 1, "gates": 2, "narrow": narrow}
+
+
+def test_between_floats_nothing_becomes_int8(source: Path) -> None:
+    """The semantic stem's pool and concatenation lie between narrow convolutions, the aggregation's pool does not."""
+    graph = onnx.load(source).graph
+    passing = {n.name for n in graph.node if n.op_type in ("Concat", "MaxPool", "AveragePool")}
+    stem = {name for name in passing if "/stem/" in name}
+    assert stem
+    assert stem <= float_nodes(graph, PARTS)
+    assert not stem & float_nodes(graph, ("classifier",))
+    assert any("/aggregation/" in name for name in passing - float_nodes(graph, PARTS))
+
+
+def test_openvino_rounds_a_repeated_tensor_once(quantised: Path, tmp_path: Path) -> None:
+    """The same ids with and without the second rounding, which only OpenVINO's files lack."""
+    openvino = pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
+    model = openvino.Core().read_model(str(quantised))
+    before = [op.get_type_name() for op in model.get_ordered_ops()].count("FakeQuantize")
+    image = DRIVE.render(7)[0][None]
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    expected = openvino.compile_model(model, "CPU", settings)(image)[0]
+    quantise_repeated_once(model)
+    model.validate_nodes_and_infer_types()
+    repeats = sum(n.name.endswith("/Repeat") for n in onnx.load(quantised).graph.node)
+    kinds = [op.get_type_name() for op in model.get_ordered_ops()]
+    assert repeats == 8
+    assert kinds.count("FakeQuantize") == before - repeats
+    assert agreement(openvino.compile_model(model, "CPU", settings)(image)[0], expected) > 0.995
 
 
 @pytest.mark.parametrize("keep", [(), ("classifier",), PARTS])
