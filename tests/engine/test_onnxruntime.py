@@ -111,8 +111,9 @@ def test_takes_only_the_precision_that_the_file_has(file: Path) -> None:
 
 
 def test_needs_a_file() -> None:
+    """The class itself; what opens engines by name takes the default model instead."""
     with pytest.raises(UsageError, match="no engine file"):
-        opened(None)
+        OnnxRuntimeEngine(None)
 
 
 @pytest.mark.parametrize(
