@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 from drivenet.address import mask_uri
 from drivenet.cli.output import console
@@ -13,6 +14,7 @@ from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.overlay import Painter
+from drivenet.result import Totals
 from drivenet.sinks import open_sink, sink_class
 from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
@@ -41,16 +43,25 @@ def _inputs(settings: NodeSettings) -> Iterator[tuple[str, str]]:
 
 
 def open_sinks(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> list[Sink]:
-    """As asked for; a window if nothing was. The page is opened last: it alone would have to be closed again."""
-    fps = 0.0 if source.live else source.fps
-    sinks = [open_sink(target, fps=fps, visualize=settings.visualize) for target in settings.out]
-    if settings.stats:
-        sinks.append(sink_class("jsonl")(settings.stats))
-    if settings.show or not (sinks or settings.serve or settings.headless):
-        sinks.append(sink_class("window")(painter, f"drivenet {source.name}"))
-    if settings.serve:
-        sinks.append(_page(settings.serve, settings, source, engine, painter))
+    """As asked for; a window if nothing was. If one cannot be opened, those before it are closed again."""
+    sinks: list[Sink] = []
+    with ExitStack() as opened:
+        for sink in _opened(settings, source, engine, painter):
+            opened.callback(sink.close, Totals())
+            sinks.append(sink)
+        opened.pop_all()
     return sinks
+
+
+def _opened(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> Iterator[Sink]:
+    for target in settings.out:
+        yield open_sink(target, fps=0.0 if source.live else source.fps, visualize=settings.visualize)
+    if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
+        yield sink_class("window")(painter, f"drivenet {source.name}")
+    if settings.serve:
+        yield _page(settings.serve, settings, source, engine, painter)
+    if settings.stats:  # last: to close it is to write a summary
+        yield sink_class("jsonl")(settings.stats)
 
 
 def _page(address: str, settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> Sink:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from drivenet.errors import SinkError
 from drivenet.frame import Image
 from drivenet.result import Result, Totals
 
@@ -60,3 +61,10 @@ class Sink:
 
     def close(self, totals: Totals) -> None:
         """Finish and release; ``totals`` are the run's."""
+
+
+def view_of(result: Result) -> Image:
+    """The picture of a result, (H, W, 3) uint8 BGR; SinkError if none was drawn."""
+    if result.view is None:
+        raise SinkError(f"frame {result.frame.index} came without a picture", "a view drawn for every frame")
+    return result.view

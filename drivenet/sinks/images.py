@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-
-from drivenet.errors import SinkError
 from drivenet.modelspec import write_atomic
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result
-from drivenet.sinks.base import Sink
+from drivenet.sinks.base import Sink, view_of
+from drivenet.sinks.jpeg import encode_jpeg
 from drivenet.sinks.target import cannot_write, check_folder
 
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
+_QUALITY = 90
 
 
 class ImageFolderSink(Sink):
@@ -43,18 +41,9 @@ class ImageFolderSink(Sink):
         stem = f"{result.frame.index:06d}"
         try:
             if self.needs_view:
-                write_atomic(self._folder / f"{stem}.jpg", _jpeg(result))
+                write_atomic(self._folder / f"{stem}.jpg", encode_jpeg(view_of(result), _QUALITY))
             else:
                 png = encode_palette_png(result.classmap.ids, result.labels.rgb_table)
                 write_atomic(self._folder / f"{stem}.png", png)
         except OSError as error:
             raise cannot_write(self._folder, error) from error
-
-
-def _jpeg(result: Result) -> bytes:
-    if result.view is None:
-        raise SinkError(f"frame {result.frame.index} came without a picture", "a view drawn for every frame")
-    good, data = cv2.imencode(".jpg", result.view, _JPEG)
-    if not good:
-        raise SinkError(f"a picture of {result.view.shape[1]}x{result.view.shape[0]} cannot be written as JPEG")
-    return data.tobytes()

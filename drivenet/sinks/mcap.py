@@ -6,15 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-
-from drivenet.errors import SinkError
 from drivenet.frame import Image
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sinks.cdr import encode
 from drivenet.sinks.extras import need
+from drivenet.sinks.jpeg import encode_jpeg
 from drivenet.sinks.moment import WallClock, reached
 from drivenet.sinks.ros_messages import (
     Message,
@@ -39,7 +37,7 @@ ANNOTATIONS = "/drivenet/annotations"
 FRAME = "/drivenet/frame"
 DIAGNOSTICS = "/diagnostics"
 
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 90)
+_QUALITY = 90
 #: Messages are written in chunks of about this size, or of what comes between two status reports.
 _CHUNK_BYTES = 1 << 20
 
@@ -77,7 +75,7 @@ class McapSink(Sink):
         self._lost_s = 0.0
         at = self._clock.at(result.frame.captured_ns)
         messages = {
-            CAMERA: compressed_image(_jpeg(result.frame.image), "jpeg", at),
+            CAMERA: compressed_image(encode_jpeg(result.frame.image, _QUALITY), "jpeg", at),
             CLASS_MAP: class_image(result, at),
             CLASS_COLOURS: compressed_image(
                 encode_palette_png(result.classmap.ids, result.labels.rgb_table), "png", at
@@ -165,10 +163,3 @@ class _Recording:
         schema: int = self._writer.register_schema(f"{package}/msg/{name}", "ros2msg", schema_text(kind).encode())
         # the profile asks for the key; rosbag2 takes an empty value for its defaults, and every release reads it
         return self._writer.register_channel(topic, "cdr", schema, {"offered_qos_profiles": ""})
-
-
-def _jpeg(image: Image) -> bytes:
-    good, data = cv2.imencode(".jpg", image, _JPEG)
-    if not good:
-        raise SinkError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be written as JPEG")
-    return data.tobytes()

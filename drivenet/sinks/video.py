@@ -13,7 +13,7 @@ from drivenet.errors import SinkError
 from drivenet.frame import Image
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
-from drivenet.sinks.base import Sink
+from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.i420 import BT601, LIMITED_RANGE, i420
 from drivenet.sinks.target import cannot_write, check_writable
 
@@ -59,9 +59,7 @@ class VideoSink(Sink):
 
     def publish(self, result: Result) -> None:
         """Encode one frame."""
-        if result.view is None:
-            raise SinkError(f"frame {result.frame.index} came without a picture", "a view drawn for every frame")
-        self._write(result.view, result.frame.index if self._rate else result.frame.captured_ns)
+        self._write(view_of(result), result.frame.index if self._rate else result.frame.captured_ns)
 
     def lost(self, view: Image, seconds: float) -> None:
         """Record that a live source is lost; a recorded one has no time in which it could be."""

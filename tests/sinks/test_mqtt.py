@@ -19,6 +19,8 @@ from mqtt_broker import LONG_S, Broker, Listener, free_port, wait_until
 from sink_results import make_result
 
 import drivenet
+from drivenet.cli.run import run_node
+from drivenet.config import NodeSettings
 from drivenet.errors import SinkError, UsageError
 from drivenet.latency import now_ns
 from drivenet.result import Totals
@@ -101,6 +103,26 @@ def test_subscribers_get_scenes_and_late_ones_the_state(broker: Broker, listen: 
     gone, _ = listener.next(state("offline"))
     counts = {"reason": "ended", "captured": 3, "published": 2, "dropped": {"superseded": 1}, "missed": 0}
     assert {key: gone[key] for key in counts} == counts
+
+
+def test_a_run_that_does_not_begin_says_goodbye(
+    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
+) -> None:
+    listener = listen(broker.port, "cars/front")
+    stats = tmp_path / "kept.jsonl"
+    stats.write_text("of an earlier run")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = NodeSettings(
+            source="synthetic://96x64@30",
+            backend="null",
+            out=(f"mqtt://127.0.0.1:{broker.port}/cars/front",),
+            serve=f"127.0.0.1:{taken.getsockname()[1]}",
+            stats=str(stats),
+        )
+        with pytest.raises(SinkError, match="cannot serve on"):
+            run_node(settings)
+    assert listener.next(state("offline"))[0]["reason"] == "ended"
+    assert stats.read_text() == "of an earlier run"
 
 
 def test_the_last_will_after_a_kill(broker: Broker, tmp_path: Path, listen: Callable[..., Listener]) -> None:

@@ -119,7 +119,7 @@ def test_pause_stops_pictures_but_not_figures(node: Node) -> None:
 def test_nothing_is_encoded_while_nobody_watches_and_once_for_all(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
     encode = shots.encode_jpeg
-    monkeypatch.setattr(shots, "encode_jpeg", lambda image: done.append(1) or encode(image))
+    monkeypatch.setattr(shots, "encode_jpeg", lambda *how: done.append(1) or encode(*how))
     node.publish(10)
     assert node.get("/stats.json")[0] == 200
     assert done == []

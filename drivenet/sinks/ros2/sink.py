@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import cv2
-
 from drivenet.address import mask_uri
-from drivenet.errors import SinkError
 from drivenet.frame import Image
 from drivenet.labels import LabelSet
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
-from drivenet.sinks.base import Sink
+from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.cdr import encode
+from drivenet.sinks.jpeg import encode_jpeg
 from drivenet.sinks.moment import WallClock
 from drivenet.sinks.ros2.address import parse_address
 from drivenet.sinks.ros2.bus import DIAGNOSTICS, LATCHED, PICTURES, Bus, open_bus
@@ -24,7 +22,7 @@ from drivenet.sinks.ros_messages import (
     node_diagnostics,
 )
 
-_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 85)
+_QUALITY = 85
 #: Diagnostics are said once a second (REP 107); the counts come twice as often.
 _DIAGNOSTICS_EVERY_NS = 900_000_000
 
@@ -68,9 +66,7 @@ class Ros2Sink(Sink):
             self._send(self._labels, label_info(result.labels, at))
             self._said = result.labels
         if self._bus.listened(self._overlay):
-            if result.view is None:
-                raise SinkError(f"frame {result.frame.index} came without a picture", "a view drawn for every frame")
-            self._send(self._overlay, compressed_image(_jpeg(result.view), "jpeg", at))
+            self._send(self._overlay, compressed_image(encode_jpeg(view_of(result), _QUALITY), "jpeg", at))
         if self._bus.listened(self._class_map):
             self._send(self._class_map, class_image(result, at))
 
@@ -78,7 +74,7 @@ class Ros2Sink(Sink):
         """Send the marked view, stamped now; there is no class map. Diagnostics turn to an error."""
         self._lost_s = seconds
         if self._bus.listened(self._overlay):
-            self._send(self._overlay, compressed_image(_jpeg(view), "jpeg", self._clock.now()))
+            self._send(self._overlay, compressed_image(encode_jpeg(view, _QUALITY), "jpeg", self._clock.now()))
 
     def status(self, totals: Totals) -> None:
         """Send the diagnostics, once a second."""
@@ -115,10 +111,3 @@ class Ros2Sink(Sink):
     def _send(self, topic: str, message: Message) -> None:
         message.fields["header"]["frame_id"] = self._frame_id
         self._bus.publish(topic, encode(*message))
-
-
-def _jpeg(view: Image) -> bytes:
-    good, data = cv2.imencode(".jpg", view, _JPEG)
-    if not good:
-        raise SinkError(f"a picture of {view.shape[1]}x{view.shape[0]} cannot be written as JPEG")
-    return data.tobytes()

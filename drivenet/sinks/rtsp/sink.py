@@ -11,7 +11,7 @@ from drivenet.errors import SinkError, UsageError
 from drivenet.frame import Image
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
-from drivenet.sinks.base import Sink
+from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.i420 import i420
 from drivenet.sinks.rtsp.process import PATIENCE_S, PushProcess
 
@@ -51,9 +51,7 @@ class RtspSink(Sink):
 
     def publish(self, result: Result) -> None:
         """Push one picture; SinkError if the server takes not even the first."""
-        if result.view is None:
-            raise SinkError(f"frame {result.frame.index} came without a picture", "a view drawn for every frame")
-        self._push(result.view, result.frame.captured_ns, _AWAY_S)
+        self._push(view_of(result), result.frame.captured_ns, _AWAY_S)
 
     def lost(self, view: Image, seconds: float) -> None:
         """Push the marked view, so that who watches sees that the source is lost."""

@@ -8,9 +8,6 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
-
-from drivenet.errors import SinkError
 from drivenet.frame import Image
 from drivenet.hud import Hud
 from drivenet.latency import now_ns
@@ -18,6 +15,7 @@ from drivenet.overlay import Painter, lost_view
 from drivenet.palette_png import encode_palette_png
 from drivenet.prepare import prepare
 from drivenet.result import Result
+from drivenet.sinks.jpeg import encode_jpeg
 
 #: Wider pictures are shrunk for the page (not for /frame.jpg): a phone's radio carries no more.
 PAGE_WIDTH = 1280
@@ -45,7 +43,7 @@ class Shot:
         ``uint32`` little-endian length of the header, the header as JSON, a JPEG, the ids deflated by rows.
         """
         result = self.result
-        jpeg = encode_jpeg(_page_size(result.frame.image))
+        jpeg = encode_jpeg(_page_size(result.frame.image), _QUALITY)
         ids = result.classmap.ids
         header = {
             "seq": self.seq,
@@ -58,14 +56,14 @@ class Shot:
 
     def frame_jpeg(self) -> bytes:
         """The picture as captured."""
-        return encode_jpeg(self.result.frame.image)
+        return encode_jpeg(self.result.frame.image, _QUALITY)
 
     def overlay_jpeg(self, painter: Painter, hud: Mapping[str, Any], lost_s: float | None) -> bytes:
         """The picture with overlay and figures; greyed and marked where the source is lost."""
         r = self.result
         age_ms = (now_ns() - r.frame.captured_ns) / 1e6
         view = painter.draw(r.frame, r.classmap, r.scene, Hud(age_ms=age_ms, **hud))
-        return encode_jpeg(view if lost_s is None else lost_view(view, lost_s))
+        return encode_jpeg(view if lost_s is None else lost_view(view, lost_s), _QUALITY)
 
     def mask_png(self) -> bytes:
         """The class ids at engine size, with the label colours as palette."""
@@ -81,14 +79,6 @@ def describe(result: Result) -> dict[str, Any]:
         "size": [height, width],
         **result.scene.to_dict(),
     }
-
-
-def encode_jpeg(image: Image) -> bytes:
-    """A JPEG; SinkError for a picture that cannot be one (more than 65535 pixels either way)."""
-    good, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
-    if not good:
-        raise SinkError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be written as JPEG")
-    return data.tobytes()
 
 
 def _page_size(image: Image) -> Image:
