@@ -1,0 +1,235 @@
+"""Training runs from a pack, as many as are asked for, within a number of minutes."""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drivenet.config import check
+from drivenet.data.base import Sample
+from drivenet.errors import UsageError
+from drivenet.models import checkpoint
+from drivenet.modelspec import ModelSpec, write_atomic
+from drivenet.training.assemble import Material, assemble, draw, wanted_frames
+from drivenet.training.pack import Pack
+from drivenet.training.ranks import ALONE
+from drivenet.training.settings import TrainSettings
+from drivenet.training.trainer import Progress, Trainer
+
+#: Seconds between two lines of progress, and seconds that nothing is planned for.
+SAY_EVERY, RESERVE = 5.0, 5.0
+
+#: Writes a checkpoint as ONNX: (best.pt, out, machine).
+Export = Callable[[Path, Path, str], ModelSpec]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to train.
+
+    Args:
+        configs: names of settings in the pack.
+        seeds: each configuration is trained with each.
+        minutes: of this sitting, export and all.
+        schedule: minutes of all sittings together, over which the learning rate falls; this one's if None.
+        iterations: of each run, instead of a schedule.
+        out: a folder; each run has one of its own in it.
+        resume: whether to go on with what lies there.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        compile: whether to compile the networks.
+    """
+
+    configs: Sequence[str]
+    seeds: Sequence[int]
+    minutes: float
+    schedule: float | None
+    iterations: int | None
+    out: Path
+    resume: bool
+    device: str
+    compile: bool
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Configuration and seed of each run."""
+        return [(config, seed) for config in self.configs for seed in self.seeds]
+
+
+class Sitting:
+    """Runs one after the other, each with its share of the minutes that are left.
+
+    Args:
+        pack: pictures and settings.
+        request: what to train.
+        export: writes a checkpoint as ONNX.
+        say: takes a line for people.
+    """
+
+    def __init__(self, pack: Pack, request: Request, export: Export, say: Callable[[str], None]) -> None:
+        self.pack, self.request, self.export, self.say = pack, request, export, say
+        self.end = time.monotonic() + 60 * request.minutes
+        self.device = ALONE.device(request.device)
+        self.machine = _machine(self.device)
+        self._drawn: list[Sample] = []
+
+    def run(self) -> list[Row]:
+        """Train; returns a row a run, which lie in ``rows.json`` too.
+
+        Raises:
+            UsageError: if a run's folder is in use, or there is not time enough for any run.
+        """
+        runs, rows = self.request.runs(), []
+        for config, seed in runs:
+            self._check(config, seed)
+        train, val = self.pack.samples("train"), self.pack.samples("val")
+        self.say(f"{len(train)} + {len(val)} pictures of quality {self.pack.quality} on {self.machine}")
+        for i, (config, seed) in enumerate(runs):
+            row = self._one(config, seed, train, val, len(runs) - i)
+            if row is None:
+                self.say(f"no time for {', '.join(f'{c} seed {s}' for c, s in runs[i:])}: go on with --resume")
+                break
+            rows.append(row)
+            write_atomic(self.request.out / "rows.json", json.dumps(summary(rows), indent=1) + "\n")
+        if not rows:
+            raise UsageError(f"{self.request.minutes} minutes", "more: nothing could be trained")
+        return rows
+
+    def _folder(self, config: str, seed: int) -> Path:
+        return self.request.out / f"{config}-s{seed}"
+
+    def _check(self, config: str, seed: int) -> None:
+        self.pack.settings(config)
+        last = self._folder(config, seed) / "last.pt"
+        if last.exists() and not self.request.resume:
+            raise UsageError(f"{last} exists", "a new folder", "go on with --resume, or give another --out")
+
+    def _one(
+        self, config: str, seed: int, train: Sequence[Sample], val: Sequence[Sample], left: int
+    ) -> Row | None:  # fmt: skip
+        """Train one network, or go on with it; None if there is no time."""
+        folder = self._folder(config, seed)
+        settings = self._settings(config, seed, 1.0)
+        frames = wanted_frames(settings.data, self.pack.labels)
+        if len(self._drawn) < frames:
+            self._drawn = draw("train", frames)
+        material = Material(list(train), self._drawn[:frames], list(val), self.pack.labels)
+        trainer = assemble(settings, material, folder, self.device)
+        tail = self._rehearse(trainer, config)
+        until = time.monotonic() + (self.end - time.monotonic()) / left - tail
+        seconds = until - time.monotonic()
+        if seconds <= 0 and self.request.iterations is None:
+            return None
+        trainer.settings = self._settings(config, seed, self._budget(folder, left, seconds, tail))
+        trainer.run(Lines(trainer, f"{config} seed {seed}", self.say), lambda: time.monotonic() > until)
+        return self._record(trainer, config, seed, folder)
+
+    def _budget(self, folder: Path, left: int, seconds: float, tail: float) -> float:
+        """Minutes of training over which the learning rate falls."""
+        if self.request.schedule is not None:
+            return max(0.1, self.request.schedule / len(self.request.runs()) - tail / 60)
+        last = folder / "last.pt"
+        stored = checkpoint.load(last)["settings"].get("minutes") if last.exists() else None
+        return float(stored) if stored else max(seconds, 1.0) / 60
+
+    def _settings(self, config: str, seed: int, minutes: float) -> TrainSettings:
+        length = {"minutes": None if self.request.iterations else minutes, "iterations": self.request.iterations}
+        own = {**length, "seed": seed, "compile": self.request.compile}
+        return check({**self.pack.settings(config), **own}, TrainSettings, config)
+
+    def _rehearse(self, trainer: Trainer, config: str) -> float:
+        """Do once what follows the last iteration; returns the seconds to keep for it."""
+        began = time.monotonic()
+        trainer.validation(trainer.ema.average)
+        with tempfile.TemporaryDirectory() as scratch:
+            state = {"network": trainer.ema.average.state_dict(), "settings": trainer.settings.model_dump(mode="json")}
+            known = {"labels": trainer.labels.name, "progress": dict(vars(trainer.progress))}
+            checkpoint.save(Path(scratch) / "best.pt", {**state, **known})
+            self.export(Path(scratch) / "best.pt", Path(scratch) / f"{config}.onnx", self.machine)
+        took = time.monotonic() - began
+        self.say(f"{config}: validation and export work, {took:.1f} s")
+        return 1.2 * took + RESERVE
+
+    def _record(self, trainer: Trainer, config: str, seed: int, folder: Path) -> Row:
+        onnx, done = folder / f"{config}-s{seed}.onnx", trainer.progress
+        spec = self.export(folder / "best.pt", onnx, self.machine)
+        row = {
+            "config": config, "seed": seed, "val_miou": round(done.best, 4), "best_iteration": done.best_iteration,
+            "iterations": done.iteration, "minutes": round(done.minutes, 2), "share_done": round(_share(trainer), 4),
+            "batch": trainer.settings.batch, "input": list(spec.input), "params": spec.params, "gmac": spec.gmac,
+            "onnx": f"{folder.name}/{onnx.name}", "machine": self.machine, "torch": torch.__version__,
+            "python": sys.version.split()[0], "jpeg_quality": self.pack.quality,
+        }  # fmt: skip
+        write_atomic(folder / "row.json", json.dumps(row, indent=1) + "\n")
+        write_atomic(folder / "curves.csv", curves(done))
+        self.say(f"{config} seed {seed}: val mIoU {done.best:.4f} after {done.iteration} iterations, {onnx}")
+        return row
+
+
+class Lines:
+    """Says now and then how far a run is.
+
+    Args:
+        trainer: the run.
+        name: of it.
+        say: takes a line.
+    """
+
+    def __init__(self, trainer: Trainer, name: str, say: Callable[[str], None]) -> None:
+        self.trainer, self.name, self.say = trainer, name, say
+        self._last, self._iteration = time.monotonic(), trainer.progress.iteration
+
+    def __call__(self, progress: Progress) -> None:
+        """Called after every iteration."""
+        now = time.monotonic()
+        if now - self._last < SAY_EVERY:
+            return
+        speed = (progress.iteration - self._iteration) / (now - self._last)
+        self._last, self._iteration = now, progress.iteration
+        best = f"val mIoU {progress.best:.4f}" if progress.best >= 0 else "not scored yet"
+        self.say(
+            f"{self.name}: {_share(self.trainer):4.0%}, iteration {progress.iteration}, {speed:.1f} a second, "
+            f"loss {progress.loss:.3f}, {best}"
+        )
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """The rows, and over the seeds of each configuration the mean and spread of what was reached on val."""
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        scores.setdefault(row["config"], []).append(row["val_miou"])
+    return {"rows": list(rows), "val_miou": {name: _spread(values) for name, values in scores.items()}}
+
+
+def _spread(values: Sequence[float]) -> Mapping[str, float | int]:
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"seeds": len(values), "mean": round(statistics.mean(values), 4), "deviation": round(deviation, 4)}
+
+
+def curves(progress: Progress) -> str:
+    """The loss and val's mIoU by iteration, as CSV."""
+    loss, val = dict(progress.curve), {int(h["iteration"]): h["val_miou"] for h in progress.history}
+    out = io.StringIO("iteration,loss,val_miou\n")
+    out.seek(0, io.SEEK_END)
+    for i in sorted(loss.keys() | val.keys()):
+        out.write(f"{i},{loss.get(i, '')},{val.get(i, '')}\n")
+    return out.getvalue()
+
+
+def _share(trainer: Trainer) -> float:
+    return min(1.0, trainer.share_done())
+
+
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"CPU, {torch.get_num_threads()} threads"
