@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import click
 
 from drivenet.benchmark import CONTRACT, environment
 from drivenet.benchmark import bench as measure
+from drivenet.cli.bench_all import BACKENDS as ALL_BACKENDS
+from drivenet.cli.bench_all import candidates, open_all
+from drivenet.cli.bench_table import markdown, named
 from drivenet.cli.output import check_json, console, progress, table, write_json
 from drivenet.engine import BACKENDS, open_engine
 from drivenet.engine.base import Engine
+from drivenet.engine.catalog import find
+from drivenet.errors import UsageError
 from drivenet.frame import Image
+from drivenet.modelspec import write_atomic
+from drivenet.resources import engines_dir
+from drivenet.sinks.target import cannot_write, check_writable
 from drivenet.synthetic import SyntheticDrive
 
 _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
@@ -21,11 +32,19 @@ _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
 @click.command()
 @click.argument("engines", nargs=-1)
 @click.option("--backend", "backends", multiple=True, type=click.Choice(sorted(BACKENDS)), help="May be repeated.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Every precision of the models on ONNX Runtime and OpenVINO; of all that ship, without ENGINES.",
+)
 @click.option("--threads", type=click.IntRange(min=1))
 @click.option("--n", type=click.IntRange(min=1), default=200, show_default=True, help="Inferences of each that count.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
-def bench(engines: tuple[str, ...], backends: tuple[str, ...], threads: int | None, n: int,
-          json_file: str | None) -> None:  # fmt: skip
+@click.option("--table", "table_file", type=click.Path(path_type=Path), metavar="FILE.md",
+              help="Write the rows as a Markdown table.")  # fmt: skip
+def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool, threads: int | None, n: int,
+          json_file: str | None, table_file: Path | None) -> None:  # fmt: skip
     """Time ENGINES (files or names; the default model without any) in closed loop: throughput, not a live stream.
 
     Open loop, with due times and drops: drivenet run FILE --policy latest --rate HZ.
@@ -33,18 +52,30 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], threads: int | No
     \b
     drivenet bench
     drivenet bench fast accurate --backend onnxruntime --backend openvino --json bench.json
+    drivenet bench --all --json benchmarks/results/cpu.json --table benchmarks/results/cpu.md
     """
     check_json(json_file)
+    if table_file is not None:
+        check_writable(table_file)
     with ExitStack() as opened:
-        loaded = _open(engines, backends or ("auto",), threads, opened)
+        if everything:
+            loaded, failed = _open_all(engines, backends, threads, opened)
+        else:
+            loaded, failed = _open(engines, backends or ("auto",), threads, opened), {}
         rounds = math.ceil(n / _PICTURES)
         with progress() as bar:
             task = bar.add_task("rounds", total=rounds, note="")
-            rows = measure(loaded, _pictures(), rounds, progress=lambda done, _: bar.update(task, completed=done))
-    machine = environment()
+            timed = measure(loaded, _pictures(), rounds, progress=lambda done, _: bar.update(task, completed=done))
+        rows = named(loaded, timed)
+    report = {"contract": CONTRACT, "environment": environment(), "rows": rows, "failed": failed}
     if json_file != "-":
-        _show(rows, machine)
-    write_json(json_file, {"contract": CONTRACT, "environment": machine, "rows": rows})
+        _show(report)
+    write_json(json_file, report)
+    if table_file is not None:
+        try:
+            write_atomic(table_file, markdown(report))
+        except OSError as error:
+            raise cannot_write(table_file, error) from error
 
 
 def _open(engines: tuple[str, ...], backends: tuple[str, ...], threads: int | None, opened: ExitStack) -> list[Engine]:
@@ -56,17 +87,34 @@ def _open(engines: tuple[str, ...], backends: tuple[str, ...], threads: int | No
     return loaded
 
 
+def _open_all(
+    engines: tuple[str, ...], backends: tuple[str, ...], threads: int | None, opened: ExitStack
+) -> tuple[list[Engine], dict[str, str]]:
+    unknown = [backend for backend in backends if backend not in ALL_BACKENDS]
+    if unknown:
+        raise UsageError(f"--all with {unknown[0]}", " or ".join(ALL_BACKENDS))
+    models = [find(name, engines_dir()) for name in engines] or sorted(engines_dir().glob("*.onnx"))
+    folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+    loaded, failed = open_all(candidates(models, backends or ALL_BACKENDS), folder, threads)
+    for engine in loaded:
+        opened.callback(engine.close)
+    return loaded, failed
+
+
 def _pictures() -> list[Image]:
     drive = SyntheticDrive(_WIDTH, _HEIGHT)
     return [drive.render(60 * i)[0] for i in range(_PICTURES)]
 
 
-def _show(rows: list[dict[str, object]], machine: dict[str, object]) -> None:
+def _show(report: dict[str, Any]) -> None:
     body = []
-    for row in rows:
+    for row in report["rows"]:
         e, t = row["engine"], row["latency_ms"]
-        if isinstance(e, dict) and isinstance(t, dict):
-            name = f"{e['file']} {e['backend']} {e['precision']} {e['input'][1]}x{e['input'][0]}"
-            body.append([name, *(f"{t[k]:.2f}" for k in ("min", "p50", "iqr", "p90", "max")), str(row["n"])])
+        rest = f", rest {e['floats']}" if "floats" in e else ""
+        name = f"{e['file']} {e['backend']} {e['precision']}{rest} {e['input'][1]}x{e['input'][0]}"
+        body.append([name, *(f"{t[k]:.2f}" for k in ("min", "p50", "iqr", "p90", "max")), str(row["n"])])
     table("inference in ms, closed loop", ["engine", "min", "p50", "IQR", "p90", "max", "n"], body)
+    machine = report["environment"]
     console.print(f"from {CONTRACT['start']} to {CONTRACT['end']}; {machine['cpu']}, {machine['physical_cores']} cores")
+    for what, why in report["failed"].items():
+        console.print(f"not timed: {what}: {why}")
