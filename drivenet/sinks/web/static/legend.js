@@ -1,9 +1,14 @@
 // The legend: every class with its colour, its share of the picture, and whether it is shown.
 
+const WRITE_EVERY_MS = 250;
+
 export class Legend {
   constructor(list, picture) {
     this.list = list;
     this.picture = picture;
+    this.classes = {};
+    this.written = -Infinity;
+    this.due = null;
   }
 
   build(labels) {
@@ -37,9 +42,19 @@ export class Legend {
     this.rows?.forEach((row, id) => { row.box.checked = shown; this.toggle(id, shown); });
   }
 
+  // Nobody reads figures that change with every picture, and each change makes the browser lay the page out anew.
   update(classes) {
+    this.classes = classes;
+    if (performance.now() - this.written >= WRITE_EVERY_MS) this.write();
+    else this.due ??= setTimeout(() => this.write(), WRITE_EVERY_MS);
+  }
+
+  write() {
+    clearTimeout(this.due);
+    this.due = null;
+    this.written = performance.now();
     for (const row of this.rows ?? []) {
-      const share = classes[row.name] ?? 0;
+      const share = this.classes[row.name] ?? 0;
       row.value.textContent = share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
       row.item.classList.toggle("absent", share === 0);
       row.bar.style.transform = `scaleX(${share})`;

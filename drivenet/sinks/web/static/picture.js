@@ -62,8 +62,10 @@ export class Picture {
   colour(alpha) {
     const [rows, columns] = this.shot.map;
     const { ids } = this.shot;
-    this.colours.width = columns;
-    this.colours.height = rows;
+    if (this.colours.width !== columns || this.colours.height !== rows) {
+      this.colours.width = columns;
+      this.colours.height = rows;
+    }
     const plain = this.table(Math.round(255 * alpha));
     const border = alpha > 0 ? this.table(255) : plain;
     const pixels = new Uint32Array(rows * columns);

@@ -94,12 +94,14 @@ async function unpack(data) {
   const headLength = new DataView(data).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, headLength)));
   const jpeg = new Blob([new Uint8Array(data, 4 + headLength, head.jpeg)], { type: "image/jpeg" });
-  const packed = new Blob([new Uint8Array(data, 4 + headLength + head.jpeg)]);
+  const packed = new Uint8Array(data, 4 + headLength + head.jpeg);
   const [image, ids] = await Promise.all([createImageBitmap(jpeg), inflate(packed)]);
   return { ...head, image, ids };
 }
 
-async function inflate(blob) {
-  const stream = blob.stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+async function inflate(packed) {
+  const inflater = new DecompressionStream("deflate");
+  const writer = inflater.writable.getWriter();
+  const [ids] = await Promise.all([new Response(inflater.readable).arrayBuffer(), writer.write(packed), writer.close()]);
+  return new Uint8Array(ids);
 }
