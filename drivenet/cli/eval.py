@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from drivenet.cli.agreement import agreement, show_agreement
 from drivenet.cli.output import check_json, console, progress, table, write_json
 from drivenet.config import load_labels
 from drivenet.data import DATASETS, SPLITS, open_dataset
@@ -34,11 +35,17 @@ from drivenet.sources import open_source
 @click.option("--labels", metavar="NAME|FILE.yaml", help="What the ids of --dataset folder mean.")
 @click.option("--flicker", metavar="SOURCE", help="Also the flicker rate on consecutive frames of a clip, folder ...")
 @click.option("--flicker-frames", type=click.IntRange(min=2), default=250, show_default=True, metavar="N")
+@click.option(
+    "--agreement",
+    "same",
+    metavar="SOURCE",
+    help="Also the share of equal ids of its fp32 engines, over every frame of a clip, folder ...",
+)
 @click.option("--report", "folder", type=click.Path(path_type=Path), metavar="DIR", help=f"Write DIR/{PAGE}.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the scores as JSON; - is standard output.")
 def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, labels: str | None,
-             flicker: str | None, flicker_frames: int, folder: Path | None, json_file: str | None,
-             **how: Any) -> None:  # fmt: skip
+             flicker: str | None, flicker_frames: int, same: str | None, folder: Path | None,
+             json_file: str | None, **how: Any) -> None:  # fmt: skip
     """Score ENGINE (a file or a name; the default model without it) on labelled pictures.
 
     Resize to the engine's input, infer, resize the ids (nearest) to the label's size; one confusion matrix
@@ -49,6 +56,7 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     drivenet eval fast --dataset camvid --root CamVid --split test --json scores.json
     drivenet eval --dataset folder --root mine --labels mine.yaml --report out
     drivenet eval fast --flicker drive.mp4
+    drivenet eval fast --agreement drive.mp4
     """
     check_json(json_file)
     if folder is not None:
@@ -65,9 +73,13 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
         flickers = _flicker(loaded, flicker, flicker_frames) if flicker else None
     finally:
         loaded.close()
+    agreed = agreement(engine, same, how["threads"]) if same else None
     if json_file != "-":
         _show(report, flickers)
-    write_json(json_file, {**report.to_dict(), **({"flicker": flickers.to_dict()} if flickers else {})})
+        if agreed:
+            show_agreement(agreed)
+    more = {"flicker": flickers.to_dict() if flickers else None, "agreement": agreed}
+    write_json(json_file, {**report.to_dict(), **{name: what for name, what in more.items() if what}})
     if folder is not None:
         console.print(f"wrote {write_page(folder, report, gallery, flickers)}")
 

@@ -67,6 +67,23 @@ def test_the_flicker_rate_of_a_clip(here: Path, capsys: pytest.CaptureFixture[st
     assert 0 <= flicker["covered"] <= 1
 
 
+def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """TensorRT has no plan of this model, and that is said."""
+    pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
+    drive = "synthetic://96x64@30?frames=12"
+    command = (*FOLDER, "--labels", "mine.yaml", "--agreement", drive)
+    assert call(*command, "--json", "agree.json") == 0
+    found = json.loads(Path("agree.json").read_text())["agreement"]
+    one = found["backends"]["openvino"]
+    assert (one["frames"], one["passed"], one["engine"]["precision"]) == (12, True, "fp32")
+    assert one["agreement"] >= one["worst"] >= found["minimum"] == 0.999
+    assert found["reference"]["backend"] == "onnxruntime"
+    assert set(found["missing"]) == {"tensorrt"}
+    told = capsys.readouterr().err
+    assert "12 frames" in told
+    assert "tensorrt fp32 not compared" in told
+
+
 @pytest.mark.parametrize(
     ("code", "says", "options"),
     [
@@ -75,6 +92,7 @@ def test_the_flicker_rate_of_a_clip(here: Path, capsys: pytest.CaptureFixture[st
         (2, "cannot read none.yaml", ("--labels", "none.yaml")),
         (2, "--labels with synthetic", ("--dataset", "synthetic", "--labels", "camvid")),
         (3, "nowhere.mp4", ("--labels", "mine.yaml", "--flicker", "nowhere.mp4")),
+        (3, "nowhere.mp4", ("--labels", "mine.yaml", "--agreement", "nowhere.mp4")),
         (5, "cannot write", ("--labels", "mine.yaml", "--report", "mine.yaml")),
     ],
 )

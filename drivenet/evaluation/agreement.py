@@ -1,0 +1,80 @@
+"""How far several engines give the same ids, over every frame of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from drivenet.engine.base import Engine
+from drivenet.errors import EngineError, SourceError
+from drivenet.frame import Frame
+from drivenet.metrics import agreement
+from drivenet.prepare import prepare
+
+#: The share of equal ids that float engines of one model keep to: they differ by the rounding of floats alone.
+SAME_FLOATS = 0.999
+
+
+@dataclass
+class Agreement:
+    """One engine against the reference.
+
+    Args:
+        engine: what :meth:`Engine.describe` says of it.
+        shares: of each frame, the share of pixels with the same id, 0..1.
+    """
+
+    engine: dict[str, object]
+    shares: list[float] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """Over all frames."""
+        return float(np.mean(self.shares))
+
+    def to_dict(self) -> dict[str, object]:
+        """The figures; ``passed`` is whether it keeps to :data:`SAME_FLOATS`."""
+        worst = int(np.argmin(self.shares))
+        return {
+            "engine": self.engine, "frames": len(self.shares), "agreement": round(self.share, 6),
+            "worst_frame": worst, "worst": round(self.shares[worst], 6), "passed": self.share >= SAME_FLOATS,
+        }  # fmt: skip
+
+
+def compare_engines(
+    reference: Engine,
+    others: Sequence[Engine],
+    frames: Iterable[Frame],
+    progress: Callable[[int], None] | None = None,
+) -> list[Agreement]:
+    """Show every frame to all engines.
+
+    Args:
+        reference: whose ids the others are held against.
+        others: at least one, with the same input, output and labels.
+        frames: of any size; each is prepared once.
+        progress: called with the number of frames done.
+
+    Raises:
+        EngineError: for engines that are not of one model, or a failed inference.
+        SourceError: if there are no frames.
+    """
+    for other in others:
+        if (other.spec.input, other.spec.output, other.spec.labels) != (
+            reference.spec.input, reference.spec.output, reference.spec.labels,
+        ):  # fmt: skip
+            raise EngineError(f"{other.file} is not the same model as {reference.file}", "the same sizes and labels")
+    found = [Agreement(other.describe()) for other in others]
+    done = 0
+    for done, frame in enumerate(frames, 1):
+        image = prepare(frame.image, reference.spec.input)
+        expected = reference.infer(image).copy()
+        for other, one in zip(others, found, strict=True):
+            one.shares.append(agreement(expected, other.infer(image)))
+        if progress is not None:
+            progress(done)
+    if not done:
+        raise SourceError("a source without frames", "at least one")
+    return found
