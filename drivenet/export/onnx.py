@@ -96,13 +96,14 @@ def _record(state: dict[str, Any], machine: str) -> dict[str, Any]:
     """What is known of a training run; an imported checkpoint brings its own record instead."""
     settings, progress = state["settings"], state["progress"]
     data, drawn = settings["data"]["dataset"], settings["data"]["synthetic_share"]
+    lineage = state["lineage"] if "lineage" in state else checkpoint_file.lineage(settings)
     return {
         "trained_on": f"{data} train" + (f" + {drawn:.0%} synthetic drive" if drawn and data != "synthetic" else ""),
         "data_licence": DATA_LICENCES.get(data, ""),
         "recipe": settings["name"],
         "training": {
             "minutes": round(progress["minutes"], 1), "iterations": progress["iteration"],
-            "batch": settings["batch"], "seed": settings["seed"], "machine": machine,
+            "batch": settings["batch"], "seed": settings["seed"], "machine": machine, **lineage,
         },
         "val_miou": round(progress["best"], 4),
     }  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from drivenet.errors import UsageError
-from drivenet.modelspec import write_atomic
+from drivenet.modelspec import sha256_of, write_atomic
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -30,3 +31,18 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or "network" not in state or "settings" not in state:
         raise UsageError(f"{path} is no drivenet checkpoint", "a .pt file that drivenet train wrote")
     return state
+
+
+def lineage(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The checkpoints that a run of these settings builds on: ``start`` and ``teacher``, as far as it has them.
+
+    Each with its ``name``, by folder and stem (no path of this machine), and the first 12 digits of its ``sha256``,
+    if it is there.
+    """
+    files = {"start": settings["model"].get("start"), "teacher": (settings.get("distil") or {}).get("teacher")}
+    return {role: _known(Path(file)) for role, file in files.items() if file is not None}
+
+
+def _known(file: Path) -> dict[str, str]:
+    name = {"name": "/".join(filter(None, (file.parent.name, file.stem)))}
+    return {**name, "sha256": sha256_of(file)[:12]} if file.is_file() else name

@@ -8,6 +8,7 @@ OpenCV and onnx. This module is all that reads one, so it imports nothing else.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
 import io
 import json
@@ -58,14 +59,11 @@ class Pack:
     def __init__(self, file: Path) -> None:
         self.file = file
         try:
-            self._zip = zipfile.ZipFile(file)
-            index = json.loads(self._zip.read(INDEX))
+            with self._reading():
+                self._zip = zipfile.ZipFile(file)
+                index = json.loads(self._zip.read(INDEX))
         except OSError as error:
             raise SourceNotFoundError(f"cannot read {file}: {error.strerror}", "a pack of gpu_train.py") from error
-        except (zipfile.BadZipFile, KeyError, ValueError) as error:
-            raise SourceError(
-                f"{file} is no pack: {error}", "what gpu_train.py pack writes", "copy it again"
-            ) from error
         if index.get("format") != FORMAT:
             raise SourceError(f"{file} of format {index.get('format')}", f"format {FORMAT}", "pack again")
         self.labels: LabelSet = built_in(index["labels"])
@@ -87,13 +85,25 @@ class Pack:
 
     def samples(self, split: str) -> list[Sample]:
         """The pictures of ``train`` or ``val``."""
-        names, ids = self._names[split], self._ids(split)
-        coded = [np.frombuffer(self._zip.read(f"{split}/{i:05}.jpg"), np.uint8) for i in range(len(names))]
+        names = self._names[split]
+        with self._reading():
+            ids = self._ids(split)
+            coded = [np.frombuffer(self._zip.read(f"{split}/{i:05}.jpg"), np.uint8) for i in range(len(names))]
         with ThreadPoolExecutor() as pool:
             images = list(pool.map(lambda code: cv2.imdecode(code, cv2.IMREAD_COLOR), coded))
         if any(image is None for image in images):
             raise SourceError(f"{self.file} holds a picture that OpenCV cannot read", cure="copy it again")
         return [Sample(np.asarray(i, np.uint8), t, n) for i, t, n in zip(images, ids, names, strict=True)]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What is torn or no pack ends in one line."""
+        try:
+            yield
+        except (zipfile.BadZipFile, lzma.LZMAError, KeyError, ValueError) as error:
+            raise SourceError(
+                f"{self.file} is no whole pack: {error}", "what gpu_train.py pack writes", "copy it again"
+            ) from error
 
     def _ids(self, split: str) -> Ids:
         loaded: Ids = np.load(io.BytesIO(lzma.decompress(self._zip.read(f"{split}/ids.npy.xz"))))
@@ -109,8 +119,9 @@ class Pack:
         if f"libraries/{tag}.zip" in self._zip.namelist():
             folder = tempfile.mkdtemp(prefix="drivenet-libraries-")
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            for archive in self._archives("any", tag):
-                archive.extractall(folder)
+            with self._reading():
+                for archive in self._archives("any", tag):
+                    archive.extractall(folder)
             sys.path.insert(0, folder)
         try:
             for library in LIBRARIES:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,15 +20,15 @@ from drivenet.modelspec import ModelSpec, write_atomic
 from drivenet.training.assemble import Material, assemble, draw, wanted_frames
 from drivenet.training.pack import Pack
 from drivenet.training.ranks import ALONE
+from drivenet.training.report import Lines, Row, curves, summary
 from drivenet.training.settings import TrainSettings
-from drivenet.training.trainer import Progress, Trainer
+from drivenet.training.trainer import Trainer
 
-#: Seconds between two lines of progress, and seconds that nothing is planned for.
-SAY_EVERY, RESERVE = 5.0, 5.0
+#: Seconds that nothing is planned for.
+RESERVE = 5.0
 
 #: Writes a checkpoint as ONNX: (best.pt, out, machine).
 Export = Callable[[Path, Path, str], ModelSpec]
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,9 @@ class Sitting:
             rows.append(row)
             write_atomic(self.request.out / "rows.json", json.dumps(summary(rows), indent=1) + "\n")
         if not rows:
-            raise UsageError(f"{self.request.minutes} minutes", "more: nothing could be trained")
+            raise UsageError(
+                f"{self.request.minutes:g} minutes", "more than loading, drawing, scoring and export take here"
+            )
         return rows
 
     def _folder(self, config: str, seed: int) -> Path:
@@ -121,6 +120,7 @@ class Sitting:
         settings = self._settings(config, seed, 1.0)
         frames = wanted_frames(settings.data, self.pack.labels)
         if len(self._drawn) < frames:
+            self.say(f"drawing {frames} frames")
             self._drawn = draw("train", frames)
         material = Material(list(train), self._drawn[:frames], list(val), self.pack.labels)
         trainer = assemble(settings, material, folder, self.device)
@@ -130,6 +130,8 @@ class Sitting:
         if seconds <= 0 and self.request.iterations is None:
             return None
         trainer.settings = self._settings(config, seed, self._budget(folder, left, seconds, tail))
+        if trainer.share_done() >= 1:
+            self.say(f"{config} seed {seed} is finished: a longer --schedule or more --iterations goes on with it")
         trainer.run(Lines(trainer, f"{config} seed {seed}", self.say), lambda: time.monotonic() > until)
         return self._record(trainer, config, seed, folder)
 
@@ -162,9 +164,10 @@ class Sitting:
     def _record(self, trainer: Trainer, config: str, seed: int, folder: Path) -> Row:
         onnx, done = folder / f"{config}-s{seed}.onnx", trainer.progress
         spec = self.export(folder / "best.pt", onnx, self.machine)
+        share = min(1.0, trainer.share_done())
         row = {
             "config": config, "seed": seed, "val_miou": round(done.best, 4), "best_iteration": done.best_iteration,
-            "iterations": done.iteration, "minutes": round(done.minutes, 2), "share_done": round(_share(trainer), 4),
+            "iterations": done.iteration, "minutes": round(done.minutes, 2), "share_done": round(share, 4),
             "batch": trainer.settings.batch, "input": list(spec.input), "params": spec.params, "gmac": spec.gmac,
             "onnx": f"{folder.name}/{onnx.name}", "machine": self.machine, "torch": torch.__version__,
             "python": sys.version.split()[0], "jpeg_quality": self.pack.quality,
@@ -173,60 +176,6 @@ class Sitting:
         write_atomic(folder / "curves.csv", curves(done))
         self.say(f"{config} seed {seed}: val mIoU {done.best:.4f} after {done.iteration} iterations, {onnx}")
         return row
-
-
-class Lines:
-    """Says now and then how far a run is.
-
-    Args:
-        trainer: the run.
-        name: of it.
-        say: takes a line.
-    """
-
-    def __init__(self, trainer: Trainer, name: str, say: Callable[[str], None]) -> None:
-        self.trainer, self.name, self.say = trainer, name, say
-        self._last, self._iteration = time.monotonic(), trainer.progress.iteration
-
-    def __call__(self, progress: Progress) -> None:
-        """Called after every iteration."""
-        now = time.monotonic()
-        if now - self._last < SAY_EVERY:
-            return
-        speed = (progress.iteration - self._iteration) / (now - self._last)
-        self._last, self._iteration = now, progress.iteration
-        best = f"val mIoU {progress.best:.4f}" if progress.best >= 0 else "not scored yet"
-        self.say(
-            f"{self.name}: {_share(self.trainer):4.0%}, iteration {progress.iteration}, {speed:.1f} a second, "
-            f"loss {progress.loss:.3f}, {best}"
-        )
-
-
-def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """The rows, and over the seeds of each configuration the mean and spread of what was reached on val."""
-    scores: dict[str, list[float]] = {}
-    for row in rows:
-        scores.setdefault(row["config"], []).append(row["val_miou"])
-    return {"rows": list(rows), "val_miou": {name: _spread(values) for name, values in scores.items()}}
-
-
-def _spread(values: Sequence[float]) -> Mapping[str, float | int]:
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"seeds": len(values), "mean": round(statistics.mean(values), 4), "deviation": round(deviation, 4)}
-
-
-def curves(progress: Progress) -> str:
-    """The loss and val's mIoU by iteration, as CSV."""
-    loss, val = dict(progress.curve), {int(h["iteration"]): h["val_miou"] for h in progress.history}
-    out = io.StringIO("iteration,loss,val_miou\n")
-    out.seek(0, io.SEEK_END)
-    for i in sorted(loss.keys() | val.keys()):
-        out.write(f"{i},{loss.get(i, '')},{val.get(i, '')}\n")
-    return out.getvalue()
-
-
-def _share(trainer: Trainer) -> float:
-    return min(1.0, trainer.share_done())
 
 
 def _machine(device: torch.device) -> str:

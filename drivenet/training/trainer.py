@@ -86,6 +86,7 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.network = self._network()
         self.teacher = teacher_of(settings.distil, labels, self.device)
+        self.lineage = checkpoints.lineage(settings.model_dump(mode="json"))
         self.ema = Ema(self.network, self._on_device(self._create()), settings.ema)
         loss = settings.loss
         self.loss = SegmentationLoss(weights, loss.dice, loss.auxiliary, loss.ohem).to(self.device)
@@ -237,6 +238,7 @@ class Trainer:
             "network": network,
             "settings": self.settings.model_dump(mode="json"),
             "labels": self.labels.name,
+            "lineage": self.lineage,
             "progress": dict(vars(self.progress)),
             "iou": matrix.iou() if matrix else {},
         }
@@ -264,3 +266,4 @@ class Trainer:
         self.ema.average.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(**state["progress"])
+        self.lineage = state.get("lineage", self.lineage)

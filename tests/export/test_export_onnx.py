@@ -101,6 +101,14 @@ def test_a_checkpoint_tells_what_it_was_trained_on(tmp_path: Path, network: torc
     assert (spec.input, spec.val_miou, spec.trained_on) == (SIZE, 0.5123, "camvid train + 20% synthetic drive")
     assert spec.training == {"minutes": 12.3, "iterations": 99, "batch": 4, "seed": 7, "machine": "a desk"}
     assert "non-commercial" in spec.data_licence
+    older = {**settings, "model": {**settings["model"], "start": "runs/lean/best.pt"}}
+    checkpoint.save(file, {**state, "settings": older})
+    found = export_checkpoint(file, tmp_path / "model.onnx").training
+    assert found["start"] == {"name": "lean/best"}
+    checkpoint.save(file, {**state, "settings": older, "lineage": {"teacher": {"name": "large/best"}}})
+    found = export_checkpoint(file, tmp_path / "model.onnx").training
+    assert found["teacher"] == {"name": "large/best"}
+    assert "start" not in found
     assert spec.params == sum(p.numel() for n, p in network.named_parameters() if "auxiliary" not in n)
 
 

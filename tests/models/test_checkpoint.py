@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -66,3 +67,13 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
     with pytest.raises(UsageError, match="no drivenet checkpoint"):
         checkpoint.load(tmp_path / "other.pt")
+
+
+def test_what_a_run_builds_on_is_known_without_paths_of_this_machine(file: Path) -> None:
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    settings = {"model": {"start": str(file)}, "distil": {"teacher": "/gone/large/best.pt"}}
+    assert checkpoint.lineage(settings) == {
+        "start": {"name": f"{file.parent.name}/last", "sha256": digest}, "teacher": {"name": "large/best"}
+    }  # fmt: skip
+    assert checkpoint.lineage({"model": {"start": "best.pt"}, "distil": None}) == {"start": {"name": "best"}}
+    assert checkpoint.lineage({"model": {}}) == {}

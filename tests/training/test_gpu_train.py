@@ -107,8 +107,15 @@ def test_what_is_no_pack_is_refused_in_a_line(packed: Path, tmp_path: Path) -> N
         Pack(tmp_path / "gone.pack")
     cut = tmp_path / "cut.pack"
     cut.write_bytes(packed.read_bytes()[:2000])
-    with pytest.raises(SourceError, match=r"cut.pack is no pack.*copy it again"):
+    with pytest.raises(SourceError, match=r"cut.pack is no whole pack.*copy it again"):
         Pack(cut)
+    with zipfile.ZipFile(packed) as whole:
+        at = next(i for i in whole.infolist() if i.filename == "train/ids.npy.xz").header_offset
+    content = bytearray(packed.read_bytes())
+    content[at + 100] ^= 255
+    (tmp_path / "bent.pack").write_bytes(content)
+    with pytest.raises(SourceError, match=r"bent.pack is no whole pack: Bad CRC.*copy it again"):
+        Pack(tmp_path / "bent.pack").samples("train")
     with zipfile.ZipFile(tmp_path / "later.pack", "w") as archive:
         archive.writestr(INDEX, json.dumps({"format": 99}))
     with pytest.raises(SourceError, match=r"later.pack of format 99; expected format 1"):

@@ -19,6 +19,7 @@ from tiny_runs import TINY, losses, tiny  # noqa: E402
 
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.models import checkpoint  # noqa: E402
+from drivenet.modelspec import sha256_of  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.ema import Ema  # noqa: E402
 from drivenet.training.networks import start_from  # noqa: E402
@@ -153,6 +154,9 @@ def test_a_run_with_a_teacher_resumes_to_the_same_losses(whole: tuple[Path, dict
     after = losses(tmp_path / "twice", settings)[1]
     assert {**before, **after} == pytest.approx(once, rel=1e-3)
     assert all(once[i] > whole[1][i] for i in (1, 2))
+    digest = sha256_of(whole[0] / "best.pt")[:12]
+    lineage = {"teacher": {"name": f"{whole[0].name}/best", "sha256": digest}}
+    assert checkpoint.load(tmp_path / "twice" / "best.pt")["lineage"] == lineage
     assert trainer.teacher is not None
     assert not trainer.teacher.training
     assert not any(p.requires_grad for p in trainer.teacher.parameters())
@@ -162,6 +166,12 @@ def test_a_teacher_of_other_labels_is_refused(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "t.pt", {"network": {}, "settings": {}, "labels": "cityscapes"})
     with pytest.raises(UsageError, match=r"teacher .*t\.pt of labels cityscapes; expected camvid"):
         prepare_run(tiny(distil={"teacher": str(tmp_path / "t.pt")}), None, tmp_path / "run", "cpu")
+
+
+def test_only_the_hardest_pixels_raise_the_loss(whole: tuple[Path, dict[int, float]], tmp_path: Path) -> None:
+    """At first every class gets more than a hundredth, so that only the hardest sixteenth counts."""
+    mined = losses(tmp_path, tiny(loss={"ohem": 0.01}, iterations=1))[1]
+    assert mined[1] > 1.1 * whole[1][1]
 
 
 def test_norms_and_biases_do_not_decay(tmp_path: Path) -> None:
