@@ -2,7 +2,7 @@
 """Train on a GPU machine without a network: pack here, run there.
 
 python tools/gpu_train.py pack --root CamVid --out gpu_train.pack
-python tools/gpu_train.py run gpu_train.pack --minutes 25 --config camvid_fast --seeds 0,1,2 --out runs/gpu
+python tools/gpu_train.py run gpu_train.pack --minutes 25 --config gpu_fast --seeds 0,1,2 --out runs/gpu
 
 There it needs torch, torchvision, numpy, OpenCV and onnx, and nothing has to be installed; see docs/training.md.
 """
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     packing = commands.add_parser("pack", help="CamVid's train and val, and settings, into one file")
     packing.add_argument("--root", type=Path, required=True, metavar="CamVid")
     packing.add_argument("--out", type=Path, default=Path("gpu_train.pack"))
-    packing.add_argument("--config", type=Path, nargs="+", metavar="YAML", help="[default: all of configs/train]")
+    packing.add_argument("--config", type=Path, nargs="+", metavar="YAML", help="[default: configs/train/gpu_*]")
     packing.add_argument("--python", nargs="+", metavar="3.N", default=sorted({this_python(), USUAL_PYTHON}),
                          help="versions to bring the libraries for [default: %(default)s]")  # fmt: skip
     packing.set_defaults(do=_pack)
@@ -71,7 +71,7 @@ def _numbers(text: str) -> list[int]:
 def _pack(options: argparse.Namespace) -> None:
     from drivenet.training.packing import write_pack
 
-    configs = options.config or sorted((ROOT / "configs" / "train").glob("*.yaml"))
+    configs = options.config or sorted((ROOT / "configs" / "train").glob("gpu_*.yaml"))
     done = write_pack(options.root, configs, options.python, options.out)
     print(f"wrote {options.out}: {done.size / 1e6:.1f} MB, {done.pictures} pictures at JPEG quality {done.quality}, "
           f"settings {', '.join(done.names)}, for Python {', '.join(options.python)}")  # fmt: skip

@@ -28,7 +28,7 @@ def train(
     Selects on val, never on test. Writes last.pt, best.pt and TensorBoard scalars.
 
     \b
-    drivenet train --config configs/train/camvid_bisenetv2_lean.yaml --root CamVid --minutes 60
+    drivenet train --config configs/train/camvid_lean.yaml --root CamVid --minutes 60
     torchrun --nproc-per-node 4 -m drivenet train --config FILE.yaml --root CamVid
     tensorboard --logdir runs
     """
