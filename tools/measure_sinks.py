@@ -34,7 +34,8 @@ CONTRACT = {
     "clock": "time.monotonic_ns",
     "clip": f"falls due at {RATE:g} Hz, policy latest, a new drivenet run for every turn",
     "order": "without and with sinks in turns, the first one changes every round",
-    "warm_up": f"frames captured in the first {WARMUP_S:g} s, and before the last viewer has a picture, are left out",
+    "warm_up": f"frames captured until {WARMUP_S:g} s after the first one, and after the last viewer has a picture, "
+    "are left out",
     "statistics": "--stats in all runs",
 }
 
@@ -46,10 +47,12 @@ def play(clip: Path, seconds: float, engine: list[str], folder: Path, browser: B
         reader = MjpegReader(node.port) if browser else None
         if browser:
             browser.open(node.port)
+        first_ns = node.first_captured_ns()
+        time.sleep(WARMUP_S)
         begun_ns = time.monotonic_ns()
         cpu = {"node": node.cpu_s(), **({"browser": browser.cpu_s()} if browser else {})}
         seen = {"page": browser.pictures, "mjpeg": reader.pictures} if browser and reader else {}
-        time.sleep(max(0.0, seconds - WARMUP_S - _END_S))
+        time.sleep(max(0.0, seconds - _END_S - (begun_ns - first_ns) / 1e9))
         took = (time.monotonic_ns() - begun_ns) / 1e9
         cpu = {"node": node.cpu_s() - cpu["node"], **({"browser": browser.cpu_s() - cpu["browser"]} if browser else {})}
         if browser and reader:
@@ -59,12 +62,8 @@ def play(clip: Path, seconds: float, engine: list[str], folder: Path, browser: B
     if browser and reader:
         reader.close()
         browser.leave()
-    from_ns = frames[0]["captured_ns"] + round(WARMUP_S * 1e9)
-    if browser:
-        from_ns = max(from_ns, begun_ns)
-    counted = [f for f in frames if f["captured_ns"] >= from_ns]
     return {
-        "frames": counted,
+        "frames": [f for f in frames if f["captured_ns"] >= begun_ns],
         "cores": {who: used / took for who, used in cpu.items()},
         "viewer_fps": {who: n / took for who, n in seen.items()},
         "summary": summary,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ class NodeUnderTest:
 
     def __init__(self, clip: Path, rate: float, stats: Path, options: Iterable[str]) -> None:
         self.stats = stats
+        stats.unlink(missing_ok=True)
         command = [sys.executable, "-m", "drivenet", "run", str(clip), "--policy", "latest", "--rate", f"{rate:g}",
                    "--headless", "--stats", str(stats), *options]  # fmt: skip
         self.port = 0
@@ -58,6 +60,17 @@ class NodeUnderTest:
         """The stats lines of all frames, and the summary, after the end."""
         *frames, summary = (json.loads(line) for line in self.stats.read_text().splitlines())
         return frames, summary
+
+    def first_captured_ns(self) -> int:
+        """When the first frame was captured; waits for it."""
+        until = time.monotonic() + _START_S
+        while True:
+            line, end, _ = (self.stats.read_text() if self.stats.exists() else "").partition("\n")
+            if end:
+                return int(json.loads(line)["captured_ns"])
+            if time.monotonic() > until or self.process.poll() is not None:
+                raise SystemExit("the node gives no frame")
+            time.sleep(0.05)
 
     def cpu_s(self) -> float:
         return cpu_s([self.process.pid])

@@ -13,6 +13,7 @@ from drivenet.pipeline.settlement import Settlement, Turn
 from drivenet.pipeline.worker import Worker, unique
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
+from drivenet.sinks.priority import step_back
 
 #: How often those who wait look whether their time is up; a signal handler can wake nobody.
 _TICK_S = 0.1
@@ -179,6 +180,7 @@ class Crew:
 
     def _work(self, worker: Worker) -> None:
         """A sink's thread, to its closing."""
+        step_back()
         while not worker.ended:
             with self._lock:
                 worker.changed.wait_for(lambda: worker.waiting)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -145,6 +147,19 @@ def test_sinks_that_ask_for_it_are_served_in_the_callers_thread() -> None:
     assert [s.threads for s in (*windows, other)] == [{"MainThread"}] * 2 + [{"sink other"}]
     assert [len(s.results) for s in (*windows, other)] == [COUNT] * 3
     assert fair(totals, [*windows, other])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_sinks_have_a_lower_priority_than_the_engine() -> None:
+    seen: dict[str, int] = {}
+
+    def note(who: str) -> None:
+        seen[who] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    sink = Keeper(on_publish=lambda _: note("sink"))
+    Pipeline(Drive(2), Engine(wait=lambda _: note("engine")), [sink], policy="every").run()
+    assert seen["engine"] == os.getpriority(os.PRIO_PROCESS, os.getpid())
+    assert seen["sink"] > seen["engine"]
 
 
 def test_a_sink_that_raises_leaves_the_others_whole(tmp_path: Path) -> None:

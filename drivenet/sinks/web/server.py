@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from drivenet.errors import SinkError
+from drivenet.sinks.priority import step_back
 from drivenet.sinks.web.slots import Hub
 
 #: From a connection to its first whole request, and between requests.
@@ -130,6 +131,7 @@ class Server:
             raise SinkError("the live page does not start", cure="leave --serve out and see what the log says")
 
     def _run(self) -> None:
+        step_back()  # the threads that encode are started from this one
         try:
             asyncio.run(self._serve())
         finally:
