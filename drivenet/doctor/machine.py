@@ -16,7 +16,7 @@ from drivenet.engine.cpu_features import native_precisions
 from drivenet.engine.nvidia import probe
 
 #: Major release of Jetson Linux to that of JetPack.
-_JETPACKS = {"35": "5", "36": "6", "38": "7"}
+_JETPACKS = {"35": "5", "36": "6", "38": "7", "39": "7"}
 _MIN_FREE = 1 << 30
 
 
