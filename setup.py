@@ -18,8 +18,9 @@ WEB = ["h11>=0.14", "prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.54
 #: ROS 2's topics without ROS 2; there are no wheels for other processors.
 ROS2 = ["cyclonedds>=11.0; platform_machine == 'x86_64'"]
 
-#: Recordings for Foxglove and rosbag2, and scenes on an MQTT broker.
+#: Recordings for Foxglove and rosbag2, scenes on an MQTT broker and on a zenoh network.
 ROBOTICS, MQTT = ["mcap>=1.5"], ["paho-mqtt>=2.0"]
+ZENOH = ["eclipse-zenoh>=1.10"]
 
 
 def version() -> str:
@@ -101,6 +102,7 @@ setup(
         "mqtt": MQTT,
         "ros2": ROS2,
         "web": WEB,
+        "zenoh": ZENOH,
         "train": ["onnx>=1.17", "tensorboard>=2.18", "torch>=2.11", "torchvision>=0.26"],
         "test": [
             "hypothesis>=6.100",
@@ -119,6 +121,7 @@ setup(
             *ROS2,
             "rosbags>=0.11",
             *WEB,
+            *ZENOH,
         ],
         "lint": ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.15", "types-PyYAML"],
     },

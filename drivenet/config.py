@@ -130,8 +130,8 @@ class NodeSettings(Settings):
     )
     out: Texts = Field(
         (),
-        description="Record or publish there: FILE.mp4, .mkv or .mcap, FOLDER/, rtsp://, ros2:// or mqtt://; "
-        "may be repeated.",
+        description="Record or publish there: FILE.mp4, .mkv or .mcap, FOLDER/, rtsp://, ros2://, mqtt:// or "
+        "zenoh://; may be repeated.",
     )
     stats: str | None = Field(None, description="One JSON line a frame, and a summary; - is standard output.")
     show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")

@@ -21,9 +21,10 @@ KINDS = {
     "video": "drivenet.sinks.video:VideoSink",
     "web": "drivenet.sinks.web:WebSink",
     "window": "drivenet.sinks.window:WindowSink",
+    "zenoh": "drivenet.sinks.zenoh:ZenohSink",
 }
 #: Kind by scheme of an address, which is all that such a sink is opened with.
-SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "ros2": "ros2", "rtsp": "rtsp"}
+SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "ros2": "ros2", "rtsp": "rtsp", "zenoh": "zenoh"}
 VIDEO_SUFFIXES = (".mp4", ".mkv")
 _EXPECTED = f"FILE.mp4, FILE.mkv, FILE.mcap, FOLDER/ or an address ({', '.join(f'{s}://' for s in sorted(SCHEMES))})"
 

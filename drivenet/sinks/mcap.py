@@ -1,4 +1,4 @@
-"""An MCAP file as ROS 2 records them: opens in Foxglove and in rosbag2, also after the node was killed."""
+"""An MCAP file as ROS 2 records them, for Foxglove and rosbag2; whole also after the node was killed."""
 
 from __future__ import annotations
 
