@@ -6,7 +6,9 @@ import json
 import selectors
 import socket
 import time
+from http import HTTPStatus
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from node_under_test import NodeUnderTest
@@ -145,6 +147,14 @@ def _window(node: NodeUnderTest, act: Any) -> dict[str, Any]:
 
 
 def _get(port: int, path: str) -> dict[str, Any]:
-    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
+    """What a path answers, as soon as the crowd leaves a connection free for the question."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > until:
+                raise
+            time.sleep(0.1)

@@ -21,7 +21,7 @@ from web_node import MAP, SIZE, Node, wait_for
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from drivenet.sinks.web import shots
+from drivenet.sinks.web import server, shots
 
 
 @pytest.fixture
@@ -77,6 +77,13 @@ def test_figures_bring_every_frames_stages_once(node: Node) -> None:
         later = figures(viewer)
     assert first["samples"][0][1:] == [1, 2, 3, 4, 0, 1]
     assert [len(first["samples"]), len(later["samples"])] == [5, 3]
+
+
+def test_a_viewer_stays_longer_than_a_request_may_take(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_S", 0.2)
+    with connect(node.ws) as viewer:
+        for _ in range(3):  # they come twice a second
+            figures(viewer)
 
 
 def test_the_server_tells_its_clock(node: Node) -> None:

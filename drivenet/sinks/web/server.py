@@ -91,8 +91,10 @@ class BoundedHttp(Cut, H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
+        # a request for a WebSocket is whole when it has its own protocol; h11 is not told, and waits for a body
+        upgraded = self.transport.get_protocol() is not self
         incomplete = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-        if not incomplete:
+        if upgraded or not incomplete:
             self._forget_deadline()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(HEADER_S, self._give_up)
