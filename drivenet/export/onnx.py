@@ -103,7 +103,8 @@ def _record(state: dict[str, Any], machine: str) -> dict[str, Any]:
         "recipe": settings["name"],
         "training": {
             "minutes": round(progress["minutes"], 1), "iterations": progress["iteration"],
-            "batch": settings["batch"], "seed": settings["seed"], "machine": machine, **lineage,
+            "batch": settings["batch"], "seed": settings["seed"], "machine": machine,
+            "options": settings["model"]["options"], **lineage,
         },
         "val_miou": round(progress["best"], 4),
     }  # fmt: skip

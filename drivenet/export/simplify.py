@@ -25,6 +25,7 @@ class Graph:
         for node in self.nodes:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
+        self.makers = {name: node for node in self.nodes for name in node.output}
 
     def _name_constants_directly(self) -> None:
         """PyTorch writes constants that are equal once, and reads them through Identity elsewhere."""
@@ -141,6 +142,20 @@ def _split_expansion(graph: Graph, node: Node) -> None:
     node.input[0] = repeated
     next(a for a in node.attribute if a.name == "group").i = wide
     graph.replace(node, repeat, node)
+
+
+def unsplit_expansions(graph: Graph) -> None:
+    """Put the channels of every repetition back into the order that they had; leaves the repetitions where they are."""
+    for node in graph.nodes:
+        repeat = graph.makers.get(node.input[0]) if node.op_type == "Conv" else None
+        if repeat is None or repeat.op_type != "Concat" or len(set(repeat.input)) > 1:
+            continue
+        *same, mixing = [node, *_followers(graph, node)]
+        back = np.arange(group_of(node)).reshape(len(repeat.input), -1).T.reshape(-1)
+        for one in same:
+            for place, name in enumerate(one.input[1:], 1):
+                graph.change(one, place, graph.constant(name)[back])
+        graph.change(mixing, 1, graph.constant(mixing.input[1])[:, back])
 
 
 def _followers(graph: Graph, node: Node) -> list[Node]:

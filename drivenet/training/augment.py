@@ -23,7 +23,7 @@ class Augment:
 
     def __init__(self, settings: AugmentSettings, labels: LabelSet) -> None:
         self.settings = settings
-        self._sky = next((i for i, c in enumerate(labels.classes) if c.lower() == "sky"), IGNORE_ID)
+        self._sky, self._tree = recolour.sky_and_tree(labels)
         self._road = np.isin(np.arange(256), labels.ids_of_group("road"))
         self._vehicle = np.isin(np.arange(256), labels.ids_of_group("vehicle"))
 
@@ -37,10 +37,13 @@ class Augment:
             ids: (H, W) uint8, 255 is ignored.
             deployed: height that a whole picture has at the network's input, and width.
             rng: the only source of chance.
-            drawn: of the synthetic drive, whose light and colours vary by themselves: no recolouring, half the jitter.
+            drawn: of the synthetic drive, whose light and colours vary by themselves: hills, no recolouring, half the
+                jitter.
         """
         image, ids = self._geometry(image, ids, deployed, rng)
         pixels = image.astype(np.float32)
+        if rng.random() < self.settings.hills:
+            recolour.hills(pixels, ids, self._sky, self._tree, rng)
         if not drawn:
             self._recolour(pixels, ids, rng)
         if rng.random() < self.settings.jitter * (0.5 if drawn else 1.0):
@@ -69,6 +72,8 @@ class Augment:
 
     def _recolour(self, pixels: recolour.Float, ids: Ids, rng: np.random.Generator) -> None:
         s = self.settings
+        if rng.random() < s.dry:
+            recolour.dry(pixels, ids == self._tree, rng)
         if rng.random() < s.recolour_road:
             recolour.road(pixels, self._road[ids], rng)
         if rng.random() < s.recolour_cars:

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from drivenet.labels import IGNORE_ID, LabelSet
+
 Float = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.uint8]
 
@@ -21,6 +23,21 @@ SKIES: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], 
     "dusk": ((60, 40, 40), (150, 100, 110), (60, 110, 170), (150, 190, 250)),
     "night": ((8, 5, 3), (55, 40, 35), (20, 18, 15), (85, 75, 75)),
 }
+
+#: Lowest and highest BGR of wooded, dry and far hills.
+HILLS: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
+    ((25, 35, 25), (75, 105, 95)),
+    ((70, 100, 120), (120, 160, 185)),
+    ((110, 95, 75), (175, 160, 145)),
+)
+#: Waves of a ridge: how many across the picture, least and most, and their share of its height.
+WAVES = ((0.3, 1.5, 0.55), (1.5, 5.0, 0.3), (5.0, 20.0, 0.06), (20.0, 60.0, 0.02))
+
+
+def sky_and_tree(labels: LabelSet) -> tuple[int, int]:
+    """The ids of sky and of trees (Cityscapes: vegetation); 255, which no truth counts, for what is no class."""
+    ids = {name.lower(): i for i, name in enumerate(labels.classes)}
+    return ids.get("sky", IGNORE_ID), ids.get("tree", ids.get("vegetation", IGNORE_ID))
 
 
 def soft(mask: npt.NDArray[np.bool_], sigma: float = 1.5) -> Float:
@@ -52,8 +69,42 @@ def sky(image: Float, mask: npt.NDArray[np.bool_], look: str, rng: np.random.Gen
 
 def road(image: Float, mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Scale the road's brightness by 0.5-1.6 and tint it by up to 8 %: concrete, wet and fresh tarmac."""
-    gain = rng.uniform(0.5, 1.6) * (1 + rng.uniform(-0.08, 0.08, 3))
+    _tint(image, mask, rng.uniform(0.5, 1.6) * (1 + rng.uniform(-0.08, 0.08, 3)))
+
+
+def dry(image: Float, mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:
+    """Tint vegetation as summer and autumn do, towards yellow and brown."""
+    _tint(image, mask, rng.uniform((0.55, 0.85, 1.1), (0.95, 1.05, 1.6)))
+
+
+def _tint(image: Float, mask: npt.NDArray[np.bool_], gain: npt.NDArray[np.float64]) -> None:
     image *= 1 + soft(mask)[..., None] * (gain - 1).astype(np.float32)
+
+
+def hills(image: Float, ids: Ids, sky_id: int, tree_id: int, rng: np.random.Generator) -> None:
+    """Raise hills behind everything, out of the lowest sky; they become ``tree_id`` in ``ids``, in place too."""
+    h, w = ids.shape
+    rows = np.flatnonzero((ids == sky_id).any(axis=1))
+    if rows.size == 0:
+        return
+    height = rng.uniform(0.04, 0.3) * h
+    ridge = rows[-1] - height * (0.5 + 0.5 * _ridge(w, rng))
+    mask = (ids == sky_id) & (np.arange(h)[:, None] > ridge)
+    low, high = HILLS[int(rng.integers(len(HILLS)))]
+    colour = rng.uniform(low, high).astype(np.float32)
+    haze = np.float32(rng.uniform(0, 0.6))
+    grain = rng.normal(0, rng.uniform(0.03, 0.2), (max(2, h // 8), max(2, w // 8))).astype(np.float32)
+    rough = 1 + cv2.resize(grain, (w, h), interpolation=cv2.INTER_CUBIC)[..., None]
+    behind = image[mask].mean(axis=0) if mask.any() else colour
+    image += ((colour * (1 - haze) + behind * haze) * rough - image) * soft(mask, 0.8)[..., None]
+    ids[mask] = tree_id
+
+
+def _ridge(width: int, rng: np.random.Generator) -> Float:
+    """A sum of waves, (width,) float32 in -1..1."""
+    x = np.arange(width, dtype=np.float32) / width
+    waves = [share * np.sin(2 * np.pi * (rng.uniform(low, high) * x + rng.random())) for low, high, share in WAVES]
+    return np.asarray(sum(waves), np.float32)
 
 
 def paint(image: Float, mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:

@@ -36,6 +36,8 @@ class AugmentSettings(Settings):
     recolour_sky: float = Field(0.6, ge=0, le=1)
     recolour_road: float = Field(0.4, ge=0, le=1)
     recolour_cars: float = Field(0.4, ge=0, le=1)
+    dry: float = Field(0.2, ge=0, le=1, description="vegetation as yellow and brown as in summer and autumn")
+    hills: float = Field(0.25, ge=0, le=1, description="hills along the horizon, which count as trees")
     dusk: float = Field(0.08, ge=0, le=1)
     night: float = Field(0.06, ge=0, le=1)
     jitter: float = Field(0.8, ge=0, le=1)

@@ -22,6 +22,7 @@ from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
 from drivenet.models.deployed import normalise
 from drivenet.modelspec import write_atomic
+from drivenet.training.autocast import autocast
 from drivenet.training.board import Board, NoBoard, open_board
 from drivenet.training.ema import Ema
 from drivenet.training.loss import SegmentationLoss, distillation_loss
@@ -170,7 +171,7 @@ class Trainer:
             group["lr"] = learning_rate(options, i, self.share_done())
         self.network.train()
         x = normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             logits = self._forward(x)
         loss: torch.Tensor = self.loss(logits, ids.to(self.device))
         if self.teacher is not None and self.settings.distil is not None:
@@ -185,7 +186,7 @@ class Trainer:
 
     def _imitation(self, x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """How far the logits are from the teacher's."""
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(self.device):
             wanted = self.teacher(x)  # type: ignore[misc]
         return distillation_loss(logits, wanted, self.settings.distil.temperature)  # type: ignore[union-attr]
 

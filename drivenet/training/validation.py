@@ -13,6 +13,7 @@ from drivenet.labels import LabelSet
 from drivenet.metrics import ConfusionMatrix
 from drivenet.models.deployed import Deployed
 from drivenet.prepare import prepare
+from drivenet.training.autocast import autocast
 from drivenet.training.samples import Pictures
 
 #: Pictures that a GPU takes at once.
@@ -53,7 +54,7 @@ class Validation:
         n = len(self.labels)
         counts = torch.zeros(n * n, dtype=torch.int64, device=self.device)
         for frames, truths in self._batches():
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with autocast(self.device):
                 found = deployed(frames)
             for ids, truth in zip(found, truths, strict=True):
                 counts += _count(ids, truth, n)

@@ -19,10 +19,24 @@ from drivenet.training.samples import Batches, class_shares
 from drivenet.training.settings import AugmentSettings
 
 OFF = dict.fromkeys(
-    ["flip", "recolour_sky", "recolour_road", "recolour_cars", "dusk", "night", "jitter", "blur", "jpeg", "noise"], 0
+    [
+        "flip",
+        "recolour_sky",
+        "recolour_road",
+        "recolour_cars",
+        "dry",
+        "hills",
+        "dusk",
+        "night",
+        "jitter",
+        "blur",
+        "jpeg",
+        "noise",
+    ],
+    0,
 )
 CROP = (64, 96)
-SKY, ROAD = CAMVID.id_of("Sky"), CAMVID.id_of("Road")
+SKY, ROAD, TREE, BUILDING = (CAMVID.id_of(name) for name in ("Sky", "Road", "Tree", "Building"))
 
 
 def augment(**changes: Any) -> Augment:
@@ -102,6 +116,59 @@ def test_a_picture_without_sky_is_left_alone() -> None:
     before = pixels.copy()
     recolour.sky(pixels, ids == 99, "blue", np.random.default_rng(0))
     np.testing.assert_array_equal(pixels, before)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hills_rise_out_of_the_lowest_sky_and_are_trees(seed: int) -> None:
+    pixels, ids = two_halves()
+    before = pixels.copy()
+    recolour.hills(pixels, ids, SKY, TREE, np.random.default_rng(seed))
+    hills = ids == TREE
+    assert hills[39].all()  # nothing of the sky is left below them
+    assert 0.01 < hills.mean() < 0.4
+    assert (np.diff(hills[:40].astype(int), axis=0) >= 0).all()
+    assert (ids[40:] == ROAD).all()
+    np.testing.assert_allclose(pixels[45:], before[45:], atol=1)
+    np.testing.assert_array_equal(pixels[:8], before[:8])
+    assert np.abs(pixels[39] - before[39]).mean() > 10
+
+
+def test_hills_stand_behind_everything() -> None:
+    pixels, ids = two_halves()
+    ids[5:40, 40:60] = BUILDING
+    recolour.hills(pixels, ids, SKY, TREE, np.random.default_rng(0))
+    assert (ids[5:40, 40:60] == BUILDING).all()
+    assert (ids == TREE).any()
+
+
+def test_without_a_sky_there_are_no_hills() -> None:
+    pixels, ids = two_halves()
+    before, ids[:] = pixels.copy(), ROAD
+    recolour.hills(pixels, ids, SKY, TREE, np.random.default_rng(0))
+    np.testing.assert_array_equal(pixels, before)
+    assert (ids == ROAD).all()
+
+
+def test_dry_vegetation_is_yellower_and_the_rest_as_it_was() -> None:
+    pixels, ids = two_halves()
+    before = pixels.copy()
+    recolour.dry(pixels, ids == ROAD, np.random.default_rng(0))
+    blue, _, red = pixels[60:].mean((0, 1))
+    assert red > 1.1 * blue
+    np.testing.assert_allclose(pixels[:30], before[:30], rtol=0.01)
+
+
+def test_hills_reach_the_batches() -> None:
+    image, ids = SyntheticDrive(160, 96, seed=3).render(5)
+    trees = {
+        chance: sum(
+            int((augment(hills=chance)(image, ids, (96, 160), np.random.default_rng(seed), drawn)[1] == TREE).sum())
+            for seed in range(6)
+        )
+        for drawn in (False, True)
+        for chance in (0, 1)
+    }
+    assert trees[1] > trees[0]
 
 
 def test_class_shares_count_labelled_pixels() -> None:

@@ -28,10 +28,24 @@ from drivenet.training.settings import AugmentSettings  # noqa: E402
 CPU = torch.device("cpu")
 CROP = (64, 96)
 OFF = dict.fromkeys(
-    ["flip", "recolour_sky", "recolour_road", "recolour_cars", "dusk", "night", "jitter", "blur", "jpeg", "noise"], 0
+    [
+        "flip",
+        "recolour_sky",
+        "recolour_road",
+        "recolour_cars",
+        "dry",
+        "hills",
+        "dusk",
+        "night",
+        "jitter",
+        "blur",
+        "jpeg",
+        "noise",
+    ],
+    0,
 )
 ALL = {**dict.fromkeys(OFF, 1), "flip": 0.5, "dusk": 0.3, "night": 0.3}
-SKY, ROAD, CAR = (CAMVID.id_of(name) for name in ("Sky", "Road", "Car"))
+SKY, ROAD, CAR, TREE = (CAMVID.id_of(name) for name in ("Sky", "Road", "Car", "Tree"))
 
 
 def painted(seed: int = 0, height: int = 96, width: int = 128) -> Sample:
@@ -135,17 +149,44 @@ def test_only_the_sky_turns_blue_and_only_the_road_changes_its_brightness() -> N
     image = np.where(ids[..., None] == SKY, 230, 90).repeat(3, -1).astype(np.uint8)
     still = {"scale": (1, 1), "aspect": (1, 1)}
     blue = 0
-    for found in batches([Sample(image, ids, "x")], batch=16, recolour_sky=1, **still).at(0)[0]:
+    for found in batches([Sample(image, ids, "x")], batch=32, recolour_sky=1, **still).at(0)[0]:
         zenith = picture(found)[:8].mean((0, 1))
         blue += zenith[0] > zenith[2] + 8
         np.testing.assert_allclose(picture(found)[42:], 90, atol=1)
-    assert 8 <= blue < 16
+    assert 16 <= blue < 32
     means = set()
     for found in batches([Sample(image, ids, "x")], batch=8, recolour_road=1, **still).at(0)[0]:
         np.testing.assert_allclose(picture(found)[:22], 230, atol=1)
         means.add(round(float(picture(found)[48:].mean())))
     assert min(means) < 85
     assert max(means) > 95
+
+
+def test_hills_rise_out_of_the_lowest_sky_and_are_trees() -> None:
+    ids = np.full((64, 96), ROAD, np.uint8)
+    ids[:32], ids[4:32, 40:50] = SKY, CAR
+    image = np.where(ids[..., None] == SKY, 230, 90).repeat(3, -1).astype(np.uint8)
+    images, truths = batches([Sample(image, ids, "x")], batch=16, hills=1, scale=(1, 1), aspect=(1, 1)).at(0)
+    heights = set()
+    for found, truth in zip(images, truths.numpy(), strict=True):
+        hills = truth == TREE
+        assert hills[31, :40].all()
+        assert (truth[ids != SKY] == ids[ids != SKY]).all()
+        assert (np.diff(hills[:32, :40].astype(int), axis=0) >= 0).all()
+        np.testing.assert_allclose(picture(found)[36:], 90, atol=1)
+        heights.add(int(hills.sum()))
+    assert len(heights) > 8
+    assert max(heights) < 0.4 * ids.size
+
+
+def test_vegetation_dries_and_nothing_else() -> None:
+    ids = np.full((64, 96), TREE, np.uint8)
+    ids[:32] = ROAD
+    sample = Sample(np.full((64, 96, 3), 100, np.uint8), ids, "x")
+    for found in batches([sample], batch=4, dry=1, scale=(1, 1), aspect=(1, 1)).at(0)[0]:
+        blue, _, red = picture(found)[42:].mean((0, 1))
+        assert red > 1.1 * blue
+        np.testing.assert_allclose(picture(found)[:22], 100, atol=1)
 
 
 def test_each_car_gets_its_own_paint_and_nothing_else_any() -> None:

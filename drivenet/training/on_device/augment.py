@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.labels import LabelSet
 from drivenet.training.on_device import recolour
 from drivenet.training.on_device.draws import Bools, Draws, Floats
 from drivenet.training.on_device.pixels import blur, by_picture, jpeg, luminance, on, shift_hue
 from drivenet.training.on_device.pool import PARTS
-from drivenet.training.recolour import SKIES
+from drivenet.training.recolour import HILLS, SKIES, WAVES, sky_and_tree
 from drivenet.training.settings import AugmentSettings
 
 Indices = npt.NDArray[np.intp]
@@ -32,7 +32,7 @@ class BatchAugment:
 
     def __init__(self, settings: AugmentSettings, labels: LabelSet, device: torch.device) -> None:
         self.settings = settings
-        self._sky = next((i for i, c in enumerate(labels.classes) if c.lower() == "sky"), IGNORE_ID)
+        self._sky, self._tree = sky_and_tree(labels)
         self._road = torch.isin(torch.arange(256), torch.tensor(labels.ids_of_group("road"))).to(device)
 
     def __call__(
@@ -43,13 +43,14 @@ class BatchAugment:
 
         Args:
             images: (N, 3, H, W) float32 BGR; overwritten.
-            ids: (N, H, W) uint8.
+            ids: (N, H, W) uint8; hills are written into it.
             parts: (N, H, W) uint8, the number of the vehicle.
             part_pixels, part_light: (N, P) pixels in the sample and mean luminance by number.
-            drawn: (N,) of the synthetic drive: no recolouring, half the jitter.
+            drawn: (N,) of the synthetic drive: hills, no recolouring, half the jitter.
             draws: the only source of chance.
         """
         s = self.settings
+        self._hills(images, ids, draws)
         self._recolour(images, ids, ~drawn, draws)
         self._paint(images, parts, part_pixels, part_light, ~drawn & draws.yes(s.recolour_cars), draws)
         self._light(images, ids, ~drawn, draws)
@@ -58,13 +59,33 @@ class BatchAugment:
         self._sensor(images, draws)
         return images.clamp_(0, 255).round_().to(torch.uint8)
 
-    def _recolour(self, images: torch.Tensor, ids: torch.Tensor, real: Bools, draws: Draws) -> None:
-        gain = draws.uniform(0.5, 1.6)[:, None] * (1 + draws.uniforms(-0.08, 0.08, 3))
+    def _hills(self, images: torch.Tensor, ids: torch.Tensor, draws: Draws) -> None:
+        h, w = ids.shape[1:]
+        rise = draws.uniform(0.04, 0.3)[:, None] * h * (0.5 + 0.5 * _ridges(w, draws))
+        kinds = np.array(HILLS, np.float32)[np.floor(draws.uniform(0, len(HILLS) - 1e-3)).astype(int)]  # (N, 2, 3)
+        colour = recolour.between(kinds[:, 0], kinds[:, 1], draws.uniforms(0, 1, 3))
+        haze, rough, grain = draws.uniform(0, 0.6), draws.uniform(0.03, 0.2), draws.uniform(0, 2**31)
 
         def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
-            return recolour.road(x, self._road[ids[where].long()], gain[i])
+            masks = recolour.behind_ridge(ids[where] == self._sky, rise[i])
+            ids[where] = torch.where(masks, self._tree, ids[where])
+            noise = _noise(x.new_empty(len(i), 1, max(2, h // 8), max(2, w // 8)), grain[i])
+            return recolour.hills(x, masks, colour[i], haze[i], noise * by_picture(rough[i], x))
+
+        apply(images, draws.yes(self.settings.hills), change)
+
+    def _recolour(self, images: torch.Tensor, ids: torch.Tensor, real: Bools, draws: Draws) -> None:
+        gain = draws.uniform(0.5, 1.6)[:, None] * (1 + draws.uniforms(-0.08, 0.08, 3))
+        dry = recolour.between((0.55, 0.85, 1.1), (0.95, 1.05, 1.6), draws.uniforms(0, 1, 3))
+
+        def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
+            return recolour.tint(x, self._road[ids[where].long()], gain[i])
+
+        def wither(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
+            return recolour.tint(x, ids[where] == self._tree, dry[i])
 
         apply(images, real & draws.yes(self.settings.recolour_road), change)
+        apply(images, real & draws.yes(self.settings.dry), wither)
 
     def _paint(
         self, images: torch.Tensor, parts: torch.Tensor, pixels: Floats, light: Floats, chosen: Bools, draws: Draws
@@ -116,6 +137,16 @@ def apply(
     if len(numbers):
         where = on(numbers, images)
         images[where] = change(images[where], where, numbers)
+
+
+def _ridges(width: int, draws: Draws) -> Floats:
+    """Sums of waves, (N, width) in -1..1."""
+    x = np.arange(width, dtype=np.float32) / width
+    waves = [
+        share * np.sin(2 * np.pi * (draws.uniform(low, high)[:, None] * x + draws.uniform(0, 1)[:, None]))
+        for low, high, share in WAVES
+    ]
+    return np.asarray(np.sum(waves, axis=0), np.float32)
 
 
 def _noise(images: torch.Tensor, seeds: Floats) -> torch.Tensor:

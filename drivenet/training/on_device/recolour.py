@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional as F
 
 from drivenet.training.on_device.draws import Bools, Floats
 from drivenet.training.on_device.pixels import blur, by_picture, luminance, on
@@ -43,8 +44,31 @@ def sky(
     return images + (gradient * relative - images) * soft(masks) * by_picture(amount, images)
 
 
-def road(images: torch.Tensor, masks: torch.Tensor, gain: Floats) -> torch.Tensor:
-    """Multiply the road by ``gain`` (N, 3)."""
+def behind_ridge(sky: torch.Tensor, rise: Floats) -> torch.Tensor:
+    """The part of the sky (N, H, W) bool that lies less than ``rise`` (N, W) pixels above its lowest row."""
+    h = sky.shape[1]
+    lowest = h - 1 - sky.any(2).flip(1).float().argmax(1)
+    ridge = lowest[:, None] - on(rise.astype(np.float32), sky)
+    return sky & (torch.arange(h, device=sky.device)[None, :, None] > ridge[:, None])
+
+
+def hills(
+    images: torch.Tensor, masks: torch.Tensor, colour: Floats, haze: Floats, grain: torch.Tensor
+) -> torch.Tensor:  # fmt: skip
+    """Hills of a colour (N, 3) where the masks are, so far off that ``haze`` (N,) of them is what lies behind.
+
+    ``grain`` (N, 1, h, w), any size, is how much brighter or darker than that they are.
+    """
+    counted = masks[:, None]
+    behind = (images * counted).sum((2, 3), keepdim=True) / counted.sum((2, 3), keepdim=True).clamp_min(1)
+    share = by_picture(haze, images)
+    rough = 1 + F.interpolate(grain, images.shape[2:], mode="bicubic", align_corners=False)
+    wanted = (by_picture(colour, images) * (1 - share) + behind * share) * rough
+    return images + (wanted - images) * soft(masks, 0.8)
+
+
+def tint(images: torch.Tensor, masks: torch.Tensor, gain: Floats) -> torch.Tensor:
+    """Multiply what is masked by ``gain`` (N, 3)."""
     return images * (1 + soft(masks) * (by_picture(gain, images) - 1))
 
 
