@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -70,7 +71,7 @@ def append_confidence(model: onnx.ModelProto, where: str) -> None:
 
 def _tail(logits: str, axis: int) -> list[onnx.NodeProto]:
     """From the logits to ``confidence``."""
-    steps = (
+    steps: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
         ("ReduceMax", [logits], "highest", {"axes": [axis], "keepdims": 1}),
         ("Sub", [logits, f"{CONFIDENCE}/highest"], "below", {}),
         ("Exp", [f"{CONFIDENCE}/below"], "odds", {}),
