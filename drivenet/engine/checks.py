@@ -35,16 +35,16 @@ def check_ids(ids: Ids, spec: ModelSpec, where: str) -> None:
 def check_confidence(confidence: Confidence, spec: ModelSpec, where: str) -> None:
     """EngineError unless confidences are (H', W') uint8 with (H', W') = ``spec.output`` and possible.
 
-    The class with the highest of n probabilities has at least 1/n.
+    The class with the highest of n probabilities has at least 1/n; a little less by the rounding of bf16.
     """
     if confidence.dtype != np.uint8 or confidence.shape != spec.output:
         got = f"confidence {confidence.dtype} {confidence.shape}"
         raise EngineError(f"{where} gave {got}", f"uint8 {spec.output}", "export the model again")
     least, n = int(confidence.min()), len(spec.labels.classes)
-    if least < 255 // n:
+    if least < 255 // (n + 1):
         raise EngineError(
             f"{where} gave a winning class the confidence {least}/255",
-            f"at least {255 // n}/255 with {n} classes",
+            f"at least {255 // (n + 1)}/255 with {n} classes",
             "export the model again from a sound checkpoint",
         )
 

@@ -104,5 +104,5 @@ def test_a_confidence_that_no_softmax_gives_is_refused(tmp_path: Path, backend: 
     graph.node.append(helper.make_node("Cast", ["nothing"], ["confidence"], to=TensorProto.UINT8))
     graph.output.append(helper.make_tensor_value_info("confidence", TensorProto.UINT8, [1, SIZE[0] // 2, SIZE[1] // 2]))
     engine = open_engine(write_onnx(tmp_path / "zero.onnx", graph, palette_spec(confidence=True)), backend)
-    with pytest.raises(EngineError, match=r"confidence 0/255; expected at least 23/255 with 11 classes"):
+    with pytest.raises(EngineError, match=r"confidence 0/255; expected at least 21/255 with 11 classes"):
         engine.infer_confident(NOISE)
