@@ -10,6 +10,8 @@ import numpy.typing as npt
 from drivenet.errors import EngineError
 
 Ids = npt.NDArray[np.uint8]
+#: How sure an engine is of each pixel's class: 255 times the probability that it gives that class.
+Confidence = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)

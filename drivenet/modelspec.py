@@ -9,7 +9,15 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from drivenet.errors import ModelSpecError
 from drivenet.labels import LabelSet
@@ -46,6 +54,8 @@ class ModelSpec(BaseModel):
 
     The graph takes ``frame``, uint8 (1, H, W, 3) in ``colour`` order, and gives ``classes``, uint8 (1, H', W').
     ``mean`` and ``std`` (RGB, of values divided by 255) are a record: they are applied inside the graph.
+    With ``confidence`` it gives a second output of that name, uint8 (1, H', W'): 255 times the softmax probability
+    of the class in ``classes``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +72,7 @@ class ModelSpec(BaseModel):
     std: tuple[float, float, float]
     normalisation: Literal["in_graph"] = "in_graph"
     argmax: Literal["in_graph"] = "in_graph"
+    confidence: bool = Field(default=False, description="whether the graph also gives how sure it is; left out if not")
     tail: Tail = "half"
     precision: Precision = "fp32"
     labels: LabelsSpec
@@ -80,6 +91,12 @@ class ModelSpec(BaseModel):
         if min(*self.input, *self.output) < 1:
             raise ValueError(f"input {self.input} and output {self.output} must be positive")
         return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_not(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``confidence`` a spec is written as before there was any: files and seals stay valid."""
+        fields: dict[str, Any] = as_usual(self)
+        return fields if self.confidence else {name: v for name, v in fields.items() if name != "confidence"}
 
     @property
     def label_set(self) -> LabelSet:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from drivenet.export.confidence import add_confidence
 from drivenet.labels import CAMVID, LabelSet
 from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec, spec_path
 
@@ -102,6 +103,28 @@ def palette_model(
     """A model and its JSON in a folder; right about every picture painted in the label set's colours."""
     spec = palette_spec(labels, size, name=name, **changes)
     return write_onnx(folder / f"{name}.onnx", palette_graph(labels.palette, size), spec)
+
+
+def sure_model(
+    folder: Path, name: str = "sure", labels: LabelSet = CAMVID, softness: float = 1500.0, size: tuple[int, int] = SIZE
+) -> Path:
+    """A palette model with confidence; the softer, the less sure where a colour lies between those of the palette."""
+    graph = palette_graph(labels.palette, size, cast_at_ends=True)
+    for tensor in graph.initializer:
+        if tensor.name in ("weights", "bias"):
+            softer = numpy_helper.to_array(tensor) / np.float32(softness)
+            tensor.CopyFrom(numpy_helper.from_array(softer, tensor.name))
+    plain = write_onnx(folder / f"{name}-plain.onnx", graph, palette_spec(labels, size, name=f"{name}-plain"))
+    add_confidence(plain, folder / f"{name}.onnx")
+    return folder / f"{name}.onnx"
+
+
+def sure_of(image: np.ndarray, labels: LabelSet = CAMVID, softness: float = 1500.0) -> np.ndarray:
+    """What :func:`sure_model` must be sure of, by the textbook softmax in double precision: (H', W') of 0..1."""
+    pixels = image[::STRIDE, ::STRIDE, None].astype(float)
+    logits = -np.square(pixels - np.array(labels.palette, float)[:, ::-1]).sum(-1) / softness
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    return (odds / odds.sum(-1, keepdims=True)).max(-1)
 
 
 def paint(ids: np.ndarray, labels: LabelSet = CAMVID) -> np.ndarray:

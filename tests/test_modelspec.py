@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx_models import palette_spec
+from pydantic import BaseModel
 
 from drivenet.errors import ModelSpecError
 from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
@@ -43,6 +44,22 @@ def test_a_spec_survives_its_json_exactly(
     assert again == spec
     assert again.to_json() == spec.to_json()
     assert again.label_set == labels
+
+
+@pytest.mark.parametrize("name", ["accurate", "accurate-int8", "fast", "fast-int8"])
+def test_a_spec_without_confidence_is_written_as_before_there_was_any(name: str) -> None:
+    """What ships stays as it is, byte for byte, also inside a passport that was sealed earlier."""
+    text = (Path(__file__).parents[1] / "engines" / f"{name}.json").read_text(encoding="utf-8")
+    spec = ModelSpec.from_json(text, "here")
+    assert spec.to_json() + "\n" == text
+    assert Inside(spec=spec).model_dump(mode="json") == {"spec": json.loads(text)}
+    sure = spec.model_copy(update={"confidence": True})
+    assert json.loads(sure.to_json()) == {**json.loads(text), "confidence": True}
+    assert ModelSpec.from_json(sure.to_json(), "here") == sure != spec
+
+
+class Inside(BaseModel):
+    spec: ModelSpec
 
 
 def test_labels_are_written_down_whole() -> None:

@@ -16,12 +16,16 @@ from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.evaluation import Report
 from drivenet.evaluation import evaluate as score
+from drivenet.evaluation.calibration import Calibration
 from drivenet.evaluation.flicker import Flicker, evaluate_flicker
 from drivenet.evaluation.gallery import Gallery
 from drivenet.evaluation.page import PAGE, write_page
 from drivenet.labels import LabelSet
 from drivenet.sinks.target import check_writable
 from drivenet.sources import open_source
+
+#: The one of the thresholds, 0..1, that the line about confidence tells of.
+SURE = 0.9
 
 
 @click.command("eval")
@@ -111,11 +115,22 @@ def _show(report: Report, flicker: Flicker | None) -> None:
         f"mIoU {_percent(report.miou)} %, pixel accuracy {_percent(report.pixel_accuracy)} %, "
         f"boundary F {_percent(report.boundary.mean())} %"
     )
+    if report.calibration:
+        console.print(_confidence(report.calibration))
     if flicker:
         console.print(
             f"flicker {_percent(flicker.rate)} % of the followed pixels "
             f"({_percent(flicker.covered)} % of all, {flicker.pairs} pairs of frames)"
         )
+
+
+def _confidence(calibration: Calibration) -> str:
+    sure = next(kept for kept in calibration.kept() if kept.threshold == SURE)
+    return (
+        f"confidence {_percent(calibration.right)} % where right, {_percent(calibration.wrong)} % where wrong, "
+        f"calibration error {_percent(calibration.ece())} %; "
+        f"at {SURE:.0%} or more {_percent(sure.share)} % of the pixels, {_percent(sure.accuracy)} % of them right"
+    )
 
 
 def _percent(value: float) -> str:

@@ -1,8 +1,9 @@
-"""``drivenet export``: a checkpoint as a deployable ONNX, or a float ONNX as int8."""
+"""``drivenet export``: a checkpoint as a deployable ONNX, or an ONNX as int8 or with confidence."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -24,34 +25,49 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True)
 @click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR",
               help="Pictures of the road that int8 is calibrated on.")  # fmt: skip
+@click.option("--confidence", is_flag=True, help="Give it a second output: how sure it is of every pixel.")
 @click.option("--machine", default="", help="What it was trained on, for the record.")
 def export(source: Path, out: Path, size: str | None, tail: str, precision: str, calibration: Path | None,
-           machine: str) -> None:  # fmt: skip
+           confidence: bool, machine: str) -> None:  # fmt: skip
     """Write CHECKPOINT (best.pt of a run) as ONNX: uint8 BGR picture in, uint8 class ids out.
 
     \b
     drivenet export runs/NAME/best.pt --out engines/NAME.onnx
     drivenet export engines/NAME.onnx --out NAME-int8.onnx --precision int8 --calibration CamVid/train
+    drivenet export engines/NAME.onnx --out NAME-sure.onnx --confidence
     """
     try:
+        from drivenet.export.confidence import add_confidence
         from drivenet.export.int8 import quantise
         from drivenet.export.onnx import export_checkpoint
         from drivenet.export.parity import folder_pictures
     except ModuleNotFoundError as error:
         raise UsageError(f"export needs {error.name}", cure="pip install 'drivenet[train]'") from error
     shape, where = parse_size(size), cast("Tail", tail)
-    if precision == "fp32":
-        _say(out, export_checkpoint(source, out, shape, where, machine))
-        return
-    if calibration is None:
-        raise UsageError("int8 without pictures", "pictures to calibrate on", "give --calibration DIR")
-    pictures = folder_pictures(calibration)
+    steps: list[Step] = [add_confidence] if confidence else []
+    if precision == "int8":
+        if calibration is None:
+            raise UsageError("int8 without pictures", "pictures to calibrate on", "give --calibration DIR")
+        pictures = folder_pictures(calibration)
+        steps.append(lambda source, out: quantise(source, out, pictures))
+    if source.suffix != ".onnx" or not steps:
+        steps.insert(0, lambda source, out: export_checkpoint(source, out, shape, where, machine))
+    _say(out, _in_turn(steps, source, out))
+
+
+#: Makes an ONNX, its second argument, out of the file that is its first.
+Step = Callable[[Path, Path], "ModelSpec"]
+
+
+def _in_turn(steps: list[Step], source: Path, out: Path) -> ModelSpec:
+    """Each step on what the one before wrote; only the last one writes to ``out``."""
+    *before, last = steps
     with tempfile.TemporaryDirectory() as folder:
-        if source.suffix != ".onnx":
-            float_file = Path(folder) / out.name
-            export_checkpoint(source, float_file, shape, where, machine)
-            source = float_file
-        _say(out, quantise(source, out, pictures))
+        for i, step in enumerate(before):
+            between = Path(folder) / str(i) / out.with_suffix(".onnx").name
+            step(source, between)
+            source = between
+        return last(source, out)
 
 
 def _say(out: Path, spec: ModelSpec) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivenet.classmap import Ids
+from drivenet.classmap import Confidence, Ids
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
@@ -10,8 +10,8 @@ from drivenet.modelspec import ModelSpec
 class Engine:
     """A loaded network.
 
-    ``infer`` is called from one thread at a time. The ids it returns belong to the caller: the engine never
-    writes to them again.
+    ``infer`` and ``infer_confident`` are called from one thread at a time. What they return belongs to the caller:
+    the engine never writes to it again.
     """
 
     spec: ModelSpec
@@ -35,6 +35,21 @@ class Engine:
             EngineError: for an image of another shape or a failed inference; never returns zeros instead.
         """
         raise NotImplementedError
+
+    def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
+        """Class ids of one picture, and how sure the engine is of each; takes longer than :meth:`infer`.
+
+        Args:
+            image: (H, W, 3) uint8 BGR with (H, W) = ``spec.input``.
+
+        Returns:
+            (H', W') uint8 ids as :meth:`infer` gives them, and (H', W') uint8: 255 times the softmax probability of
+            that class, rounded. None in its place where the engine offers none.
+
+        Raises:
+            EngineError: as :meth:`infer`.
+        """
+        return self.infer(image), None
 
     def describe(self) -> dict[str, object]:
         """The ``engine`` member of summaries and scores."""

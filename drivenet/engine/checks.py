@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivenet.classmap import Ids
+from drivenet.classmap import Confidence, Ids
 from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
@@ -29,6 +29,23 @@ def check_ids(ids: Ids, spec: ModelSpec, where: str) -> None:
             f"{where} gave class id {top}",
             f"ids 0..{n - 1} of its label set {spec.labels.name}",
             "export the model with the label set that it was trained on",
+        )
+
+
+def check_confidence(confidence: Confidence, spec: ModelSpec, where: str) -> None:
+    """EngineError unless confidences are (H', W') uint8 with (H', W') = ``spec.output`` and possible.
+
+    The class with the highest of n probabilities has at least 1/n; a little less by the rounding of bf16.
+    """
+    if confidence.dtype != np.uint8 or confidence.shape != spec.output:
+        got = f"confidence {confidence.dtype} {confidence.shape}"
+        raise EngineError(f"{where} gave {got}", f"uint8 {spec.output}", "export the model again")
+    least, n = int(confidence.min()), len(spec.labels.classes)
+    if least < 255 // (n + 1):
+        raise EngineError(
+            f"{where} gave a winning class the confidence {least}/255",
+            f"at least {255 // (n + 1)}/255 with {n} classes",
+            "export the model again from a sound checkpoint",
         )
 
 

@@ -12,7 +12,7 @@ from drivenet.errors import EngineError, ModelSpecError
 from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path
 
 CPU = ("CPUExecutionProvider",)
-INPUT, OUTPUT = "frame", "classes"
+INPUT, OUTPUT, CONFIDENCE = "frame", "classes", "confidence"
 _FATAL = 4
 
 
@@ -119,15 +119,20 @@ def _check_available(providers: tuple[str, ...]) -> None:
 
 def _check_graph(session: Any, spec: ModelSpec, file: Path) -> None:
     """ModelSpecError unless the graph takes and gives what the spec says."""
-    for kind, want_name, want_shape, nodes in (
-        ("input", INPUT, [1, *spec.input, 3], session.get_inputs()),
-        ("output", OUTPUT, [1, *spec.output], session.get_outputs()),
+    outputs = [OUTPUT, CONFIDENCE] if spec.confidence else [OUTPUT]
+    for kind, names, shape, nodes in (
+        ("input", [INPUT], [1, *spec.input, 3], session.get_inputs()),
+        ("output", outputs, [1, *spec.output], session.get_outputs()),
     ):
         got = [(n.name, n.type, list(n.shape)) for n in nodes]
-        if got != [(want_name, "tensor(uint8)", want_shape)]:
-            told = ", ".join(f"{name} {type_} {shape}" for name, type_, shape in got)
+        wanted = [(name, "tensor(uint8)", shape) for name in names]
+        if got != wanted:
             raise ModelSpecError(
-                f"the {kind} of {file} is {told or 'missing'}",
-                f"{want_name} tensor(uint8) {want_shape} as in its spec",
+                f"the {kind} of {file} is {_told(got) or 'missing'}",
+                f"{_told(wanted)} as in its spec",
                 "export the model again",
             )
+
+
+def _told(ports: list[tuple[str, str, list[Any]]]) -> str:
+    return ", ".join(f"{name} {kind} {shape}" for name, kind, shape in ports)

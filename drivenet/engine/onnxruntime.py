@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from drivenet.classmap import Ids
+from drivenet.classmap import Confidence, Ids
 from drivenet.engine.base import Engine
-from drivenet.engine.checks import check_ids, check_image, check_precision, warm_up
+from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision, warm_up
 from drivenet.engine.cpu import physical_cores
 from drivenet.engine.nvidia import probe
-from drivenet.engine.onnx_file import CPU, INPUT, OUTPUT, open_session, reason, spec_of
+from drivenet.engine.onnx_file import CONFIDENCE, CPU, INPUT, OUTPUT, open_session, reason, spec_of
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
 
@@ -56,17 +56,30 @@ class OnnxRuntimeEngine(Engine):
         warm_up(self)
 
     def infer(self, image: Image) -> Ids:
-        """See :meth:`Engine.infer`."""
+        """See :meth:`Engine.infer`. ONNX Runtime computes the confidence of a model that has it, and leaves it."""
+        (ids,) = self._run(image, [OUTPUT])
+        check_ids(ids, self.spec, self.file)
+        return ids
+
+    def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
+        """See :meth:`Engine.infer_confident`; both come from one inference."""
+        if not self.spec.confidence:
+            return self.infer(image), None
+        ids, confidence = self._run(image, [OUTPUT, CONFIDENCE])
+        check_ids(ids, self.spec, self.file)
+        check_confidence(confidence, self.spec, self.file)
+        return ids, confidence
+
+    def _run(self, image: Image, outputs: list[str]) -> list[Ids]:
+        """The wanted outputs, each (H', W') uint8."""
         if self._session is None:
             raise EngineError(f"{self.file} is closed", cure="open the engine again")
         check_image(image, self.spec)
         try:
-            (classes,) = self._session.run([OUTPUT], {INPUT: image[None]})
+            found = self._session.run(outputs, {INPUT: image[None]})
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             raise EngineError(f"inference with {self.file} failed: {reason(error)}") from error
-        ids: Ids = np.asarray(classes)[0]
-        check_ids(ids, self.spec, self.file)
-        return ids
+        return [np.asarray(one)[0] for one in found]
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Engine.describe`; adds the number of threads and the execution provider."""

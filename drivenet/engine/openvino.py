@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from drivenet.classmap import Ids
+from drivenet.classmap import Confidence, Ids
 from drivenet.engine.admission import admit
 from drivenet.engine.artefacts import build_command, find_built
 from drivenet.engine.base import Engine
-from drivenet.engine.checks import check_ids, check_image, check_precision, warm_up
+from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision, warm_up
 from drivenet.engine.cpu import cpu_model, physical_cores
 from drivenet.engine.cpu_features import native_precisions, needed_for
 from drivenet.engine.openvino_model import (
+    CONFIDENCE,
     INPUT,
+    OUTPUT,
     check_computed,
     check_ports,
     compile_model,
+    ids_alone,
     machine,
     read_model,
     reason,
@@ -59,24 +62,46 @@ class OpenVinoEngine(Engine):
         self.precision = self.passport.precision if self.passport else self.spec.precision
         self.floats = self.passport.options.get("floats", "fp32") if self.passport else "fp32"
         _check_native(self.precision)
+        self._request: Any = self._compile(ids_alone(model) if self.spec.confidence else model)
+        #: Read, and compiled when somebody first asks for confidence.
+        self._confident: Any = model if self.spec.confidence else None
+        self._confident_request: Any = None
+        warm_up(self)
+
+    def _compile(self, model: Any) -> Any:
+        """A request of a model compiled as this engine computes."""
         compiled = compile_model(model, self.precision, self.floats, self.threads, self.file)
         check_computed(compiled, self.precision, self.file)
-        self._request: Any = compiled.create_infer_request()
-        warm_up(self)
+        return compiled.create_infer_request()
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`."""
-        if self._request is None:
+        ids: Ids = self._run(self._request, image)[OUTPUT][0]
+        check_ids(ids, self.spec, self.file)
+        return ids
+
+    def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
+        """See :meth:`Engine.infer_confident`; the network with confidence is compiled at the first call."""
+        if self._request is None or self._confident is None:
+            return self.infer(image), None
+        if self._confident_request is None:
+            self._confident_request = self._compile(self._confident)
+        outputs = self._run(self._confident_request, image)
+        ids, confidence = outputs[OUTPUT][0], outputs[CONFIDENCE][0]
+        check_ids(ids, self.spec, self.file)
+        check_confidence(confidence, self.spec, self.file)
+        return ids, confidence
+
+    def _run(self, request: Any, image: Image) -> Any:
+        """The outputs by name, each (1, H', W') uint8."""
+        if request is None:
             raise EngineError(f"{self.file} is closed", cure="open the engine again")
         check_image(image, self.spec)
         try:
-            # The picture is read where it lies; the output is copied out of OpenVINO's memory.
-            outputs = self._request.infer({INPUT: np.ascontiguousarray(image)[None]}, share_inputs=True)
+            # The picture is read where it lies; the outputs are copied out of OpenVINO's memory.
+            return request.infer({INPUT: np.ascontiguousarray(image)[None]}, share_inputs=True)
         except Exception as error:  # OpenVINO raises plain RuntimeError and more
             raise EngineError(f"inference with {self.file} failed: {reason(error)}") from error
-        ids: Ids = outputs[0][0]
-        check_ids(ids, self.spec, self.file)
-        return ids
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Engine.describe`; adds threads and, for int8, what the layers left in float compute in."""
@@ -85,7 +110,7 @@ class OpenVinoEngine(Engine):
 
     def close(self) -> None:
         """Release the network and its threads."""
-        self._request = None
+        self._request = self._confident = self._confident_request = None
 
 
 def _open(file: Path, precision: str, unproven: bool) -> tuple[Path, Passport | None, Any]:

@@ -11,7 +11,7 @@ from drivenet.engine.cpu_features import cpu_features
 from drivenet.errors import EngineError
 from drivenet.modelspec import ModelSpec
 
-INPUT, OUTPUT = "frame", "classes"
+INPUT, OUTPUT, CONFIDENCE = "frame", "classes", "confidence"
 #: Names a folder where OpenVINO keeps compiled models between runs; none are kept without it.
 CACHE_VARIABLE = "DRIVENET_OPENVINO_CACHE"
 #: OpenVINO's names of the types that floating-point layers compute in.
@@ -57,11 +57,19 @@ def read_model(source: tuple[Any, ...], file: Path) -> Any:
 def check_ports(model: Any, spec: ModelSpec, file: Path) -> None:
     """EngineError unless the model takes and gives what its passport says."""
     h, w = spec.input
-    wanted = [(INPUT, "u8", [1, h, w, 3]), (OUTPUT, "u8", [1, *spec.output])]
+    outputs = [OUTPUT, CONFIDENCE] if spec.confidence else [OUTPUT]
+    wanted = [(INPUT, "u8", [1, h, w, 3]), *((name, "u8", [1, *spec.output]) for name in outputs)]
     ports = [*model.inputs, *model.outputs]
     got = [(p.get_any_name(), p.get_element_type().to_string(), list(p.get_partial_shape().to_shape())) for p in ports]
     if got != wanted:
         raise EngineError(f"{file} takes and gives {got}", f"{wanted} as in its passport", "build it again")
+
+
+def ids_alone(model: Any) -> Any:
+    """A copy of a model with a confidence that does not compute it."""
+    copy = model.clone()
+    copy.remove_result(copy.output(CONFIDENCE).get_node())
+    return copy
 
 
 def compile_model(model: Any, precision: str, floats: str, threads: int, where: str) -> Any:

@@ -13,6 +13,7 @@ from drivenet.classmap import Ids
 from drivenet.data.base import Dataset, Sample
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError
+from drivenet.evaluation.calibration import Calibration, as_number
 from drivenet.labels import GROUPS, LabelSet
 from drivenet.metrics import TOLERANCE, BoundaryScore, ConfusionMatrix
 from drivenet.prepare import prepare, resize_ids
@@ -59,6 +60,7 @@ class Report:
         engine: :meth:`Engine.describe`.
         dataset: its ``name``, ``split`` and ``labels``.
         boundary: the boundary pixels, by the same classes or groups.
+        calibration: confidence against truth; None where the engine offers no confidence.
     """
 
     matrix: ConfusionMatrix
@@ -67,6 +69,7 @@ class Report:
     engine: dict[str, object] = field(default_factory=dict)
     dataset: dict[str, object] = field(default_factory=dict)
     boundary: BoundaryScore = field(init=False)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         self.boundary = BoundaryScore.empty(self.matrix.labels)
@@ -88,13 +91,15 @@ class Report:
         return self.matrix.pixel_accuracy() if self.matrix.counts.any() else float("nan")
 
     def to_dict(self) -> dict[str, object]:
-        """The evaluation as JSON: numbers of 0..1, None for what does not occur. ``iou`` only for classes."""
+        """The evaluation as JSON: numbers of 0..1, None for what does not occur. ``iou`` only for classes,
+        ``confidence`` only where the engine offers it.
+        """
         out: dict[str, object] = {
             "compared_on": self.compared_on,
-            "miou": _number(self.miou),
-            "group_miou": _number(self.group_miou),
-            "pixel_accuracy": _number(self.pixel_accuracy),
-            "groups": {name: _number(v) for name, v in self.matrix.group_iou().items()},
+            "miou": as_number(self.miou),
+            "group_miou": as_number(self.group_miou),
+            "pixel_accuracy": as_number(self.pixel_accuracy),
+            "groups": {name: as_number(v) for name, v in self.matrix.group_iou().items()},
             "images": self.images,
             "dataset": dict(self.dataset),
             "engine": dict(self.engine),
@@ -104,12 +109,14 @@ class Report:
             },
             "boundary": {
                 "tolerance": TOLERANCE,
-                "mean": _number(self.boundary.mean()),
-                "f_score": {name: _number(v) for name, v in self.boundary.f_score().items()},
+                "mean": as_number(self.boundary.mean()),
+                "f_score": {name: as_number(v) for name, v in self.boundary.f_score().items()},
             },
         }
         if self.compared_on == "classes":
-            out["iou"] = {name: _number(v) for name, v in self.matrix.iou().items()}
+            out["iou"] = {name: as_number(v) for name, v in self.matrix.iou().items()}
+        if self.calibration is not None:
+            out["confidence"] = self.calibration.to_dict()
         return out
 
 
@@ -122,7 +129,8 @@ def evaluate(
     """Score an engine: resize to its input, infer, resize the ids (nearest) to the labels' size, count all pixels.
 
     Where engine and dataset have other classes, both are reduced to the groups road, sign, pedestrian, vehicle and
-    background before they are compared, and the report says so.
+    background before they are compared, and the report says so. Confidence stays that of the winning class, which is
+    the least that its group has.
 
     Args:
         engine: the artefact as deployed.
@@ -148,13 +156,17 @@ def evaluate(
         raise SourceError(f"{dataset.name} {dataset.split} holds no pictures")
     for i in range(total):
         sample = dataset[i]
-        predicted = resize_ids(engine.infer(prepare(sample.image, engine.spec.input)), _size(sample.ids))
+        ids, confidence = engine.infer_confident(prepare(sample.image, engine.spec.input))
+        predicted = resize_ids(ids, _size(sample.ids))
         truth = sample.ids if same else _groups(sample.ids, theirs)
         predicted = predicted if same else _groups(predicted, ours)
         one = ConfusionMatrix.empty(labels)
         one.add(truth, predicted)
         report.matrix.counts += one.counts
         report.boundary.add(truth, predicted)
+        if confidence is not None:
+            report.calibration = report.calibration or Calibration()
+            report.calibration.add(truth, predicted, resize_ids(confidence, _size(sample.ids)), len(labels))
         report.images += 1
         if visit is not None:
             visit(Scored(sample, truth, predicted, labels, one.miou()))
@@ -171,8 +183,3 @@ def _groups(ids: Ids, labels: LabelSet) -> npt.NDArray[np.uint8]:
 
 def _size(ids: Ids) -> tuple[int, int]:
     return ids.shape[0], ids.shape[1]
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return None if math.isnan(value) else round(value, 5)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from drivenet.errors import SinkError
 from drivenet.evaluation import Report
+from drivenet.evaluation.calibration import BINS, Calibration
 from drivenet.evaluation.confusion import confusion_svg
 from drivenet.evaluation.flicker import Flicker
 from drivenet.evaluation.gallery import Gallery, Shown
+from drivenet.evaluation.reliability import reliability_svg
 from drivenet.labels import LabelSet
 from drivenet.metrics import TOLERANCE
 from drivenet.modelspec import write_atomic
@@ -46,7 +48,8 @@ figure{margin:0 0 1.4rem}figcaption{margin-bottom:.3rem;overflow-wrap:anywhere}
 @media (max-width:44rem){.four{grid-template-columns:repeat(2,1fr)}.bar{display:none}
 th,td{padding-right:.5rem;font-size:.9rem}th{white-space:normal;vertical-align:bottom}}
 svg{display:block}svg text{fill:var(--fg)}svg .cell{fill:var(--bar)}
-svg .grid{fill:none;stroke:var(--line)}
+svg .grid{fill:none;stroke:var(--line)}svg .exact{stroke:var(--fg)}
+.beside{display:flex;flex-wrap:wrap;gap:1rem 3rem;align-items:flex-start}
 """
 
 
@@ -83,6 +86,7 @@ def build_page(report: Report, gallery: Gallery, flicker: Flicker | None = None)
         _scores(report, labels),
         _groups(report),
         _confusion(report),
+        _confidence(report.calibration) if report.calibration else "",
         _flicker(flicker) if flicker else "",
         _pictures("Best pictures", gallery.best(), labels),
         _pictures("Worst pictures", gallery.worst(), labels),
@@ -102,6 +106,8 @@ def _figures(report: Report, flicker: Flicker | None) -> str:
         ("pixel accuracy", report.pixel_accuracy),
         ("boundary F-score", report.boundary.mean()),
     ]
+    if report.calibration:
+        figures.append(("calibration error", report.calibration.ece()))
     if flicker:
         figures.append(("flicker rate", flicker.rate))
     cells = "".join(f"<div><b>{_percent(v)}</b><span>{name}</span></div>" for name, v in figures if not math.isnan(v))
@@ -140,6 +146,18 @@ def _confusion(report: Report) -> str:
         "<h2>Confusion</h2><p>Each row is the truth of one class and adds up to 100 %: "
         "where its pixels went.</p>"
         f'<div class="wide">{confusion_svg(report.matrix)}</div>'
+    )
+
+
+def _confidence(calibration: Calibration) -> str:
+    rows = [[f"{100 * k.threshold:.0f} %", _percent(k.share), _percent(k.accuracy)] for k in calibration.kept()]
+    return (
+        f"<h2>Confidence</h2><p>The softmax probability of the class that was taken: {_percent(calibration.right)} on "
+        f"average where it is right, {_percent(calibration.wrong)} where it is wrong. Calibration error (ECE, {BINS} "
+        f"bins) {_percent(calibration.ece())}: how far confidence and share of right pixels lie apart.</p>"
+        f'<div class="beside">{reliability_svg(calibration)}'
+        + _table(["confidence of at least", "share of pixels", "of these right"], rows)
+        + "</div>"
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,10 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from drivenet.errors import ModelSpecError, SinkError, UsageError
+from drivenet.errors import UsageError
+from drivenet.export.stored import load, store
 from drivenet.frame import Image
-from drivenet.modelspec import METADATA_KEY, ModelSpec, sha256_of, spec_path, write_atomic
+from drivenet.modelspec import ModelSpec, sha256_of
 from drivenet.prepare import prepare
 
 #: What is computed in int8; all else stays float.
@@ -48,7 +48,9 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
     if unknown or not pictures or out.suffix != ".onnx":
         got = f"part {unknown[0]!r}" if unknown else f"{len(pictures)} pictures, output {out}"
         raise UsageError(got, f"parts of {', '.join(PARTS)}; pictures to calibrate on; a file that ends in .onnx")
-    spec = _spec(source)
+    whole, spec = load(source)
+    if spec.precision == "int8":
+        raise UsageError(f"{source} is int8 already", "a float model")
     with tempfile.TemporaryDirectory() as folder:
         clean, small = Path(folder) / "clean.onnx", Path(folder) / "int8.onnx"
         # Folds what is constant, so that every convolution has its weights and bias at hand.
@@ -58,19 +60,12 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
             nodes_to_exclude=sorted(float_nodes(onnx.load(clean).graph, keep)), extra_options=_SYMMETRIC,
         )  # fmt: skip
-        model = _plain(onnx.load(small), onnx.load(source).ir_version)
+        model = _plain(onnx.load(small), whole.ir_version)
     # the checkpoint stays its origin, which is how a build finds the float model to compare with
     origin = spec.source_sha256 or sha256_of(source)
     spec = spec.model_copy(update={"name": out.stem, "precision": "int8", "source_sha256": origin})
     spec = spec.model_copy(update={"val_miou": None})  # it was the float model's
-    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
-    model.producer_name, model.doc_string = "drivenet", ""
-    onnx.checker.check_model(model)
-    try:
-        write_atomic(spec_path(out), spec.to_json() + "\n")
-        write_atomic(out, model.SerializeToString())
-    except OSError as error:
-        raise SinkError(f"cannot write {out}: {error.strerror or error}", "a file in a writable folder") from error
+    store(model, spec, out, full_check=False)
     return spec
 
 
@@ -161,18 +156,3 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
         frame = next(self._frames, None)
         return None if frame is None else {"frame": frame}
-
-
-def _spec(source: Path) -> ModelSpec:
-    try:
-        model: Any = onnx.load(source)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"cannot read {source}: {reason}", "an ONNX that drivenet export wrote") from error
-    text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
-    if text is None:
-        raise ModelSpecError(f"{source} holds no ModelSpec", "an ONNX that drivenet export wrote")
-    spec = ModelSpec.from_json(text, str(source))
-    if spec.precision == "int8":
-        raise UsageError(f"{source} is int8 already", "a float model")
-    return spec

@@ -11,14 +11,15 @@ import onnx
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from drivenet.errors import SinkError, UsageError
+from drivenet.errors import UsageError
 from drivenet.export.simplify import simplify
+from drivenet.export.stored import store
 from drivenet.labels import built_in
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models import create
 from drivenet.models.blocks import check_size
 from drivenet.models.deployed import MEAN, STD, Deployed
-from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec, Tail, sha256_of, spec_path, write_atomic
+from drivenet.modelspec import LabelsSpec, ModelSpec, Tail, sha256_of
 
 #: The newest that TensorRT 8.5 (JetPack 5) reads.
 OPSET = 17
@@ -55,14 +56,7 @@ def export_onnx(
     deployed = Deployed(network, tail, full.mean, full.std).eval()
     model = onnx.load_from_string(_trace(deployed, size))
     simplify(model)
-    onnx.helper.set_model_props(model, {METADATA_KEY: full.to_json()})
-    model.producer_name, model.doc_string = "drivenet", ""
-    onnx.checker.check_model(model, full_check=True)
-    try:
-        write_atomic(spec_path(out), full.to_json() + "\n")
-        write_atomic(out, model.SerializeToString())
-    except OSError as error:
-        raise SinkError(f"cannot write {out}: {error.strerror or error}", "a file in a writable folder") from error
+    store(model, full, out)
     return full
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
-from drivenet.classmap import Ids
+from drivenet.classmap import Confidence, Ids
 from drivenet.engine import open_engine
 from drivenet.engine.artefacts import artefact_path
 from drivenet.engine.base import Engine
@@ -59,6 +59,14 @@ class RebuildingEngine(Engine):
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`; between two pictures the engines are swapped once."""
+        return self._at_work().infer(image)
+
+    def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
+        """See :meth:`Engine.infer_confident`; swaps as :meth:`infer` does."""
+        return self._at_work().infer_confident(image)
+
+    def _at_work(self) -> Engine:
+        """The engine whose turn this picture is."""
         if self._next is not None:
             former, self._serving, self._next = self._serving, self._next, None
             before = {"backend": former.backend, "precision": former.precision, "frames": self._frames}
@@ -66,7 +74,7 @@ class RebuildingEngine(Engine):
             former.close()
             self._tell(f"{self.backend} {self.precision} takes over after {self._frames} frames: {self.file}")
         self._frames += 1
-        return self._serving.infer(image)
+        return self._serving
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Engine.describe`: what serves now, and what served ``before`` it for how many frames."""

@@ -29,13 +29,19 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     """Write ``target`` (.plan).
 
     Raises:
-        UsageError: for a precision or DLA core that this TensorRT or GPU does not have.
+        UsageError: for an ONNX with a confidence, or a precision or DLA core that this TensorRT or GPU does not have.
         EngineError: for no GPU, no TensorRT, or a network that it cannot build.
     """
+    spec = read_spec(request.onnx)
+    if spec.confidence:
+        raise UsageError(
+            f"{request.onnx} gives confidence, which the backend tensorrt does not",
+            "an ONNX without it",
+            "build from the ONNX that was exported without --confidence, or for openvino",
+        )
     gpu = require_gpu()
     trt = import_tensorrt()
     typing = typing_of(trt, precision)
-    spec = read_spec(request.onnx)
     ways = ARGMAX if request.argmax == "auto" else (request.argmax,)
     plans = {way: _build(trt, request, precision, typing, len(spec.labels.classes), way) for way in ways}
     times = {way: _time(trt, gpu, plan, spec, request) for way, plan in plans.items()} if len(plans) > 1 else {}

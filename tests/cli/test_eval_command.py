@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from cli_parts import call, write_clip
-from onnx_models import SIZE, paint, palette_model
+from onnx_models import SIZE, paint, palette_model, sure_model
 
 from drivenet.labels import LabelSet
 
@@ -52,9 +52,27 @@ def test_a_folder_of_pictures_with_labels_of_ones_own(here: Path) -> None:
     assert scores["dataset"] == {"name": "folder", "split": "all", "labels": "mine"}
     assert set(scores["boundary"]["f_score"]) == {"lane", "rest"}
     assert "flicker" not in scores
+    assert "confidence" not in scores
     page = Path("out/page/index.html").read_text(encoding="utf-8")
     assert page.count("<figure>") == 3
     assert "two.onnx on folder all" in page
+
+
+def test_confidence_is_told_in_one_line_where_the_engine_offers_it(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sixth of the pixels is wrong and as sure as the rest: the colours are those of the palette."""
+    sure_model(here, "sure", MINE)
+    command = ("eval", "sure.onnx", *FOLDER[2:], "--labels", "mine.yaml")
+    assert call(*command, "--json", "scores.json", "--report", "out/page") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("confidence ")]
+    assert line == (
+        "confidence 100.00 % where right, 100.00 % where wrong, calibration error 8.33 %; "
+        "at 90% or more 100.00 % of the pixels, 91.67 % of them right"
+    )
+    found = json.loads(Path("scores.json").read_text(encoding="utf-8"))["confidence"]
+    assert (found["pixels"], found["ece"], len(found["bins"])) == (3 * SIZE[0] * SIZE[1], 0.08333, 15)
+    assert "Reliability diagram" in Path("out/page/index.html").read_text(encoding="utf-8")
 
 
 def test_the_flicker_rate_of_a_clip(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

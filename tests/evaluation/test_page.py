@@ -14,10 +14,12 @@ import pytest
 from drivenet.data.base import Sample
 from drivenet.errors import SinkError
 from drivenet.evaluation import GROUP_LABELS, Report, Scored
+from drivenet.evaluation.calibration import Calibration
 from drivenet.evaluation.confusion import confusion_svg
 from drivenet.evaluation.flicker import Flicker
 from drivenet.evaluation.gallery import KEPT, Gallery
 from drivenet.evaluation.page import build_page, write_page
+from drivenet.evaluation.reliability import reliability_svg
 from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
 from drivenet.metrics import ConfusionMatrix
 
@@ -27,7 +29,7 @@ NASTY = '<script>alert("&")</script>'
 class Checked(HTMLParser):
     """Every tag is closed; keeps text and addresses."""
 
-    VOID = ("meta", "img", "rect", "br")
+    VOID = ("meta", "img", "rect", "br", "line")
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -134,6 +136,37 @@ def test_the_matrix_is_normalised_by_rows() -> None:
     assert svg.count('class="cell"') == 3
     assert "road → sidewalk: 25.00 %" in svg
     assert "building → building: 100.00 %" in svg
+
+
+def calibration() -> Calibration:
+    """60 right and 40 wrong pixels at 255, 30 right and 10 wrong ones at 102."""
+    out = Calibration()
+    out.counts[:, 255], out.counts[:, 102] = (40, 60), (10, 30)
+    return out
+
+
+def test_confidence_is_shown_where_there_is_one() -> None:
+    assert "Confidence" not in Checked(build_page(report(), Gallery())).words
+    sure = report()
+    sure.calibration = calibration()
+    parsed = Checked(build_page(sure, Gallery()))
+    assert parsed.open == []
+    assert "80.00 % on average where it is right, 88.00 % where it is wrong" in parsed.words
+    assert parsed.words.count("38.57 %") == 2  # (100 * |60 % - 100 %| + 40 * |75 % - 40 %|) / 140, tile and text
+    assert "90 %71.43 %60.00 %" in parsed.words
+    sure.calibration = Calibration()
+    assert "nan" not in Checked(build_page(sure, Gallery())).words
+
+
+def test_the_reliability_diagram_has_a_bar_for_every_bin_with_pixels() -> None:
+    svg = reliability_svg(calibration())
+    assert Checked(svg).open == []
+    assert svg.count('class="cell"') == 2
+    assert "confidence 93 to 100 %: 100 pixels, mean 100.00 %, right 60.00 %" in svg
+    assert "confidence 33 to 40 %: 40 pixels, mean 40.00 %, right 75.00 %" in svg
+    heights = [float(h) for h in re.findall(r'class="cell"[^>]* height="([0-9.]+)"', svg)]
+    assert heights == [225.0, 180.0]
+    assert reliability_svg(Calibration()).count('class="cell"') == 0
 
 
 def test_the_gallery_keeps_the_best_and_worst_of_many() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_models import SIZE, palette_graph, palette_model, palette_spec, write_onnx
+from onnx_models import SIZE, palette_graph, palette_model, palette_spec, sure_model, sure_of, write_onnx
 
 from drivenet.engine import open_engine
 from drivenet.engine.passport import passport_path, read_passport
@@ -42,6 +42,18 @@ def test_frames_go_on_and_the_artefact_takes_over(onnx: Path) -> None:
     assert engine.file.endswith("palette-fp32.xml")
     assert told == [f"openvino fp32 takes over after {len(IMAGES)} frames: {engine.file}"]
     engine.close()
+    engine.close()
+
+
+def test_confidence_comes_from_whoever_serves(onnx: Path) -> None:
+    request = BuildRequest(sure_model(onnx.parent), "openvino", "fp32", accept_parity=True)
+    engine = RebuildingEngine(request, threads=1)
+    for backend in ("onnxruntime", "openvino"):
+        _, confidence = engine.infer_confident(IMAGES[0])
+        assert engine.backend == backend
+        assert confidence is not None
+        assert np.abs(confidence - 255 * sure_of(IMAGES[0])).max() < 0.6
+        assert engine.built(LONG_S)
     engine.close()
 
 

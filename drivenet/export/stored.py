@@ -1,0 +1,50 @@
+"""Reads and writes a deployed ONNX together with its spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from drivenet.errors import ModelSpecError, SinkError, UsageError
+from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path, write_atomic
+
+
+def load(source: Path) -> tuple[onnx.ModelProto, ModelSpec]:
+    """A model that drivenet wrote and the spec inside it.
+
+    Raises:
+        UsageError: for a file that is not there or no ONNX.
+        ModelSpecError: if it holds no spec.
+    """
+    try:
+        model = onnx.load(source)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"cannot read {source}: {reason}", "an ONNX that drivenet export wrote") from error
+    text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
+    if text is None:
+        raise ModelSpecError(f"{source} holds no ModelSpec", "an ONNX that drivenet export wrote")
+    return model, ModelSpec.from_json(text, str(source))
+
+
+def store(model: onnx.ModelProto, spec: ModelSpec, out: Path, full_check: bool = True) -> None:
+    """Put the spec into the model, check it, and write it with the spec beside it as ``*.json``.
+
+    Args:
+        model: changed in place.
+        spec: goes inside and beside.
+        out: ``*.onnx``.
+        full_check: whether shapes are inferred and compared as well.
+
+    Raises:
+        SinkError: if nothing can be written there.
+    """
+    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    model.producer_name, model.doc_string = "drivenet", ""
+    onnx.checker.check_model(model, full_check=full_check)
+    try:
+        write_atomic(spec_path(out), spec.to_json() + "\n")
+        write_atomic(out, model.SerializeToString())
+    except OSError as error:
+        raise SinkError(f"cannot write {out}: {error.strerror or error}", "a file in a writable folder") from error
