@@ -90,8 +90,10 @@ def _configure(trt: Any, config: Any, request: BuildRequest, precision: str, typ
     if request.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace << 20)
     # A convolutional network needs none of the libraries around TensorRT; without them a process is smaller.
-    own = [s for name, s in trt.TacticSource.__members__.items() if not name.startswith(("CUBLAS", "CUDNN"))]
-    config.set_tactic_sources(sum(1 << int(source) for source in own))
+    sources = trt.TacticSource.__members__
+    own = [source for name, source in sources.items() if not name.startswith(("CUBLAS", "CUDNN"))]
+    if len(own) < len(sources):  # 11 knows no others
+        config.set_tactic_sources(sum(1 << int(source) for source in own))
     if request.dla is not None:
         _use_dla(trt, config, request, precision)
 
