@@ -254,6 +254,8 @@ class Builder(Real):
     def __init__(self, log: Any) -> None:
         self._log, self._trt = log, log._trt
 
+    num_DLA_cores = 2
+
     def create_network(self, flags: int) -> Network:
         self._trt.calls.append(f"create_network {flags}")
         return self._trt.make(Network, "INetworkDefinition", self._trt, self._trt.calls)  # type: ignore[no-any-return]
@@ -360,6 +362,13 @@ class RecordingDriver(Driver):
     """Device memory in dictionaries; what is queued while a graph is captured runs when the graph is launched."""
 
     package = "recorded"
+
+    @classmethod
+    def beside(cls, trt: TensorRt) -> RecordingDriver:
+        """A further session on the device of a TensorRT; what it frees is not that of the others."""
+        driver = cls()
+        driver.calls, driver.memory, driver.close = trt.calls, trt.driver.memory, lambda: None  # type: ignore[method-assign]
+        return driver
 
     def __init__(self) -> None:
         self.calls: list[str] = []

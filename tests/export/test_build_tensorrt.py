@@ -127,6 +127,8 @@ def test_an_accelerator_core_computes_fp16_or_int8_only(trt: TensorRt, tmp_path:
     onnx_file = palette_model(tmp_path)
     with pytest.raises(UsageError, match="precision fp32 on a DLA core; expected fp16 or int8"):
         build(BuildRequest(onnx_file, "tensorrt", "fp32", dla=0))
+    with pytest.raises(UsageError, match="DLA core 2 on a machine with 2; expected the number of one"):
+        build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=2))
     built = build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=1, argmax="topk"))
     assert "set_flag GPU_FALLBACK" in trt.calls
     assert "--dla 1" in built.passport.rebuild(tmp_path)
