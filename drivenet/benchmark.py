@@ -26,6 +26,15 @@ CONTRACT = {
     "clock": "time.monotonic_ns",
     "order": "engines take turns, one pass over the pictures each, a turn further in every round",
 }
+#: What ``throughput`` of a row means.
+THROUGHPUT = {
+    "mode": "closed loop, several pictures in work at a time",
+    "unit": "pictures per second, as infer_many gives them; no latency follows from it",
+    "contexts": "how many pictures are in work at a time",
+    "order": "engines take turns, each ending with nothing in work",
+}
+#: How many turns each engine has for its throughput: few, since every turn fills and empties the lanes.
+_TURNS = 4
 _PACKAGES = ("drivenet", "numpy", "onnxruntime", "openvino", "tensorrt", "opencv-python")
 
 
@@ -55,6 +64,7 @@ def bench(
     rounds: int,
     warmup: int = 2,
     progress: Callable[[int, int], None] | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> list[dict[str, object]]:
     """Measure inference of several engines on the same pictures.
 
@@ -64,6 +74,7 @@ def bench(
         rounds: passes over all pictures that count.
         warmup: passes before that do not count.
         progress: called with (done, rounds) after every round.
+        enough: asked after every round; true ends the measurement with the rounds that there are.
 
     Returns:
         One row an engine, in their order: ``engine`` (:meth:`Engine.describe`), ``n``, ``warmup`` (inferences),
@@ -87,7 +98,39 @@ def bench(
             turn.run(keep=True)
         if progress is not None:
             progress(done + 1, rounds)
+        if enough():
+            break
     return [_row(turn, warmup * len(images)) for turn in turns]
+
+
+def throughput(engines: Sequence[Engine], images: Sequence[Image], rounds: int) -> list[dict[str, object]]:
+    """Measure how many pictures a second come through :meth:`Engine.infer_many`.
+
+    Args:
+        engines: each is timed on the pictures resized to its own input beforehand.
+        images: at least one, (H, W, 3) uint8 BGR of any size.
+        rounds: passes over all pictures that count, rounded up to a multiple of the turns; one before warms up.
+
+    Returns:
+        One row an engine, in their order: ``fps``, ``n`` and ``contexts``. :data:`THROUGHPUT` says what was timed.
+
+    Raises:
+        UsageError: if there is nothing to measure.
+        EngineError: for a failed inference.
+    """
+    if not images or rounds < 1:
+        raise UsageError(f"{len(images)} pictures, {rounds} rounds", "at least one each")
+    prepared = [[prepare(image, e.spec.input) for image in images] for e in engines]
+    passes, spent = -(-rounds // _TURNS), [0] * len(engines)
+    for turn in range(_TURNS + 1):
+        for i, engine in enumerate(engines):
+            started = now_ns()
+            for _ in engine.infer_many(prepared[i] * (passes if turn else 1)):
+                pass
+            spent[i] += now_ns() - started if turn else 0
+    n = passes * _TURNS * len(images)
+    rows = zip(engines, spent, strict=True)
+    return [{"fps": round(n / (ns / 1e9), 3), "n": n, "contexts": engine.contexts} for engine, ns in rows]
 
 
 def environment() -> dict[str, object]:

@@ -6,6 +6,7 @@ AttributeError, as it would on the device.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from enum import IntEnum
@@ -23,6 +24,21 @@ from drivenet.engine.nvidia import Gpu
 from drivenet.errors import EngineError
 
 API = json.loads((Path(__file__).parent / "fixtures" / "tensorrt_api.json").read_text(encoding="utf-8"))
+
+
+def _ten() -> dict[str, Any]:
+    """10 as far as a build tells it from 8.5, from ``pyGraph.cpp`` and ``pyCore.cpp`` of NVIDIA/TensorRT."""
+    ten = copy.deepcopy(API["8.5"])
+    ten["version"] = "10.3.0"
+    ten["module"].append("ICastLayer")
+    ten["classes"]["INetworkDefinition"].append("add_cast")
+    ten["enums"]["LayerType"].append("CAST")
+    ten["enums"]["BuilderFlag"].append("BF16")
+    ten["enums"]["NetworkDefinitionCreationFlag"].append("STRONGLY_TYPED")
+    return ten  # type: ignore[no-any-return]
+
+
+API["10"] = _ten()
 GPU = Gpu(name="Orin", compute_capability="8.7", cuda="11.4")
 _MAGIC = b"ptrt"
 
@@ -69,6 +85,15 @@ class Layer(Real):
     def set_output_type(self, i: int, dtype: Any) -> None:
         self._outputs[i].dtype = dtype
 
+    @property
+    def to_type(self) -> Any:
+        """Of a cast alone."""
+        return self._outputs[0].dtype
+
+    @to_type.setter
+    def to_type(self, dtype: Any) -> None:
+        self._outputs[0].dtype = dtype
+
 
 class Network(Real):
     def __init__(self, trt: Any, calls: list[str]) -> None:
@@ -88,6 +113,9 @@ class Network(Real):
         return self._outputs[i]  # type: ignore[no-any-return]
 
     def mark_output(self, tensor: Tensor) -> None:
+        """As in 8.5: an output is float until its own type is set, whatever the layer makes."""
+        if "add_cast" not in self.real:
+            tensor.dtype = self._trt.DataType.FLOAT
         self._outputs.append(tensor)
 
     def unmark_output(self, tensor: Tensor) -> None:
@@ -101,6 +129,10 @@ class Network(Real):
 
     def add_identity(self, x: Tensor) -> Layer:
         return self._add("IDENTITY", [x], x.shape, x.dtype, lambda: x._value())
+
+    def add_cast(self, x: Tensor, dtype: Any) -> Layer:
+        """From 8.6 on."""
+        return self._add("CAST", [x], x.shape, dtype, lambda: x._value())
 
     def add_slice(self, x: Tensor, start: list[int], shape: list[int], stride: list[int]) -> Layer:
         cut = tuple(slice(s, s + n, d) for s, n, d in zip(start, shape, stride, strict=True))
@@ -128,7 +160,8 @@ class Network(Real):
 
     def _check(self) -> str:
         """What TensorRT 8.5 says of uint8 at the ends, empty if it is content."""
-        trt, casts = self._trt, (self._trt.LayerType.IDENTITY,)
+        trt = self._trt
+        casts = tuple(trt.LayerType[name] for name in ("IDENTITY", "CAST") if name in trt.LayerType.__members__)
         readers = [layer for layer in self._layers if any(t is self._input for t in layer._inputs)]
         if any(layer.type not in casts for layer in readers):
             return "uint8 input must be cast first"
@@ -165,7 +198,12 @@ class Parser(Real):
             shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
         (frame,) = model.graph.input
         tensors = {frame.name: trt.make(Tensor, "ITensor", frame.name, shapes[frame.name], trt.DataType.UINT8)}
-        kinds = {"Cast": "IDENTITY", "ArgMax": "TOPK", "MatMul": "MATRIX_MULTIPLY", "Add": "ELEMENTWISE"}
+        kinds = {
+            "Cast": "CAST" if "CAST" in trt.LayerType.__members__ else "IDENTITY",
+            "ArgMax": "TOPK",
+            "MatMul": "MATRIX_MULTIPLY",
+            "Add": "ELEMENTWISE",
+        }
         for node in model.graph.node:
             inputs = [tensors[name] for name in node.input if name in tensors]
             to_uint8 = any(a.name == "to" and a.i == onnx.TensorProto.UINT8 for a in node.attribute)
@@ -215,6 +253,8 @@ class Config(Real):
 class Builder(Real):
     def __init__(self, log: Any) -> None:
         self._log, self._trt = log, log._trt
+
+    num_DLA_cores = 2
 
     def create_network(self, flags: int) -> Network:
         self._trt.calls.append(f"create_network {flags}")
@@ -300,9 +340,11 @@ class TensorRt:
             if name in self.api["classes"]:
                 setattr(self, name, self.real(double, name))
         self.ITopKLayer = self.real(Layer, "ILayer", ("axes",))
+        if "ICastLayer" in self.api["module"]:
+            self.ICastLayer = self.real(Layer, "ILayer", ("to_type",))
         self.Weights = np.asarray
         self.ILogger = self.real(
-            type("ILogger", (Real,), {"ERROR": 1, "INTERNAL_ERROR": 0, "WARNING": 2}), "ILogger", ("last",)
+            type("ILogger", (Real,), {"ERROR": 1, "INTERNAL_ERROR": 0, "WARNING": 2}), "ILogger", ("last", "failed")
         )
         self.ILogger._trt = self
 
@@ -321,9 +363,17 @@ class RecordingDriver(Driver):
 
     package = "recorded"
 
+    @classmethod
+    def beside(cls, trt: TensorRt) -> RecordingDriver:
+        """A further session on the device of a TensorRT; what it frees is not that of the others."""
+        driver = cls()
+        driver.calls, driver.memory, driver.close = trt.calls, trt.driver.memory, lambda: None  # type: ignore[method-assign]
+        return driver
+
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.memory: dict[int, np.ndarray] = {}
+        self.streams = 0
         self.capturing: list[tuple[str, Callable[[], None]]] | None = None
 
     def do(self, name: str, action: Callable[[], None]) -> None:
@@ -337,13 +387,14 @@ class RecordingDriver(Driver):
         host = np.zeros(shape, np.uint8)
         address = 4096 * (len(self.memory) + 1)
         self.memory[address] = host if mapped else np.zeros(shape, np.uint8)
-        return Buffer(host, address, mapped, None)
+        return Buffer(host, address, mapped)
 
     def stream(self) -> Any:
-        return "stream"
+        self.streams += 1
+        return f"stream {self.streams}"
 
     def handle(self, stream: Any) -> int:
-        return 77
+        return 76 + int(stream.split()[1])
 
     def upload(self, buffer: Buffer, stream: Any) -> None:
         self.do("upload", lambda: np.copyto(self.memory[buffer.device], buffer.host))
@@ -356,10 +407,12 @@ class RecordingDriver(Driver):
 
     def wait(self, event: Any, stream: Any) -> None:
         assert self.capturing is None, "a wait cannot be captured"
-        self.calls.append("wait")
+        self.calls.append(f"wait {self.handle(stream)}")
 
-    def close(self, buffers: list[Buffer]) -> None:
-        self.calls.append(f"close {len(buffers)}")
+    def close(self) -> None:
+        self.calls.append(f"close {len(self.memory)}")
+        self.memory.clear()
+        self.streams = 0
 
     def capture(self, stream: int, enqueue: Callable[[], None]) -> tuple[Any, str]:
         """Stands for :func:`drivenet.engine.cuda_graph.capture`."""
@@ -373,7 +426,7 @@ class RecordingDriver(Driver):
         self.calls.append("captured " + " ".join(name.partition(" ")[0] for name, _ in steps))
 
         def launch(handle: int) -> None:
-            self.calls.append("launch")
+            self.calls.append(f"launch {handle}")
             for _, action in steps:
                 action()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx_models import palette_model
 
-from drivenet.benchmark import CONTRACT, bench, environment, summarise
+from drivenet.benchmark import CONTRACT, bench, environment, summarise, throughput
 from drivenet.classmap import Ids
 from drivenet.engine import open_engine
 from drivenet.engine.null import NullEngine
@@ -76,3 +77,33 @@ def test_numbers_name_their_machine_and_meaning() -> None:
     assert around["packages"]["numpy"] == np.__version__  # type: ignore[index]
     assert {"mode", "unit", "start", "end", "clock"} <= CONTRACT.keys()
     json.dumps(around)
+
+
+class Pair(NullEngine):
+    """Says that it has two pictures in work, and tells how many each call was given."""
+
+    contexts = 2
+
+    def __init__(self, given: list[int]) -> None:
+        super().__init__()
+        self.given = given
+
+    def infer_many(self, images: Iterable[Image]) -> Iterator[Ids]:
+        found = [self.infer(image) for image in images]
+        self.given.append(len(found))
+        return iter(found)
+
+
+def test_throughput_goes_through_infer_many_in_few_long_turns() -> None:
+    given: list[int] = []
+    rows = throughput([Pair(given), open_engine(None, "null")], IMAGES, rounds=8)
+    assert given == [3, 6, 6, 6, 6]
+    assert [(row["n"], row["contexts"]) for row in rows] == [(24, 2), (24, 1)]
+    assert all(row["fps"] > 0 for row in rows)  # type: ignore[operator]
+    with pytest.raises(UsageError, match="0 pictures"):
+        throughput([], [], 1)
+
+
+def test_enough_ends_a_measurement_after_a_round() -> None:
+    (row,) = bench([open_engine(None, "null")], IMAGES, rounds=100, warmup=0, enough=lambda: True)
+    assert row["n"] == 3

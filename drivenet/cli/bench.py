@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from drivenet.benchmark import CONTRACT, environment
+from drivenet.benchmark import CONTRACT, THROUGHPUT, environment, throughput
 from drivenet.benchmark import bench as measure
 from drivenet.cli.bench_all import BACKENDS as ALL_BACKENDS
 from drivenet.cli.bench_all import candidates, open_all
@@ -40,11 +40,12 @@ _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
 )
 @click.option("--threads", type=click.IntRange(min=1))
 @click.option("--n", type=click.IntRange(min=1), default=200, show_default=True, help="Inferences of each that count.")
+@click.option("--throughput", "many", is_flag=True, help="Also pictures a second with several in work at a time.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
 @click.option("--table", "table_file", type=click.Path(path_type=Path), metavar="FILE.md",
               help="Write the rows as a Markdown table.")  # fmt: skip
 def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool, threads: int | None, n: int,
-          json_file: str | None, table_file: Path | None) -> None:  # fmt: skip
+          many: bool, json_file: str | None, table_file: Path | None) -> None:  # fmt: skip
     """Time ENGINES (files or names; the default model without any) in closed loop: throughput, not a live stream.
 
     Open loop, with due times and drops: drivenet run FILE --policy latest --rate HZ.
@@ -66,8 +67,12 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool,
         with progress() as bar:
             task = bar.add_task("rounds", total=rounds, note="")
             timed = measure(loaded, _pictures(), rounds, progress=lambda done, _: bar.update(task, completed=done))
+        if many:
+            for row, figures in zip(timed, throughput(loaded, _pictures(), rounds), strict=True):
+                row["throughput"] = figures
         rows = named(loaded, timed)
-    report = {"contract": CONTRACT, "environment": environment(), "rows": rows, "failed": failed}
+    contract = {**CONTRACT, "throughput": THROUGHPUT} if many else CONTRACT
+    report = {"contract": contract, "environment": environment(), "rows": rows, "failed": failed}
     if json_file != "-":
         _show(report)
     write_json(json_file, report)
@@ -116,5 +121,9 @@ def _show(report: dict[str, Any]) -> None:
     table("inference in ms, closed loop", ["engine", "min", "p50", "IQR", "p90", "max", "n"], body)
     machine = report["environment"]
     console.print(f"from {CONTRACT['start']} to {CONTRACT['end']}; {machine['cpu']}, {machine['physical_cores']} cores")
+    for line, row in zip(body, report["rows"], strict=True):
+        if "throughput" in row:
+            t = row["throughput"]
+            console.print(f"throughput, {t['contexts']} in work at a time: {t['fps']:.1f} pictures/s, {line[0]}")
     for what, why in report["failed"].items():
         console.print(f"not timed: {what}: {why}")

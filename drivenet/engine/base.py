@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from drivenet.classmap import Confidence, Ids
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
@@ -21,6 +23,8 @@ class Engine:
     precision = "fp32"
     #: The artefact, as messages and the stats summary name it.
     file = ""
+    #: How many pictures ``infer_many`` has in work at a time.
+    contexts = 1
 
     def infer(self, image: Image) -> Ids:
         """Class ids of one picture.
@@ -50,6 +54,19 @@ class Engine:
             EngineError: as :meth:`infer`.
         """
         return self.infer(image), None
+
+    def infer_many(self, images: Iterable[Image]) -> Iterator[Ids]:
+        """Class ids of many pictures in their order, for throughput: a backend may have several in work at a time.
+
+        Take all of them, or close the iterator, before anything else is inferred.
+
+        Args:
+            images: as for :meth:`infer`; one may be reused for the next picture as soon as that is asked for.
+
+        Raises:
+            EngineError: as :meth:`infer`, while iterating; what was not yielded before is lost.
+        """
+        return map(self.infer, images)
 
     def describe(self) -> dict[str, object]:
         """The ``engine`` member of summaries and scores."""

@@ -32,13 +32,11 @@ class Buffer:
         host: uint8 of the tensor's shape.
         device: address for TensorRT.
         mapped: whether both are the same memory, so that nothing need be copied.
-        owner: keeps the memory alive.
     """
 
     host: npt.NDArray[np.uint8]
     device: int
     mapped: bool
-    owner: Any
 
 
 class Driver:
@@ -51,11 +49,14 @@ class Driver:
     package = "none"
 
     def buffer(self, shape: tuple[int, ...], mapped: bool) -> Buffer:
-        """Page-locked memory of a shape, uint8; ``mapped`` shares it with the device instead of doubling it."""
+        """Page-locked memory of a shape, uint8; ``mapped`` shares it with the device instead of doubling it.
+
+        It is there until :meth:`close`.
+        """
         raise NotImplementedError
 
     def stream(self) -> Any:
-        """A new stream."""
+        """A new stream, which waits for no other and makes none wait."""
         raise NotImplementedError
 
     def handle(self, stream: Any) -> int:
@@ -82,8 +83,8 @@ class Driver:
         """The result of a call; EngineError with CUDA's message if it fails."""
         raise NotImplementedError
 
-    def close(self, buffers: list[Buffer]) -> None:
-        """Free buffers and let the context go."""
+    def close(self) -> None:
+        """Free all that was made here and let the context go. Who still holds a stream or event drops it before."""
         raise NotImplementedError
 
 

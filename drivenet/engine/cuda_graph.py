@@ -65,6 +65,8 @@ def capture(stream: int, enqueue: Callable[[], None], library: str = "libcuda.so
     finally:  # a stream that stays in capture could not be used again
         status = driver.cuStreamEndCapture(ctypes.c_void_p(stream), ctypes.byref(graph))
     if failed or status:
+        if graph.value:
+            driver.cuGraphDestroy(graph)
         return None, failed or message(driver, status)
     status = driver.cuGraphInstantiateWithFlags(ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
     driver.cuGraphDestroy(graph)

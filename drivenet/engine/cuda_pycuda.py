@@ -8,6 +8,8 @@ from typing import Any
 from drivenet.engine.cuda import Buffer, Driver
 from drivenet.errors import EngineError
 
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, for which pycuda has no name
+
 
 class PycudaDriver(Driver):
     """See :class:`~drivenet.engine.cuda.Driver`. pycuda's objects may only be used in the thread that made them."""
@@ -18,6 +20,7 @@ class PycudaDriver(Driver):
         import pycuda.driver as cuda
 
         self._cuda = cuda
+        self._memory: list[Any] = []
         self.guard("the NVIDIA driver", cuda.init)
         self._context = self.guard("device 0", lambda: cuda.Device(0).retain_primary_context())
         self._context.push()
@@ -26,14 +29,16 @@ class PycudaDriver(Driver):
         """See :meth:`Driver.buffer`."""
         flags = self._cuda.host_alloc_flags.DEVICEMAP if mapped else 0
         host = self.guard("page-locked memory", lambda: self._cuda.pagelocked_empty(shape, "uint8", mem_flags=flags))
+        self._memory.append(host.base)
         if mapped:
-            return Buffer(host, int(host.base.get_device_pointer()), True, (host.base,))
+            return Buffer(host, int(self.guard("its address", host.base.get_device_pointer)), True)
         device = self.guard("device memory", lambda: self._cuda.mem_alloc(host.nbytes))
-        return Buffer(host, int(device), False, (device, host.base))
+        self._memory.append(device)
+        return Buffer(host, int(device), False)
 
     def stream(self) -> Any:
         """See :meth:`Driver.stream`."""
-        return self.guard("a stream", self._cuda.Stream)
+        return self.guard("a stream", lambda: self._cuda.Stream(_NON_BLOCKING))
 
     def handle(self, stream: Any) -> int:
         """See :meth:`Driver.handle`."""
@@ -49,7 +54,8 @@ class PycudaDriver(Driver):
 
     def event(self) -> Any:
         """See :meth:`Driver.event`."""
-        return self.guard("an event", lambda: self._cuda.Event(self._cuda.event_flags.BLOCKING_SYNC))
+        flags = self._cuda.event_flags
+        return self.guard("an event", lambda: self._cuda.Event(flags.BLOCKING_SYNC | flags.DISABLE_TIMING))
 
     def wait(self, event: Any, stream: Any) -> None:
         """See :meth:`Driver.wait`."""
@@ -62,10 +68,9 @@ class PycudaDriver(Driver):
         except self._cuda.Error as error:
             raise EngineError(f"CUDA failed at {what}: {error}") from error
 
-    def close(self, buffers: list[Buffer]) -> None:
+    def close(self) -> None:
         """See :meth:`Driver.close`."""
-        for buffer in buffers:
-            for memory in buffer.owner:
-                memory.free()
-        self._cuda.Context.pop()
+        while self._memory:
+            self._memory.pop().free()  # what fails here, pycuda prints
+        self.guard("its context", self._cuda.Context.pop)
         self._context.detach()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from drivenet.classmap import Ids
 from drivenet.engine.admission import admit
@@ -17,6 +19,8 @@ from drivenet.engine.nvidia import Gpu
 from drivenet.engine.tensorrt_session import Session, import_tensorrt
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
+
+T = TypeVar("T")
 
 
 class TensorRtEngine(Engine):
@@ -34,6 +38,7 @@ class TensorRtEngine(Engine):
     """
 
     backend = "tensorrt"
+    contexts = 2
 
     def __init__(
         self, file: Path | None, precision: str = "auto", threads: int | None = None, unproven: bool = False
@@ -51,13 +56,8 @@ class TensorRtEngine(Engine):
         self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="tensorrt")
 
         def start() -> Session:
-            driver = open_driver()
             content, core = admitted.contents[plan.name], None if dla is None else int(dla)
-            try:
-                return Session(trt, driver, content, self.spec, self.file, gpu.integrated, core)
-            except BaseException:
-                driver.close([])
-                raise
+            return Session(trt, open_driver(), content, self.spec, self.file, gpu.integrated, core)
 
         try:
             self._session = self._thread.submit(start).result()
@@ -73,16 +73,51 @@ class TensorRtEngine(Engine):
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`. After a CUDA error the process must end: the context is lost."""
-        if self._thread is None:
-            raise EngineError(f"{self.file} is closed", cure="open the engine again")
         check_image(image, self.spec)
-        ids = self._thread.submit(self._session.run, image).result()
-        check_ids(ids, self.spec, self.file)
-        return ids
+        return self._checked(self._on_thread(self._session.run, image))
+
+    def infer_many(self, images: Iterable[Image]) -> Iterator[Ids]:
+        """See :meth:`Engine.infer_many`. While one picture is computed, the next goes up and the last comes down.
+
+        A second execution context with its buffers and stream is made at the first call and kept.
+        """
+        self._on_thread(self._session.widen, self.contexts)
+        started: deque[int] = deque()
+        try:
+            for i, image in enumerate(images):
+                check_image(image, self.spec)
+                lane = i % self.contexts
+                done = None
+                if len(started) == self.contexts:
+                    done = self._on_thread(self._session.finish, started.popleft())
+                self._on_thread(self._session.start, lane, image)
+                started.append(lane)
+                if done is not None:
+                    yield self._checked(done)
+            while started:
+                yield self._checked(self._on_thread(self._session.finish, started.popleft()))
+        finally:
+            self._drain(started)
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Engine.describe`; adds whether a CUDA graph is launched, or why not."""
         return {**super().describe(), "cuda_graph": self._session.without_graph or True}
+
+    def _on_thread(self, call: Callable[..., T], *arguments: object) -> T:
+        """The result of a call on the thread that holds the device."""
+        if self._thread is None:
+            raise EngineError(f"{self.file} is closed", cure="open the engine again")
+        return self._thread.submit(call, *arguments).result()
+
+    def _checked(self, ids: Ids) -> Ids:
+        check_ids(ids, self.spec, self.file)
+        return ids
+
+    def _drain(self, started: deque[int]) -> None:
+        """Wait for what nobody asks for any more, so that the lanes are free again."""
+        while started and self._thread is not None:
+            with contextlib.suppress(EngineError):  # the error that ended it is on its way already
+                self._on_thread(self._session.finish, started.popleft())
 
     def close(self) -> None:
         """Release the engine, its memory and its thread."""

@@ -1,19 +1,17 @@
-"""A deserialised TensorRT engine with its buffers, stream and graph. All of it belongs to one thread."""
+"""A deserialised TensorRT engine and its lanes. All of it belongs to one thread."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from typing import Any
 
-import numpy as np
-
 from drivenet.classmap import Ids
-from drivenet.engine.cuda import Buffer, Driver
-from drivenet.engine.cuda_graph import Graph, capture
+from drivenet.engine.cuda import Driver
+from drivenet.engine.tensorrt_lane import INPUT, OUTPUT, Lane
 from drivenet.errors import EngineError
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
-
-INPUT, OUTPUT = "frame", "classes"
 
 
 def import_tensorrt() -> Any:
@@ -26,27 +24,33 @@ def import_tensorrt() -> Any:
     return tensorrt
 
 
+@functools.cache
 def make_log(trt: Any) -> Any:
-    """A logger that keeps the last error, or warning as long as there is none, for our own message; prints nothing."""
+    """The logger: keeps the last error, or warning as long as there is none, for our own message; prints nothing.
+
+    One for the process and never freed: TensorRT registers the first that it is given and may go on using it for
+    whatever is made later, also when what it was given for is long gone.
+    """
     errors = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
 
     class Log(trt.ILogger):  # type: ignore[misc]
-        """Keeps ``last``."""
+        """Keeps ``last``, and whether it is an error."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.last, self._failed = "", False
+            self.last, self.failed = "", False
 
         def log(self, severity: Any, msg: str) -> None:
             """Called by TensorRT."""
-            if severity in errors or (severity == trt.ILogger.WARNING and not self._failed):
-                self.last, self._failed = " ".join(msg.split())[:300], severity in errors
+            if severity in errors or (severity == trt.ILogger.WARNING and not self.failed):
+                self.last, self.failed = " ".join(msg.split())[:300], severity in errors
 
     return Log()
 
 
 def start(trt: Any, name: str, log: Any) -> Any:
     """``trt.Runtime`` or ``trt.Builder``; EngineError where the bindings raise that they were given a null pointer."""
+    log.last, log.failed = "", False  # what was logged before is no reason for what comes
     try:
         return getattr(trt, name)(log)
     except TypeError as error:
@@ -56,11 +60,11 @@ def start(trt: Any, name: str, log: Any) -> Any:
 
 
 class Session:
-    """One engine, one execution context, one stream.
+    """One engine with one lane; :meth:`widen` adds others.
 
     Args:
         trt: the TensorRT package.
-        driver: CUDA, opened by this thread.
+        driver: CUDA, opened by this thread; the session closes it, also if it does not come up itself.
         plan: the serialised engine, whose passport was checked.
         spec: what it must take and give.
         where: how messages name it.
@@ -81,63 +85,62 @@ class Session:
         mapped: bool = False,
         dla: int | None = None,
     ) -> None:
-        self._trt, self._driver, self._where = trt, driver, where
+        self._trt, self._driver, self._where, self._mapped = trt, driver, where, mapped
+        self._shapes: dict[str, tuple[int, ...]] = {INPUT: (1, *spec.input, 3), OUTPUT: (1, *spec.output)}
+        self._lanes: list[Lane] = []
+        self._runtime: Any = None
+        self._engine: Any = None
         self._log = make_log(trt)
-        self._runtime = start(trt, "Runtime", self._log)
-        if dla is not None:
-            self._runtime.DLA_core = dla
-        self._engine = self._made(self._runtime.deserialize_cuda_engine(plan), "deserialise")
-        self._check(spec)
-        self._context = self._made(self._engine.create_execution_context(), "prepare")
-        self._input = self._bind(INPUT, mapped)
-        self._output = self._bind(OUTPUT, mapped)
-        self._stream, self._event = driver.stream(), driver.event()
-        self._handle = driver.handle(self._stream)
-        self._graph: Graph | None = None
-        self.without_graph = ""
-        self._enqueue()  # TensorRT sets itself up at the first execution, which must not be captured
-        driver.wait(self._event, self._stream)
-        self._graph, self.without_graph = capture(self._handle, self._enqueue)
+        try:
+            self._load(plan, dla)
+            self.widen(1)
+        except BaseException:
+            with contextlib.suppress(EngineError):  # what went wrong first is what counts
+                self.close()
+            raise
+
+    @property
+    def without_graph(self) -> str:
+        """Why the inference is not launched as a CUDA graph, empty if it is."""
+        return self._lanes[0].without_graph
+
+    def widen(self, lanes: int) -> None:
+        """Have at least so many lanes. The shapes are fixed, so no further optimisation profile is needed."""
+        while len(self._lanes) < lanes:
+            context = self._made(self._engine.create_execution_context(), "prepare")
+            lane = Lane(context, self._driver, self._shapes, self._mapped, self._log, self._where)
+            self._lanes.append(lane)
+
+    def start(self, lane: int, image: Image) -> None:
+        """See :meth:`Lane.start`."""
+        self._lanes[lane].start(image)
+
+    def finish(self, lane: int) -> Ids:
+        """See :meth:`Lane.finish`."""
+        return self._lanes[lane].finish()
 
     def run(self, image: Image) -> Ids:
         """(H, W, 3) uint8 in, fresh (H', W') uint8 out; EngineError with the device's message if it fails."""
-        np.copyto(self._input.host[0], image)
-        if self._graph is not None:
-            self._graph.launch(self._handle)
-        else:
-            self._enqueue()
-        self._driver.wait(self._event, self._stream)
-        ids: Ids = self._output.host[0].copy()
-        return ids
+        self._lanes[0].start(image)
+        return self._lanes[0].finish()
 
     def close(self) -> None:
         """Release everything, what others rest on last."""
-        if self._graph is not None:
-            self._graph.close()
-        del self._context, self._engine, self._runtime
-        del self._stream, self._event
-        buffers = [self._input, self._output]
-        del self._input, self._output
-        self._driver.close(buffers)
+        for lane in self._lanes:
+            lane.close()
+        self._lanes.clear()
+        self._engine = None
+        self._runtime = None
+        self._driver.close()
 
-    def _enqueue(self) -> None:
-        """Queue one inference: in, through, out."""
-        if not self._input.mapped:
-            self._driver.upload(self._input, self._stream)
-        if not self._context.execute_async_v3(self._handle):
-            raise EngineError(f"inference with {self._where} failed: {self._log.last or 'TensorRT does not say why'}")
-        if not self._output.mapped:
-            self._driver.download(self._output, self._stream)
+    def _load(self, plan: bytes, dla: int | None) -> None:
+        self._runtime = start(self._trt, "Runtime", self._log)
+        if dla is not None:
+            self._runtime.DLA_core = dla
+        self._engine = self._made(self._runtime.deserialize_cuda_engine(plan), "deserialise")
+        self._check()
 
-    def _bind(self, name: str, mapped: bool) -> Buffer:
-        shape = tuple(int(n) for n in self._engine.get_tensor_shape(name))
-        buffer = self._driver.buffer(shape, mapped)
-        buffer.host[...] = 0
-        if not self._context.set_tensor_address(name, buffer.device):
-            raise EngineError(f"{self._where} refuses the memory for {name}: {self._log.last}")
-        return buffer
-
-    def _check(self, spec: ModelSpec) -> None:
+    def _check(self) -> None:
         """EngineError unless the engine takes and gives what its passport says."""
         trt, engine = self._trt, self._engine
         got = {}
@@ -146,7 +149,7 @@ class Session:
             mode = "in" if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else "out"
             uint8 = engine.get_tensor_dtype(name) == trt.DataType.UINT8
             got[name] = (mode, uint8, tuple(int(n) for n in engine.get_tensor_shape(name)))
-        wanted = {INPUT: ("in", True, (1, *spec.input, 3)), OUTPUT: ("out", True, (1, *spec.output))}
+        wanted = {INPUT: ("in", True, self._shapes[INPUT]), OUTPUT: ("out", True, self._shapes[OUTPUT])}
         if got != wanted:
             raise EngineError(f"{self._where} has the tensors {got}", f"{wanted} as in its passport", "build it again")
 

@@ -76,6 +76,8 @@ def _build(trt: Any, request: BuildRequest, precision: str, typing: Typing, clas
     keep = rewrite_ends(trt, network, classes, argmax)
     config = builder.create_builder_config()
     _configure(trt, config, request, precision, typing)
+    if request.dla is not None:
+        _use_dla(trt, config, request, precision, int(getattr(builder, "num_DLA_cores", 0)))
     cache = _attach_timing_cache(config, request.timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -96,15 +98,17 @@ def _configure(trt: Any, config: Any, request: BuildRequest, precision: str, typ
     if request.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace << 20)
     # A convolutional network needs none of the libraries around TensorRT; without them a process is smaller.
-    own = [s for name, s in trt.TacticSource.__members__.items() if not name.startswith(("CUBLAS", "CUDNN"))]
-    config.set_tactic_sources(sum(1 << int(source) for source in own))
-    if request.dla is not None:
-        _use_dla(trt, config, request, precision)
+    sources = trt.TacticSource.__members__
+    own = [source for name, source in sources.items() if not name.startswith(("CUBLAS", "CUDNN"))]
+    if len(own) < len(sources):  # 11 knows no others
+        config.set_tactic_sources(sum(1 << int(source) for source in own))
 
 
-def _use_dla(trt: Any, config: Any, request: BuildRequest, precision: str) -> None:
+def _use_dla(trt: Any, config: Any, request: BuildRequest, precision: str, cores: int) -> None:
     if precision not in ("fp16", "int8"):
         raise UsageError(f"precision {precision} on a DLA core", "fp16 or int8")
+    if request.dla not in range(cores):  # the GPU would silently take everything
+        raise UsageError(f"DLA core {request.dla} on a machine with {cores}", "the number of one, from 0")
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = request.dla
     if request.gpu_fallback:

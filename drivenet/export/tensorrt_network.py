@@ -111,13 +111,19 @@ def _give(trt: Any, network: Any, ids: Any) -> None:
     classes = _cast(trt, network, shuffle.get_output(0), trt.DataType.UINT8)
     classes.name = name
     network.mark_output(classes)
+    if not hasattr(network, "add_cast"):
+        classes.dtype = trt.DataType.UINT8  # 8.5 gives float else, whatever the layer makes
 
 
 def _defuse(trt: Any, network: Any, old: Any) -> None:
-    """Let the cast that nothing reads any more keep its type: 8.5 may refuse int32 to uint8 even there."""
+    """Let the cast that nothing reads any more make int32: uint8 is for what comes from a float and is an output."""
     for layer in _layers(network):
-        makes_old = any(layer.get_output(i).name == old.name for i in range(layer.num_outputs))
-        if makes_old and layer.type == trt.LayerType.IDENTITY:
+        if not any(layer.get_output(i).name == old.name for i in range(layer.num_outputs)):
+            continue
+        if hasattr(trt.LayerType, "CAST") and layer.type == trt.LayerType.CAST:
+            layer.__class__ = trt.ICastLayer  # the bindings hand out the base class
+            layer.to_type = trt.DataType.INT32
+        elif layer.type == trt.LayerType.IDENTITY and hasattr(layer, "set_output_type"):
             layer.set_output_type(0, trt.DataType.INT32)
 
 

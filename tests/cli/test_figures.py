@@ -92,6 +92,15 @@ def test_bench(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "closed loop" in capsys.readouterr().err
 
 
+def test_bench_throughput_is_labelled_as_such(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("bench", "--backend", "null", "--n", 10, "--throughput", "--json", "-") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "no latency" in found["contract"]["throughput"]["unit"]
+    assert found["rows"][0]["throughput"].keys() == {"fps", "n", "contexts"}
+    assert call("bench", "--backend", "null", "--n", 10, "--throughput") == 0
+    assert "throughput, 1 in work at a time" in " ".join(capsys.readouterr().err.split())
+
+
 def test_bench_all(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every precision of this processor in one run: JSON with each row against ONNX Runtime fp32, and a table."""
     pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")

@@ -67,7 +67,7 @@ def fake_pycuda(device: Device) -> ModuleType:
 
     class Event:
         def __init__(self, flags: int) -> None:
-            assert flags == 1
+            assert flags == 3, "a waiter sleeps, and no time is taken"
 
         def record(self, stream: Any) -> Any:
             device.calls.append("record")
@@ -96,6 +96,10 @@ def fake_pycuda(device: Device) -> ModuleType:
         array.base = host
         return array
 
+    def stream(flags: int) -> SimpleNamespace:
+        assert flags == 1, "a blocking stream would wait for the legacy stream, and could not be captured beside it"
+        return SimpleNamespace(handle=77)
+
     def memcpy_htod_async(dest: int, src: np.ndarray, stream: Any) -> None:
         ctypes.memmove(dest, src.ctypes.data, src.nbytes)
         device.calls.append("htod")
@@ -108,8 +112,9 @@ def fake_pycuda(device: Device) -> ModuleType:
     names = {
         "Error": Error, "Event": Event, "Context": Context, "init": lambda: device.calls.append("init"),
         "Device": lambda i: SimpleNamespace(retain_primary_context=Context), "mem_alloc": Allocation,
-        "Stream": lambda: SimpleNamespace(handle=77), "pagelocked_empty": pagelocked_empty,
-        "host_alloc_flags": SimpleNamespace(DEVICEMAP=2), "event_flags": SimpleNamespace(BLOCKING_SYNC=1),
+        "Stream": stream, "pagelocked_empty": pagelocked_empty,
+        "host_alloc_flags": SimpleNamespace(DEVICEMAP=2),
+        "event_flags": SimpleNamespace(BLOCKING_SYNC=1, DISABLE_TIMING=2),
         "memcpy_htod_async": memcpy_htod_async, "memcpy_dtoh_async": memcpy_dtoh_async,
     }  # fmt: skip
     module.__dict__.update(names)
@@ -140,7 +145,8 @@ def fake_bindings(device: Device) -> ModuleType:
         "cuMemHostAlloc": lambda size, flags: (0, device.allocate(size)), "cuMemFreeHost": free,
         "cuMemHostGetDevicePointer": lambda host, flags: (0, host),
         "cuMemAlloc": lambda size: (0, device.allocate(size)), "cuMemFree": free,
-        "cuStreamCreate": lambda flags: (0, 77), "cuEventCreate": lambda flags: (0, 8),
+        "cuStreamCreate": lambda flags: (int(flags != 1), 77), "cuEventCreate": lambda flags: (int(flags != 3), 8),
+        "cuStreamDestroy": lambda stream: done("destroy stream"), "cuEventDestroy": lambda event: done("destroy event"),
         "cuMemcpyHtoDAsync": lambda dst, src, size, stream: copy("htod", dst, src, size),
         "cuMemcpyDtoHAsync": lambda dst, src, size, stream: copy("dtoh", dst, src, size),
         "cuEventRecord": lambda event, stream: done("record"),
@@ -186,8 +192,9 @@ def test_copies_go_there_and_back_and_all_memory_is_freed(driver: Driver, device
     driver.download(buffer, stream)
     driver.wait(event, stream)
     np.testing.assert_array_equal(buffer.host, picture)
-    driver.close([buffer])
-    assert device.calls == ["init", "push", "htod", "dtoh", "record", "synchronize", "pop", "detach"]
+    driver.close()
+    freed = [] if driver.package == "pycuda" else ["destroy event", "destroy stream"]
+    assert device.calls == ["init", "push", "htod", "dtoh", "record", "synchronize", *freed, "pop", "detach"]
     assert device.memory == {}
 
 
@@ -196,8 +203,21 @@ def test_shared_memory_is_one_block(driver: Driver, device: Device) -> None:
     assert buffer.mapped
     buffer.host[...] = 9
     assert list(device.memory[buffer.device]) == [9] * 6
-    driver.close([buffer])
+    driver.close()
     assert device.memory == {}
+
+
+def test_what_cannot_be_freed_keeps_nothing_else_from_being_freed(driver: Driver, device: Device) -> None:
+    device.fails = "an illegal memory access was encountered"
+    if driver.package == "pycuda":
+        driver.buffer((2, 3), mapped=False)
+        driver.close()  # it prints such failures itself
+    else:
+        sys.modules["cuda.bindings.driver"].cuMemFree = lambda address: (700,)  # type: ignore[attr-defined]
+        driver.buffer((2, 3), mapped=False)
+        with pytest.raises(EngineError, match="CUDA failed at device memory: an illegal memory access"):
+            driver.close()
+    assert device.calls[-2:] == ["pop", "detach"]
 
 
 def test_a_device_error_carries_the_message_of_cuda(driver: Driver, device: Device) -> None:

@@ -14,7 +14,7 @@ from drivenet.errors import EngineError
 
 SOURCE = """
 #include <string.h>
-static int capturing, launched, fail;
+static int capturing, launched, destroyed, fail;
 int cuInit(unsigned flags) { return 0; }
 int cuDeviceGetCount(int *n) { *n = 1; return 0; }
 int cuDeviceGet(int *d, int i) { *d = i; return 0; }
@@ -38,8 +38,9 @@ int cuGraphLaunch(void *x, void *s) {
     launched++;
     return fail;
 }
-int cuGraphDestroy(void *g) { return 0; }
+int cuGraphDestroy(void *g) { destroyed++; return 0; }
 int cuGraphExecDestroy(void *x) { return 0; }
+int graphs_destroyed(void) { return destroyed; }
 int is_capturing(void) { return capturing; }
 void set_fail(int status) { fail = status; }
 """
@@ -87,7 +88,9 @@ def test_says_why_there_is_no_graph_and_ends_the_capture(library: str) -> None:
     def refuse() -> None:
         raise EngineError("cannot be captured")
 
+    before = driver.graphs_destroyed()
     assert capture(STREAM, refuse, library) == (None, "cannot be captured")
+    assert driver.graphs_destroyed() == before + 1
     assert driver.is_capturing() == 0
     driver.set_fail(900)
     graph, why = capture(STREAM, lambda: None, library)

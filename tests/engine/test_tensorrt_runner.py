@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from onnx_models import SIZE, paint, palette_model, palette_spec
 from tensorrt_double import GPU, RecordingDriver, TensorRt
 
-from drivenet.engine import cuda, nvidia, open_engine, tensorrt, tensorrt_session
+from drivenet.engine import cuda, nvidia, open_engine, tensorrt, tensorrt_lane
 from drivenet.engine.nvidia import Gpu
 from drivenet.engine.passport import Parity, Passport, passport_path
 from drivenet.errors import EngineError, UsageError
@@ -37,7 +38,7 @@ def install(monkeypatch: pytest.MonkeyPatch, double: TensorRt, gpu: Gpu) -> None
     monkeypatch.setattr(tensorrt, "require_gpu", lambda: gpu)
     monkeypatch.setattr(tensorrt, "import_tensorrt", lambda: double)
     monkeypatch.setattr(tensorrt, "open_driver", lambda: double.driver)
-    monkeypatch.setattr(tensorrt_session, "capture", double.driver.capture)
+    monkeypatch.setattr(tensorrt_lane, "capture", double.driver.capture)
 
 
 def issue(folder: Path, trt: TensorRt, content: bytes | None = None, gpu: Gpu = GPU, **options: str) -> Path:
@@ -63,9 +64,9 @@ def test_calls_come_in_order_and_the_ids_are_right(trt: TensorRt, tmp_path: Path
     engine = open_engine(issue(tmp_path, trt), "tensorrt")
     assert trt.calls == [
         "deserialize_cuda_engine", "set_tensor_address frame", "set_tensor_address classes",
-        "upload", "execute_async_v3 77", "download", "wait",
+        "upload", "execute_async_v3 77", "download", "wait 77",
         "captured upload execute_async_v3 download",
-        "launch", "wait", "launch", "wait",
+        "launch 77", "wait 77", "launch 77", "wait 77",
     ]  # fmt: skip
     trt.calls.clear()
     (image, ids), (other, other_ids) = picture(1), picture(2)
@@ -74,7 +75,7 @@ def test_calls_come_in_order_and_the_ids_are_right(trt: TensorRt, tmp_path: Path
     np.testing.assert_array_equal(kept, ids)
     assert engine.describe()["cuda_graph"] is True
     engine.close()
-    assert trt.calls == ["launch", "wait", "launch", "wait", "close graph", "close 2"]
+    assert trt.calls == [*["launch 77", "wait 77"] * 2, "wait 77", "close graph", "close 2"]
     engine.close()
     with pytest.raises(EngineError, match="is closed"):
         engine.infer(image)
@@ -106,13 +107,13 @@ def test_shared_memory_is_not_copied(trt: TensorRt, tmp_path: Path, monkeypatch:
 def test_without_graphs_every_step_is_queued_and_it_is_said(
     trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tensorrt_session, "capture", lambda stream, enqueue: (None, "operation not permitted"))
+    monkeypatch.setattr(tensorrt_lane, "capture", lambda stream, enqueue: (None, "operation not permitted"))
     engine = open_engine(issue(tmp_path, trt), "tensorrt")
     assert engine.describe()["cuda_graph"] == "operation not permitted"
     trt.calls.clear()
     image, ids = picture(4)
     np.testing.assert_array_equal(engine.infer(image), ids)
-    assert trt.calls == ["upload", "execute_async_v3 77", "download", "wait"]
+    assert trt.calls == ["upload", "execute_async_v3 77", "download", "wait 77"]
     engine.close()
 
 
@@ -173,3 +174,93 @@ def test_without_a_driver_tensorrt_is_not_touched(tmp_path: Path, monkeypatch: p
         open_engine(palette_model(tmp_path), "tensorrt")
     with pytest.raises(EngineError, match="no NVIDIA driver"):
         cuda.open_driver()
+
+
+def test_two_lanes_overlap_and_the_order_is_kept(trt: TensorRt, tmp_path: Path) -> None:
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    trt.calls.clear()
+    pictures = [picture(seed) for seed in range(5)]
+    asked: list[int] = []
+
+    def camera() -> Iterator[np.ndarray]:
+        reused = np.empty_like(pictures[0][0])
+        for i, (image, _) in enumerate(pictures):
+            asked.append(i)
+            reused[...] = image
+            yield reused
+
+    found = engine.infer_many(camera())
+    assert asked == []
+    for (_, ids), got in zip(pictures, found, strict=True):
+        np.testing.assert_array_equal(got, ids)
+    second = ["set_tensor_address frame", "set_tensor_address classes", "upload", "execute_async_v3 78", "download",
+              "wait 78", "captured upload execute_async_v3 download"]  # fmt: skip
+    assert trt.calls == [
+        *second,
+        "launch 77", "launch 78",
+        "wait 77", "launch 77", "wait 78", "launch 78", "wait 77", "launch 77", "wait 78", "wait 77",
+    ]  # fmt: skip
+    trt.calls.clear()
+    assert len(list(engine.infer_many([pictures[0][0]] * 2))) == 2
+    assert trt.calls == ["launch 77", "launch 78", "wait 77", "wait 78"]
+    trt.calls.clear()
+    engine.close()
+    assert trt.calls == ["wait 77", "close graph", "wait 78", "close graph", "close 4"]
+
+
+def test_latency_has_one_lane_until_throughput_is_asked_for(trt: TensorRt, tmp_path: Path) -> None:
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    engine.infer(picture(1)[0])
+    assert not [call for call in trt.calls if "78" in call]
+    assert engine.contexts == 2
+    engine.close()
+    with pytest.raises(EngineError, match="is closed"):
+        next(iter(engine.infer_many([picture(1)[0]])))
+
+
+def test_an_iterator_that_is_left_gives_its_lanes_back(trt: TensorRt, tmp_path: Path) -> None:
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    (image, ids), (other, other_ids) = picture(1), picture(2)
+    many = engine.infer_many([image] * 9)
+    np.testing.assert_array_equal(next(many), ids)
+    with pytest.raises(EngineError, match="is still at another picture; take all"):
+        engine.infer(other)
+    many.close()  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(engine.infer(other), other_ids)
+    engine.close()
+
+
+def test_a_failure_in_one_lane_ends_the_iteration(
+    trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt_lane, "capture", lambda stream, enqueue: (None, "not permitted"))
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    image, ids = picture(1)
+
+    def then_it_fails() -> Iterator[np.ndarray]:
+        yield from (image, image, image)
+        trt.fails = True
+        yield image
+
+    many = engine.infer_many(then_it_fails())
+    np.testing.assert_array_equal(next(many), ids)
+    with pytest.raises(EngineError, match=r"inference with .* failed"):
+        list(many)
+    trt.fails = False
+    np.testing.assert_array_equal(engine.infer(image), ids)
+    with pytest.raises(EngineError, match="was given"):
+        list(engine.infer_many([image, image[:1]]))
+    engine.close()
+    assert trt.calls[-1] == "close 4"
+
+
+def test_one_logger_serves_the_process(trt: TensorRt, tmp_path: Path) -> None:
+    """TensorRT keeps using the first, also when what it was given for is gone."""
+    first, second = (open_engine(issue(tmp_path, trt), "tensorrt") for _ in range(2))
+    assert first._session._log is second._session._log  # type: ignore[attr-defined]
+    first._session._log.log(trt.ILogger.ERROR, "of another engine")  # type: ignore[attr-defined]
+    first.close()
+    second.close()
+    trt.Runtime = type("Mute", (trt.Runtime,), {"deserialize_cuda_engine": lambda self, plan: None})  # type: ignore[name-defined]
+    with pytest.raises(EngineError, match="it does not say why"):
+        open_engine(issue(tmp_path, trt), "tensorrt")

@@ -13,13 +13,15 @@ import pytest
 from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
 from tensorrt_double import API, GPU, Network, RecordingDriver, Tensor, TensorRt
 
-from drivenet.engine import open_engine, tensorrt, tensorrt_session
+from drivenet.engine import open_engine, tensorrt, tensorrt_lane
 from drivenet.errors import EngineError, UsageError
 from drivenet.export import tensorrt as builder
 from drivenet.export.build import build
+from drivenet.export.parity import synthetic_pictures
 from drivenet.export.request import BuildRequest
 from drivenet.export.tensorrt_network import _compare_chain, rewrite_ends
 from drivenet.export.tensorrt_precision import float16_onnx, typing_of
+from drivenet.resources import engines_dir
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def trt(monkeypatch: pytest.MonkeyPatch) -> TensorRt:
         monkeypatch.setattr(module, "require_gpu", lambda: GPU)
         monkeypatch.setattr(module, "import_tensorrt", lambda: double)
         monkeypatch.setattr(module, "open_driver", lambda: double.driver)
-    monkeypatch.setattr(tensorrt_session, "capture", double.driver.capture)
+    monkeypatch.setattr(tensorrt_lane, "capture", double.driver.capture)
     return double
 
 
@@ -63,6 +65,19 @@ def test_a_graph_with_its_casts_at_the_ends_is_built_as_well(trt: TensorRt, tmp_
     added = [network.get_layer(i) for i in range(layers, network.num_layers)]
     assert not any(layer.get_input(0) is network.get_input(0) for layer in added if layer.num_inputs)
     assert build(BuildRequest(onnx_file, "tensorrt", argmax=argmax)).passport.parity
+
+
+@pytest.mark.parametrize("cast_at_ends", [True, False])
+@pytest.mark.parametrize("argmax", ["topk", "select"])
+def test_where_there_are_cast_layers_they_are_used(cast_at_ends: bool, argmax: str, tmp_path: Path) -> None:
+    trt = TensorRt("10", RecordingDriver())
+    onnx_file = write_onnx(tmp_path / "palette.onnx", palette_graph(cast_at_ends=cast_at_ends), palette_spec())
+    network = _parsed(trt, onnx_file)
+    rewrite_ends(trt, network, 11, argmax)
+    assert not network._check()
+    assert network.get_output(0).name == "classes"
+    kinds = [network.get_layer(i).type for i in range(network.num_layers)]
+    assert trt.LayerType.IDENTITY not in kinds  # type: ignore[attr-defined]
 
 
 def _parsed(trt: TensorRt, onnx_file: Path) -> Network:
@@ -112,6 +127,8 @@ def test_an_accelerator_core_computes_fp16_or_int8_only(trt: TensorRt, tmp_path:
     onnx_file = palette_model(tmp_path)
     with pytest.raises(UsageError, match="precision fp32 on a DLA core; expected fp16 or int8"):
         build(BuildRequest(onnx_file, "tensorrt", "fp32", dla=0))
+    with pytest.raises(UsageError, match="DLA core 2 on a machine with 2; expected the number of one"):
+        build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=2))
     built = build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=1, argmax="topk"))
     assert "set_flag GPU_FALLBACK" in trt.calls
     assert "--dla 1" in built.passport.rebuild(tmp_path)
@@ -141,7 +158,7 @@ def test_precision_is_told_by_what_the_version_has() -> None:
     assert typing_of(ten, "bf16").builder_flags == ("BF16",)
     assert typing_of(new, "fp16").convert
     assert typing_of(new, "fp16").network_flags == 1
-    assert not typing_of(new, "int8").convert
+    assert typing_of(new, "int8").convert
     assert typing_of(new, "int8").builder_flags == ()
     with pytest.raises(UsageError, match=r"bf16 with TensorRT 8\.5; expected fp32 or fp16 or int8"):
         typing_of(old, "bf16")
@@ -155,3 +172,27 @@ def test_an_onnx_in_fp16_keeps_its_uint8_ends(tmp_path: Path) -> None:
     assert [n.type for n in (*session.get_inputs(), *session.get_outputs())] == ["tensor(uint8)"] * 2
     floats = {i.data_type for i in onnx.load_from_string(content).graph.initializer} - {onnx.TensorProto.INT64}
     assert floats == {onnx.TensorProto.FLOAT16}
+
+
+@pytest.mark.parametrize("name", ["fast", "fast-int8"])
+def test_the_models_that_ship_in_fp16_keep_their_int8_and_can_be_read(name: str) -> None:
+    """Strong typing: what is int8 stays int8, the rest is fp16 down to the scales."""
+    content = float16_onnx((engines_dir() / f"{name}.onnx").read_bytes())
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    initializers = {i.name: i.data_type for i in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Resize":  # TensorRT takes the factors from weights alone
+            assert initializers[node.input[2]] == onnx.TensorProto.FLOAT
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert initializers[node.input[1]] == onnx.TensorProto.FLOAT16
+            assert initializers[node.input[2]] == onnx.TensorProto.INT8
+    assert sum(node.op_type == "Cast" for node in model.graph.node) <= 3
+    image = synthetic_pictures((288, 512))[0][None, :288, :512]
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    ours, theirs = (
+        ort.InferenceSession(m, options, providers=["CPUExecutionProvider"]).run(None, {"frame": image})[0]
+        for m in (content, (engines_dir() / f"{name}.onnx").read_bytes())
+    )
+    assert (ours == theirs).mean() > 0.99
