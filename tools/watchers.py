@@ -153,8 +153,7 @@ class Browser:
         self._browser.close()
 
     def _processes(self) -> list[int]:
-        mine = descendants(os.getpid())
-        return [p for p in mine if b"--headless" in _command(p) or b"--type=" in _command(p)]
+        return [p for p in descendants(os.getpid()) if b"chrom" in _program(p)]
 
 
 @contextmanager
@@ -175,10 +174,11 @@ def rates(watchers: dict[str, Any], seconds: float) -> dict[str, float]:
     return {name: round((w.pictures - before[name]) / took, 2) for name, w in watchers.items()}
 
 
-def _command(process: int) -> bytes:
+def _program(process: int) -> bytes:
+    """What a process runs; Chromium's helpers write their whole command as one word."""
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
-            return file.read()
+            return file.read().replace(b"\0", b" ").partition(b" ")[0]
     except OSError:
         return b""
 
