@@ -106,6 +106,14 @@ class SlowReader:
         self._socket.close()
 
 
+def chromium_path() -> str:
+    """Where Chromium is."""
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if path is None:
+        raise SystemExit("no chromium on the PATH")
+    return path
+
+
 class Browser:
     """One page in headless Chromium on this machine.
 
@@ -115,11 +123,8 @@ class Browser:
     """
 
     def __init__(self, driver: Any, nice: int) -> None:
-        path = next(filter(None, map(shutil.which, _BROWSERS)), None)
-        if path is None:
-            raise SystemExit("no chromium on the PATH")
         before = os.getpriority(os.PRIO_PROCESS, 0)
-        self._browser = driver.chromium.launch(executable_path=path, args=_BROWSER_OPTIONS)
+        self._browser = driver.chromium.launch(executable_path=chromium_path(), args=_BROWSER_OPTIONS)
         self.viewport = {"width": 1280, "height": 900}
         self._page = self._browser.new_page(viewport=self.viewport)
         for process in self._processes() if nice else ():
