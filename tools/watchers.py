@@ -106,6 +106,14 @@ class SlowReader:
         self._socket.close()
 
 
+def chromium_path() -> str:
+    """Where Chromium is."""
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if path is None:
+        raise SystemExit("no chromium on the PATH")
+    return path
+
+
 class Browser:
     """One page in headless Chromium on this machine.
 
@@ -115,11 +123,8 @@ class Browser:
     """
 
     def __init__(self, driver: Any, nice: int) -> None:
-        path = next(filter(None, map(shutil.which, _BROWSERS)), None)
-        if path is None:
-            raise SystemExit("no chromium on the PATH")
         before = os.getpriority(os.PRIO_PROCESS, 0)
-        self._browser = driver.chromium.launch(executable_path=path, args=_BROWSER_OPTIONS)
+        self._browser = driver.chromium.launch(executable_path=chromium_path(), args=_BROWSER_OPTIONS)
         self.viewport = {"width": 1280, "height": 900}
         self._page = self._browser.new_page(viewport=self.viewport)
         for process in self._processes() if nice else ():
@@ -153,8 +158,7 @@ class Browser:
         self._browser.close()
 
     def _processes(self) -> list[int]:
-        mine = descendants(os.getpid())
-        return [p for p in mine if b"--headless" in _command(p) or b"--type=" in _command(p)]
+        return [p for p in descendants(os.getpid()) if b"chrom" in _program(p)]
 
 
 @contextmanager
@@ -175,10 +179,11 @@ def rates(watchers: dict[str, Any], seconds: float) -> dict[str, float]:
     return {name: round((w.pictures - before[name]) / took, 2) for name, w in watchers.items()}
 
 
-def _command(process: int) -> bytes:
+def _program(process: int) -> bytes:
+    """What a process runs; Chromium's helpers write their whole command as one word."""
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
-            return file.read()
+            return file.read().replace(b"\0", b" ").partition(b" ")[0]
     except OSError:
         return b""
 

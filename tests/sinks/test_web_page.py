@@ -17,7 +17,7 @@ pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import sync_playwright
-from web_node import SIZE, Node
+from web_node import SIZE, Node, wait_for
 
 from drivenet.labels import CAMVID
 from drivenet.result import Result
@@ -70,8 +70,14 @@ def drawn(page: Page, frame: int) -> None:
     page.wait_for_function("n => Number(document.body.dataset.frame) >= n", arg=frame)
 
 
+def next_shown(page: Page) -> None:
+    """Until the screen was renewed: what changed before is drawn."""
+    page.evaluate("new Promise(requestAnimationFrame)")
+
+
 def pixels(page: Page) -> Any:
-    """The canvas, (H, W, 3) RGB."""
+    """The canvas as it is next shown, (H, W, 3) RGB."""
+    next_shown(page)
     url = page.evaluate("document.querySelector('#picture').toDataURL('image/png').split(',')[1]")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(url))).convert("RGB")).astype(int)
 
@@ -118,6 +124,25 @@ def test_views_alpha_and_classes_change_the_pixels(node: Node, open_page: OpenPa
     assert np.array_equal(both[:, SIZE[1] :], blended)
 
 
+def test_pictures_wait_for_the_screen_and_are_asked_for_when_shown(node: Node, open_page: OpenPage) -> None:
+    page = open_page(node)
+    node.publish()
+    drawn(page, 0)
+    page.evaluate("""() => {
+      window.screen_ = window.requestAnimationFrame;
+      window.requestAnimationFrame = (draw) => { window.renew = draw; };
+      window.drawings = 0;
+      const draw = CanvasRenderingContext2D.prototype.putImageData;
+      CanvasRenderingContext2D.prototype.putImageData = function (...how) { window.drawings++; draw.apply(this, how); };
+    }""")
+    node.play()
+    before = node.index
+    wait_for(lambda: node.index > before + 10)
+    assert page.evaluate("[window.drawings, document.body.dataset.frame]") == [0, "0"]
+    page.evaluate("() => { window.requestAnimationFrame = window.screen_; window.renew(); }")
+    drawn(page, before + 10)
+
+
 def test_figures_are_those_of_the_stats(node: Node, open_page: OpenPage) -> None:
     node.totals.dropped["superseded"] = 12
     node.publish(40)
@@ -156,8 +181,10 @@ def test_a_box_tells_its_name(node: Node, open_page: OpenPage) -> None:
     drawn(page, 0)
     region, x, y = vehicle(page, result)
     page.mouse.move(x, y)
+    next_shown(page)
     assert page.inner_text("#tip").split() == [region.cls, f"{100 * region.area:.1f}", "%"]
     page.mouse.move(0, 0)
+    next_shown(page)
     assert page.locator("#tip").is_hidden()
 
 
@@ -194,6 +221,7 @@ def test_pause_keeps_the_picture_and_keys_do_what_they_say(node: Node, open_page
     drawn(page, 1)
     page.keyboard.press("Space")
     assert page.locator("#paused").is_visible()
+    next_shown(page)
     still = page.evaluate("document.body.dataset.frame")
     count = node.totals.published
     page.wait_for_function("n => document.querySelector('#percentiles td:last-child')?.textContent > n", arg=count)
@@ -231,6 +259,7 @@ def test_a_phone_shows_it_without_sideways_scrolling(node: Node, open_page: Open
     assert (sum(int(v) for v in back[4:-1].split(",")) < 200) == (scheme == "dark")
     region, x, y = vehicle(page, result)
     page.touchscreen.tap(x, y)
+    next_shown(page)
     assert page.inner_text("#tip").startswith(region.cls)
     page.get_by_role("radio", name="Side by side").tap()
     assert pixels(page).shape == (2 * SIZE[0], SIZE[1], 3)

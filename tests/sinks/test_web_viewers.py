@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import struct
@@ -9,7 +10,8 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import cv2
 import numpy as np
@@ -17,11 +19,16 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
+from starlette.websockets import WebSocket
 from web_node import MAP, SIZE, Node, wait_for
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from drivenet.sinks.web import server, shots
+from drivenet.labels import CAMVID
+from drivenet.overlay import Painter
+from drivenet.sinks.web import server, shots, stats
+from drivenet.sinks.web.live import LivePage, Viewer
+from drivenet.sinks.web.slots import Hub, Slot
 
 
 @pytest.fixture
@@ -149,6 +156,32 @@ def test_a_viewer_that_talks_nonsense_is_sent_home_quietly(node: Node, caplog: p
             drain(viewer)
     wait_for(lambda: node.sink.viewers == 0)
     assert caplog.text == ""
+
+
+def test_a_viewer_found_gone_by_two_parts_at_once_leaves_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LivePage, "packet", AsyncMock(return_value=b"picture"))
+    monkeypatch.setattr(LivePage, "stats", lambda page, seen: ({}, seen))
+    sent: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        if sent:
+            await asyncio.sleep(60)
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        if len(sent) > 2:  # accepted and greeted
+            raise OSError
+
+    async def visit() -> None:
+        board = stats.Board("drive", {})
+        socket, slot = WebSocket({"type": "websocket"}, receive, send), Slot()
+        slot.put(cast(Any, "shot"))
+        await socket.accept()
+        await Viewer(socket, slot, LivePage(Hub(), board, Painter(CAMVID))).run()
+
+    asyncio.run(visit())
+    assert len(sent) == 3
 
 
 def test_one_viewer_more_gets_503_until_a_place_is_free(node: Node) -> None:

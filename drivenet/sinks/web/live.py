@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from starlette.responses import PlainTextResponse
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 import drivenet
 from drivenet.labels import LabelSet
@@ -94,10 +94,15 @@ class Viewer:
             for task in tasks:
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
-        expected = (WebSocketDisconnect, asyncio.CancelledError, EndedError)
         for error in ended:
-            if isinstance(error, BaseException) and not isinstance(error, expected):
+            if isinstance(error, BaseException) and not self._expected(error):
                 raise error
+
+    def _expected(self, error: BaseException) -> bool:
+        """Whether a part ended because the viewer left, or the server stops."""
+        if isinstance(error, RuntimeError):  # a part that sends when another one has just found the viewer gone
+            return self._socket.application_state is WebSocketState.DISCONNECTED
+        return isinstance(error, (WebSocketDisconnect, asyncio.CancelledError, EndedError))
 
     async def _listen(self) -> None:
         """``drawn`` makes room for a picture, ``pause`` and ``resume`` stop and start them, ``time N`` asks ours."""

@@ -28,11 +28,11 @@ const live = new Live({
     showFigures(message);
     charts.update(message);
   },
-  frame(shot) {
+  async frame(shot) {
     if (live.paused) { shot.image.close(); return; }
-    picture.show(shot);
     legend.update(shot.classes);
-    document.body.dataset.frame = shot.frame;
+    await picture.show(shot);
+    document.body.dataset.frame = picture.shot.frame;
   },
   closed() { setState(state.name === "connecting" ? "connecting" : "reconnecting", 0); },
 });

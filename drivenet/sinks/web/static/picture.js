@@ -7,7 +7,7 @@ export class Picture {
   constructor(canvas, tip) {
     this.canvas = canvas;
     this.tip = tip;
-    this.context = canvas.getContext("2d");
+    this.context = canvas.getContext("2d", { alpha: false });  // nothing shines through: one blending less on the screen
     this.colours = document.createElement("canvas");
     this.labels = [];
     this.hidden = new Set();
@@ -16,6 +16,7 @@ export class Picture {
     this.boxes = true;
     this.shot = null;
     this.pointer = null;
+    this.due = null;
     canvas.addEventListener("pointermove", (event) => this.point(event));
     canvas.addEventListener("pointerdown", (event) => this.point(event));
     // a finger leaves with every tap: what it named stays until the next one
@@ -23,13 +24,20 @@ export class Picture {
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
   }
 
+  // Resolves when the picture is drawn, or a newer one in its place.
   show(shot) {
     if (this.shot) this.shot.image.close();
     this.shot = shot;
-    this.draw();
+    return this.draw();
   }
 
+  // Once for each time that the screen is renewed, whatever has changed since: what nobody could see is not drawn.
   draw() {
+    this.due ??= new Promise((done) => requestAnimationFrame(done)).then(() => { this.due = null; this.drawNow(); });
+    return this.due;
+  }
+
+  drawNow() {
     if (!this.shot) return;
     const { width, height } = this.shot.image;
     const both = this.view === "side-by-side";
@@ -52,9 +60,11 @@ export class Picture {
     c.fillStyle = "#000";
     if (mask) c.fillRect(x, y, width, height);
     else c.drawImage(this.shot.image, x, y);
-    this.colour(mask ? 1 : this.alpha);
-    c.imageSmoothingEnabled = false;
-    c.drawImage(this.colours, x, y, width, height);
+    if (mask || this.alpha > 0) {
+      this.colour(mask ? 1 : this.alpha);
+      c.imageSmoothingEnabled = false;
+      c.drawImage(this.colours, x, y, width, height);
+    }
     if (this.boxes) for (const region of this.regions()) this.drawBox(region, x, y, 1);
   }
 
@@ -62,13 +72,14 @@ export class Picture {
   colour(alpha) {
     const [rows, columns] = this.shot.map;
     const { ids } = this.shot;
-    if (this.colours.width !== columns || this.colours.height !== rows) {
+    if (this.tinted?.width !== columns || this.tinted.height !== rows) {
       this.colours.width = columns;
       this.colours.height = rows;
+      this.tinted = new ImageData(columns, rows);
     }
     const plain = this.table(Math.round(255 * alpha));
-    const border = alpha > 0 ? this.table(255) : plain;
-    const pixels = new Uint32Array(rows * columns);
+    const border = this.table(255);
+    const pixels = new Uint32Array(this.tinted.data.buffer);
     for (let i = 0, y = 0; y < rows; y++) {
       const down = y + 1 < rows ? columns : 0;
       for (let x = 0; x < columns; x++, i++) {
@@ -77,8 +88,7 @@ export class Picture {
         pixels[i] = (edge ? border : plain)[id];
       }
     }
-    const data = new ImageData(new Uint8ClampedArray(pixels.buffer), columns, rows);
-    this.colours.getContext("2d").putImageData(data, 0, 0);
+    this.colours.getContext("2d").putImageData(this.tinted, 0, 0);
   }
 
   table(alpha) {
@@ -141,6 +151,7 @@ export class Picture {
 
   // A PNG of what is shown, marked where it is not live.
   snapshot(mark) {
+    this.drawNow();
     const copy = document.createElement("canvas");
     copy.width = this.canvas.width;
     copy.height = this.canvas.height;

@@ -83,10 +83,10 @@ export class Live {
   }
 
   // Two pictures may be unpacked at once: the older one is not shown after the newer.
-  show(shot) {
+  async show(shot) {
     if (shot.seq < this.shown) { shot.image.close(); return; }
     this.shown = shot.seq;
-    this.handlers.frame(shot);
+    await this.handlers.frame(shot);
   }
 }
 
