@@ -9,6 +9,7 @@ import click
 
 from drivenet.cli.agreement import agreement, show_agreement
 from drivenet.cli.output import check_json, console, progress, table, write_json
+from drivenet.cli.output import report as shown
 from drivenet.config import load_labels
 from drivenet.data import DATASETS, SPLITS, open_dataset
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
@@ -107,12 +108,12 @@ def _show(report: Report, flicker: Flicker | None) -> None:
     rows += [[f"group {name}", _percent(v), ""] for name, v in report.matrix.group_iou().items()]
     data = report.dataset
     table(f"IoU on {data['name']} {data['split']}, {report.images} pictures", ["class", "IoU %", "boundary F %"], rows)
-    console.print(
+    shown.print(
         f"mIoU {_percent(report.miou)} %, pixel accuracy {_percent(report.pixel_accuracy)} %, "
         f"boundary F {_percent(report.boundary.mean())} %"
     )
     if flicker:
-        console.print(
+        shown.print(
             f"flicker {_percent(flicker.rate)} % of the followed pixels "
             f"({_percent(flicker.covered)} % of all, {flicker.pairs} pairs of frames)"
         )

@@ -79,7 +79,7 @@ def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: py
     assert one["agreement"] >= one["worst"] >= found["minimum"] == 0.999
     assert found["reference"]["backend"] == "onnxruntime"
     assert set(found["missing"]) == {"tensorrt"}
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert "12 frames" in told
     assert "tensorrt fp32 not compared" in told
 
