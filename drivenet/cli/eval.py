@@ -62,6 +62,8 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     check_json(json_file)
     if folder is not None:
         check_writable(folder / PAGE)
+    for clip in filter(None, (flicker, same)):
+        open_source(clip, paced=False).close()  # one that is not there is told before the pictures are scored
     samples = open_dataset(dataset, root, split, _label_set(dataset, labels))
     loaded = open_engine(engine, **how)
     gallery = Gallery()

@@ -209,6 +209,7 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
         (("eval", "--backend", "null", "--json", "file/s.json"), 5, "cannot write file/s.json"),
         (("eval", "--backend", "null", "--json", "."), 5, "it is a folder"),
         (("bench", "--backend", "null", "--json", "file/s.json"), 5, "cannot write file/s.json"),
+        (("build", "palette.onnx", "--backend", "openvino", "--json", "."), 5, "it is a folder"),
         (("bench", "--n", "0"), 2, "--n"),
         (("bench", "gone.onnx"), 4, "no engine 'gone.onnx'"),
         (("models", "--json", "file/s.json"), 5, "cannot write file/s.json"),

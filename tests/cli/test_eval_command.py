@@ -87,7 +87,8 @@ def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: py
 @pytest.mark.parametrize(
     ("code", "says", "options"),
     [
-        (2, "no label set for a plain folder", ()),
+        (2, "no label set for a plain folder; expected what its ids mean; give --labels NAME or FILE.yaml", ()),
+        (3, "nowhere.mp4", ("--flicker", "nowhere.mp4")),  # before anything that the pictures lack
         (2, "no label set 'camvit'; did you mean camvid", ("--labels", "camvit")),
         (2, "cannot read none.yaml", ("--labels", "none.yaml")),
         (2, "--labels with synthetic", ("--dataset", "synthetic", "--labels", "camvid")),
