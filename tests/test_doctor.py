@@ -13,6 +13,7 @@ import drivenet.doctor as doctor_package
 from drivenet.cli.doctor import doctor
 from drivenet.doctor import examine, libraries, machine
 from drivenet.doctor.row import Row
+from drivenet.errors import SinkError
 
 
 def test_every_part_has_a_row_and_what_is_not_ok_has_a_cure() -> None:
@@ -90,3 +91,18 @@ def test_a_library_that_is_there_and_does_not_load_is_broken(monkeypatch: pytest
         row = check()
         assert row.state == "broken"
         assert "libGL" in row.found
+
+
+def test_outputs_are_told_by_the_extras_that_bring_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "_OUTPUTS", {"web": ("json",), "ros2": ("rclpy_of_nobody or json",)})
+    assert libraries.check_outputs() == Row("outputs", "ok", "web, ros2")
+    monkeypatch.setattr(libraries, "_OUTPUTS", {"web": ("json", "gone_a"), "mqtt": ("json",), "zenoh": ("gone_b",)})
+    row = libraries.check_outputs()
+    assert (row.state, row.found) == ("missing", "mqtt; not web, zenoh")
+    assert row.cure == 'pip install "drivenet[web,zenoh]"'
+
+
+def test_a_json_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
+    done = CliRunner().invoke(doctor, ["--json", str(tmp_path)])
+    assert isinstance(done.exception, SinkError)
+    assert done.output == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -71,13 +72,26 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; ends the process with the exit code of the error, if any."""
+    _keep_standard_streams()
     sys.exit(_run())
+
+
+def _keep_standard_streams() -> None:
+    """Make the standard streams fit to be written to, whatever the process was started with."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: the next file would get its number, and all that libraries print
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error: escape what its encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
-        sys.stdout.flush()  # what cannot be written shall show here, not at the interpreter's end
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written shall show here, not at the interpreter's end
         return code if isinstance(code, int) else 0
     except DrivenetError as error:
         err(str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from drivenet.cli.output import console, progress
+from drivenet.cli.output import progress, report
 from drivenet.engine import BACKENDS, open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import DrivenetError
@@ -56,13 +56,13 @@ def _others(engine: str | None, threads: int | None) -> tuple[list[Engine], dict
     return found, missing
 
 
-def show_agreement(report: dict[str, Any]) -> None:
+def show_agreement(found: dict[str, Any]) -> None:
     """One line a backend."""
-    for backend, one in report["backends"].items():
-        verdict = "as it should" if one["passed"] else f"less than {100 * report['minimum']:.1f} %"
-        console.print(
+    for backend, one in found["backends"].items():
+        verdict = "as it should" if one["passed"] else f"less than {100 * found['minimum']:.1f} %"
+        report.print(
             f"{backend} fp32 gives {100 * one['agreement']:.4f} % of the ids of {REFERENCE} fp32 on {one['frames']} "
-            f"frames of {report['source']} ({verdict}); worst {100 * one['worst']:.3f} % in frame {one['worst_frame']}"
+            f"frames of {found['source']} ({verdict}); worst {100 * one['worst']:.3f} % in frame {one['worst_frame']}"
         )
-    for backend, why in report["missing"].items():
-        console.print(f"{backend} fp32 not compared: {why}")
+    for backend, why in found["missing"].items():
+        report.print(f"{backend} fp32 not compared: {why}")

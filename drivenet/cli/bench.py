@@ -15,7 +15,8 @@ from drivenet.benchmark import bench as measure
 from drivenet.cli.bench_all import BACKENDS as ALL_BACKENDS
 from drivenet.cli.bench_all import candidates, open_all
 from drivenet.cli.bench_table import markdown, named
-from drivenet.cli.output import check_json, console, progress, table, write_json
+from drivenet.cli.output import check_json, progress, table, write_json
+from drivenet.cli.output import report as shown
 from drivenet.engine import BACKENDS, open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.catalog import find
@@ -39,7 +40,8 @@ _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
     help="Every precision of the models on ONNX Runtime and OpenVINO; of all that ship, without ENGINES.",
 )
 @click.option("--threads", type=click.IntRange(min=1))
-@click.option("--n", type=click.IntRange(min=1), default=200, show_default=True, help="Inferences of each that count.")
+@click.option("--n", type=click.IntRange(min=1), default=200, show_default=True,
+              help=f"Inferences of each that count, rounded up to rounds of {_PICTURES}.")  # fmt: skip
 @click.option("--throughput", "many", is_flag=True, help="Also pictures a second with several in work at a time.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
 @click.option("--table", "table_file", type=click.Path(path_type=Path), metavar="FILE.md",
@@ -116,14 +118,19 @@ def _show(report: dict[str, Any]) -> None:
     for row in report["rows"]:
         e, t = row["engine"], row["latency_ms"]
         rest = f", rest {e['floats']}" if "floats" in e else ""
-        name = f"{e['file']} {e['backend']} {e['precision']}{rest} {e['input'][1]}x{e['input'][0]}"
+        name = f"{_short(e['file'])} {e['backend']} {e['precision']}{rest} {e['input'][1]}x{e['input'][0]}"
         body.append([name, *(f"{t[k]:.2f}" for k in ("min", "p50", "iqr", "p90", "max")), str(row["n"])])
     table("inference in ms, closed loop", ["engine", "min", "p50", "IQR", "p90", "max", "n"], body)
     machine = report["environment"]
-    console.print(f"from {CONTRACT['start']} to {CONTRACT['end']}; {machine['cpu']}, {machine['physical_cores']} cores")
+    shown.print(f"from {CONTRACT['start']} to {CONTRACT['end']}; {machine['cpu']}, {machine['physical_cores']} cores")
     for line, row in zip(body, report["rows"], strict=True):
         if "throughput" in row:
             t = row["throughput"]
-            console.print(f"throughput, {t['contexts']} in work at a time: {t['fps']:.1f} pictures/s, {line[0]}")
+            shown.print(f"throughput, {t['contexts']} in work at a time: {t['fps']:.1f} pictures/s, {line[0]}")
     for what, why in report["failed"].items():
-        console.print(f"not timed: {what}: {why}")
+        shown.print(f"not timed: {what}: {why}")
+
+
+def _short(file: str) -> str:
+    """A model that ships by its file's name, any other as it was named."""
+    return Path(file).name if Path(file).parent == engines_dir() else file

@@ -8,7 +8,7 @@ import click
 from rich.status import Status
 
 from drivenet.cli.export import parse_size
-from drivenet.cli.output import console, write_json
+from drivenet.cli.output import check_json, console, write_json
 from drivenet.engine import PRECISIONS
 from drivenet.engine.catalog import find
 from drivenet.export.build import BUILDERS
@@ -78,6 +78,7 @@ def build(model: str, size: str | None, json_file: str | None, **settings: objec
     drivenet build fast --backend openvino
     drivenet build engines/fast.onnx --backend tensorrt --precision fp16 --timing-cache engines/fast.timing
     """
+    check_json(json_file)
     request = BuildRequest(find(model, engines_dir()), size=parse_size(size), **settings)  # type: ignore[arg-type]
     with console.status(f"building {request.onnx.name}") as status:
         built = build_artefact(request, lambda text: _tell(status, text))

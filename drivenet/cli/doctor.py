@@ -6,7 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from drivenet.cli.output import console, write_json
+from drivenet.cli.output import check_json, console, report, write_json
 from drivenet.doctor import examine
 from drivenet.engine import choose
 
@@ -23,6 +23,7 @@ def doctor(context: click.Context, json_file: str | None) -> None:
     drivenet doctor
     drivenet doctor --json -
     """
+    check_json(json_file)
     rows, chosen = examine(), choose()
     if json_file != "-":
         table = Table(box=None, title="doctor", title_justify="left")
@@ -30,8 +31,8 @@ def doctor(context: click.Context, json_file: str | None) -> None:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(row.part, Text(row.state, _COLOURS[row.state]), row.found, row.cure)
-        console.print(table)
-        console.print(f"--backend auto takes {chosen.backend}: {chosen.why}")
+        report.print(table, width=console.width)
+        report.print(f"--backend auto takes {chosen.backend}: {chosen.why}")
     auto = {"backend": chosen.backend, "why": chosen.why}
     write_json(json_file, {"rows": [row.to_dict() for row in rows], "auto": auto})
     if any(row.state == "broken" for row in rows):

@@ -9,6 +9,7 @@ import click
 
 from drivenet.cli.agreement import agreement, show_agreement
 from drivenet.cli.output import check_json, console, progress, table, write_json
+from drivenet.cli.output import report as shown
 from drivenet.config import load_labels
 from drivenet.data import DATASETS, SPLITS, open_dataset
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
@@ -65,6 +66,8 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     check_json(json_file)
     if folder is not None:
         check_writable(folder / PAGE)
+    for clip in filter(None, (flicker, same)):
+        open_source(clip, paced=False).close()  # one that is not there is told before the pictures are scored
     samples = open_dataset(dataset, root, split, _label_set(dataset, labels))
     loaded = open_engine(engine, **how)
     gallery = Gallery()
@@ -111,14 +114,14 @@ def _show(report: Report, flicker: Flicker | None) -> None:
     rows += [[f"group {name}", _percent(v), ""] for name, v in report.matrix.group_iou().items()]
     data = report.dataset
     table(f"IoU on {data['name']} {data['split']}, {report.images} pictures", ["class", "IoU %", "boundary F %"], rows)
-    console.print(
+    shown.print(
         f"mIoU {_percent(report.miou)} %, pixel accuracy {_percent(report.pixel_accuracy)} %, "
         f"boundary F {_percent(report.boundary.mean())} %"
     )
     if report.calibration:
         console.print(_confidence(report.calibration))
     if flicker:
-        console.print(
+        shown.print(
             f"flicker {_percent(flicker.rate)} % of the followed pixels "
             f"({_percent(flicker.covered)} % of all, {flicker.pairs} pairs of frames)"
         )

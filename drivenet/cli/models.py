@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from drivenet.cli.output import check_json, console, table, write_json
+from drivenet.cli.output import check_json, report, table, write_json
 from drivenet.engine.catalog import list_models
 from drivenet.resources import engines_dir
 
@@ -30,13 +30,22 @@ def models(json_file: str | None) -> None:
 
 
 def _show_models(rows: list[dict[str, Any]]) -> None:
-    columns = ["name", "default", "precision", "input", "labels", "params", "GMAC", "val mIoU", "trained on", "licence"]
+    columns = ["name", "default", "precision", "input", "labels", "params", "GMAC", "val mIoU"]
     table("models", columns, [
         [r["name"], "*" if r["default"] else "", r["precision"], _size(r["input"]), r["labels"],
-         f"{r['params'] / 1e6:.2f} M", f"{r['gmac']:.2f}", "-" if r["val_miou"] is None else f"{r['val_miou']:.3f}",
-         r["trained_on"] or "-", r["data_licence"] or "-"]
+         f"{r['params'] / 1e6:.2f} M", f"{r['gmac']:.2f}", "-" if r["val_miou"] is None else f"{r['val_miou']:.3f}"]
         for r in rows
-    ], "licence: of the data that it was trained on")  # fmt: skip
+    ])  # fmt: skip
+    for (data, licence), names in _by_data(rows).items():
+        report.print(f"{', '.join(names)}: trained on {data or '-'}; licence of the data: {licence or '-'}")
+
+
+def _by_data(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[str]]:
+    """The names of the models that were trained on the same data."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        found.setdefault((row["trained_on"], row["data_licence"]), []).append(row["name"])
+    return found
 
 
 def _show_built(rows: list[dict[str, Any]]) -> None:
@@ -49,7 +58,7 @@ def _show_built(rows: list[dict[str, Any]]) -> None:
     ])  # fmt: skip
     for row in rows:
         if not row["admitted"]:
-            console.print(f"no: {row['why_not']}")
+            report.print(f"no: {row['why_not']}")
 
 
 def _parity(parity: dict[str, Any] | None) -> tuple[str, str, str]:

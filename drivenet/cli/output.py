@@ -15,23 +15,28 @@ from rich.table import Table
 from drivenet.latency import END_TO_END, STAGES
 from drivenet.modelspec import write_atomic
 from drivenet.result import Totals
-from drivenet.sinks.target import cannot_write, check_writable
+from drivenet.sinks.target import cannot_write, check_stdout, check_writable
 
 _ON_TERMINAL = sys.stderr is not None and sys.stderr.isatty()
-#: For people. Standard output belongs to what was asked for. Paths hold brackets and may be long: no mark-up, no wrap.
+#: For people, beside what was asked for. Paths hold brackets and may be long: no mark-up, no wrap.
 console = Console(
     stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if _ON_TERMINAL else 160
 )
+#: For people who asked for just this: standard output, unless JSON goes there. A table is never cut to the terminal.
+report = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=1000)
 
 
 def err(message: str) -> None:
     """One line on standard error."""
-    print(f"drivenet: {message}", file=sys.stderr)
+    if sys.stderr is not None:  # print would take standard output in its place
+        print(f"drivenet: {message}", file=sys.stderr)
 
 
 def check_json(target: str | None) -> None:
     """Fail before the work if :func:`write_json` would fail after it; SinkError as there."""
-    if target is not None and target != "-":
+    if target == "-":
+        check_stdout()
+    elif target is not None:
         check_writable(Path(target))
 
 
@@ -48,6 +53,7 @@ def write_json(target: str | None, content: Mapping[str, Any]) -> None:
     path = Path(target)
     try:
         if target == "-":
+            check_stdout()
             sys.stdout.write(text)
             sys.stdout.flush()
         elif path.exists() and not path.is_file():  # a device or a pipe: nothing that a rename could replace
@@ -60,14 +66,14 @@ def write_json(target: str | None, content: Mapping[str, Any]) -> None:
         raise cannot_write(path, error) from error
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], to: Console = report) -> None:
     """A table; the first column is text, the others are numbers."""
-    out = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left", box=None)
+    out = Table(title=title, title_justify="left", box=None)
     for i, column in enumerate(columns):
         out.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for row in rows:
         out.add_row(*row)
-    console.print(out)
+    to.print(out)
 
 
 def progress() -> Progress:
@@ -94,7 +100,7 @@ def show_totals(totals: Totals) -> None:
     height, width = engine["input"]
     table(
         f"latency in ms, monotonic clock; {engine['backend']} {engine['precision']}, input {width}x{height}",
-        ["stage", "p50", "p90", "p99", "max", "n"], rows,
+        ["stage", "p50", "p90", "p99", "max", "n"], rows, to=console,
     )  # fmt: skip
     if "before" in engine:
         console.print("the first {frames} frames went through {backend} {precision}".format(**engine["before"]))

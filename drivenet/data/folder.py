@@ -26,7 +26,7 @@ def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -
         SourceError: if a folder or file is missing, or two pictures have one stem.
     """
     if labels is None:
-        raise UsageError("no label set for a plain folder", "what its ids mean")
+        raise UsageError("no label set for a plain folder", "what its ids mean", "give --labels NAME or FILE.yaml")
     layout = f"images/* and labels/*.png, or {split}/images/* and {split}/labels/*.png"
     top = need_folder(Path(root or "."), layout)
     part, name = (top / split, split) if (top / split).is_dir() else (top, "all")

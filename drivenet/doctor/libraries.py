@@ -16,6 +16,14 @@ from drivenet.errors import DrivenetError
 from drivenet.resources import engines_dir
 
 _JETSON = Path("/etc/nv_tegra_release")
+#: What an output needs, by the extra that brings it.
+_OUTPUTS = {
+    "web": ("h11", "prometheus_client", "starlette", "uvicorn", "websockets"),
+    "robotics": ("mcap",),
+    "mqtt": ("paho",),
+    "ros2": ("rclpy or cyclonedds",),
+    "zenoh": ("zenoh",),
+}
 
 
 def check_cuda_package() -> Row:
@@ -98,6 +106,21 @@ def check_pyav() -> Row:
     return Row("PyAV", "ok", f"{av.__version__}, reads h264, hevc, mjpeg, writes libx264")
 
 
+def check_outputs() -> Row:
+    """The outputs that are extras, by the extra."""
+    lacking = [extra for extra, packages in _OUTPUTS.items() if not all(map(_is_there, packages))]
+    found = ", ".join(extra for extra in _OUTPUTS if extra not in lacking) or "none"
+    if not lacking:
+        return Row("outputs", "ok", found)
+    return Row(
+        "outputs", "missing", f"{found}; not {', '.join(lacking)}", f'pip install "drivenet[{",".join(lacking)}]"'
+    )
+
+
+def _is_there(packages: str) -> bool:
+    return any(importlib.util.find_spec(package) for package in packages.split(" or "))
+
+
 def check_engines() -> Row:
     """The models that ship."""
     try:
@@ -140,5 +163,6 @@ LIBRARIES = (
     check_onnxruntime,
     check_opencv,
     check_pyav,
+    check_outputs,
     check_engines,
 )

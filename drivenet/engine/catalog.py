@@ -63,7 +63,7 @@ def list_models(folder: Path) -> list[dict[str, Any]]:
     models = _models(folder)
     default = default_of(folder)
     rows = [_row(name, file, name == default) for name, file in models.items()]
-    return sorted(rows, key=lambda row: not row["default"])
+    return sorted(rows, key=lambda row: (not row["default"], row["name"]))
 
 
 def default_of(folder: Path) -> str | None:

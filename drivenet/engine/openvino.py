@@ -121,12 +121,7 @@ def _open(file: Path, precision: str, unproven: bool) -> tuple[Path, Passport | 
             return file, None, read_model((str(file),), file)
         built = find_built(file, "openvino", precision)
         if built is None:
-            wanted: Precision = spec.precision
-            raise UsageError(
-                f"precision {precision} for {file}, which is {wanted}",
-                f"{wanted}, or an artefact of it in {precision}",
-                build_command(file, "openvino", precision),
-            )
+            raise _not_built(file, precision, spec.precision)
         file = built
     admitted = admit(file, "openvino", machine(), unproven)
     passport = admitted.passport
@@ -136,6 +131,17 @@ def _open(file: Path, precision: str, unproven: bool) -> tuple[Path, Passport | 
     model = read_model(contents, file)
     check_ports(model, passport.spec, file)
     return file, passport, model
+
+
+def _not_built(file: Path, precision: str, has: Precision) -> UsageError:
+    """The cure is a command that works here: no build makes int8 of a float ONNX, or what the processor lacks."""
+    received = f"precision {precision} for {file}, which is {has}"
+    if precision == "int8":
+        return UsageError(received, "an int8 engine", "drivenet models lists those here, drivenet export writes one")
+    _check_native(precision)
+    return UsageError(
+        received, f"{has}, or an artefact of it in {precision}", build_command(file, "openvino", precision)
+    )
 
 
 def _spec_of(file: Path) -> ModelSpec:

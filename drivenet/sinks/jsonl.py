@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from drivenet.errors import SinkError
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
-from drivenet.sinks.target import cannot_write, check_writable
+from drivenet.sinks.target import cannot_write, check_stdout, check_writable
 
 
 class JsonlSink(Sink):
@@ -39,6 +39,8 @@ class JsonlSink(Sink):
         self._failed = False
         if self._path:
             check_writable(self._path)
+        else:
+            check_stdout()
 
     def publish(self, result: Result) -> None:
         """Write a frame's line."""

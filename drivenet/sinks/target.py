@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def check_folder(path: Path) -> None:
         _probe(path)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def check_stdout() -> None:
+    """Raise SinkError where this process has no standard output."""
+    if sys.stdout is None:
+        raise SinkError("standard output is closed", cure="write to a file instead of -")
 
 
 def cannot_write(path: Path, error: Exception) -> SinkError:

@@ -33,7 +33,7 @@ cv2.waitKey(1)
 cv2.destroyAllWindows()
 """
 _PROBE_SECONDS = 20
-_CURE = "leave --show out and record with --out FILE.mp4"
+_CURE = "without a window: --out FILE.mp4, or --headless for figures only"
 
 
 class WindowSink(Sink):

@@ -94,6 +94,8 @@ def _resolve(uri: str) -> tuple[str, str]:
     if scheme:
         if scheme not in _SCHEMES:
             raise UsageError(f"{mask_uri(uri)} has the unknown scheme {scheme}", cure=nearest(scheme, _SCHEMES))
+        if _SCHEMES[scheme] == "stream" and not uri.partition("://")[2].strip("/"):
+            raise UsageError(f"{uri} names no host", f"an address such as {scheme}://HOST/PATH")
         return _SCHEMES[scheme], uri
     if not uri:
         raise UsageError("an empty source", "a camera number, a file, a folder, a glob or an address")

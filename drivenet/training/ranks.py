@@ -63,6 +63,8 @@ class Ranks:
         gpus = torch.cuda.device_count()
         if name == "cpu" or (name == "auto" and not gpus):
             return torch.device("cpu")
+        if not gpus:
+            raise UsageError(f"device {name} without a GPU", "a GPU that PyTorch sees", "use --device cpu")
         if self.local >= gpus:
             raise UsageError(f"process {self.local} of this machine", f"at most its {gpus} GPUs", "use --device cpu")
         return torch.device("cuda", self.local)

@@ -48,6 +48,7 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, pattern: str, *args: 
         ("none/*.png", 3, "no file"),
         ("", 2, "empty source"),
         ("ftp://host/x.mp4", 2, "unknown scheme ftp"),
+        ("rtsp://", 2, "rtsp:// names no host; expected an address such as rtsp://HOST/PATH"),
         ("tcp://127.0.0.1:1", 3, "nothing at tcp://127.0.0.1:1"),
         ("rtsp://user:secret@127.0.0.1:1/x", 3, r"rtsp://\*\*\*@127.0.0.1"),
         ("synthetic://1x1@30", 2, "1x1; expected 32 to 8192"),
@@ -165,7 +166,7 @@ def test_a_folder_that_is_not_writable(here: Path, capsys: pytest.CaptureFixture
 
 def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for wish in ((), ("--show",)):
-        refused(capsys, 5, "no window.*--out FILE.mp4", "run", "clip.mp4", "--backend", "null", *wish)
+        refused(capsys, 5, "no window.*--out FILE.mp4, or --headless", "run", "clip.mp4", "--backend", "null", *wish)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +188,11 @@ def test_configurations(here: Path, capsys: pytest.CaptureFixture[str], text: st
     refused(capsys, 2, pattern, "run", "clip.mp4", *NULL, "--config", "node.yaml")
 
 
+def test_a_wrong_option_is_not_the_fault_of_the_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "node.yaml").write_text("source: clip.mp4\n")
+    refused(capsys, 2, "options: alpha: .*got 2.0", "run", *NULL, "--config", "node.yaml", "--alpha", "2")
+
+
 def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, 2, "cannot read gone.yaml: no such file", "run", "--config", "gone.yaml")
 
@@ -203,6 +209,7 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
         (("eval", "--backend", "null", "--json", "file/s.json"), 5, "cannot write file/s.json"),
         (("eval", "--backend", "null", "--json", "."), 5, "it is a folder"),
         (("bench", "--backend", "null", "--json", "file/s.json"), 5, "cannot write file/s.json"),
+        (("build", "palette.onnx", "--backend", "openvino", "--json", "."), 5, "it is a folder"),
         (("bench", "--n", "0"), 2, "--n"),
         (("bench", "gone.onnx"), 4, "no engine 'gone.onnx'"),
         (("models", "--json", "file/s.json"), 5, "cannot write file/s.json"),

@@ -97,7 +97,7 @@ def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: py
     assert one["agreement"] >= one["worst"] >= found["minimum"] == 0.999
     assert found["reference"]["backend"] == "onnxruntime"
     assert set(found["missing"]) == {"tensorrt"}
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert "12 frames" in told
     assert "tensorrt fp32 not compared" in told
 
@@ -105,7 +105,8 @@ def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: py
 @pytest.mark.parametrize(
     ("code", "says", "options"),
     [
-        (2, "no label set for a plain folder", ()),
+        (2, "no label set for a plain folder; expected what its ids mean; give --labels NAME or FILE.yaml", ()),
+        (3, "nowhere.mp4", ("--flicker", "nowhere.mp4")),  # before anything that the pictures lack
         (2, "no label set 'camvit'; did you mean camvid", ("--labels", "camvit")),
         (2, "cannot read none.yaml", ("--labels", "none.yaml")),
         (2, "--labels with synthetic", ("--dataset", "synthetic", "--labels", "camvid")),

@@ -54,9 +54,29 @@ def test_models(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_models_as_a_table_and_in_a_file(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("models", "--json", "new/models.json") == 0
     printed = capsys.readouterr()
-    assert printed.out == ""
-    assert all(word in printed.err for word in ("standard", "other", "48x32", "0.500", "paint"))
+    assert printed.err == ""
+    assert all(word in printed.out for word in ("standard", "other", "48x32", "0.500", "standard: trained on paint"))
     assert len(json.loads(Path("new/models.json").read_text())["models"]) == 2
+
+
+@pytest.mark.parametrize("command", [("models",), ("bench", "--backend", "null", "--n", 10, "standard")])
+def test_a_table_is_whole_in_a_narrow_terminal(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: tuple[object, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert call(*command) == 0
+    printed = capsys.readouterr().out
+    assert "48x32" in printed
+    assert "…" not in printed
+
+
+def test_the_null_engine_of_no_file_and_a_model_that_ships_have_short_names(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("bench", "--backend", "null", "--backend", "onnxruntime", "--threads", 1, "--n", 10) == 0
+    printed = capsys.readouterr().out
+    assert " standard.onnx onnxruntime fp32 48x32 " in printed
+    assert str(models) not in printed
 
 
 @pytest.mark.usefixtures("few_pictures")
@@ -74,8 +94,8 @@ def test_eval(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Path(scores["engine"]["file"]).name == "standard.onnx"
     assert call("eval", "other", *how, "--json", "scores.json") == 0
     printed = capsys.readouterr()
-    assert "mIoU" in printed.err
-    assert "Road" in printed.err
+    assert "mIoU" in printed.out
+    assert "Road" in printed.out
     other = json.loads(Path("scores.json").read_text())
     assert Path(other["engine"]["file"]).name == "other.onnx"
     assert other["iou"] == scores["iou"]
@@ -89,7 +109,7 @@ def test_bench(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [r["engine"]["backend"] for r in found["rows"]] == ["null", "onnxruntime"]
     assert [r["n"] for r in found["rows"]] == [20, 20]
     assert call("bench", "--backend", "null", "--n", 10) == 0
-    assert "closed loop" in capsys.readouterr().err
+    assert "closed loop" in capsys.readouterr().out
 
 
 def test_bench_throughput_is_labelled_as_such(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import pytest
 from cli_parts import LONG_S, balanced, call, decoded, line_count, started, stats, wait_until, write_clip
+from onnx_models import palette_model
 
+import drivenet
 from drivenet import cli
 
 DRIVE = "synthetic://96x64@30"
@@ -258,6 +261,48 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
         process.wait(LONG_S)
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
+
+
+def in_a_shell(redirection: str, *args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command line with standard streams as a shell leaves them."""
+    command = shlex.join([sys.executable, "-W", "error", "-m", "drivenet", *map(str, args)])
+    environment = {**os.environ, "PYTHONPATH": str(Path(drivenet.__file__).parents[1])}
+    return subprocess.run(
+        ["sh", "-c", f"exec {command} {redirection}"], cwd=cwd, env=environment, capture_output=True, text=True,
+        timeout=LONG_S, check=False,
+    )  # fmt: skip
+
+
+def test_closed_standard_streams_harm_no_recording(tmp_path: Path) -> None:
+    """The recording would be the first file that is opened, and get the number that libraries print to."""
+    how = ("--policy", "every", "--out", "o.mp4", "--stats", "s.jsonl")
+    assert in_a_shell("<&- >&- 2>&-", "run", f"{DRIVE}?frames=3", *NULL, *how, cwd=tmp_path).returncode == 0
+    assert len(decoded(tmp_path / "o.mp4")) == 3
+    assert balanced(*stats((tmp_path / "s.jsonl").read_bytes()))
+
+
+@pytest.mark.parametrize("command", [("models", "--json", "-"), ("run", f"{DRIVE}?frames=3", *NULL, "--stats", "-")])
+def test_a_closed_standard_output_is_told(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = in_a_shell(">&-", *command, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        5, "drivenet: standard output is closed; write to a file instead of -\n"
+    )  # fmt: skip
+
+
+def test_a_table_for_nobody_and_an_error_for_nobody(tmp_path: Path) -> None:
+    done = in_a_shell(">&-", "models", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = in_a_shell("2>&-", "run", "gone.mp4", *NULL, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+
+
+def test_a_table_with_letters_that_standard_output_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ü").mkdir()
+    palette_model(tmp_path / "ü")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    done = in_a_shell("", "bench", "ü/palette.onnx", "--backend", "null", "--n", 10, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xfc/palette.onnx null" in done.stdout
 
 
 def test_a_run_needs_no_torch_and_names_what_the_page_needs(tmp_path: Path) -> None:

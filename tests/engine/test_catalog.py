@@ -70,6 +70,11 @@ def test_a_damaged_catalogue_is_named(folder: Path, content: str) -> None:
             call()
 
 
+def test_the_default_comes_first_then_the_others_by_name(folder: Path) -> None:
+    palette_model(folder, "alpha-int8")
+    assert [row["name"] for row in list_models(folder)] == ["beta.v2", "alpha", "alpha-int8"]
+
+
 def test_lists_what_every_model_is(folder: Path) -> None:
     rows = list_models(folder)
     assert [row["name"] for row in rows] == ["beta.v2", "alpha"]

@@ -97,7 +97,7 @@ def test_the_command_lists_what_was_built(openvino: None, onnx: Path, monkeypatc
     monkeypatch.setattr("drivenet.cli.models.engines_dir", lambda: onnx.parent)
     done = CliRunner().invoke(models)
     assert done.exit_code == 0
-    table = done.stderr
+    table = done.stdout
     assert "licence" in table
     assert f"{file.name}  openvino       fp32  100.00%" in table
     assert "palette-bf16.xml has no passport" in table
