@@ -119,7 +119,7 @@ def _show(report: Report, flicker: Flicker | None) -> None:
         f"boundary F {_percent(report.boundary.mean())} %"
     )
     if report.calibration:
-        console.print(_confidence(report.calibration))
+        shown.print(_confidence(report.calibration))
     if flicker:
         shown.print(
             f"flicker {_percent(flicker.rate)} % of the followed pixels "

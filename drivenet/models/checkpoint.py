@@ -21,15 +21,21 @@ def save(path: Path, state: dict[str, Any]) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running code from it; UsageError if it is none."""
+def read(path: Path, expected: str) -> Any:
+    """What a file of PyTorch holds, without running code from it; UsageError with ``expected`` if it is none."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"cannot read checkpoint {path}: {reason}", "a .pt file that drivenet train wrote") from error
+        told = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise UsageError(f"cannot read checkpoint {path}: {told}", expected) from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of ours without running code from it; UsageError if it is none."""
+    expected = "a .pt file that drivenet train wrote"
+    state = read(path, expected)
     if not isinstance(state, dict) or "network" not in state or "settings" not in state:
-        raise UsageError(f"{path} is no drivenet checkpoint", "a .pt file that drivenet train wrote")
+        raise UsageError(f"{path} is no drivenet checkpoint", expected)
     return state
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from torch import nn
 
 from drivenet.errors import UsageError, nearest
 from drivenet.labels import CITYSCAPES, VOC, LabelSet
-from drivenet.models import create
+from drivenet.models import checkpoint, create
 from drivenet.models.deployed import MEAN, STD
 from drivenet.modelspec import LabelsSpec
 
@@ -194,11 +193,7 @@ def publisher_key(key: str, rules: Rules) -> str:
 
 def _read(path: Path, publisher: str) -> State:
     """The tensors of a file by key; no code in it is run."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"cannot read checkpoint {path}: {reason}", f"the state dict of {publisher}") from error
+    content = checkpoint.read(path, f"the state dict of {publisher}")
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

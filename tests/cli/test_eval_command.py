@@ -65,7 +65,7 @@ def test_confidence_is_told_in_one_line_where_the_engine_offers_it(
     sure_model(here, "sure", MINE)
     command = ("eval", "sure.onnx", *FOLDER[2:], "--labels", "mine.yaml")
     assert call(*command, "--json", "scores.json", "--report", "out/page") == 0
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("confidence ")]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("confidence ")]
     assert line == (
         "confidence 100.00 % where right, 100.00 % where wrong, calibration error 8.33 %; "
         "at 90% or more 100.00 % of the pixels, 91.67 % of them right"

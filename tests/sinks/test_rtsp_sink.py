@@ -50,6 +50,16 @@ def decoded(file: Path) -> list[Image]:
         return []
 
 
+def push_until(sink: Sink, file: Path, index: int = 0) -> None:
+    """Push pictures until the server has written one: under load it may miss the first."""
+    deadline = time.monotonic() + PATIENT_S
+    while not decoded(file):
+        assert time.monotonic() < deadline
+        push(sink, index)
+        index += 1
+        time.sleep(0.05)
+
+
 def until(there: Callable[[], object]) -> None:
     """Wait for what a server does in its own time."""
     deadline = time.monotonic() + PATIENT_S
@@ -91,15 +101,10 @@ def test_a_server_that_dies_and_comes_back_gets_the_stream_again(tmp_path: Path)
     with contextlib.ExitStack() as stack:
         with rtsp_server(record=first) as port:
             sink = stack.enter_context(opened(f"rtsp://127.0.0.1:{port}/live"))
-            push(sink, 0)
-            until(lambda: decoded(first))
-        push(sink, 1)
+            push_until(sink, first)
+        push(sink, 10_000)
         with rtsp_server(port, record=second):
-            index = 2
-            while not decoded(second):
-                assert index < 2000
-                push(sink, index)
-                index += 1
+            push_until(sink, second, 10_001)
     assert decoded(second)[0].shape == (50, 64, 3)
 
 
@@ -111,7 +116,7 @@ def test_passwords_are_used_and_never_shown(tmp_path: Path) -> None:
             push(sink, 0)
             (line,) = pushers()
             assert "s3cret" not in line
-            until(lambda: decoded(file))
+            push_until(sink, file, 1)
         for wrong, why in ((f"cam:wr0ng@127.0.0.1:{port}/live", "401"), (f"cam:s3cret@127.0.0.1:{port}/no", "404")):
             with (
                 opened(f"rtsp://{wrong}") as sink,

@@ -51,7 +51,7 @@ def check_binding(host: str, token: str | None, allow_anonymous: bool) -> None:
     elif not is_loopback(host) and not allow_anonymous:
         raise UsageError(
             f"a page on {host}, which others can reach, without a token",
-            "--token TOKEN",
+            "one in DRIVENET_TOKEN, or --token TOKEN",
             "or say --allow-anonymous aloud, or serve on 127.0.0.1",
         )
 
