@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
+from tiny_runs import UNVARIED
+
 from drivenet.data.base import Sample
 from drivenet.labels import CAMVID, IGNORE_ID
 from drivenet.synthetic import SyntheticDrive
@@ -18,29 +20,12 @@ from drivenet.training.augment import Augment
 from drivenet.training.samples import Batches, class_shares
 from drivenet.training.settings import AugmentSettings
 
-OFF = dict.fromkeys(
-    [
-        "flip",
-        "recolour_sky",
-        "recolour_road",
-        "recolour_cars",
-        "dry",
-        "hills",
-        "dusk",
-        "night",
-        "jitter",
-        "blur",
-        "jpeg",
-        "noise",
-    ],
-    0,
-)
 CROP = (64, 96)
 SKY, ROAD, TREE, BUILDING = (CAMVID.id_of(name) for name in ("Sky", "Road", "Tree", "Building"))
 
 
 def augment(**changes: Any) -> Augment:
-    return Augment(AugmentSettings.model_validate({"crop": CROP, **OFF, **changes}), CAMVID)
+    return Augment(AugmentSettings.model_validate({"crop": CROP, **UNVARIED, **changes}), CAMVID)
 
 
 @pytest.mark.parametrize("flip", [0, 1])

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
-from tiny_runs import losses, tiny  # noqa: E402
+from tiny_runs import UNVARIED, losses, tiny  # noqa: E402
 
 from drivenet.data.base import Sample  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
@@ -27,24 +27,7 @@ from drivenet.training.settings import AugmentSettings  # noqa: E402
 
 CPU = torch.device("cpu")
 CROP = (64, 96)
-OFF = dict.fromkeys(
-    [
-        "flip",
-        "recolour_sky",
-        "recolour_road",
-        "recolour_cars",
-        "dry",
-        "hills",
-        "dusk",
-        "night",
-        "jitter",
-        "blur",
-        "jpeg",
-        "noise",
-    ],
-    0,
-)
-ALL = {**dict.fromkeys(OFF, 1), "flip": 0.5, "dusk": 0.3, "night": 0.3}
+ALL = {**dict.fromkeys(UNVARIED, 1), "flip": 0.5, "dusk": 0.3, "night": 0.3}
 SKY, ROAD, CAR, TREE = (CAMVID.id_of(name) for name in ("Sky", "Road", "Car", "Tree"))
 
 
@@ -63,7 +46,7 @@ def batches(
     real: list[Sample], drawn: list[Sample] | None = None, batch: int = 4, seed: int = 0, ranks: Ranks = Ranks(),  # noqa: B008
     **changes: Any,
 ) -> DeviceBatches:  # fmt: skip
-    settings = AugmentSettings.model_validate({"crop": CROP, **OFF, **changes})
+    settings = AugmentSettings.model_validate({"crop": CROP, **UNVARIED, **changes})
     height, width = (real or drawn or [])[0].ids.shape
     return DeviceBatches(real, drawn or [], 0.5, settings, CAMVID, (height, width), batch, seed, CPU, ranks)
 

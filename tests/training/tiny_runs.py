@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drivenet.training.assemble import prepare_run
-from drivenet.training.settings import TrainSettings
+from drivenet.training.settings import AugmentSettings, TrainSettings
 from drivenet.training.trainer import Progress, Trainer
 
 TINY: dict[str, Any] = {
@@ -22,6 +22,9 @@ TINY: dict[str, Any] = {
     "validate_every": 4,
     "checkpoint_every": 2,
 }
+
+#: Every chance of a variation, at 0.
+UNVARIED = {name: 0.0 for name, field in AugmentSettings.model_fields.items() if field.annotation is float}
 
 
 def tiny(**changes: Any) -> TrainSettings:
