@@ -10,6 +10,7 @@ import click
 from drivenet.cli.agreement import agreement, show_agreement
 from drivenet.cli.output import check_json, console, progress, table, write_json
 from drivenet.cli.output import report as shown
+from drivenet.cli.record import check_record, write_record
 from drivenet.config import load_labels
 from drivenet.data import DATASETS, SPLITS, open_dataset
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
@@ -46,10 +47,11 @@ SURE = 0.9
     metavar="SOURCE",
     help="Also the share of equal ids of its fp32 engines, over every frame of a clip, folder ...",
 )
+@click.option("--record", is_flag=True, help="Note the mIoU on val in ENGINE, an ONNX, and its JSON.")
 @click.option("--report", "folder", type=click.Path(path_type=Path), metavar="DIR", help=f"Write DIR/{PAGE}.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the scores as JSON; - is standard output.")
 def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, labels: str | None,
-             flicker: str | None, flicker_frames: int, same: str | None, folder: Path | None,
+             flicker: str | None, flicker_frames: int, same: str | None, record: bool, folder: Path | None,
              json_file: str | None, **how: Any) -> None:  # fmt: skip
     """Score ENGINE (a file or a name; the default model without it) on labelled pictures.
 
@@ -70,6 +72,8 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
         open_source(clip, paced=False).close()  # one that is not there is told before the pictures are scored
     samples = open_dataset(dataset, root, split, _label_set(dataset, labels))
     loaded = open_engine(engine, **how)
+    if record:
+        check_record(loaded, samples)
     gallery = Gallery()
     try:
         with progress() as bar:
@@ -80,6 +84,8 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
         flickers = _flicker(loaded, flicker, flicker_frames) if flicker else None
     finally:
         loaded.close()
+    if record:
+        write_record(Path(loaded.file), report.miou)
     agreed = agreement(engine, same, how["threads"]) if same else None
     if json_file != "-":
         _show(report, flickers)

@@ -100,7 +100,7 @@ def _record(state: dict[str, Any], machine: str) -> dict[str, Any]:
             "batch": settings["batch"], "seed": settings["seed"], "machine": machine,
             "options": settings["model"]["options"], **lineage,
         },
-        "val_miou": round(progress["best"], 4),
+        "val_miou": None if progress["best"] is None else round(progress["best"], 4),
     }  # fmt: skip
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from drivenet.errors import UsageError
@@ -52,3 +53,36 @@ def lineage(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 def _known(file: Path) -> dict[str, str]:
     name = {"name": "/".join(filter(None, (file.parent.name, file.stem)))}
     return {**name, "sha256": sha256_of(file)[:12]} if file.is_file() else name
+
+
+def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dict[str, Any]:
+    """The weighted mean of checkpoints of one network, one of which started from the other or all from a third.
+
+    Weights of runs that began alike lie in one basin, where their mean often generalises better than any of them
+    (Wortsman et al., "Model soups", ICML 2022).
+
+    Args:
+        files: at least two; the record is that of the last one, without its score, and names them all.
+        shares: of each, in any scale; None for equal ones.
+
+    Raises:
+        UsageError: for fewer than two, shares that do not fit, or checkpoints of other networks or labels.
+    """
+    if len(files) < 2 or (shares is not None and (len(shares) != len(files) or min(shares) < 0 or sum(shares) <= 0)):
+        raise UsageError(f"{len(files)} checkpoints with shares {shares}", "two or more, each with a share above 0")
+    states = [load(file) for file in files]
+    *others, last = states
+    for file, other in zip(files, others, strict=False):
+        model = [(s["settings"]["model"]["architecture"], s["settings"]["model"]["options"]) for s in (other, last)]
+        if (model[0], other["labels"]) != (model[1], last["labels"]):
+            raise UsageError(f"{file} is of {model[0]}", f"{model[1]}, as {files[-1]}")
+    parts = np.array(shares or [1.0] * len(files)) / sum(shares or [1.0] * len(files))
+    network = {
+        name: sum(part * state["network"][name] for part, state in zip(parts.tolist(), states, strict=True))
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in last["network"].items()
+    }
+    mean = [{**_known(file), "share": round(float(part), 4)} for file, part in zip(files, parts, strict=True)]
+    progress = {**last.get("progress", {}), "best": None}  # nobody has scored the mean yet
+    return {**last, "network": network, "progress": progress, "lineage": {**last.get("lineage", {}), "mean_of": mean}}

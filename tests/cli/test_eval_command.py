@@ -11,6 +11,7 @@ import pytest
 from cli_parts import call, write_clip
 from onnx_models import SIZE, paint, palette_model, sure_model
 
+from drivenet.engine import open_engine
 from drivenet.labels import LabelSet
 
 MINE = LabelSet("mine", ("lane", "rest"), ((200, 10, 10), (10, 10, 200)), {"lane": "road", "rest": "background"})
@@ -73,6 +74,34 @@ def test_confidence_is_told_in_one_line_where_the_engine_offers_it(
     found = json.loads(Path("scores.json").read_text(encoding="utf-8"))["confidence"]
     assert (found["pixels"], found["ece"], len(found["bins"])) == (3 * SIZE[0] * SIZE[1], 0.08333, 15)
     assert "Reliability diagram" in Path("out/page/index.html").read_text(encoding="utf-8")
+
+
+def test_the_score_on_val_is_noted_in_the_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An engine takes the model with its record, and gives the ids that it gave before."""
+    (here / "all").mkdir()
+    (here / "data").rename(here / "all" / "val")
+    command = (*FOLDER[:-1], "all", "--labels", "mine.yaml", "--json", "-")
+    palette_model(here, "two", MINE, trained_on="folder train")
+    assert call(*command, "--record") == 0
+    scored = json.loads(capsys.readouterr().out)["miou"]
+    engine = open_engine("two.onnx", "onnxruntime")
+    assert engine.spec.val_miou == round(scored, 4) == json.loads(Path("two.json").read_text())["val_miou"]
+    engine.close()
+    assert call(*command) == 0
+    assert json.loads(capsys.readouterr().out)["miou"] == scored
+
+
+def test_a_score_that_the_record_has_no_place_for_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    before = Path("two.onnx").read_bytes()
+    assert call(*FOLDER, "--labels", "mine.yaml", "--record") == 2
+    assert "the split all; expected val" in capsys.readouterr().err
+    (here / "all").mkdir()
+    (here / "data").rename(here / "all" / "val")
+    assert call(*FOLDER[:-1], "all", "--labels", "mine.yaml", "--record") == 2
+    assert "--record with folder; expected what it was trained on: unknown" in capsys.readouterr().err
+    assert Path("two.onnx").read_bytes() == before
 
 
 def test_the_flicker_rate_of_a_clip(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,3 +77,38 @@ def test_what_a_run_builds_on_is_known_without_paths_of_this_machine(file: Path)
     }  # fmt: skip
     assert checkpoint.lineage({"model": {"start": "best.pt"}, "distil": None}) == {"start": {"name": "best"}}
     assert checkpoint.lineage({"model": {}}) == {}
+
+
+def written(folder: Path, name: str, value: float, **changes: object) -> Path:
+    state = {
+        "network": {"w": torch.full((3,), value), "count": torch.tensor(int(value))},
+        "settings": {"name": name, "model": {"architecture": "x", "options": {"width": 1}}},
+        "labels": "camvid",
+        "progress": {"best": 0.5, "iteration": 7},
+        **changes,
+    }
+    checkpoint.save(folder / f"{name}.pt", state)
+    return folder / f"{name}.pt"
+
+
+def test_the_mean_of_checkpoints_weighs_them_and_names_them(tmp_path: Path) -> None:
+    files = [written(tmp_path, "one", 1.0), written(tmp_path, "two", 5.0)]
+    mean = checkpoint.average(files, [3, 1])
+    assert torch.equal(mean["network"]["w"], torch.full((3,), 2.0))
+    assert mean["network"]["count"] == 5  # no mean of what is counted
+    assert mean["progress"] == {"best": None, "iteration": 7}
+    assert [(m["name"].split("/")[-1], m["share"]) for m in mean["lineage"]["mean_of"]] == [
+        ("one", 0.75),
+        ("two", 0.25),
+    ]
+    assert torch.equal(checkpoint.average(files)["network"]["w"], torch.full((3,), 3.0))
+
+
+def test_what_has_no_mean_is_refused(tmp_path: Path) -> None:
+    one = written(tmp_path, "one", 1.0)
+    other = written(tmp_path, "other", 1.0, settings={"name": "o", "model": {"architecture": "y", "options": {}}})
+    with pytest.raises(UsageError, match=r"one\.pt is of .*x.*expected .*y"):
+        checkpoint.average([one, other])
+    for files, shares in (([one], None), ([one, one], [1.0]), ([one, one], [0.0, 0.0]), ([one, one], [2.0, -1.0])):
+        with pytest.raises(UsageError, match="two or more"):
+            checkpoint.average(files, shares)
