@@ -16,6 +16,18 @@ P99_MIN_SAMPLES = 2000
 now_ns = time.monotonic_ns
 
 
+def waited_ns() -> int:
+    """How long the calling thread has been ready to run without a processor so far; 0 where the system does not tell.
+
+    The second number of ``/proc/thread-self/schedstat`` (Linux, Documentation/scheduler/sched-stats.rst).
+    """
+    try:
+        with open("/proc/thread-self/schedstat", "rb", buffering=0) as file:
+            return int(file.read(64).split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
 @dataclass
 class Stamps:
     """Monotonic nanoseconds at which one frame reached each point; 0 = not reached.
@@ -23,7 +35,8 @@ class Stamps:
     ``handed`` is when the drawing side took the frame over: the wait before it belongs to no stage, so that
     the stages of one frame never add up to more than its end-to-end time. ``published`` is replaced as a whole
     when a sink has taken the frame, and never written to, so that any thread may read it; once ``settled`` is
-    true it stays as it is.
+    true it stays as it is. ``waited`` is no stamp: nanoseconds during ``infer`` in which the calling thread was ready
+    and had no processor (:func:`waited_ns`).
     """
 
     captured: int
@@ -35,6 +48,7 @@ class Stamps:
     drawn: int = 0
     published: dict[str, int] = field(default_factory=dict)
     settled: bool = False
+    waited: int = 0
 
     def last_published(self) -> int:
         """When the slowest sink had the frame; ``drawn`` if there are no sinks."""

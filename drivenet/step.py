@@ -6,7 +6,7 @@ from drivenet.classmap import ClassMap
 from drivenet.engine.base import Engine
 from drivenet.frame import Frame
 from drivenet.labels import LabelSet
-from drivenet.latency import Stamps, now_ns
+from drivenet.latency import Stamps, now_ns, waited_ns
 from drivenet.prepare import prepare
 from drivenet.result import Result
 from drivenet.scene import analyse
@@ -28,9 +28,11 @@ def process(frame: Frame, engine: Engine, labels: LabelSet) -> Result:
     """
     stamps = Stamps(frame.captured_ns, taken=now_ns())
     image = prepare(frame.image, engine.spec.input)
+    before = waited_ns()
     stamps.prepared = now_ns()
     classmap = ClassMap(engine.infer(image), frame.index, frame.captured_ns)
     stamps.inferred = now_ns()
+    stamps.waited = waited_ns() - before
     scene = analyse(classmap, labels, frame.size)
     stamps.analysed = now_ns()
     return Result(frame, classmap, scene, labels, stamps)

@@ -144,7 +144,7 @@ class Figures:
 
     async def stats(self, request: Request) -> Response:
         """``/stats.json``."""
-        return JSONResponse({**self._board.document(), "viewers": self._hub.viewers})
+        return JSONResponse({**self._board.document(), **self._hub.watched()})
 
     async def metrics(self, request: Request) -> Response:
         """``/metrics``, for Prometheus."""

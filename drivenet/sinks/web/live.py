@@ -66,7 +66,7 @@ class LivePage:
         with self._board.lock:
             count = self._board.samples.count
             rows = self._board.samples.since(max(seen, count - _BACKLOG))[:, : 1 + len(STAGES)]
-        message = {**document, "type": "stats", "viewers": self._hub.viewers, "samples": rows.round(2).tolist()}
+        message = {**document, "type": "stats", **self._hub.watched(), "samples": rows.round(2).tolist()}
         return message, count
 
     async def packet(self, shot: Shot) -> bytes:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from drivenet.result import Result
+from drivenet.sinks.web.pace import Pace
 from drivenet.sinks.web.shots import Shot
 
 #: Viewers at a time; one more gets 503.
@@ -72,6 +73,7 @@ class Hub:
     def __init__(self, max_viewers: int = MAX_VIEWERS) -> None:
         self.newest: Shot | None = None
         self.max_viewers = max_viewers
+        self.pace = Pace()
         self._slots: set[Slot] = set()
         self._seq = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -96,12 +98,16 @@ class Hub:
         """How many watch."""
         return len(self._slots)
 
+    def watched(self) -> dict[str, int]:
+        """How many ``viewers`` there are, and that they get every so-manieth picture, ``viewers_get_every``."""
+        return {"viewers": self.viewers, "viewers_get_every": self.pace.every}
+
     def publish(self, result: Result) -> None:
         """Leave a result. Called by the sink's thread: a few microseconds, whoever watches."""
         self._seq += 1
         self.newest = shot = Shot(result, self._seq)
         loop = self._loop
-        if self._slots and loop is not None and not loop.is_closed():
+        if self._slots and self.pace.admits(result.stamps) and loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._hand_out, shot)
 
     def _hand_out(self, shot: Shot) -> None:

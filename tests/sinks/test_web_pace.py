@@ -1,0 +1,73 @@
+"""Inference first: viewers get fewer pictures while it waits for processors, and all of them again afterwards."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
+
+from drivenet.latency import Stamps, now_ns, waited_ns
+from drivenet.sinks.web.pace import CALM, LOOK, RAREST, Pace
+
+
+def admitted(pace: Pace, pictures: int, waited_share: float) -> int:
+    """Of so many results, how many go to viewers; inference takes 10 ms each."""
+    stamps = Stamps(0, 1, prepared=1_000, inferred=10_001_000, waited=int(waited_share * 10_000_000))
+    return sum(pace.admits(stamps) for _ in range(pictures))
+
+
+def test_viewers_get_everything_where_inference_does_not_wait() -> None:
+    assert admitted(Pace(), 10 * LOOK, 0.05) == 10 * LOOK
+
+
+def test_viewers_get_less_and_less_while_inference_waits_and_never_nothing() -> None:
+    pace = Pace()
+    shown = [admitted(pace, 60, 0.5) for _ in range(4)]
+    assert shown == sorted(shown, reverse=True)
+    assert (pace.every, shown[-1]) == (RAREST, 60 // RAREST)
+
+
+def test_between_the_bounds_it_stays_as_it_is() -> None:
+    pace = Pace()
+    admitted(pace, 2 * LOOK, 0.5)
+    before = pace.every
+    admitted(pace, 100 * LOOK, 0.1)
+    assert pace.every == before == 3
+
+
+def test_it_comes_back_in_steps() -> None:
+    pace = Pace()
+    admitted(pace, 10 * LOOK, 0.5)
+    admitted(pace, CALM * LOOK, 0.0)
+    assert pace.every == RAREST - 1
+    admitted(pace, RAREST * CALM * LOOK, 0.0)
+    assert pace.every == 1
+
+
+def test_a_wait_for_a_processor_is_told_apart_from_work_and_sleep() -> None:
+    """Two threads of one processor that hold no lock wait for each other; alone and asleep none waits."""
+    if not waited_ns() and not os.path.exists("/proc/thread-self/schedstat"):
+        pytest.skip("this kernel has no /proc/thread-self/schedstat")
+    before, started = waited_ns(), now_ns()
+    time.sleep(0.2)
+    assert waited_ns() - before < 0.5 * (now_ns() - started)
+    cores, found = os.sched_getaffinity(0), {}
+
+    def work(name: str) -> None:
+        os.sched_setaffinity(0, {min(cores)})
+        first, until = waited_ns(), time.monotonic() + 0.5
+        data = bytes(1 << 22)
+        while time.monotonic() < until:
+            hash(memoryview(data).tobytes())
+        found[name] = waited_ns() - first
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(found.values()) > 0
