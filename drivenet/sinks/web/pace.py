@@ -5,7 +5,7 @@ from __future__ import annotations
 from drivenet.latency import Stamps
 
 #: At the worst viewers get every so-manieth picture.
-RAREST = 6
+RAREST = 4
 #: Shares of the time of ``infer`` spent waiting: above the first one viewers get less, below the second one more.
 TOO_MUCH, LITTLE = 0.15, 0.08
 #: Pictures that are looked at together, and so many calm looks in a row that viewers get more again.
