@@ -99,7 +99,9 @@ def test_a_checkpoint_tells_what_it_was_trained_on(tmp_path: Path, network: torc
     checkpoint.save(file, state)
     spec = export_checkpoint(file, tmp_path / "model.onnx", machine="a desk")
     assert (spec.input, spec.val_miou, spec.trained_on) == (SIZE, 0.5123, "camvid train + 20% synthetic drive")
-    assert spec.training == {"minutes": 12.3, "iterations": 99, "batch": 4, "seed": 7, "machine": "a desk"}
+    assert spec.training == {
+        "minutes": 12.3, "iterations": 99, "batch": 4, "seed": 7, "machine": "a desk", "options": OPTIONS,
+    }  # fmt: skip
     assert "non-commercial" in spec.data_licence
     older = {**settings, "model": {**settings["model"], "start": "runs/lean/best.pt"}}
     checkpoint.save(file, {**state, "settings": older})

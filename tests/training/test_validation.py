@@ -14,6 +14,7 @@ from drivenet.models import create  # noqa: E402
 from drivenet.models.deployed import Deployed  # noqa: E402
 from drivenet.prepare import prepare, resize_ids  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
+from drivenet.training.autocast import autocast  # noqa: E402
 from drivenet.training.validation import AT_ONCE, Validation  # noqa: E402
 
 SIZE = (64, 96)
@@ -43,7 +44,7 @@ def test_it_counts_what_the_node_would_find(kept: bool) -> None:
     expected = ConfusionMatrix.empty(CAMVID)
     deployed = Deployed(network, "half").eval()
     for s in samples:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), autocast(torch.device("cpu")):
             found = deployed(torch.from_numpy(prepare(s.image, SIZE))[None])[0].numpy()
         expected.add(s.ids, resize_ids(found, (s.ids.shape[0], s.ids.shape[1])))
     validation = Validation(samples if kept else OnDemand(samples), CAMVID, SIZE, torch.device("cpu"))
