@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -62,7 +63,7 @@ def test_a_wait_for_a_processor_is_told_apart_from_work_and_sleep() -> None:
         first, until = waited_ns(), time.monotonic() + 0.5
         data = bytes(1 << 22)
         while time.monotonic() < until:
-            hash(memoryview(data).tobytes())
+            hashlib.sha256(data)  # without Python's lock
         found[name] = waited_ns() - first
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
@@ -70,4 +71,4 @@ def test_a_wait_for_a_processor_is_told_apart_from_work_and_sleep() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert max(found.values()) > 0
+    assert max(found.values()) > 50_000_000
