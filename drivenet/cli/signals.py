@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -24,18 +26,50 @@ def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
     """
     with ExitStack() as undo:
 
+        def begin() -> None:
+            pipeline.stop()
+            signal.setitimer(signal.ITIMER_REAL, *_ALARMS)
+
         def stop(number: int, _: FrameType | None) -> None:
             signal.signal(number, old[signal.Signals(number)])
-            pipeline.stop()
-            undo.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, give_up))
-            undo.callback(signal.setitimer, signal.ITIMER_REAL, *signal.setitimer(signal.ITIMER_REAL, *_ALARMS))
+            begin()
 
         def give_up(_: int, __: FrameType | None) -> None:
             if pipeline.serving is not None:
                 raise TimeoutError(errno.ETIMEDOUT, f"it did not end within {_ALARMS[0]} s of the signal to stop")
 
+        undo.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, give_up))
+        undo.callback(signal.setitimer, signal.ITIMER_REAL, *signal.getitimer(signal.ITIMER_REAL))
         old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        undo.enter_context(_told_at_once(old, begin))
         for number, handler in old.items():
             undo.callback(signal.signal, number, handler)
             signal.signal(number, stop)
         yield
+
+
+@contextmanager
+def _told_at_once(numbers: Collection[int], act: Callable[[], None]) -> Iterator[None]:
+    """Calls ``act`` in a thread of its own as soon as one of the signals comes.
+
+    A handler waits until this thread is between two steps of Python; a signal that comes right before a system call
+    that never returns is not handled at all, until something else interrupts the call.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+
+    def listen() -> None:
+        while come := ours.recv(64):
+            if any(number in numbers for number in come):
+                act()
+
+    thread = threading.Thread(target=listen, name="signals", daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        theirs.close()
+        thread.join()
+        ours.close()

@@ -9,7 +9,7 @@ import threading
 import pytest
 from cli_parts import LONG_S
 
-from drivenet.cli.signals import ended_by_signals
+from drivenet.cli.signals import _told_at_once, ended_by_signals
 from drivenet.engine.null import NullEngine
 from drivenet.errors import SinkError
 from drivenet.pipeline import Pipeline
@@ -37,6 +37,24 @@ class Silent(Sink):
         self.closed = True
         for end in self._ends:
             os.close(end)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_while_no_handler_can_run(number: signal.Signals) -> None:
+    """Other signals are not; the thread is gone and the descriptor as before when it is over."""
+    told = threading.Event()
+    before = {n: signal.signal(n, lambda *_: None) for n in (number, signal.SIGUSR1)}
+    try:
+        with _told_at_once((number,), told.set):
+            signal.raise_signal(signal.SIGUSR1)
+            assert not told.wait(0.2)
+            signal.raise_signal(number)
+            assert told.wait(LONG_S)
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+    assert signal.set_wakeup_fd(-1) == -1
+    assert "signals" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
