@@ -65,12 +65,12 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool,
             loaded, failed = _open_all(engines, backends, threads, opened)
         else:
             loaded, failed = _open(engines, backends or ("auto",), threads, opened), {}
-        rounds = math.ceil(n / _PICTURES)
+        rounds, pictures = math.ceil(n / _PICTURES), _pictures()
         with progress() as bar:
             task = bar.add_task("rounds", total=rounds, note="")
-            timed = measure(loaded, _pictures(), rounds, progress=lambda done, _: bar.update(task, completed=done))
+            timed = measure(loaded, pictures, rounds, progress=lambda done, _: bar.update(task, completed=done))
         if many:
-            for row, figures in zip(timed, throughput(loaded, _pictures(), rounds), strict=True):
+            for row, figures in zip(timed, throughput(loaded, pictures, rounds), strict=True):
                 row["throughput"] = figures
         rows = named(loaded, timed)
     contract = {**CONTRACT, "throughput": THROUGHPUT} if many else CONTRACT

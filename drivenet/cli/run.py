@@ -88,8 +88,9 @@ def resolve(config: Path | None, options: dict[str, Any]) -> NodeSettings:
     for flag, opposite in (("show", "headless"), ("headless", "show")):
         if given.get(flag):
             given.setdefault(opposite, False)  # the command line wins over the file
-    check(given, NodeSettings, "options")  # not the file's fault
-    settings = load_yaml(config, NodeSettings, given) if config else check(given, NodeSettings, "options")
+    settings = check(given, NodeSettings, "options")  # what is wrong in them is not the file's fault
+    if config:
+        settings = load_yaml(config, NodeSettings, given)
     if settings.source is None:
         raise UsageError("no SOURCE", "a camera number, a file, a folder or an address", "see drivenet run --help")
     if settings.show and settings.headless:

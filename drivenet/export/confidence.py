@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from drivenet.engine.onnx_file import CONFIDENCE, OUTPUT
 from drivenet.errors import UsageError
 from drivenet.export.stored import load, store
 from drivenet.modelspec import ModelSpec
 
-CLASSES, CONFIDENCE = "classes", "confidence"
 #: Operator sets in which ReduceMax has its axes as attribute and ReduceSum as input.
 _OPSETS = range(13, 18)
 
@@ -64,7 +64,7 @@ def append_confidence(model: onnx.ModelProto, where: str) -> None:
     graph.node.extend(_tail(found[0].input[0], axis))
     graph.initializer.append(numpy_helper.from_array(np.array([axis], np.int64), f"{CONFIDENCE}/axes"))
     graph.initializer.append(numpy_helper.from_array(np.array(255, np.float32), f"{CONFIDENCE}/scale"))
-    classes = next(output for output in graph.output if output.name == CLASSES)
+    classes = next(output for output in graph.output if output.name == OUTPUT)
     shape = [dim.dim_value for dim in classes.type.tensor_type.shape.dim]
     graph.output.append(helper.make_tensor_value_info(CONFIDENCE, TensorProto.UINT8, shape))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from drivenet.errors import SinkError, UsageError
 from drivenet.export.onnx import export_onnx
@@ -42,12 +45,26 @@ def write_import(
         return
     known = PUBLISHERS[publisher]
     model = {"architecture": known.architecture, "options": dict(known.options)}
-    state = {
-        "network": network.state_dict(),
-        "settings": {"name": publisher, "model": model, "input": list(size)},
-        "labels": known.labels.name,
-        "spec": {k: v for k, v in spec.items() if k != "labels"},
-    }
+    settings = {"name": publisher, "model": model, "input": list(size)}
+    write_checkpoint(network, settings, known.labels.name, {k: v for k, v in spec.items() if k != "labels"}, out)
+
+
+def write_checkpoint(
+    network: nn.Module, settings: dict[str, Any], labels: str, spec: dict[str, Any], out: Path
+) -> None:  # fmt: skip
+    """Write a network that was not trained here as a checkpoint that export and training take.
+
+    Args:
+        network: in any mode.
+        settings: ``name``, ``model`` and ``input``, as training settings have them.
+        labels: the name of its label set.
+        spec: what is known of it, for the record of an export.
+        out: ``*.pt``.
+
+    Raises:
+        SinkError: if nothing can be written there.
+    """
+    state = {"network": network.state_dict(), "settings": settings, "labels": labels, "spec": spec}
     try:
         checkpoint_file.save(out, state)
     except OSError as error:

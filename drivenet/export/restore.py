@@ -17,17 +17,19 @@ import torch
 from torch import nn
 
 from drivenet.engine.onnx_file import read_spec
-from drivenet.errors import SinkError, UsageError
+from drivenet.errors import UsageError
+from drivenet.export.imported import write_checkpoint
 from drivenet.export.parity import folder_pictures, synthetic_pictures
 from drivenet.export.simplify import Graph, Node, unsplit_expansions
 from drivenet.frame import Image
-from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models import create
 from drivenet.models.deployed import normalise
 from drivenet.modelspec import ModelSpec, sha256_of
 from drivenet.prepare import prepare
 
 _PREFIX = "/network/"
+#: What of the spec a checkpoint keeps.
+_RECORD = {"mean", "std", "trained_on", "data_licence", "recipe", "training", "val_miou"}
 
 
 def restore_checkpoint(
@@ -55,20 +57,10 @@ def restore_checkpoint(
     network = create(spec.architecture, len(spec.labels.classes), options).eval()
     shown = synthetic_pictures(spec.input) if pictures is None else folder_pictures(pictures)
     restore(network, file, spec, shown)
-    state = {
-        "network": network.state_dict(),
-        "settings": {
-            "name": spec.recipe,
-            "model": {"architecture": spec.architecture, "options": options},
-            "input": list(spec.input),
-        },
-        "labels": spec.labels.name,
-        "spec": {**spec.model_dump(mode="json", include=_RECORD), "source_sha256": sha256_of(file)},
-    }
-    try:
-        checkpoint_file.save(out, state)
-    except OSError as error:
-        raise SinkError(f"cannot write {out}: {error.strerror or error}", "a file in a writable folder") from error
+    model = {"architecture": spec.architecture, "options": options}
+    settings = {"name": spec.recipe, "model": model, "input": list(spec.input)}
+    record = {**spec.model_dump(mode="json", include=_RECORD), "source_sha256": sha256_of(file)}
+    write_checkpoint(network, settings, spec.labels.name, record, out)
 
 
 def _options(spec: ModelSpec, file: Path) -> dict[str, Any]:
@@ -76,9 +68,6 @@ def _options(spec: ModelSpec, file: Path) -> dict[str, Any]:
         raise UsageError(f"{file} does not tell the options of its network", "those of its training settings",
                          "name the settings with --config")  # fmt: skip
     return dict(spec.training["options"])
-
-
-_RECORD = {"mean", "std", "trained_on", "data_licence", "recipe", "training", "val_miou"}
 
 
 def restore(network: nn.Module, file: Path, spec: ModelSpec, pictures: Sequence[Image]) -> None:
@@ -184,12 +173,11 @@ def _measure(
     network: nn.Module, norms: Sequence[nn.BatchNorm2d], spec: ModelSpec, pictures: Sequence[Image]
 ) -> None:  # fmt: skip
     """Statistics on the pictures into batch norms that have none yet, and the scale and shift that undo them."""
-    sums: dict[nn.Module, torch.Tensor] = {}
+    means: dict[nn.Module, list[torch.Tensor]] = {norm: [] for norm in norms}  # of x and x squared, by picture
 
     def add(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         x = inputs[0].double()
-        sums[norm] = sums.get(norm, 0) + torch.stack([torch.ones_like(x[0, :, 0, 0]) * x[0, 0].numel(),
-                                                      x.sum((0, 2, 3)), (x**2).sum((0, 2, 3))])  # fmt: skip
+        means[norm].append(torch.stack([x.mean((0, 2, 3)), (x**2).mean((0, 2, 3))]))
 
     hooks = [norm.register_forward_pre_hook(add) for norm in norms]
     for picture in pictures:
@@ -198,7 +186,6 @@ def _measure(
     for hook in hooks:
         hook.remove()
     for norm in norms:
-        count, total, squares = sums[norm]
-        mean = total / count
-        variance = (squares / count - mean**2).clamp_min(0)
+        mean, squares = torch.stack(means[norm]).mean(0)
+        variance = (squares - mean**2).clamp_min(0)
         _fill_norm(norm, [v.numpy() for v in ((variance + norm.eps).sqrt(), norm.bias.double() + mean, mean, variance)])

@@ -132,11 +132,7 @@ def _split_expansion(graph: Graph, node: Node) -> None:
     if not (1 < groups < wide and weights.shape[1] == 1 and followers):
         return
     order = np.arange(wide).reshape(groups, -1).T.reshape(-1)
-    *same, mixing = [node, *followers]
-    for one in same:
-        for place, name in enumerate(one.input[1:], 1):
-            graph.change(one, place, graph.constant(name)[order])
-    graph.change(mixing, 1, graph.constant(mixing.input[1])[:, order])
+    _reorder(graph, [node, *followers], order)
     repeated = f"{node.name}/repeated"
     repeat = helper.make_node("Concat", [node.input[0]] * (wide // groups), [repeated], f"{node.name}/Repeat", axis=1)
     node.input[0] = repeated
@@ -150,12 +146,19 @@ def unsplit_expansions(graph: Graph) -> None:
         repeat = graph.makers.get(node.input[0]) if node.op_type == "Conv" else None
         if repeat is None or repeat.op_type != "Concat" or len(set(repeat.input)) > 1:
             continue
-        *same, mixing = [node, *_followers(graph, node)]
         back = np.arange(group_of(node)).reshape(len(repeat.input), -1).T.reshape(-1)
-        for one in same:
-            for place, name in enumerate(one.input[1:], 1):
-                graph.change(one, place, graph.constant(name)[back])
-        graph.change(mixing, 1, graph.constant(mixing.input[1])[:, back])
+        _reorder(graph, [node, *_followers(graph, node)], back)
+
+
+def _reorder(graph: Graph, chain: list[Node], order: npt.NDArray[np.intp]) -> None:
+    """Give convolutions that follow each other their channels in another order; the last one, which mixes them, reads
+    them so.
+    """
+    *same, mixing = chain
+    for one in same:
+        for place, name in enumerate(one.input[1:], 1):
+            graph.change(one, place, graph.constant(name)[order])
+    graph.change(mixing, 1, graph.constant(mixing.input[1])[:, order])
 
 
 def _followers(graph: Graph, node: Node) -> list[Node]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from drivenet.errors import UsageError
@@ -68,7 +67,8 @@ def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dic
     Raises:
         UsageError: for fewer than two, shares that do not fit, or checkpoints of other networks or labels.
     """
-    if len(files) < 2 or (shares is not None and (len(shares) != len(files) or min(shares) < 0 or sum(shares) <= 0)):
+    shares = [1.0] * len(files) if shares is None else shares
+    if len(files) < 2 or len(shares) != len(files) or min(shares) < 0 or sum(shares) <= 0:
         raise UsageError(f"{len(files)} checkpoints with shares {shares}", "two or more, each with a share above 0")
     states = [load(file) for file in files]
     *others, last = states
@@ -76,13 +76,13 @@ def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dic
         model = [(s["settings"]["model"]["architecture"], s["settings"]["model"]["options"]) for s in (other, last)]
         if (model[0], other["labels"]) != (model[1], last["labels"]):
             raise UsageError(f"{file} is of {model[0]}", f"{model[1]}, as {files[-1]}")
-    parts = np.array(shares or [1.0] * len(files)) / sum(shares or [1.0] * len(files))
+    parts = [share / sum(shares) for share in shares]
     network = {
-        name: sum(part * state["network"][name] for part, state in zip(parts.tolist(), states, strict=True))
+        name: sum(part * state["network"][name] for part, state in zip(parts, states, strict=True))
         if tensor.is_floating_point()
         else tensor
         for name, tensor in last["network"].items()
     }
-    mean = [{**_known(file), "share": round(float(part), 4)} for file, part in zip(files, parts, strict=True)]
+    mean = [{**_known(file), "share": round(part, 4)} for file, part in zip(files, parts, strict=True)]
     progress = {**last.get("progress", {}), "best": None}  # nobody has scored the mean yet
     return {**last, "network": network, "progress": progress, "lineage": {**last.get("lineage", {}), "mean_of": mean}}

@@ -30,6 +30,8 @@ HILLS: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
     ((70, 100, 120), (120, 160, 185)),
     ((110, 95, 75), (175, 160, 145)),
 )
+#: What vegetation is multiplied by as it dries, lowest and highest BGR.
+DRY = ((0.55, 0.85, 1.1), (0.95, 1.05, 1.6))
 #: Waves of a ridge: how many across the picture, least and most, and their share of its height.
 WAVES = ((0.3, 1.5, 0.55), (1.5, 5.0, 0.3), (5.0, 20.0, 0.06), (20.0, 60.0, 0.02))
 
@@ -74,7 +76,7 @@ def road(image: Float, mask: npt.NDArray[np.bool_], rng: np.random.Generator) ->
 
 def dry(image: Float, mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:
     """Tint vegetation as summer and autumn do, towards yellow and brown."""
-    _tint(image, mask, rng.uniform((0.55, 0.85, 1.1), (0.95, 1.05, 1.6)))
+    _tint(image, mask, rng.uniform(*DRY))
 
 
 def _tint(image: Float, mask: npt.NDArray[np.bool_], gain: npt.NDArray[np.float64]) -> None:

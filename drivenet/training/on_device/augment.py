@@ -13,7 +13,7 @@ from drivenet.training.on_device import recolour
 from drivenet.training.on_device.draws import Bools, Draws, Floats
 from drivenet.training.on_device.pixels import blur, by_picture, jpeg, luminance, on, shift_hue
 from drivenet.training.on_device.pool import PARTS
-from drivenet.training.recolour import HILLS, SKIES, WAVES, sky_and_tree
+from drivenet.training.recolour import DRY, HILLS, SKIES, WAVES, sky_and_tree
 from drivenet.training.settings import AugmentSettings
 
 Indices = npt.NDArray[np.intp]
@@ -76,7 +76,7 @@ class BatchAugment:
 
     def _recolour(self, images: torch.Tensor, ids: torch.Tensor, real: Bools, draws: Draws) -> None:
         gain = draws.uniform(0.5, 1.6)[:, None] * (1 + draws.uniforms(-0.08, 0.08, 3))
-        dry = recolour.between((0.55, 0.85, 1.1), (0.95, 1.05, 1.6), draws.uniforms(0, 1, 3))
+        dry = recolour.between(*DRY, draws.uniforms(0, 1, 3))
 
         def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
             return recolour.tint(x, self._road[ids[where].long()], gain[i])
