@@ -116,6 +116,8 @@ setup(
             "pytest-xdist>=3.6.1",
             "setuptools>=77",
             "playwright>=1.49",
+            # Real parser and builder, which need no GPU; the whole of it is in the wheels. Older ones build no int8.
+            "tensorrt-rtx>=1.7; sys_platform == 'linux' and platform_machine == 'x86_64'",
             *MQTT,
             *ROBOTICS,
             *ROS2,

@@ -37,12 +37,12 @@ def palette_graph(
     palette: Any = CAMVID.palette,
     size: tuple[int, int] = SIZE,
     names: tuple[str, str] = ("frame", "classes"),
-    cast_at_ends: bool = False,
+    cast_at_ends: bool = True,
 ) -> onnx.GraphProto:
     """Every second pixel either way -> the class whose RGB colour is nearest to it.
 
     ``cast_at_ends``: uint8 becomes float first of all and ids float before they become uint8, as drivenet exports it;
-    other exporters cut uint8 and cast int64.
+    else uint8 is cut and int64 is cast, which TensorRT refuses.
     """
     colours = np.array(palette, np.float32)[:, ::-1]  # BGR, as the frame
     constants = {
@@ -59,7 +59,7 @@ def palette_graph(
             helper.make_node("Cast", [names[0]], ["float"], **cast),
             helper.make_node("Slice", ["float", *cut], ["sampled"]),
         ]
-        end = [helper.make_node("Cast", ["best"], ["ids"], **cast)]
+        end = [helper.make_node("Cast", ["best"], ["best_float"], **cast)]
     else:
         begin = [
             helper.make_node("Slice", [names[0], *cut], ["small"]),
@@ -72,7 +72,7 @@ def palette_graph(
         helper.make_node("Add", ["products", "bias"], ["logits"]),
         helper.make_node("ArgMax", ["logits"], ["best"], axis=-1, keepdims=0),
         *end,
-        helper.make_node("Cast", ["ids" if cast_at_ends else "best"], [names[1]], to=TensorProto.UINT8),
+        helper.make_node("Cast", ["best_float" if cast_at_ends else "best"], [names[1]], to=TensorProto.UINT8),
     ]
     h, w = size
     return helper.make_graph(
@@ -109,7 +109,7 @@ def sure_model(
     folder: Path, name: str = "sure", labels: LabelSet = CAMVID, softness: float = 1500.0, size: tuple[int, int] = SIZE
 ) -> Path:
     """A palette model with confidence; the softer, the less sure where a colour lies between those of the palette."""
-    graph = palette_graph(labels.palette, size, cast_at_ends=True)
+    graph = palette_graph(labels.palette, size)
     for tensor in graph.initializer:
         if tensor.name in ("weights", "bias"):
             softer = numpy_helper.to_array(tensor) / np.float32(softness)

@@ -175,7 +175,10 @@ class Network(Real):
 
 
 class Parser(Real):
-    """Reads the layers of the test model; the TopK of TensorRT stands for its ArgMax."""
+    """Reads the layers of the test model; the TopK of TensorRT stands for its ArgMax.
+
+    It refuses what the real ones refuse: uint8 in any layer but a cast, and 8.5 a uint8 that is not cast from float.
+    """
 
     def __init__(self, network: Network, log: Any) -> None:
         self._network, self._errors = network, []
@@ -208,8 +211,15 @@ class Parser(Real):
             inputs = [tensors[name] for name in node.input if name in tensors]
             to_uint8 = any(a.name == "to" and a.i == onnx.TensorProto.UINT8 for a in node.attribute)
             dtype = trt.DataType.UINT8 if to_uint8 else trt.DataType.FLOAT
+            if node.op_type != "Cast" and any(tensor.dtype == trt.DataType.UINT8 for tensor in inputs):
+                self._errors.append("Found unsupported input type of UINT8")
+                return False
+            if to_uint8 and inputs[0].dtype != trt.DataType.FLOAT and "CAST" not in trt.LayerType.__members__:
+                self._errors.append("In node 5 (importCast): UNSUPPORTED_NODE: newType == DataType::kUINT8")
+                return False
             outs = [trt.make(Tensor, "ITensor", n, shapes[n], dtype) for n in node.output]
             if node.op_type == "ArgMax":
+                outs[0].dtype = trt.DataType.INT32
                 outs.append(trt.make(Tensor, "ITensor", "indices", (*shapes[node.output[0]], 1), trt.DataType.INT32))
             kind = getattr(trt.LayerType, kinds.get(node.op_type, node.op_type.upper()))
             network._layers.append(trt.make(Layer, "ILayer", kind, inputs, outs))
@@ -323,6 +333,7 @@ class Runtime(Real):
         self._trt.calls.append("deserialize_cuda_engine")
         if not plan.startswith(_MAGIC):
             self._log.log(self._log.ERROR, "Serialization assertion magicTagRead == kMAGIC_TAG failed")
+            self._log.log(self._log.ERROR, "Internal Error (Engine deserialization failed.)")  # real ones add as much
             return None
         return self._trt.make(CudaEngine, "ICudaEngine", self._trt, plan[len(_MAGIC) :])  # type: ignore[no-any-return]
 
@@ -344,7 +355,9 @@ class TensorRt:
             self.ICastLayer = self.real(Layer, "ILayer", ("to_type",))
         self.Weights = np.asarray
         self.ILogger = self.real(
-            type("ILogger", (Real,), {"ERROR": 1, "INTERNAL_ERROR": 0, "WARNING": 2}), "ILogger", ("last", "failed")
+            type("ILogger", (Real,), {"ERROR": 1, "INTERNAL_ERROR": 0, "WARNING": 2}),
+            "ILogger",
+            ("reason", "failed", "begin"),
         )
         self.ILogger._trt = self
 

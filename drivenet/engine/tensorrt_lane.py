@@ -24,7 +24,7 @@ class Lane:
         driver: CUDA, opened by this thread; it frees the buffers when it is closed.
         shapes: of the two tensors, by name.
         mapped: whether host and device share memory, as on a Jetson.
-        log: what TensorRT logs to; its ``last`` is the reason for a failure.
+        log: what TensorRT logs to; its ``reason`` tells why something failed.
         where: how messages name the engine.
 
     Raises:
@@ -83,7 +83,7 @@ class Lane:
         if not self._input.mapped:
             self._driver.upload(self._input, self._stream)
         if not self._context.execute_async_v3(self._handle):
-            raise EngineError(f"inference with {self._where} failed: {self._log.last or 'TensorRT does not say why'}")
+            raise EngineError(f"inference with {self._where} failed: {self._log.reason or 'TensorRT does not say why'}")
         if not self._output.mapped:
             self._driver.download(self._output, self._stream)
 
@@ -91,5 +91,5 @@ class Lane:
         buffer = self._driver.buffer(shape, mapped)
         buffer.host[...] = 0
         if not self._context.set_tensor_address(name, buffer.device):
-            raise EngineError(f"{self._where} refuses the memory for {name}: {self._log.last}")
+            raise EngineError(f"{self._where} refuses the memory for {name}: {self._log.reason}")
         return buffer

@@ -26,7 +26,10 @@ def import_tensorrt() -> Any:
 
 @functools.cache
 def make_log(trt: Any) -> Any:
-    """The logger: keeps the last error, or warning as long as there is none, for our own message; prints nothing.
+    """The logger: keeps the reason of what fails, for our own message; prints nothing.
+
+    The reason is the first error, since what follows it only tells how far up it was noticed; as long as there is none,
+    the last warning.
 
     One for the process and never freed: TensorRT registers the first that it is given and may go on using it for
     whatever is made later, also when what it was given for is long gone.
@@ -34,28 +37,32 @@ def make_log(trt: Any) -> Any:
     errors = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
 
     class Log(trt.ILogger):  # type: ignore[misc]
-        """Keeps ``last``, and whether it is an error."""
+        """Keeps ``reason``, and whether it is an error."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.last, self.failed = "", False
+            self.begin()
+
+        def begin(self) -> None:
+            """What was logged before is no reason for what comes."""
+            self.reason, self.failed = "", False
 
         def log(self, severity: Any, msg: str) -> None:
             """Called by TensorRT."""
-            if severity in errors or (severity == trt.ILogger.WARNING and not self.failed):
-                self.last, self.failed = " ".join(msg.split())[:300], severity in errors
+            if not self.failed and (severity in errors or severity == trt.ILogger.WARNING):
+                self.reason, self.failed = " ".join(msg.split())[:300], severity in errors
 
     return Log()
 
 
 def start(trt: Any, name: str, log: Any) -> Any:
     """``trt.Runtime`` or ``trt.Builder``; EngineError where the bindings raise that they were given a null pointer."""
-    log.last, log.failed = "", False  # what was logged before is no reason for what comes
+    log.begin()
     try:
         return getattr(trt, name)(log)
     except TypeError as error:
         raise EngineError(
-            f"TensorRT {trt.__version__} does not start: {log.last or error}", cure="drivenet doctor"
+            f"TensorRT {trt.__version__} does not start: {log.reason or error}", cure="drivenet doctor"
         ) from error
 
 
@@ -107,6 +114,7 @@ class Session:
     def widen(self, lanes: int) -> None:
         """Have at least so many lanes. The shapes are fixed, so no further optimisation profile is needed."""
         while len(self._lanes) < lanes:
+            self._log.begin()
             context = self._made(self._engine.create_execution_context(), "prepare")
             lane = Lane(context, self._driver, self._shapes, self._mapped, self._log, self._where)
             self._lanes.append(lane)
@@ -156,7 +164,7 @@ class Session:
     def _made(self, thing: Any, step: str) -> Any:
         """What TensorRT made; it gives None where others raise."""
         if thing is None:
-            told = self._log.last or "it does not say why"
+            told = self._log.reason or "it does not say why"
             raise EngineError(
                 f"TensorRT cannot {step} {self._where}: {told}", cure="build it again with drivenet build"
             )

@@ -17,9 +17,12 @@ from drivenet.engine.tensorrt import machine
 from drivenet.engine.tensorrt_session import Session, import_tensorrt, make_log, start
 from drivenet.errors import EngineError, UsageError
 from drivenet.export.request import BuildRequest, Product
-from drivenet.export.tensorrt_network import ARGMAX, rewrite_ends
+from drivenet.export.tensorrt_network import ARGMAX, rewrite_end
 from drivenet.export.tensorrt_precision import Typing, float16_onnx, typing_of
 from drivenet.modelspec import ModelSpec, write_atomic
+
+#: Its parsers take uint8 between an end of the graph and a cast alone, 8.5 the float side of that cast alone.
+_READABLE = "what drivenet export writes: opset 17, the picture cast to float first, the ids to float before uint8"
 
 #: Inferences that one way to find the best class is timed with.
 _TIMED = 50
@@ -71,9 +74,9 @@ def _build(trt: Any, request: BuildRequest, precision: str, typing: Typing, clas
     parser = trt.OnnxParser(network, log)
     onnx = request.onnx.read_bytes()
     if not parser.parse(float16_onnx(onnx) if typing.convert else onnx):
-        told = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)) or log.last
-        raise EngineError(f"TensorRT {trt.__version__} cannot read {request.onnx}: {told}", "ONNX opset 17 or less")
-    keep = rewrite_ends(trt, network, classes, argmax)
+        told = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)) or log.reason
+        raise EngineError(f"TensorRT {trt.__version__} cannot read {request.onnx}: {told}", _READABLE)
+    keep = rewrite_end(trt, network, classes, argmax)
     config = builder.create_builder_config()
     _configure(trt, config, request, precision, typing)
     if request.dla is not None:
@@ -81,7 +84,7 @@ def _build(trt: Any, request: BuildRequest, precision: str, typing: Typing, clas
     cache = _attach_timing_cache(config, request.timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        told = log.last or "it does not say why"
+        told = log.reason or "it does not say why"
         raise EngineError(f"TensorRT {trt.__version__} cannot build {request.onnx} in {precision}: {told}")
     if cache is not None and request.timing_cache is not None:
         write_atomic(request.timing_cache, bytes(memoryview(config.get_timing_cache().serialize())))

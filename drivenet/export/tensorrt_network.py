@@ -1,7 +1,7 @@
-"""Rewrites the ends of a parsed network so that TensorRT takes and gives uint8, and finds the best class quickly.
+"""Rewrites the end of a parsed network so that TensorRT gives uint8, and finds the best class quickly.
 
-TensorRT 8.5 converts between uint8 and float only, at the very ends; and its ArgMax is a TopK, which some GPUs are
-slow at. A chain of comparisons over the classes computes the same.
+TensorRT 8.5 makes uint8 from float only, at the very end; and its ArgMax is a TopK, which some GPUs are slow at. A
+chain of comparisons over the classes computes the same.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from drivenet.errors import EngineError
 ARGMAX = ("topk", "select")
 
 
-def rewrite_ends(trt: Any, network: Any, classes: int, argmax: str) -> list[Any]:
-    """Make the input's first step and the output's last step a cast, and lower the ArgMax.
+def rewrite_end(trt: Any, network: Any, classes: int, argmax: str) -> list[Any]:
+    """Make the last step a cast from float to uint8, and lower the ArgMax.
 
     Args:
         trt: the TensorRT package.
@@ -31,7 +31,6 @@ def rewrite_ends(trt: Any, network: Any, classes: int, argmax: str) -> list[Any]
     Raises:
         EngineError: for a network without the ArgMax of a deployed graph.
     """
-    _cast_input_first(trt, network)
     topk = _find_topk(trt, network)
     logits = topk.get_input(0)
     axis = int(topk.axes).bit_length() - 1
@@ -48,22 +47,6 @@ def rewrite_ends(trt: Any, network: Any, classes: int, argmax: str) -> list[Any]
 
 def _layers(network: Any) -> list[Any]:
     return [network.get_layer(i) for i in range(network.num_layers)]
-
-
-def _cast_input_first(trt: Any, network: Any) -> None:
-    """Put a cast between the uint8 input and whatever reads it, unless that is a cast already."""
-    frame = network.get_input(0)
-    casts = {getattr(trt.LayerType, name) for name in ("IDENTITY", "CAST") if hasattr(trt.LayerType, name)}
-    readers = [
-        (layer, i)
-        for layer in _layers(network)
-        for i in range(layer.num_inputs)
-        if layer.type not in casts and (tensor := layer.get_input(i)) is not None and tensor.name == frame.name
-    ]
-    if readers:
-        as_float = _cast(trt, network, frame, trt.DataType.FLOAT)
-        for layer, i in readers:
-            layer.set_input(i, as_float)
 
 
 def _find_topk(trt: Any, network: Any) -> Any:

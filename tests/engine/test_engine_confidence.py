@@ -97,10 +97,10 @@ def test_spec_and_graph_must_agree_about_it(tmp_path: Path) -> None:
 
 def test_a_confidence_that_no_softmax_gives_is_refused(tmp_path: Path, backend: str) -> None:
     """Of eleven probabilities the highest is more than one eleventh; zeros are a failure, not doubt."""
-    graph = palette_graph(cast_at_ends=True)
+    graph = palette_graph()
     zero = helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0])
     graph.initializer.append(zero)
-    graph.node.append(helper.make_node("Mul", ["ids", "zero"], ["nothing"]))
+    graph.node.append(helper.make_node("Mul", ["best_float", "zero"], ["nothing"]))
     graph.node.append(helper.make_node("Cast", ["nothing"], ["confidence"], to=TensorProto.UINT8))
     graph.output.append(helper.make_tensor_value_info("confidence", TensorProto.UINT8, [1, SIZE[0] // 2, SIZE[1] // 2]))
     engine = open_engine(write_onnx(tmp_path / "zero.onnx", graph, palette_spec(confidence=True)), backend)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorrt_real import MISSING, compiled
 
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
 from drivenet.errors import UsageError  # noqa: E402
+from drivenet.export.int8 import quantise  # noqa: E402
+from drivenet.export.onnx import export_onnx  # noqa: E402
+from drivenet.labels import CAMVID, LabelSet  # noqa: E402
 from drivenet.models import ARCHITECTURES, create  # noqa: E402
 from drivenet.models.deployed import TAILS, Deployed  # noqa: E402
+from drivenet.modelspec import LabelsSpec  # noqa: E402
+from drivenet.synthetic import SyntheticDrive  # noqa: E402
 from drivenet.training.loss import SegmentationLoss  # noqa: E402
+
+FIVE = LabelSet("five", CAMVID.classes[:5], CAMVID.palette[:5], {c: CAMVID.groups[c] for c in CAMVID.classes[:5]})
 
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "bisenetv1": ("bisenetv1", {"width": 0.25, "head": 16}),
@@ -47,6 +56,20 @@ def test_every_tail_has_its_size(network: torch.nn.Module) -> None:
         with torch.no_grad():
             ids = Deployed(network, tail).eval()(frame)
         assert (tuple(ids.shape), ids.dtype) == ((1, 64 // share, 96 // share), torch.uint8)
+
+
+def test_tensorrt_compiles_every_tail_of_it_and_its_int8(network: torch.nn.Module, tmp_path: Path) -> None:
+    trt = pytest.importorskip("tensorrt_rtx", reason=MISSING)
+    spec = {"architecture": "of the zoo", "labels": LabelsSpec.of(FIVE)}
+    for tail, argmax in (("full", "topk"), ("eighth", "select"), ("half", "select")):
+        file = tmp_path / f"{tail}.onnx"
+        export_onnx(network.eval(), {**spec, "name": tail}, file, (64, 96), tail)
+        product, plan = compiled(trt, file, "fp16", argmax, tmp_path)
+        assert product.recorded["argmax"] == argmax
+        assert plan
+    pictures = [SyntheticDrive(96, 64, seed=5).render(60 * i)[0] for i in range(2)]
+    quantise(file, tmp_path / "half-int8.onnx", pictures)
+    assert compiled(trt, tmp_path / "half-int8.onnx", "int8", argmax, tmp_path)[1]
 
 
 def test_every_parameter_learns(network: torch.nn.Module) -> None:
