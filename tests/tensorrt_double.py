@@ -30,8 +30,6 @@ def _ten() -> dict[str, Any]:
     """10 as far as a build tells it from 8.5, from ``pyGraph.cpp`` and ``pyCore.cpp`` of NVIDIA/TensorRT."""
     ten = copy.deepcopy(API["8.5"])
     ten["version"] = "10.3.0"
-    ten["module"].append("ICastLayer")
-    ten["classes"]["INetworkDefinition"].append("add_cast")
     ten["enums"]["LayerType"].append("CAST")
     ten["enums"]["BuilderFlag"].append("BF16")
     ten["enums"]["NetworkDefinitionCreationFlag"].append("STRONGLY_TYPED")
@@ -71,7 +69,6 @@ class Layer(Real):
     num_inputs = property(lambda self: len(self._inputs))
     num_outputs = property(lambda self: len(self._outputs))
     axes = 1 << 3
-    reshape_dims: tuple[int, ...] = ()
 
     def get_input(self, i: int) -> Tensor:
         return self._inputs[i]
@@ -81,18 +78,6 @@ class Layer(Real):
 
     def set_input(self, i: int, tensor: Tensor) -> None:
         self._inputs[i] = tensor
-
-    def set_output_type(self, i: int, dtype: Any) -> None:
-        self._outputs[i].dtype = dtype
-
-    @property
-    def to_type(self) -> Any:
-        """Of a cast alone."""
-        return self._outputs[0].dtype
-
-    @to_type.setter
-    def to_type(self, dtype: Any) -> None:
-        self._outputs[0].dtype = dtype
 
 
 class Network(Real):
@@ -112,27 +97,11 @@ class Network(Real):
     def get_output(self, i: int) -> Tensor:
         return self._outputs[i]  # type: ignore[no-any-return]
 
-    def mark_output(self, tensor: Tensor) -> None:
-        """As in 8.5: an output is float until its own type is set, whatever the layer makes."""
-        if "add_cast" not in self.real:
-            tensor.dtype = self._trt.DataType.FLOAT
-        self._outputs.append(tensor)
-
-    def unmark_output(self, tensor: Tensor) -> None:
-        self._outputs.remove(tensor)
-
     def _add(self, kind: str, inputs: list[Tensor], shape: Any, dtype: Any, value: Callable[[], Any]) -> Layer:
         tensor = self._trt.make(Tensor, "ITensor", f"t{len(self._layers)}", tuple(shape), dtype, value)
         layer = self._trt.make(Layer, "ILayer", getattr(self._trt.LayerType, kind), inputs, [tensor])
         self._layers.append(layer)
         return layer  # type: ignore[no-any-return]
-
-    def add_identity(self, x: Tensor) -> Layer:
-        return self._add("IDENTITY", [x], x.shape, x.dtype, lambda: x._value())
-
-    def add_cast(self, x: Tensor, dtype: Any) -> Layer:
-        """From 8.6 on."""
-        return self._add("CAST", [x], x.shape, dtype, lambda: x._value())
 
     def add_slice(self, x: Tensor, start: list[int], shape: list[int], stride: list[int]) -> Layer:
         cut = tuple(slice(s, s + n, d) for s, n, d in zip(start, shape, stride, strict=True))
@@ -150,13 +119,6 @@ class Network(Real):
     def add_constant(self, shape: list[int], weights: np.ndarray) -> Layer:
         assert weights.dtype == np.float32
         return self._add("CONSTANT", [], shape, self._trt.DataType.FLOAT, lambda: weights.reshape(shape))
-
-    def add_shuffle(self, x: Tensor) -> Layer:
-        if x.dtype == self._trt.DataType.UINT8:
-            raise AssertionError("TensorRT cannot shuffle uint8")
-        layer = self._add("SHUFFLE", [x], x.shape, x.dtype, lambda: x._value().reshape(layer.reshape_dims))
-        layer.__class__ = self._trt.real(Layer, "ILayer", ("reshape_dims",))
-        return layer
 
     def _check(self) -> str:
         """What TensorRT 8.5 says of uint8 at the ends, empty if it is content."""
@@ -217,13 +179,16 @@ class Parser(Real):
             if to_uint8 and inputs[0].dtype != trt.DataType.FLOAT and "CAST" not in trt.LayerType.__members__:
                 self._errors.append("In node 5 (importCast): UNSUPPORTED_NODE: newType == DataType::kUINT8")
                 return False
-            outs = [trt.make(Tensor, "ITensor", n, shapes[n], dtype) for n in node.output]
-            if node.op_type == "ArgMax":
-                outs[0].dtype = trt.DataType.INT32
-                outs.append(trt.make(Tensor, "ITensor", "indices", (*shapes[node.output[0]], 1), trt.DataType.INT32))
+            (out,) = [trt.make(Tensor, "ITensor", n, shapes[n], dtype) for n in node.output]
             kind = getattr(trt.LayerType, kinds.get(node.op_type, node.op_type.upper()))
-            network._layers.append(trt.make(Layer, "ILayer", kind, inputs, outs))
-            tensors |= {tensor.name: tensor for tensor in outs}
+            tensors[out.name] = out
+            if node.op_type == "ArgMax":  # a TopK, whose indices lose the axis of length 1
+                found = [
+                    trt.make(Tensor, "ITensor", n, (*out.shape, 1), trt.DataType.INT32) for n in ("best", "indices")
+                ]
+                network._layers.append(trt.make(Layer, "ILayer", kind, inputs, found))
+                kind, inputs, out.dtype = trt.LayerType.SHUFFLE, found[1:], trt.DataType.INT32
+            network._layers.append(trt.make(Layer, "ILayer", kind, inputs, [out]))
         network._input, network._model = tensors[frame.name], content
         network._outputs = [tensors[model.graph.output[0].name]]
         return True
@@ -351,8 +316,6 @@ class TensorRt:
             if name in self.api["classes"]:
                 setattr(self, name, self.real(double, name))
         self.ITopKLayer = self.real(Layer, "ILayer", ("axes",))
-        if "ICastLayer" in self.api["module"]:
-            self.ICastLayer = self.real(Layer, "ILayer", ("to_type",))
         self.Weights = np.asarray
         self.ILogger = self.real(
             type("ILogger", (Real,), {"ERROR": 1, "INTERNAL_ERROR": 0, "WARNING": 2}),

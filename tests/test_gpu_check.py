@@ -67,7 +67,7 @@ def test_what_fails_is_a_row_and_nothing_is_lost(
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("of the bindings")
 
-    monkeypatch.setattr(builder, "rewrite_end", refuse)
+    monkeypatch.setattr(builder, "lower_argmax", refuse)
     code, report = run(tool, tmp_path)
     assert code == 1
     assert [row.get("error") for row in report["rows"]] == [None, *["RuntimeError: of the bindings"] * 2]

@@ -17,7 +17,7 @@ from drivenet.engine.tensorrt import machine
 from drivenet.engine.tensorrt_session import Session, import_tensorrt, make_log, start
 from drivenet.errors import EngineError, UsageError
 from drivenet.export.request import BuildRequest, Product
-from drivenet.export.tensorrt_network import ARGMAX, rewrite_end
+from drivenet.export.tensorrt_network import ARGMAX, lower_argmax
 from drivenet.export.tensorrt_precision import Typing, float16_onnx, typing_of
 from drivenet.modelspec import ModelSpec, write_atomic
 
@@ -76,7 +76,7 @@ def _build(trt: Any, request: BuildRequest, precision: str, typing: Typing, clas
     if not parser.parse(float16_onnx(onnx) if typing.convert else onnx):
         told = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)) or log.reason
         raise EngineError(f"TensorRT {trt.__version__} cannot read {request.onnx}: {told}", _READABLE)
-    keep = rewrite_end(trt, network, classes, argmax)
+    keep = lower_argmax(trt, network, classes, argmax)
     config = builder.create_builder_config()
     _configure(trt, config, request, precision, typing)
     if request.dla is not None:

@@ -1,7 +1,7 @@
-"""Rewrites the end of a parsed network so that TensorRT gives uint8, and finds the best class quickly.
+"""Another way to find the best class: an ArgMax is a TopK to TensorRT, which some GPUs are slow at.
 
-TensorRT 8.5 makes uint8 from float only, at the very end; and its ArgMax is a TopK, which some GPUs are slow at. A
-chain of comparisons over the classes computes the same.
+A chain of comparisons over the classes computes the same. All else stays as the parser left it: it alone gives the
+output its type, which without that is float where the ONNX does not type the network.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from drivenet.errors import EngineError
 ARGMAX = ("topk", "select")
 
 
-def rewrite_end(trt: Any, network: Any, classes: int, argmax: str) -> list[Any]:
-    """Make the last step a cast from float to uint8, and lower the ArgMax.
+def lower_argmax(trt: Any, network: Any, classes: int, argmax: str) -> list[Any]:
+    """Let what reads the ArgMax of a parsed network read the chain of comparisons instead, if that is the way.
 
     Args:
         trt: the TensorRT package.
@@ -32,17 +32,23 @@ def rewrite_end(trt: Any, network: Any, classes: int, argmax: str) -> list[Any]:
         EngineError: for a network without the ArgMax of a deployed graph.
     """
     topk = _find_topk(trt, network)
-    logits = topk.get_input(0)
+    logits, ids = topk.get_input(0), topk.get_output(1)
     axis = int(topk.axes).bit_length() - 1
     if tuple(logits.shape)[axis] != classes:
         raise EngineError(f"the network's ArgMax is over {tuple(logits.shape)[axis]} scores", f"{classes} classes")
     keep: list[Any] = []
-    if argmax == "topk":
-        ids = _cast(trt, network, topk.get_output(1), trt.DataType.FLOAT)
-    else:
-        ids = _compare_chain(trt, network, logits, axis, classes, keep)
-    _give(trt, network, ids)
+    if argmax == "select":
+        readers = _readers(network, ids)
+        chain = _compare_chain(trt, network, logits, axis, classes, keep)
+        for layer, i in readers:
+            layer.set_input(i, chain)
     return keep
+
+
+def _readers(network: Any, tensor: Any) -> list[tuple[Any, int]]:
+    """Who reads a tensor, and as which input."""
+    inputs = [(layer, i) for layer in _layers(network) for i in range(layer.num_inputs)]
+    return [(layer, i) for layer, i in inputs if (read := layer.get_input(i)) is not None and read.name == tensor.name]
 
 
 def _layers(network: Any) -> list[Any]:
@@ -80,40 +86,3 @@ def _channel(network: Any, logits: Any, axis: int, k: int, shape: list[int]) -> 
 def _constant(trt: Any, network: Any, rank: int, value: int, keep: list[Any]) -> Any:
     keep.append(np.full([1] * rank, value, np.float32))
     return network.add_constant([1] * rank, trt.Weights(keep[-1])).get_output(0)
-
-
-def _give(trt: Any, network: Any, ids: Any) -> None:
-    """Make ids (as float) the network's one output, uint8 in the old output's name and shape."""
-    old = network.get_output(0)
-    name, shape = old.name, tuple(old.shape)
-    network.unmark_output(old)
-    old.name = f"{name}_as_parsed"
-    _defuse(trt, network, old)
-    shuffle = network.add_shuffle(ids)
-    shuffle.reshape_dims = shape
-    classes = _cast(trt, network, shuffle.get_output(0), trt.DataType.UINT8)
-    classes.name = name
-    network.mark_output(classes)
-    if not hasattr(network, "add_cast"):
-        classes.dtype = trt.DataType.UINT8  # 8.5 gives float else, whatever the layer makes
-
-
-def _defuse(trt: Any, network: Any, old: Any) -> None:
-    """Let the cast that nothing reads any more make int32: uint8 is for what comes from a float and is an output."""
-    for layer in _layers(network):
-        if not any(layer.get_output(i).name == old.name for i in range(layer.num_outputs)):
-            continue
-        if hasattr(trt.LayerType, "CAST") and layer.type == trt.LayerType.CAST:
-            layer.__class__ = trt.ICastLayer  # the bindings hand out the base class
-            layer.to_type = trt.DataType.INT32
-        elif layer.type == trt.LayerType.IDENTITY and hasattr(layer, "set_output_type"):
-            layer.set_output_type(0, trt.DataType.INT32)
-
-
-def _cast(trt: Any, network: Any, tensor: Any, dtype: Any) -> Any:
-    """A tensor in another type: by a cast layer where there is one, else (8.5) by an identity layer."""
-    if hasattr(network, "add_cast"):
-        return network.add_cast(tensor, dtype).get_output(0)
-    layer = network.add_identity(tensor)
-    layer.set_output_type(0, dtype)
-    return layer.get_output(0)

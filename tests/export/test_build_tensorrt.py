@@ -19,7 +19,7 @@ from drivenet.export import tensorrt as builder
 from drivenet.export.build import build
 from drivenet.export.parity import THRESHOLDS, synthetic_pictures
 from drivenet.export.request import BuildRequest
-from drivenet.export.tensorrt_network import _compare_chain, rewrite_end
+from drivenet.export.tensorrt_network import _compare_chain, lower_argmax
 from drivenet.export.tensorrt_precision import float16_onnx, typing_of
 from drivenet.resources import engines_dir
 
@@ -55,15 +55,17 @@ def test_a_plan_is_built_compared_and_run(trt: TensorRt, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("version", ["8.5", "10"])
 @pytest.mark.parametrize("argmax", ["topk", "select"])
-def test_uint8_stands_between_an_end_and_its_cast_alone(version: str, argmax: str, tmp_path: Path) -> None:
-    """The double refuses it anywhere else, and a cast layer that the version does not have."""
+def test_the_ends_stay_as_the_parser_left_them(version: str, argmax: str, tmp_path: Path) -> None:
+    """Only the parser gives the output its type; uint8 stands between an end and its cast alone."""
     trt = TensorRt(version, RecordingDriver())
     network = _parsed(trt, palette_model(tmp_path))
-    rewrite_end(trt, network, 11, argmax)
+    first, last = network.get_input(0), network.get_output(0)
+    lower_argmax(trt, network, 11, argmax)
     assert not network._check()
-    assert network.get_output(0).name == "classes"
-    kinds = [network.get_layer(i).type for i in range(network.num_layers)]
-    assert (trt.LayerType.IDENTITY in kinds) == (version == "8.5")  # type: ignore[attr-defined]
+    assert (network.get_input(0), network.get_output(0)) == (first, last)
+    (topk,) = (layer for layer in network._layers if layer.type == trt.LayerType.TOPK)  # type: ignore[attr-defined]
+    reads_it = [layer for layer in network._layers if topk.get_output(1) in layer._inputs]
+    assert bool(reads_it) == (argmax == "topk")
 
 
 def test_an_onnx_that_works_on_uint8_is_refused_with_what_is_read(trt: TensorRt, tmp_path: Path) -> None:
