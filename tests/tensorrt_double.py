@@ -196,7 +196,7 @@ class Parser(Real):
 
 class Config(Real):
     def __init__(self, calls: list[str], trt: Any) -> None:
-        self._calls, self._trt, self._cache = calls, trt, None
+        self._calls, self._trt = calls, trt
 
     default_device_type: Any = None
     DLA_core = -1
@@ -218,7 +218,7 @@ class Config(Real):
         return content
 
     def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
-        self._cache = cache
+        self._calls.append(f"set_timing_cache {cache!r}")
         return cache != b"of another GPU"
 
     def get_timing_cache(self) -> Any:

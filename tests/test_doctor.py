@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +15,8 @@ import drivenet.doctor as doctor_package
 from drivenet.cli.doctor import doctor
 from drivenet.doctor import examine, libraries, machine
 from drivenet.doctor.row import Row
+from drivenet.engine import choice, onnxruntime
+from drivenet.engine.nvidia import Gpu
 from drivenet.errors import SinkError
 
 
@@ -65,6 +69,51 @@ def test_a_jetson_tells_its_jetpack_and_clocks(tmp_path: Path) -> None:
     locked = machine.check_jetson(tmp_path)
     assert locked is not None
     assert locked.state == "ok"
+
+
+def test_a_driver_comes_by_the_way_of_the_machine(tmp_path: Path) -> None:
+    """A container gets it from its host, a Jetson from JetPack; both may lack the release file."""
+    assert "nvidia.com/drivers" in machine._driver_cure(tmp_path)
+    tree = tmp_path / "proc/device-tree"
+    tree.mkdir(parents=True)
+    (tree / "compatible").write_bytes(b"nvidia,p3768-0000\0nvidia,tegra234\0")
+    assert machine.is_jetson(tmp_path)
+    assert "nvidia-jetpack" in machine._driver_cure(tmp_path)
+    (tmp_path / ".dockerenv").touch()
+    assert "--gpus all" in machine._driver_cure(tmp_path)
+
+
+def test_tensorrt_is_no_matter_of_pip_on_a_jetson(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(libraries, "is_jetson", lambda: False)
+    for processor, cure in (("x86_64", 'pip install "drivenet[tensorrt]"'), ("aarch64", "docs/jetson.md; on other")):
+        monkeypatch.setattr(libraries.platform, "machine", lambda processor=processor: processor)
+        assert libraries.check_tensorrt().cure.startswith(cure)
+
+
+def test_two_onnx_runtimes_in_one_folder_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [SimpleNamespace(name=name) for name in ("numpy", "onnxruntime", "onnxruntime-gpu")]
+    monkeypatch.setattr(libraries.importlib.metadata, "distributions", lambda: found)
+    row = libraries.check_onnxruntime()
+    assert row.state == "broken"
+    assert "installed twice: onnxruntime, onnxruntime-gpu" in row.found
+    assert row.cure.startswith("pip uninstall -y onnxruntime onnxruntime-gpu")
+
+
+def test_cuda_that_is_listed_and_does_not_start_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "usable_providers", lambda: ("CUDAExecutionProvider", "CPUExecutionProvider"))
+    row = libraries.check_onnxruntime()
+    assert row.state == "broken"
+    assert "CUDA does not start: this ONNX Runtime has no CUDAExecutionProvider" in row.found
+
+
+def test_auto_is_told_for_the_model_that_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU with TensorRT is not enough: nothing was built from it."""
+    monkeypatch.setattr(choice, "probe", lambda: Gpu(name="RTX"))
+    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
+    report = json.loads(CliRunner().invoke(doctor, ["--json", "-"]).stdout)
+    assert report["auto"]["backend"] == "openvino"
+    assert "no engine was built from it" in report["auto"]["why"]
 
 
 def test_cameras_are_listed_or_said_to_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from onnx_models import palette_model
 from tensorrt_double import GPU, RecordingDriver, TensorRt
 
 from drivenet.engine import tensorrt, tensorrt_lane
+from drivenet.engine.tensorrt import TensorRtEngine
+from drivenet.errors import EngineError
 from drivenet.export import tensorrt as builder
 
 TOOL = Path(__file__).parents[1] / "tools" / "gpu_check.py"
@@ -46,6 +48,7 @@ def run(tool: ModuleType, folder: Path, *options: object) -> tuple[int, Any]:
     out = folder / "out.json"
     words = [palette_model(folder), "--n", 8, "--out", out, "--golden", folder / "none.npz", *options]
     result = CliRunner().invoke(tool.main, [str(word) for word in words])
+    assert isinstance(result.exception, SystemExit | None), result.exception
     return result.exit_code, json.loads(out.read_text(encoding="utf-8"))
 
 
@@ -77,7 +80,13 @@ def test_what_fails_is_a_row_and_nothing_is_lost(
 def test_rows_are_written_though_the_timing_fails(
     tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor can anything be closed when the device is lost."""
+
+    def lost(self: TensorRtEngine) -> None:
+        raise EngineError("CUDA failed at the context: it is gone")
+
     def refuse(*_: object, **__: object) -> None:
+        monkeypatch.setattr(TensorRtEngine, "close", lost)
         raise RuntimeError("the device fell off the bus")
 
     monkeypatch.setattr(tool, "throughput", refuse)

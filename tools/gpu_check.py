@@ -16,7 +16,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from drivenet.doctor import examine
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.spec_json import read_spec_json
+from drivenet.errors import EngineError
 from drivenet.export.build import BUILDERS, Built, build
 from drivenet.export.parity import synthetic_pictures
 from drivenet.export.request import BuildRequest
@@ -113,12 +114,18 @@ def main(models: tuple[Path, ...], backend: str, folder: Path | None, golden: Pa
                 engine = _tried(row, lambda row=row, request=request: _checked(row, request, golden))  # type: ignore[misc]
                 report.add(row)
                 if engine is not None:
-                    opened.callback(engine.close)
+                    opened.callback(_closed, engine)
                     timed.append((row, engine))
         _time(report, timed, n, clock)
-    report.write()
+        report.write()
     click.echo(f"wrote {out}", err=True)
     raise SystemExit(bool(report.errors) or any("error" in row for row in report.rows))
+
+
+def _closed(engine: Engine) -> None:
+    """After an error of the device, which its row tells, closing fails as well."""
+    with suppress(EngineError):
+        engine.close()
 
 
 def _size(onnx: Path) -> tuple[int, str]:

@@ -83,6 +83,8 @@ def build(model: str, size: str | None, json_file: str | None, **settings: objec
     with console.status(f"building {request.onnx.name}") as status:
         built = build_artefact(request, lambda text: _tell(status, text))
     console.print(f"wrote {built.file} and its passport in {built.seconds:.1f} s: {built.passport.parity}")
+    if "timing_cache" in built.passport.recorded:
+        console.print(f"timing cache {built.passport.recorded['timing_cache']}")
     if built.passport.parity and built.passport.parity.accepted:
         console.print("it falls short of its reference and was kept because --accept-parity said so")
     write_json(json_file, built.to_dict())

@@ -9,6 +9,9 @@ from rich.text import Text
 from drivenet.cli.output import check_json, console, report, write_json
 from drivenet.doctor import examine
 from drivenet.engine import choose
+from drivenet.engine.catalog import engine_file
+from drivenet.engine.choice import Choice
+from drivenet.errors import EngineError
 
 _COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 
@@ -24,7 +27,7 @@ def doctor(context: click.Context, json_file: str | None) -> None:
     drivenet doctor --json -
     """
     check_json(json_file)
-    rows, chosen = examine(), choose()
+    rows, chosen = examine(), _auto()
     if json_file != "-":
         table = Table(box=None, title="doctor", title_justify="left")
         for column in ("part", "state", "found", "cure"):
@@ -37,3 +40,11 @@ def doctor(context: click.Context, json_file: str | None) -> None:
     write_json(json_file, {"rows": [row.to_dict() for row in rows], "auto": auto})
     if any(row.state == "broken" for row in rows):
         context.exit(1)
+
+
+def _auto() -> Choice:
+    """What ``auto`` takes for the default model; for the machine alone where no model can be found."""
+    try:
+        return choose(file=engine_file(None, "auto"))
+    except EngineError:  # which has a row
+        return choose()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import platform
 import re
-from pathlib import Path
 from typing import Any
 
+from drivenet.doctor.machine import is_jetson
 from drivenet.doctor.row import Row
-from drivenet.engine.catalog import list_models
+from drivenet.engine.catalog import find, list_models
 from drivenet.engine.nvidia import probe
 from drivenet.errors import DrivenetError
 from drivenet.resources import engines_dir
 
-_JETSON = Path("/etc/nv_tegra_release")
+#: Distributions that write into the one folder ``onnxruntime``.
+_RUNTIMES = {"onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn"}
 #: What an output needs, by the extra that brings it.
 _OUTPUTS = {
     "web": ("h11", "prometheus_client", "starlette", "uvicorn", "websockets"),
@@ -42,7 +44,9 @@ def check_cuda_package() -> Row:
 
 def check_tensorrt() -> Row:
     """The package; it is imported only where there is a driver, since it may crash without."""
-    cure = "docs/jetson.md" if _JETSON.exists() else 'pip install "drivenet[tensorrt]"'
+    cure = "docs/jetson.md" if is_jetson() else 'pip install "drivenet[tensorrt]"'
+    if platform.machine() != "x86_64":  # the extra is for those alone
+        cure = "docs/jetson.md; on other machines: pip install tensorrt"
     if importlib.util.find_spec("tensorrt") is None:
         return Row("TensorRT", "missing", "the package tensorrt is not installed", cure)
     if probe().missing:
@@ -66,13 +70,33 @@ def check_openvino() -> Row:
 
 
 def check_onnxruntime() -> Row:
-    """The package and its execution providers."""
+    """The package and the execution providers that really start, not only those that it was compiled with."""
     error = _import_error("onnxruntime")
     if error:
         return Row("ONNX Runtime", "broken", error, "pip install onnxruntime")
     ort: Any = importlib.import_module("onnxruntime")
     names = ", ".join(p.removesuffix("ExecutionProvider") for p in ort.get_available_providers())
-    return Row("ONNX Runtime", "ok", f"{ort.__version__}, providers {names}")
+    found = f"{ort.__version__}, providers {names}"
+    both = sorted({d.name for d in importlib.metadata.distributions()} & _RUNTIMES)
+    if len(both) > 1:  # they write into one folder, and which one won is chance
+        cure = f"pip uninstall -y {' '.join(both)}, then install the wanted one with --no-deps"
+        return Row("ONNX Runtime", "broken", f"{found}; installed twice: {', '.join(both)}", cure)
+    if told := _cuda_error(ort):
+        cure = "install the CUDA and cuDNN that it asks for: pip install onnxruntime-gpu[cuda,cudnn]"
+        return Row("ONNX Runtime", "broken", f"{found}; CUDA does not start: {told}", cure)
+    return Row("ONNX Runtime", "ok", found)
+
+
+def _cuda_error(ort: Any) -> str:
+    """Why the default model does not start on the CUDA that is there, empty if it does or there is none."""
+    from drivenet.engine.onnx_file import open_session  # they import onnxruntime, which may be broken
+    from drivenet.engine.onnxruntime import usable_providers
+
+    try:
+        open_session(find(None, engines_dir()), ort.SessionOptions(), usable_providers())
+    except DrivenetError as error:
+        return str(error)
+    return ""
 
 
 def check_opencv() -> Row:
@@ -87,7 +111,7 @@ def check_opencv() -> Row:
     gstreamer = bool(re.search(r"GStreamer:\s+YES", build))
     window = match[1] if (match := re.search(r"^\s*GUI:\s+(\S+)", build, re.MULTILINE)) else "none"
     found = f"{cv2.__version__}, windows {window}, GStreamer {'yes' if gstreamer else 'no'}"
-    if _JETSON.exists() and not gstreamer:
+    if is_jetson() and not gstreamer:
         return Row("OpenCV", "missing", f"{found}, which CSI cameras need", "docs/jetson.md: JetPack's own OpenCV")
     return Row("OpenCV", "ok", found)
 

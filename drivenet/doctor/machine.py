@@ -37,9 +37,27 @@ def check_gpu() -> Row:
     """NVIDIA's driver and device 0."""
     gpu = probe()
     if gpu.missing:
-        return Row("GPU and driver", "missing", gpu.missing, "https://www.nvidia.com/drivers; not needed on a CPU")
+        return Row("GPU and driver", "missing", gpu.missing, f"{_driver_cure()}; not needed on a CPU")
     found = f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA {gpu.cuda}"
     return Row("GPU and driver", "ok", found)
+
+
+def _driver_cure(root: Path = Path("/")) -> str:
+    """What brings a driver where we are."""
+    if (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
+        return "start the container with --gpus all, on a Jetson with --runtime nvidia"
+    if is_jetson(root):
+        return "sudo apt-get install nvidia-jetpack"
+    return "https://www.nvidia.com/drivers"
+
+
+def is_jetson(root: Path = Path("/")) -> bool:
+    """Whether this is one, also in a container, which may lack the release file."""
+    try:
+        model = (root / "proc/device-tree/compatible").read_bytes()
+    except OSError:
+        model = b""
+    return b"nvidia,tegra" in model or (root / "etc/nv_tegra_release").exists()
 
 
 def check_jetson(root: Path = Path("/")) -> Row | None:
@@ -51,7 +69,8 @@ def check_jetson(root: Path = Path("/")) -> Row | None:
     major = match[1] if (match := re.search(r"R(\d+)", release)) else "?"
     found = f"JetPack {_JETPACKS.get(major, '?')} (Jetson Linux R{major}), power mode {_power_mode()}"
     if not _clocks_locked(root):
-        return Row("Jetson", "missing", f"{found}, clocks not locked", "sudo nvpmodel -m 0 && sudo jetson_clocks")
+        cure = "sudo jetson_clocks, in the power mode that you want: nvpmodel -q --verbose"
+        return Row("Jetson", "missing", f"{found}, clocks not locked", cure)
     return Row("Jetson", "ok", f"{found}, clocks locked")
 
 

@@ -40,7 +40,7 @@ def choose_among(known: tuple[str, ...], backend: str, file: Path | None, precis
 def _why(name: str, against: dict[str, str]) -> str:
     """What speaks for a backend, and against those that go before it."""
     good = {
-        "tensorrt": "there is a GPU and an engine built for it",
+        "tensorrt": "there is a GPU with TensorRT",
         "openvino": "it is the fastest here",
         "onnxruntime": "it runs everywhere that drivenet is installed",
     }

@@ -99,13 +99,18 @@ def require_gpu() -> Gpu:
 def open_driver() -> Driver:
     """Take device 0 for the calling thread; EngineError if there is no package or no device to go through."""
     require_gpu()
+    cure = "pip install pycuda, or where it cannot be compiled: pip install cuda-bindings"
+    broken = []
     for package, place in DRIVERS.items():
         if _installed(package):
             module, name = place.split(":")
-            driver: Driver = getattr(importlib.import_module(module), name)()
-            return driver
-    cure = "pip install pycuda, or where it cannot be compiled: pip install cuda-bindings"
-    raise EngineError("neither pycuda nor cuda-bindings is installed", cure=cure)
+            try:
+                made: Callable[[], Driver] = getattr(importlib.import_module(module), name)
+            except ImportError as error:  # built for another CUDA, or one of its libraries is missing
+                broken.append(f"{package} cannot be imported: {error}")
+                continue
+            return made()
+    raise EngineError("; ".join(broken) or "neither pycuda nor cuda-bindings is installed", cure=cure)
 
 
 def _installed(package: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from drivenet.engine.checks import check_confidence, check_ids, check_image, che
 from drivenet.engine.cpu import physical_cores
 from drivenet.engine.nvidia import probe
 from drivenet.engine.onnx_file import CONFIDENCE, CPU, INPUT, OUTPUT, open_session, reason, spec_of
-from drivenet.errors import EngineError, UsageError
+from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.frame import Image
 
 _CUDA = "CUDAExecutionProvider"
@@ -27,7 +28,8 @@ class OnnxRuntimeEngine(Engine):
         file: the ONNX; its spec is inside it.
         precision: ``auto`` or what the ONNX has; this backend converts nothing.
         threads: inside one operator; None = :func:`~drivenet.engine.cpu.physical_cores`. Operators run in turn.
-        providers: execution providers, exactly these; None = :func:`usable_providers`.
+        providers: execution providers, exactly these; None = :func:`usable_providers`, but the processor for int8 and,
+            with a warning, where CUDA is there and does not start.
 
     Raises:
         UsageError: for no file, or a precision that the file does not have.
@@ -49,11 +51,28 @@ class OnnxRuntimeEngine(Engine):
         self.file = str(file)
         self.threads = threads or physical_cores()
         self.providers = usable_providers() if providers is None else providers
-        self._session: Any = open_session(file, _options(self.threads), self.providers)
+        self._without_cuda = ""
+        self._session: Any = self._open(file, chosen=providers is None)
         self.spec = spec_of(self._session, file)
+        if providers is None and self.spec.precision == "int8" and self.providers != CPU:
+            self.providers, self._without_cuda = CPU, "it has no int8 convolution and would compute in float"
+            self._session = open_session(file, _options(self.threads), CPU)
         self.precision = self.spec.precision
         check_precision(precision, self.spec, self.file)
         warm_up(self)
+
+    def _open(self, file: Path, chosen: bool) -> Any:
+        """A session; on the processor, with a warning, if the CUDA that we chose ourselves cannot be used."""
+        try:
+            return open_session(file, _options(self.threads), self.providers)
+        except (EngineError, ModelSpecError) as error:
+            if not chosen or self.providers == CPU:
+                raise
+            session = open_session(file, _options(self.threads), CPU)
+            self.providers, self._without_cuda = CPU, str(error)
+            told = f"ONNX Runtime's CUDA provider does not start, the processor serves (see drivenet doctor): {error}"
+            warnings.warn(told, RuntimeWarning, stacklevel=3)
+            return session
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`. ONNX Runtime computes the confidence of a model that has it, and leaves it."""
@@ -82,8 +101,9 @@ class OnnxRuntimeEngine(Engine):
         return [np.asarray(one)[0] for one in found]
 
     def describe(self) -> dict[str, object]:
-        """See :meth:`Engine.describe`; adds the number of threads and the execution provider."""
-        return {**super().describe(), "threads": self.threads, "provider": self.providers[0]}
+        """See :meth:`Engine.describe`; adds threads, provider, and why that is not CUDA where CUDA is there."""
+        without = {"without_cuda": self._without_cuda} if self._without_cuda else {}
+        return {**super().describe(), "threads": self.threads, "provider": self.providers[0], **without}
 
     def close(self) -> None:
         """Release the session and its threads."""

@@ -72,6 +72,7 @@ class OpenVinoEngine(Engine):
         """A request of a model compiled as this engine computes."""
         compiled = compile_model(model, self.precision, self.floats, self.threads, self.file)
         check_computed(compiled, self.precision, self.file)
+        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))  # no more than the processor has
         return compiled.create_infer_request()
 
     def infer(self, image: Image) -> Ids:

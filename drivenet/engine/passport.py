@@ -68,7 +68,7 @@ class Passport(BaseModel):
     backend: Backend
     precision: Precision
     files: dict[str, str] = Field(min_length=1, description="SHA-256 of every file of the artefact, by its name")
-    onnx: str = Field(min_length=1, description="name of the ONNX that it was built from")
+    onnx: str = Field(min_length=1, description="what it was built from: a name beside the artefact, or a path")
     onnx_sha256: str
     spec: ModelSpec
     machine: dict[str, str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import traceback
 from typing import Any
 
 from drivenet.classmap import Ids
@@ -101,7 +102,8 @@ class Session:
         try:
             self._load(plan, dla)
             self.widen(1)
-        except BaseException:
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # a context held there would outlive the device's
             with contextlib.suppress(EngineError):  # what went wrong first is what counts
                 self.close()
             raise

@@ -8,7 +8,7 @@ from typing import Any
 from drivenet.engine import choose
 from drivenet.engine.artefacts import artefact_path, backend_of
 from drivenet.engine.onnx_file import read_spec
-from drivenet.engine.passport import NotAdmittedError, read_passport
+from drivenet.engine.passport import NotAdmittedError, Passport, read_passport
 from drivenet.errors import UsageError
 from drivenet.export.build import BUILDERS
 from drivenet.export.decide import decide_precision
@@ -17,6 +17,7 @@ from drivenet.export.request import BuildRequest
 #: What the flags of a passport become in a request.
 _OPTIONS: dict[str, Any] = {
     "calibration": Path,
+    "reference": Path,
     "floats": str,
     "workspace": int,
     "timing-cache": Path,
@@ -45,25 +46,33 @@ def request_for(file: Path | None, backend: str = "auto", precision: str = "auto
     if made_for:
         return _of_artefact(file, backend, precision)
     precision = decide_precision(BuildRequest(file, backend, precision), read_spec(file))
-    return BuildRequest(file, backend, precision, **_options(artefact_path(file, backend, precision, file.parent)))
+    passport = _passport_of(artefact_path(file, backend, precision, file.parent))
+    return BuildRequest(file, backend, precision, **_options(passport))
 
 
 def _of_artefact(artefact: Path, backend: str, precision: str) -> BuildRequest:
     """By its name, which says what it is even where its passport is damaged."""
     stem, _, named = artefact.stem.rpartition("-")
-    onnx = artefact.with_name(f"{stem}.onnx")
+    passport = _passport_of(artefact)
+    onnx = artefact.parent / (passport.onnx if passport else f"{stem}.onnx")
     if backend != backend_of(artefact) or precision not in ("auto", named):
         raise UsageError(f"{artefact} for {backend} in {precision}", f"its ONNX {onnx}, or what its name says")
     if not onnx.is_file():
         raise UsageError(f"cannot build {artefact} again", f"{onnx}, which it is built from")
-    return BuildRequest(onnx, backend, named, **_options(artefact))
+    out = None if onnx.parent == artefact.parent else artefact.parent
+    return BuildRequest(onnx, backend, named, out=out, **_options(passport))
 
 
-def _options(artefact: Path) -> dict[str, Any]:
-    """The options that an artefact was built with; none without an intact passport."""
+def _passport_of(artefact: Path) -> Passport | None:
+    """The passport of an artefact; None without an intact one."""
     try:
-        given = read_passport(artefact).options
+        return read_passport(artefact)
     except NotAdmittedError:
-        return {}
+        return None
+
+
+def _options(passport: Passport | None) -> dict[str, Any]:
+    """The options that an artefact was built with."""
+    given = passport.options if passport else {}
     options = {name.replace("-", "_"): kind(given[name]) for name, kind in _OPTIONS.items() if name in given}
     return {**options, "gpu_fallback": "no-gpu-fallback" not in given}

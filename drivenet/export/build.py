@@ -72,6 +72,7 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
     if request.backend not in BUILDERS:
         raise UsageError(f"no builder for the backend {request.backend!r}", cure=nearest(request.backend, BUILDERS))
     spec = read_spec(request.onnx)
+    digest = sha256_of(request.onnx)
     precision = decide_precision(request, spec)
     reference = find_reference(request, spec)
     folder = request.out or request.onnx.parent
@@ -82,7 +83,9 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
         started = time.monotonic()
         product = _builder(request.backend)(request, precision, scratch / target.name)
         seconds = time.monotonic() - started
-        passport = _passport(request, spec, precision, product, seconds)
+        if sha256_of(request.onnx) != digest:
+            raise EngineError(f"{request.onnx} was changed while it was built", "a file that stays", "build it again")
+        passport = _passport(request, spec, digest, precision, product, seconds)
         write_atomic(passport_path(product.files[0]), passport.to_json())
         parity = _measure(request, reference, product.files[0], tell)
         passport = passport.model_copy(update={"parity": _gate(parity, request, target)}).sealed()
@@ -113,22 +116,24 @@ def _builder(backend: str) -> Callable[[BuildRequest, str, Path], Product]:
 
 
 def _passport(
-    request: BuildRequest, spec: ModelSpec, precision: Precision, product: Product, seconds: float
+    request: BuildRequest, spec: ModelSpec, digest: str, precision: Precision, product: Product, seconds: float
 ) -> Passport:
-    """The passport of what was just built, its parity still unknown."""
-    calibration = {"calibration": str(request.calibration.resolve())} if request.calibration else {}
+    """The passport of what was just built, its parity still unknown. Paths in it hold from any working directory."""
+    named = {"calibration": request.calibration, "reference": request.reference}
+    paths = {name: str(path.resolve()) for name, path in named.items() if path is not None}
     recorded = {"drivenet": __version__, "system": platform.platform(), "seconds": f"{seconds:.1f}"}
+    beside = request.out is None or request.out.resolve() == request.onnx.parent.resolve()
     return Passport.model_validate(
         {
             "backend": request.backend,
             "precision": precision,
             "files": {file.name: sha256_of(file) for file in product.files},
-            "onnx": request.onnx.name,
-            "onnx_sha256": sha256_of(request.onnx),
+            "onnx": request.onnx.name if beside else str(request.onnx.resolve()),
+            "onnx_sha256": digest,
             "spec": spec,
             "machine": product.machine,
             "recorded": {**recorded, **product.recorded},
-            "options": {**product.options, **calibration},
+            "options": {**product.options, **paths},
         }
     ).sealed()
 

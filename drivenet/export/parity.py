@@ -64,7 +64,7 @@ def compare(
         progress: called with (done, total) after every picture.
 
     Raises:
-        UsageError: for no pictures.
+        UsageError: for no pictures, or none that tell classes apart.
         EngineError: if the two have other classes or sizes, or an inference fails.
     """
     ours, theirs = candidate.spec, reference.spec
@@ -85,7 +85,7 @@ def compare(
 
 
 def _parity(matrix: ConfusionMatrix, reference: str, precision: str, images: int, source: str) -> Parity:
-    worst, iou = _worst(matrix)
+    worst, iou = _worst(matrix, source)
     agreement, least_iou = THRESHOLDS[precision]
     return Parity(
         reference=reference,
@@ -99,11 +99,18 @@ def _parity(matrix: ConfusionMatrix, reference: str, precision: str, images: int
     )
 
 
-def _worst(matrix: ConfusionMatrix) -> tuple[str, float]:
-    """The class with the lowest IoU among those that fill :data:`MIN_SHARE` of the reference."""
+def _worst(matrix: ConfusionMatrix, source: str) -> tuple[str, float]:
+    """The class with the lowest IoU among those that fill :data:`MIN_SHARE` of the reference.
+
+    Raises:
+        UsageError: for fewer than two of them: whatever gives that class alone would pass.
+    """
     share = matrix.counts.sum(1) / max(1, matrix.counts.sum())
     rows = zip(matrix.iou().items(), share, strict=True)
     counted = [(iou, name) for (name, iou), part in rows if part >= MIN_SHARE and not math.isnan(iou)]
+    if len(counted) < 2:
+        only = f"nothing but {counted[0][1]}" if counted else "nothing"
+        raise UsageError(f"the reference sees {only} on {source}", "two classes", "give --calibration other pictures")
     iou, name = min(counted)
     return name, iou
 

@@ -46,12 +46,14 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     trt = import_tensorrt()
     typing = typing_of(trt, precision)
     ways = ARGMAX if request.argmax == "auto" else (request.argmax,)
-    plans = {way: _build(trt, request, precision, typing, len(spec.labels.classes), way) for way in ways}
+    built = {way: _build(trt, request, precision, typing, len(spec.labels.classes), way) for way in ways}
+    plans = {way: plan for way, (plan, _) in built.items()}
     times = {way: _time(trt, gpu, plan, spec, request) for way, plan in plans.items()} if len(plans) > 1 else {}
     best = min(times, key=lambda way: times[way]) if times else ways[0]
     target.write_bytes(plans[best])
     timed = {f"ms_{way}": f"{ms:.3f}" for way, ms in times.items()}
-    recorded = {"cuda": gpu.cuda, "argmax": best, **timed}
+    kept = built[best][1]
+    recorded = {"cuda": gpu.cuda, "argmax": best, **timed, **({"timing_cache": kept} if kept else {})}
     return Product((target,), machine(trt, gpu), recorded, _options(request))
 
 
@@ -59,7 +61,7 @@ def _options(request: BuildRequest) -> dict[str, str]:
     """The flags that would build it again."""
     given = {
         "workspace": request.workspace,
-        "timing-cache": request.timing_cache,
+        "timing-cache": request.timing_cache and request.timing_cache.resolve(),
         "dla": request.dla,
         "argmax": None if request.argmax == "auto" else request.argmax,
     }
@@ -67,7 +69,10 @@ def _options(request: BuildRequest) -> dict[str, str]:
     return options if request.gpu_fallback else {**options, "no-gpu-fallback": ""}
 
 
-def _build(trt: Any, request: BuildRequest, precision: str, typing: Typing, classes: int, argmax: str) -> bytes:
+def _build(
+    trt: Any, request: BuildRequest, precision: str, typing: Typing, classes: int, argmax: str
+) -> tuple[bytes, str]:
+    """The plan, and what became of the timing cache, empty without one."""
     log = make_log(trt)
     builder = start(trt, "Builder", log)
     network = builder.create_network(typing.network_flags)
@@ -81,15 +86,13 @@ def _build(trt: Any, request: BuildRequest, precision: str, typing: Typing, clas
     _configure(trt, config, request, precision, typing)
     if request.dla is not None:
         _use_dla(trt, config, request, precision, int(getattr(builder, "num_DLA_cores", 0)))
-    cache = _attach_timing_cache(config, request.timing_cache)
+    _attach_timing_cache(config, request.timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         told = log.reason or "it does not say why"
         raise EngineError(f"TensorRT {trt.__version__} cannot build {request.onnx} in {precision}: {told}")
-    if cache is not None and request.timing_cache is not None:
-        write_atomic(request.timing_cache, bytes(memoryview(config.get_timing_cache().serialize())))
     del keep
-    return bytes(memoryview(plan))
+    return bytes(memoryview(plan)), _keep_timing_cache(config, request.timing_cache)
 
 
 def _configure(trt: Any, config: Any, request: BuildRequest, precision: str, typing: Typing) -> None:
@@ -108,8 +111,8 @@ def _configure(trt: Any, config: Any, request: BuildRequest, precision: str, typ
 
 
 def _use_dla(trt: Any, config: Any, request: BuildRequest, precision: str, cores: int) -> None:
-    if precision not in ("fp16", "int8"):
-        raise UsageError(f"precision {precision} on a DLA core", "fp16 or int8")
+    if precision != "fp16":  # the GPU would silently take everything of an int8 ONNX as well
+        raise UsageError(f"precision {precision} on a DLA core", "fp16", "it takes int8 by calibration only")
     if request.dla not in range(cores):  # the GPU would silently take everything
         raise UsageError(f"DLA core {request.dla} on a machine with {cores}", "the number of one, from 0")
     config.default_device_type = trt.DeviceType.DLA
@@ -118,16 +121,28 @@ def _use_dla(trt: Any, config: Any, request: BuildRequest, precision: str, cores
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
-def _attach_timing_cache(config: Any, file: Path | None) -> Any:
-    """The cache, filled from the file if it is there and fits this GPU and version, else empty; None without a file."""
+def _attach_timing_cache(config: Any, file: Path | None) -> None:
+    """A cache filled from the file, if it is there and fits this GPU and version, else empty; none without a file."""
     if file is None:
-        return None
-    content = file.read_bytes() if file.is_file() else b""
+        return
+    try:
+        content = file.read_bytes()
+    except OSError:  # it is a help, no more
+        content = b""
     cache = config.create_timing_cache(content)
     if cache is None or not config.set_timing_cache(cache, False):
-        cache = config.create_timing_cache(b"")
-        config.set_timing_cache(cache, False)
-    return cache
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def _keep_timing_cache(config: Any, file: Path | None) -> str:
+    """Write it; a plan that took minutes is not given up for a folder that cannot be written to."""
+    if file is None:
+        return ""
+    try:
+        write_atomic(file, bytes(memoryview(config.get_timing_cache().serialize())))
+    except OSError as error:
+        return f"not written to {file}: {error.strerror}"
+    return f"written to {file}"
 
 
 def _time(trt: Any, gpu: Gpu, plan: bytes, spec: ModelSpec, request: BuildRequest) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -237,3 +238,19 @@ def test_pycuda_goes_first(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(cuda, "require_gpu", lambda: None)
     monkeypatch.setattr(cuda, "_installed", lambda package: package.startswith(driver.package.partition("-")[0]))
     assert cuda.open_driver().package == driver.package
+
+
+def test_a_package_that_is_there_and_does_not_load_makes_way_for_the_next(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cuda_of_another_release.py").write_text("raise ImportError('libcurand.so.11: no such file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cuda, "require_gpu", lambda: None)
+    monkeypatch.setattr(cuda, "_installed", lambda package: True)
+    broken = {"pycuda": "cuda_of_another_release:Driver"}
+    works = {"works": f"{type(driver).__module__}:{type(driver).__name__}"}
+    monkeypatch.setattr(cuda, "DRIVERS", {**broken, **works})
+    assert cuda.open_driver().package == driver.package
+    monkeypatch.setattr(cuda, "DRIVERS", broken)
+    with pytest.raises(EngineError, match=r"pycuda cannot be imported: libcurand.so.11.*; pip install pycuda"):
+        cuda.open_driver()

@@ -15,7 +15,7 @@ from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.cpu import physical_cores
 from drivenet.engine.nvidia import Gpu
-from drivenet.engine.onnx_file import CPU
+from drivenet.engine.onnx_file import CPU, _exact
 from drivenet.engine.onnxruntime import OnnxRuntimeEngine
 from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.labels import CAMVID, CITYSCAPES
@@ -134,6 +134,47 @@ def test_the_gpu_is_taken_where_there_is_one(
     monkeypatch.setattr(onnxruntime_engine.ort, "get_available_providers", lambda: available)
     monkeypatch.setattr(onnxruntime_engine, "probe", lambda: Gpu(missing=missing))
     assert onnxruntime_engine.usable_providers() == expected
+
+
+CUDA = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+def test_cuda_that_does_not_start_leaves_it_to_the_processor_and_says_so(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This ONNX Runtime stands for one whose CUDA libraries are missing."""
+    monkeypatch.setattr(onnxruntime_engine, "usable_providers", lambda: CUDA)
+    with pytest.warns(RuntimeWarning, match=r"CUDA provider does not start, the processor serves .*has no CUDA"):
+        engine = OnnxRuntimeEngine(file)
+    described = engine.describe()
+    assert described["provider"] == "CPUExecutionProvider"
+    assert "has no CUDAExecutionProvider" in str(described["without_cuda"])
+    image, ids = picture()
+    np.testing.assert_array_equal(engine.infer(image), ids)
+    with pytest.raises(EngineError, match="has no CUDAExecutionProvider"):
+        OnnxRuntimeEngine(file, providers=CUDA)
+
+
+def test_int8_stays_on_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened_on: list[tuple[str, ...]] = []
+    really = onnxruntime_engine.open_session
+
+    def with_cuda(file: Path, options: ort.SessionOptions, providers: tuple[str, ...]) -> ort.InferenceSession:
+        opened_on.append(providers)
+        return really(file, options, CPU)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(onnxruntime_engine, "usable_providers", lambda: CUDA)
+    monkeypatch.setattr(onnxruntime_engine, "open_session", with_cuda)
+    assert OnnxRuntimeEngine(palette_model(tmp_path)).describe()["provider"] == CUDA[0]
+    described = OnnxRuntimeEngine(palette_model(tmp_path, "int8", precision="int8")).describe()
+    assert (described["precision"], described["provider"]) == ("int8", CPU[0])
+    assert "no int8 convolution" in str(described["without_cuda"])
+    assert opened_on == [CUDA, CUDA, CPU]
+
+
+def test_cuda_computes_fp32_as_fp32() -> None:
+    """Left to itself it rounds products to ten bits."""
+    assert _exact(CUDA) == [(CUDA[0], {"use_tf32": "0"}), CUDA[1]]
 
 
 def test_says_which_provider_runs_it(file: Path) -> None:

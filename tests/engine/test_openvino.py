@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,13 @@ def test_says_what_it_computes_in_and_with_how_many_threads(file: Path) -> None:
         physical_cores(),
     )
     assert open_engine(file, "openvino", threads=1).describe()["threads"] == 1
+
+
+def test_tells_the_threads_that_it_has_and_not_those_that_were_asked_for(file: Path) -> None:
+    """More than there are processors is nothing that OpenVINO gives."""
+    many = 64 * (os.cpu_count() or 1)
+    engine = open_engine(file, "openvino", threads=many)
+    assert 1 <= int(str(engine.describe()["threads"])) < many
 
 
 def test_another_precision_must_be_built_first(file: Path) -> None:

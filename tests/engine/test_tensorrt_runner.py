@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx_models import SIZE, paint, palette_model, palette_spec
-from tensorrt_double import GPU, RecordingDriver, TensorRt
+from tensorrt_double import GPU, Context, CudaEngine, RecordingDriver, TensorRt
 
 from drivenet.engine import cuda, nvidia, open_engine, tensorrt, tensorrt_lane
 from drivenet.engine.nvidia import Gpu
@@ -147,6 +148,41 @@ def test_what_tensorrt_refuses_says_why(trt: TensorRt, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"inference with .* failed"):
         open_engine(issue(tmp_path, trt), "tensorrt")
     assert not [t for t in threading.enumerate() if t.name.startswith("tensorrt")]
+
+
+def test_an_engine_with_another_output_than_its_passport_is_refused(
+    trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT makes a network's output float where nobody says otherwise."""
+    kinds = {"frame": trt.DataType.UINT8, "classes": trt.DataType.FLOAT}  # type: ignore[attr-defined]
+    monkeypatch.setattr(CudaEngine, "get_tensor_dtype", lambda self, name: kinds[name])
+    with pytest.raises(EngineError, match=r"has the tensors .*'classes': \('out', False.*; expected .*'out', True"):
+        open_engine(issue(tmp_path, trt), "tensorrt")
+
+
+def test_what_failed_is_let_go_before_the_device_is(trt: TensorRt, tmp_path: Path) -> None:
+    """A context that outlives the device's is destroyed by another thread, without it."""
+    made: list[weakref.ref[Context]] = []
+    alive: list[bool] = []
+    close, create = trt.driver.close, CudaEngine.create_execution_context
+
+    class Engine(CudaEngine):
+        def create_execution_context(self) -> Context:
+            context = create(self)
+            made.append(weakref.ref(context))
+            return context
+
+    class Runtime(trt.Runtime):  # type: ignore[name-defined, misc]
+        def deserialize_cuda_engine(self, plan: bytes) -> Any:
+            engine = super().deserialize_cuda_engine(plan)
+            engine.__class__ = trt.real(Engine, "ICudaEngine")
+            return engine
+
+    trt.Runtime, trt.fails = Runtime, True
+    trt.driver.close = lambda: (alive.append(made[0]() is not None), close())[1]  # type: ignore[method-assign, func-returns-value]
+    with pytest.raises(EngineError, match=r"inference with .* failed"):
+        open_engine(issue(tmp_path, trt), "tensorrt")
+    assert alive == [False]
 
 
 def test_a_null_pointer_of_the_bindings_is_an_engine_error(trt: TensorRt, tmp_path: Path) -> None:

@@ -104,6 +104,41 @@ def test_the_command_lists_what_was_built(openvino: None, onnx: Path, monkeypatc
     assert "build it again: drivenet build" in table
 
 
+def test_an_onnx_that_changes_while_it_is_built_is_not_the_one_in_the_passport(openvino: None, onnx: Path) -> None:
+    def export_again(step: str) -> None:
+        if step.startswith("building"):
+            palette_model(onnx.parent, val_miou=0.5)
+
+    before = sorted(onnx.parent.iterdir())
+    with pytest.raises(EngineError, match=r"palette.onnx was changed while it was built"):
+        build(BuildRequest(onnx, "openvino", "fp32"), export_again)
+    assert sorted(onnx.parent.iterdir()) == before
+
+
+def test_the_reference_is_computed_by_the_processor(
+    openvino: None, onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU rounds in its own way."""
+    asked: list[object] = []
+
+    class Recorded(OnnxRuntimeEngine):
+        def __init__(self, file: Path, **options: Any) -> None:
+            asked.append(options["providers"])
+            super().__init__(file, **options)
+
+    monkeypatch.setattr("drivenet.export.build.OnnxRuntimeEngine", Recorded)
+    build(BuildRequest(onnx, "openvino", "fp32"))
+    assert asked == [("CPUExecutionProvider",)]
+
+
+def test_pictures_of_one_class_prove_nothing(onnx: Path, tmp_path: Path) -> None:
+    """What always gives that class would pass."""
+    engine = OnnxRuntimeEngine(onnx)
+    grey = [np.full((*SIZE, 3), 128, np.uint8)]
+    with pytest.raises(UsageError, match=r"sees nothing but \w+ on grey; expected two classes; give --calibration"):
+        compare(engine, engine, grey, "grey")
+
+
 @needs_bf16
 def test_a_build_that_falls_short_leaves_nothing_unless_it_is_accepted(openvino: None, onnx: Path) -> None:
     before = sorted(onnx.parent.iterdir())

@@ -16,6 +16,7 @@ from tensorrt_double import API, GPU, Network, RecordingDriver, Tensor, TensorRt
 from drivenet.engine import open_engine, tensorrt, tensorrt_lane
 from drivenet.errors import EngineError, UsageError
 from drivenet.export import tensorrt as builder
+from drivenet.export.again import request_for
 from drivenet.export.build import build
 from drivenet.export.parity import THRESHOLDS, synthetic_pictures
 from drivenet.export.request import BuildRequest
@@ -112,17 +113,57 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(trt: TensorRt, tmp_path:
 
 def test_a_timing_cache_is_read_and_written(trt: TensorRt, tmp_path: Path) -> None:
     cache = tmp_path / "kernels.timing"
-    for content in (None, b"of another GPU", b"fits"):
+    for content, attached in ((None, [b""]), (b"of another GPU", [b"of another GPU", b""]), (b"fits", [b"fits"])):
+        trt.calls.clear()
         if content:
             cache.write_bytes(content)
         build(BuildRequest(palette_model(tmp_path), "tensorrt", timing_cache=cache, argmax="topk"))
+        assert [call for call in trt.calls if "timing_cache" in call] == [
+            f"set_timing_cache {one!r}" for one in attached
+        ]
         assert cache.read_bytes() == b"timed"
 
 
-def test_an_accelerator_core_computes_fp16_or_int8_only(trt: TensorRt, tmp_path: Path) -> None:
+def test_a_plan_is_kept_though_its_timing_cache_cannot_be(trt: TensorRt, tmp_path: Path) -> None:
     onnx_file = palette_model(tmp_path)
-    with pytest.raises(UsageError, match="precision fp32 on a DLA core; expected fp16 or int8"):
+    request = BuildRequest(onnx_file, "tensorrt", timing_cache=onnx_file / "kernels.timing", argmax="topk")
+    built = build(request)
+    assert built.file.is_file()
+    assert built.passport.recorded["timing_cache"].startswith(f"not written to {request.timing_cache}: ")
+
+
+def test_a_rebuild_from_anywhere_asks_for_the_same(
+    trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another folder than the ONNX's, another reference, and paths from here: a service starts somewhere else."""
+    models, out, elsewhere = (tmp_path / name for name in ("models", "out", "elsewhere"))
+    for folder in (models, elsewhere):
+        folder.mkdir()
+    onnx_file, reference = palette_model(models), palette_model(elsewhere, "exact")
+    monkeypatch.chdir(tmp_path)
+    asked = BuildRequest(
+        Path("models/palette.onnx"), "tensorrt", "fp16", out=Path("out"), reference=Path("elsewhere/exact.onnx"),
+        timing_cache=Path("kernels.timing"), argmax="select",
+    )  # fmt: skip
+    built = build(asked)
+    monkeypatch.chdir(elsewhere)
+    again = request_for(out / built.file.name, "tensorrt")
+    assert again == BuildRequest(
+        onnx_file, "tensorrt", "fp16", out=out, reference=reference, timing_cache=tmp_path / "kernels.timing",
+        argmax="select",
+    )  # fmt: skip
+    assert f"drivenet build {onnx_file} " in built.passport.rebuild(out)
+    assert build(again).file == out / "palette-fp16.plan"
+
+
+def test_an_accelerator_core_computes_fp16_only(trt: TensorRt, tmp_path: Path) -> None:
+    """An int8 ONNX says its precision in layers that the core does not know: all of it would go to the GPU."""
+    onnx_file = palette_model(tmp_path)
+    with pytest.raises(UsageError, match="precision fp32 on a DLA core; expected fp16"):
         build(BuildRequest(onnx_file, "tensorrt", "fp32", dla=0))
+    int8 = palette_model(tmp_path, "palette-int8", precision="int8")
+    with pytest.raises(UsageError, match="precision int8 on a DLA core; expected fp16"):
+        build(BuildRequest(int8, "tensorrt", "int8", dla=0, reference=onnx_file))
     with pytest.raises(UsageError, match="DLA core 2 on a machine with 2; expected the number of one"):
         build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=2))
     built = build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=1, argmax="topk"))
