@@ -87,7 +87,7 @@ setup(
         "av>=17.1",
         "click>=8.2",
         "ddsketch>=3.0",
-        "numpy>=2.0",
+        "numpy>=1.26",
         "onnxruntime>=1.20",
         "opencv-python>=4.13",
         "pydantic>=2.8",

@@ -142,6 +142,12 @@ def test_a_library_that_is_there_and_does_not_load_is_broken(monkeypatch: pytest
         assert "libGL" in row.found
 
 
+def test_an_opencv_of_another_numpy_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "cv2 cannot be imported: numpy.core.multiarray failed to import"
+    monkeypatch.setattr(libraries, "_import_error", lambda module: told)
+    assert libraries.check_opencv() == Row("OpenCV", "broken", told, 'pip install "numpy<2"')
+
+
 def test_outputs_are_told_by_the_extras_that_bring_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries, "_OUTPUTS", {"web": ("json",), "ros2": ("rclpy_of_nobody or json",)})
     assert libraries.check_outputs() == Row("outputs", "ok", "web, ros2")

@@ -102,10 +102,11 @@ def _cuda_error(ort: Any) -> str:
 def check_opencv() -> Row:
     """Version, windows and GStreamer; only CSI cameras need the last."""
     error = _import_error("cv2")
+    if "numpy" in error:  # a system's OpenCV was built for the NumPy of that system
+        return Row("OpenCV", "broken", error, 'pip install "numpy<2"')
     if error:
-        return Row(
-            "OpenCV", "broken", error, "apt-get install libgl1 libglib2.0-0, or pip install opencv-python-headless"
-        )
+        cure = "apt-get install libgl1 libglib2.0-0, or pip install opencv-python-headless"
+        return Row("OpenCV", "broken", error, cure)
     cv2: Any = importlib.import_module("cv2")
     build = cv2.getBuildInformation()
     gstreamer = bool(re.search(r"GStreamer:\s+YES", build))
