@@ -12,4 +12,4 @@ def silence_opencv() -> None:
     if hasattr(cv2.utils, "logging"):
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     else:  # JetPack's own is older
-        cv2.setLogLevel(_SILENT)
+        cv2.setLogLevel(_SILENT)  # type: ignore[attr-defined]
