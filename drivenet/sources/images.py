@@ -58,18 +58,22 @@ def open_images(uri: str, options: Options) -> Images:
     """
     silence_opencv()
     path = Path(uri)
-    if path.is_dir():
-        try:
-            found = list(path.iterdir())
-        except PermissionError:
-            raise SourceError(f"folder {uri} cannot be read", cure="check its permissions") from None
-    elif path.exists():
-        return Images(uri, [path])
-    else:
-        found = [Path(name) for name in glob.glob(uri, recursive=True)]
-        if not found:
-            raise no_such_file(path)
-    pictures = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+    try:
+        if path.is_dir():
+            # as in a glob; Macs put "._NAME.jpg", which is no picture, beside every picture on a memory stick
+            found = [p for p in path.iterdir() if not p.name.startswith(".")]
+        elif path.exists():
+            return Images(uri, [path])
+        else:
+            found = [Path(name) for name in glob.glob(uri, recursive=True)]
+            if not found:
+                raise no_such_file(path)
+        # a link that leads nowhere stays in, to be told of
+        pictures = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and (p.is_file() or not p.exists())]
+    except PermissionError:
+        raise SourceError(
+            f"{uri} cannot be read: permission denied", cure="check the permissions of its folder"
+        ) from None
     return Images(uri, sorted(pictures, key=_natural))
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from drivenet.address import mask_uri
 from drivenet.errors import SourceNotFoundError, UsageError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"})
+_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
+IMAGE_SUFFIXES = frozenset({".png", *_JPEG, ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"})
 
 
 def parse_size(text: str, where: str) -> tuple[int, int]:
@@ -42,7 +43,10 @@ def parse_count(text: str, where: str, least: int = 0) -> int:
 
 def no_such_file(path: Path) -> SourceNotFoundError:
     """The error for a path that leads nowhere, with the file that was probably meant."""
-    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        names = []
     close = difflib.get_close_matches(path.name, names, n=1)
     if close:
         return SourceNotFoundError(f"no file {mask_uri(str(path))}", cure=f"did you mean {path.with_name(close[0])}?")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 
 from drivenet.errors import SourceError
 from drivenet.frame import Frame
@@ -30,11 +34,19 @@ def write_clip(
     codec: str = "libx264",
     rotation: int = 0,
     sound: bool = False,
+    stated: int = FPS,
+    at: Callable[[int], float] = float,
+    ticks: int = FPS,
     **options: str,
 ) -> Path:
-    """Write a clip with a key frame every ten frames; ``options`` go to the muxer."""
+    """Write a clip with a key frame every ten frames.
+
+    Frame n is shown at ``at(n)`` frame times, told in ``ticks`` a second, whatever rate is ``stated``; ``options`` go
+    to the muxer.
+    """
     with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=FPS)
+        stream = container.add_stream(codec, rate=stated)
+        stream.codec_context.time_base = Fraction(1, ticks)
         stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.options = {"g": "10", "preset": "ultrafast"} if codec == "libx264" else {}
@@ -44,10 +56,23 @@ def write_clip(
             write_tone(container, seconds=frames / FPS)
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(picture(index, *size), format="bgr24")
-            frame.pts, frame.time_base = index, Fraction(1, FPS)
+            frame.pts, frame.time_base = round(at(index) * ticks / FPS), Fraction(1, ticks)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def remux(source: Path, target: Path, filters: str) -> Path:
+    """Copy a clip through a bitstream filter, without decoding it."""
+    with av.open(str(source)) as read_from, av.open(str(target), "w") as container:
+        stream = read_from.streams.video[0]
+        copy = container.add_stream_from_template(stream)
+        change = BitStreamFilterContext(filters, stream, copy)
+        for packet in read_from.demux(stream):
+            for changed in change.filter(packet):
+                changed.stream = copy
+                container.mux(changed)
+    return target
 
 
 def write_tone(container: av.container.OutputContainer, seconds: float) -> None:
@@ -78,3 +103,15 @@ def read(source: Source) -> tuple[list[Frame], SourceError | None]:
     finally:
         source.close()
     return frames, None
+
+
+@contextlib.contextmanager
+def as_ordinary_user() -> Iterator[None]:
+    """The superuser may read all files; act as somebody else for a moment."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from source_clips import read
+from source_clips import as_ordinary_user, read
 
 from drivenet.errors import NoVideoError, SourceError, SourceNotFoundError
+from drivenet.sources import kind_of
 from drivenet.sources.images import Images, open_images
 from drivenet.sources.options import Options
 
@@ -46,6 +47,37 @@ def test_a_single_picture_and_a_glob(tmp_path: Path) -> None:
 def test_a_name_that_looks_like_a_glob(tmp_path: Path) -> None:
     save(tmp_path / "a[1].png", 1)
     assert len(list(open_(tmp_path / "a[1].png"))) == 1
+
+
+def test_hidden_files_of_a_folder_are_no_pictures(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 1)
+    (tmp_path / "._a.png").write_bytes(b"\0\x05\x16\x07\0\x02\0\0Mac OS X")  # what a Mac leaves on memory sticks
+    assert len(list(open_(tmp_path))) == 1
+    assert len(list(open_(save(tmp_path / ".b.png", 1)))) == 1
+
+
+@pytest.mark.parametrize("name", [".", "*.png", "b.png"])
+def test_a_link_that_leads_nowhere_is_told(tmp_path: Path, name: str) -> None:
+    save(tmp_path / "a.png", 1)
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    _, error = read(open_(tmp_path / name))
+    assert "b.png cannot be read: no such file" in str(error)
+
+
+@pytest.mark.parametrize("name", ["closed", "closed/a.png", "closed/*.png"])
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # the folders above are closed to others
+    with as_ordinary_user(), pytest.raises(SourceError, match=r"closed.* cannot be read: permission denied"):
+        open_(name)
+
+
+def test_jpeg_by_other_names(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg", 1).rename(tmp_path / "a.JFIF")
+    save(tmp_path / "b.jpg", 1).rename(tmp_path / "b.mpo")
+    assert len(list(open_(tmp_path))) == 2
+    assert kind_of(str(tmp_path / "a.JFIF")) == "images"
 
 
 def test_sizes_may_differ_and_greys_become_bgr(tmp_path: Path) -> None:

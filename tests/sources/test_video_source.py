@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
-from source_clips import FPS, HEIGHT, WIDTH, cut, picture, read, write_clip, write_tone
+from source_clips import FPS, HEIGHT, WIDTH, as_ordinary_user, cut, picture, read, write_clip, write_tone
 from source_servers import serve
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError
@@ -170,18 +168,6 @@ def test_things_that_are_no_ordinary_file(tmp_path: Path) -> None:
         VideoFile(tmp_path / "pipe.mp4")
     with pytest.raises(SourceError, match="is a folder"):
         VideoFile(tmp_path)
-
-
-@contextlib.contextmanager
-def as_ordinary_user() -> Iterator[None]:
-    """The superuser may read all files; act as somebody else for a moment."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
