@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Generator, Iterator
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -19,12 +21,13 @@ from drivenet.frame import Frame, Image
 from drivenet.latency import now_ns
 from drivenet.sources.base import Source
 
-# quarter turns counter-clockwise -> what OpenCV calls them
-_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+#: Rows swapped with columns, then mirrored left to right, then put upside down.
+_Turn = tuple[bool, bool, bool]
+_UPRIGHT: _Turn = (False, False, False)
 
 
 class ContainerSource(Source):
-    """One video stream of a container: turned upright by its rotation mark, pixels taken as square.
+    """One video stream of a container: turned and mirrored as its mark says, pixels taken as square.
 
     The first picture is decoded on opening, so that whatever holds none fails there. PyAV cannot be closed
     under a running read, so ``close`` from another thread takes effect at the next packet.
@@ -45,16 +48,17 @@ class ContainerSource(Source):
         self._container, self._forgiven = container, forgiven
         self._lock = threading.Lock()
         self._reading = self._closed = self._torn = False
+        self._turn = _UPRIGHT
         #: When the newest picture was decoded, 0 before the first.
         self._picture_ns = 0
         try:
             self._stream = self._video_stream(threads)
             self._pictures = self._decode()
-            self._first = self._first_picture()
+            self._first = self._image(self._first_picture())
         except BaseException:
             container.close()
             raise
-        self.size = _upright_size(self._first)
+        self.size = self._first.shape[0], self._first.shape[1]
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else 0.0
 
@@ -82,16 +86,16 @@ class ContainerSource(Source):
         self._container.close()
 
     def _frames(self) -> Iterator[Frame]:
-        picture: VideoFrame | None = self._first
+        image: Image | None = self._first
         index = 0
-        while picture is not None and not self._closed:
-            image = _upright_image(picture)
+        while image is not None and not self._closed:
             yield Frame(image, index, now_ns())
             index += 1
             try:
                 picture = next(self._pictures, None)
             except av.error.FFmpegError as error:
                 raise SourceLostError(f"{self.name} failed after {index} frames: {self._why(error)}") from None
+            image = None if picture is None else self._image(picture)
         if not self._closed:
             self._check_end(index)
 
@@ -167,19 +171,51 @@ class ContainerSource(Source):
             raise NoVideoError(f"{self.name} holds no picture that can be decoded", "at least one")
         return picture
 
+    def _image(self, picture: VideoFrame) -> Image:
+        """The picture in BGR, turned and mirrored as its mark says."""
+        mark = _display_matrix(picture)
+        if mark is not None:
+            self._turn = _turn(*mark)
+        elif picture.key_frame:
+            # a mark within H.264 stands with its first picture and holds until the next key frame
+            self._turn = _UPRIGHT
+        try:
+            # one thread: swscale's start-up of several costs more than it saves at these sizes
+            image = np.asarray(picture.to_ndarray(format="bgr24", threads=1), np.uint8)
+        except av.error.FFmpegError as error:
+            colours = f"{picture.format.name} with matrix {picture.colorspace}"
+            raise SourceError(
+                f"{self.name} has colours that cannot be converted ({colours}): {self._why(error)}",
+                "BT.601, BT.709 or BT.2020 (matrix 1, 5, 6 or 9 of H.273)",
+                "convert it to H.264",
+            ) from None
+        return _turned(image, self._turn)
 
-def _quarter_turns(picture: VideoFrame) -> int:
-    return round(picture.rotation / 90) % 4
+
+def _display_matrix(picture: VideoFrame) -> tuple[float, float, float, float] | None:
+    """(a, b, c, d) if the picture is marked: a pixel at (x, y) is shown at (a x + c y, b x + d y)."""
+    try:
+        mark = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # beside side data of a kind that PyAV has no name for (EXIF in FFmpeg 8) only the angle can be had
+        angle = math.radians(picture.rotation)
+        return (math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)) if angle else None
+    if not isinstance(mark, SideData):
+        return None
+    a, b, _, c, d = np.frombuffer(bytes(mark), np.int32)[:5].tolist()
+    return a, b, c, d
 
 
-def _upright_size(picture: VideoFrame) -> tuple[int, int]:
-    size = picture.height, picture.width
-    return size[::-1] if _quarter_turns(picture) % 2 else size
+def _turn(a: float, b: float, c: float, d: float) -> _Turn:
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        return True, c < 0, b < 0
+    return False, a < 0, d < 0
 
 
-def _upright_image(picture: VideoFrame) -> Image:
-    # one thread: swscale's start-up of several costs more than it saves at these sizes
-    image = np.asarray(picture.to_ndarray(format="bgr24", threads=1), np.uint8)
-    turns = _quarter_turns(picture)
+def _turned(image: Image, turn: _Turn) -> Image:
+    transposed, mirrored, upside_down = turn
+    turned: cv2.typing.MatLike = cv2.transpose(image) if transposed else image
+    if mirrored or upside_down:
+        turned = cv2.flip(turned, -1 if mirrored and upside_down else int(mirrored))
     # rows of odd widths are padded
-    return np.asarray(cv2.rotate(image, _TURNS[turns]), np.uint8) if turns else np.ascontiguousarray(image)
+    return np.ascontiguousarray(turned, np.uint8)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
-from source_clips import FPS, HEIGHT, WIDTH, as_ordinary_user, cut, picture, read, write_clip, write_tone
+from av.video.reformatter import ColorRange, Colorspace
+from source_clips import FPS, HEIGHT, WIDTH, as_ordinary_user, cut, picture, read, remux, write_clip, write_tone
 from source_servers import serve
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError
@@ -38,6 +41,32 @@ def test_colours_are_bgr(tmp_path: Path) -> None:
     assert max(blue, green) < 25
 
 
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("matrix", [Colorspace.ITU709, Colorspace.ITU601])
+def test_colours_follow_the_matrix_and_the_range_of_the_stream(tmp_path: Path, matrix: Colorspace, full: bool) -> None:
+    shown = np.empty((48, 64, 3), np.uint8)
+    shown[:] = (60, 120, 200)
+    colour_range = ColorRange.JPEG if full else ColorRange.MPEG
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, colour_range
+        frame = av.VideoFrame.from_ndarray(shown, format="bgr24").reformat(
+            format="yuv444p", dst_colorspace=matrix, dst_color_range=colour_range
+        )
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    decoded = next(iter(VideoFile(tmp_path / "a.mp4"))).image
+    assert np.abs(decoded.astype(int) - shown).max() <= 3
+
+
+def test_colours_that_cannot_be_converted_are_refused_on_opening(tmp_path: Path) -> None:
+    plain = write_clip(tmp_path / "a.mkv", frames=2)
+    strange = remux(plain, tmp_path / "b.mkv", "h264_metadata=matrix_coefficients=8")
+    with pytest.raises(SourceError, match=r"b\.mkv has colours that cannot be converted \(yuv420p with matrix 8\)"):
+        VideoFile(strange)
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mov"])
 def test_containers(tmp_path: Path, name: str) -> None:
     assert len(list(VideoFile(write_clip(tmp_path / name, sound=True)))) == 30
@@ -52,6 +81,50 @@ def test_pictures_are_turned_upright_as_opencv_does(tmp_path: Path, rotation: in
     assert good
     assert source.size == frame.size == expected.shape[:2]
     assert np.abs(frame.image.astype(int) - expected).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("matrix", "flip"),
+    [
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda image: image[::-1, ::-1].transpose(1, 0, 2)),
+        ((0, 0, 0, 0), lambda image: image),
+    ],
+    ids=["left-right", "upside-down", "transposed", "transversed", "nothing"],
+)
+def test_pictures_are_mirrored_as_their_mark_says(
+    tmp_path: Path, matrix: tuple[int, ...], flip: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    path = write_clip(tmp_path / "a.mp4", frames=2)
+    expected = flip(next(iter(VideoFile(path))).image)
+    data = bytearray(path.read_bytes())
+    header = data.index(b"tkhd") + 44  # where the track's matrix stands
+    a, b, c, d = (n << 16 for n in matrix)
+    data[header : header + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    source = VideoFile(path)
+    assert source.size == expected.shape[:2]
+    assert all(frame.size == source.size for frame in source)
+    assert np.array_equal(next(iter(VideoFile(path))).image, expected)
+
+
+def test_a_mark_inside_the_stream_holds_until_the_next_key_frame(tmp_path: Path) -> None:
+    plain = write_clip(tmp_path / "a.h264", frames=10)
+    marked = remux(plain, tmp_path / "b.h264", "h264_metadata=display_orientation=insert:rotate=90")
+    both = tmp_path / "c.h264"
+    both.write_bytes(marked.read_bytes() + plain.read_bytes())
+    assert [f.size for f in VideoFile(both)] == [(WIDTH, HEIGHT)] * 10 + [(HEIGHT, WIDTH)] * 10
+
+
+def test_pictures_with_exif_are_turned_too(tmp_path: Path) -> None:
+    _, jpeg = cv2.imencode(".jpg", picture(0))
+    turned = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    data = jpeg.tobytes()
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(turned) + 2) + turned + data[2:]
+    (tmp_path / "a.mjpeg").write_bytes(data * 3)
+    assert [f.size for f in VideoFile(tmp_path / "a.mjpeg")] == [(WIDTH, HEIGHT)] * 3
 
 
 def test_widths_that_ffmpeg_pads(tmp_path: Path) -> None:
