@@ -129,6 +129,9 @@ class ContainerSource(Source):
         """The stream to show; the cover picture of a song is none."""
         streams = self._container.streams
         videos = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
+        if any(s.disposition & Disposition.dependent for s in videos):
+            what = f"{self.name} is a picture in {len(videos)} tiles (HEIC or AVIF)"
+            raise NoVideoError(what, "a video, or a picture in one piece", "convert it to JPEG or PNG")
         if not videos:
             what = "sound but no video" if streams.audio else "no video"
             raise NoVideoError(f"{self.name} holds {what}", "a video stream", "name a file or stream with pictures")

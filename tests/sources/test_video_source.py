@@ -200,6 +200,11 @@ def test_the_cover_of_a_song_is_no_video(tmp_path: Path) -> None:
         VideoFile(path)
 
 
+def test_one_tile_of_a_picture_is_not_the_picture() -> None:
+    with pytest.raises(NoVideoError, match=r"is a picture in 4 tiles .*; convert it to JPEG or PNG"):
+        VideoFile(Path(__file__).parents[1] / "fixtures" / "tiles.avif")
+
+
 def test_a_video_stream_without_pictures(tmp_path: Path) -> None:
     path = tmp_path / "none.mkv"
     with av.open(str(path), "w") as container:
