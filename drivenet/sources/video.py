@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
 import av.error
+import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -20,6 +23,10 @@ from drivenet.sources.uri import no_such_file
 
 # FFmpeg takes any text that is named .txt or .nfo for a terminal animation
 _NOT_VIDEO = {"tty"}
+# a rate is judged by the times of so many pictures, or those in so many bytes (lossless ones are large)
+_JUDGED, _JUDGED_BYTES = 100, 32_000_000
+# a step of so many usual ones is a gap
+_GAP = 10
 
 
 class VideoFile(ContainerSource):
@@ -42,6 +49,8 @@ class VideoFile(ContainerSource):
         _check_file(self._path)
         super().__init__(str(self._path), _open(self._path), "AUTO", forgiven=0)
         self.frames = self._stream.frames or None
+        if not self.frames:
+            self.fps = _kept_rate(self._path, self._stream.index, self.fps)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         return self._container.demux(self._stream)
@@ -90,6 +99,28 @@ def _open(path: Path) -> InputContainer:
         container.close()
         raise NoVideoError(f"{path} is a text", "a video file (MP4, MKV, AVI, TS, ...)")
     return container
+
+
+def _kept_rate(path: Path, index: int, stated: float) -> float:
+    """The stated rate, or the one that the times of the first pictures keep if they come slower.
+
+    Browsers record without a rate, which then reads as one picture a tick: 1000 a second. Recorders of
+    cameras state the rate that they hoped for.
+    """
+    times: list[float] = []
+    with _open(path) as container, contextlib.suppress(av.error.FFmpegError):
+        stream = container.streams[index]
+        for packet in islice(container.demux(stream), _JUDGED):
+            if packet.dts is not None and packet.time_base:
+                times.append(packet.dts * float(packet.time_base))
+            if (packet.pos or 0) > _JUDGED_BYTES:
+                break
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    if not steps.size:
+        return stated
+    kept = 1 / float(steps[steps < _GAP * np.median(steps)].mean())
+    return kept if stated > 1.1 * kept else stated
 
 
 def _unreadable(path: Path, error: OSError | av.error.FFmpegError) -> SourceError:

@@ -205,6 +205,29 @@ def test_one_tile_of_a_picture_is_not_the_picture() -> None:
         VideoFile(Path(__file__).parents[1] / "fixtures" / "tiles.avif")
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.ts", "a.flv"])
+def test_a_rate_that_is_kept_stays_as_stated(tmp_path: Path, name: str) -> None:
+    codec = "libvpx" if name == "a.webm" else "libx264"
+    assert VideoFile(write_clip(tmp_path / name, codec=codec)).fps == FPS
+
+
+def test_a_stated_rate_that_the_pictures_do_not_keep(tmp_path: Path) -> None:
+    assert VideoFile(write_clip(tmp_path / "a.mkv", stated=30, ticks=1000)).fps == pytest.approx(FPS)
+    late = write_clip(tmp_path / "b.mkv", stated=30, ticks=1000, at=lambda index: index + 600 * (index >= 20))
+    assert VideoFile(late).fps == pytest.approx(FPS)  # a gap is no slow picture
+
+
+def test_a_recording_that_states_no_rate(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "a.webm", codec="libvpx", ticks=1000, at=lambda index: index + (0.3 if index % 3 else 0)
+    )
+    data = path.read_bytes()
+    header, duration = b"\x23\xe3\x83\x84", b"\xec\x86" + bytes(6)  # DefaultDuration of 4 bytes; Void of 8
+    start = data.index(header)
+    path.write_bytes(data[:start] + duration + data[start + 8 :])
+    assert VideoFile(path).fps == pytest.approx(FPS, rel=0.03)
+
+
 def test_a_video_stream_without_pictures(tmp_path: Path) -> None:
     path = tmp_path / "none.mkv"
     with av.open(str(path), "w") as container:
