@@ -105,7 +105,7 @@ def _open(uri: str, timeout_s: float) -> InputContainer:
     if scheme in ("rtsp", "rtsps"):
         options["rtsp_transport"] = "tcp"
     try:
-        return av.open(uri, "r", options=options, timeout=(timeout_s, timeout_s))
+        return av.open(uri, "r", options=options, metadata_errors="replace", timeout=(timeout_s, timeout_s))
     except _REFUSED as error:
         why = _reason(error, timeout_s)
         raise SourceError(f"{name} refuses: {why}", cure="check user and password in the address") from None

@@ -43,6 +43,8 @@ def parse_count(text: str, where: str, least: int = 0) -> int:
 
 def no_such_file(path: Path) -> SourceNotFoundError:
     """The error for a path that leads nowhere, with the file that was probably meant."""
+    if path.is_symlink():
+        return SourceNotFoundError(f"{mask_uri(str(path))} is a link to {os.readlink(path)}, which is not there")
     try:
         names = os.listdir(path.parent)
     except OSError:

@@ -86,10 +86,10 @@ def _check_file(path: Path) -> None:
 def _open(path: Path) -> InputContainer:
     try:
         # the prefix keeps names with a colon from being taken for addresses, the list a file from naming others
-        container = av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"})
+        container = av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except av.error.EOFError:
         raise NoVideoError(f"{path} holds no picture", "a video file (MP4, MKV, AVI, TS, ...)") from None
-    except av.error.InvalidDataError:
+    except (av.error.InvalidDataError, av.error.ArgumentError):
         raise NoVideoError(
             f"{path} is no video or lost its index", "a video file (MP4, MKV, AVI, TS, ...)", "play it to check"
         ) from None

@@ -37,6 +37,7 @@ def write_clip(
     stated: int = FPS,
     at: Callable[[int], float] = float,
     ticks: int = FPS,
+    title: str = "",
     **options: str,
 ) -> Path:
     """Write a clip with a key frame every ten frames.
@@ -45,6 +46,7 @@ def write_clip(
     to the muxer.
     """
     with av.open(str(path), "w", options=options) as container:
+        container.metadata["title"] = title
         stream = container.add_stream(codec, rate=stated)
         stream.codec_context.time_base = Fraction(1, ticks)
         stream.width, stream.height = size

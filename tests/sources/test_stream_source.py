@@ -55,6 +55,12 @@ def test_a_live_stream_gives_every_picture_and_its_end_is_a_loss(tmp_path: Path)
     assert "after 30 frames" in str(error)
 
 
+def test_a_title_in_another_encoding(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.mkv", frames=2, title="Strasse").read_bytes().replace(b"Strasse", b"Stra\xdfe ")
+    with serve({"/a.mkv": recording(data)}) as address:
+        assert len(read(NetworkStream(f"{address}/a.mkv", PATIENT_S))[0]) == 2
+
+
 def test_motion_jpeg(tmp_path: Path) -> None:
     def route(request: Request) -> None:
         request.head(Content_Type="multipart/x-mixed-replace; boundary=frame")

@@ -243,6 +243,7 @@ def test_a_video_stream_without_pictures(tmp_path: Path) -> None:
     [
         ("empty.mp4", b"", NoVideoError, r"is empty \(0 bytes\)"),
         ("notes.mp4", b"hello world\n" * 50, NoVideoError, "is no video"),
+        ("raw.yuv", bytes(5000), NoVideoError, "is no video"),
         ("notes.txt", b"hello world\n" * 50, NoVideoError, "is a text"),
     ],
 )
@@ -261,6 +262,12 @@ def test_a_missing_file_hints_at_the_nearest(tmp_path: Path) -> None:
         VideoFile(tmp_path / "higway.mp4")
     with pytest.raises(SourceNotFoundError, match="check the path"):
         VideoFile(tmp_path / "nowhere" / "a.mp4")
+
+
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to("gone.mp4")
+    with pytest.raises(SourceNotFoundError, match=r"a\.mp4 is a link to gone\.mp4, which is not there"):
+        VideoFile(tmp_path / "a.mp4")
 
 
 def test_things_that_are_no_ordinary_file(tmp_path: Path) -> None:
@@ -284,6 +291,13 @@ def test_a_name_with_a_colon_is_no_address(tmp_path: Path, monkeypatch: pytest.M
     write_clip(tmp_path / "a.mp4", frames=2).rename(tmp_path / "http:a.mp4")
     monkeypatch.chdir(tmp_path)
     assert len(list(VideoFile("http:a.mp4"))) == 2
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mkv"])
+def test_a_title_in_another_encoding(tmp_path: Path, name: str) -> None:
+    path = write_clip(tmp_path / name, frames=2, codec="mjpeg" if name == "a.avi" else "libx264", title="Strasse 12")
+    path.write_bytes(path.read_bytes().replace(b"Strasse 12", b"Stra\xdfe  12"))
+    assert len(list(VideoFile(path))) == 2
 
 
 def test_a_file_may_not_lead_to_the_network(tmp_path: Path) -> None:
