@@ -23,6 +23,13 @@ from drivenet.sources.uri import no_such_file
 
 # FFmpeg takes any text that is named .txt or .nfo for a terminal animation
 _NOT_VIDEO = {"tty"}
+_OPTIONS = {
+    # a file may not name addresses
+    "protocol_whitelist": "file",
+    # a playlist without an end is a recording that was broken off: all of it, and no waiting for more
+    "live_start_index": "0",
+    "max_reload": "1",
+}
 # a rate is judged by the times of so many pictures, or those in so many bytes (lossless ones are large)
 _JUDGED, _JUDGED_BYTES = 100, 32_000_000
 # a step of so many usual ones is a gap
@@ -85,8 +92,8 @@ def _check_file(path: Path) -> None:
 
 def _open(path: Path) -> InputContainer:
     try:
-        # the prefix keeps names with a colon from being taken for addresses, the list a file from naming others
-        container = av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        # the prefix keeps names with a colon from being taken for addresses
+        container = av.open(f"file:{path}", "r", options=dict(_OPTIONS), metadata_errors="replace")
     except av.error.EOFError:
         raise NoVideoError(f"{path} holds no picture", "a video file (MP4, MKV, AVI, TS, ...)") from None
     except (av.error.InvalidDataError, av.error.ArgumentError):

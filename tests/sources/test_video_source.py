@@ -161,6 +161,12 @@ def test_a_recording_that_was_never_finished_just_ends(tmp_path: Path) -> None:
     assert 12 <= len(list(VideoFile(path))) < 30
 
 
+def test_a_playlist_that_was_never_finished_gives_all_it_names(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.m3u8", frames=50, hls_time="1", hls_list_size="0")
+    path.write_text(path.read_text().replace("#EXT-X-ENDLIST", ""))
+    assert len(list(VideoFile(path))) == 50
+
+
 def test_damage_in_the_middle_ends_the_file_as_lost(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.mkv")
     data = bytearray(path.read_bytes())
