@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
 from starlette.websockets import WebSocket
-from web_node import MAP, SIZE, Node, wait_for
+from web_node import MAP, PATIENCE_S, SIZE, Node, wait_for
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -242,6 +242,31 @@ def test_close_waits_for_no_viewer_that_reads_nothing(node: Node, caplog: pytest
         wait_for(lambda: any(getattr(c, "stalled", False) for c in list(connections)))
         node.close()
     assert caplog.text == ""
+
+
+def test_close_waits_for_no_picture_that_is_still_encoded(
+    node: Node, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that is short of processors."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slowly(*_: object) -> bytes:
+        entered.set()
+        go_on.wait(PATIENCE_S)
+        return b""
+
+    monkeypatch.setattr(shots.Shot, "overlay_jpeg", slowly)
+    try:
+        with socket.create_connection(("127.0.0.1", node.port), timeout=10) as stream:
+            stream.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            node.publish()
+            assert entered.wait(PATIENCE_S)
+            node.close()
+            assert not go_on.is_set()
+    finally:
+        go_on.set()
+    assert caplog.text == ""
+    assert "drivenet-web" not in {t.name for t in threading.enumerate()}
 
 
 def test_close_ends_viewers_thread_and_port(node: Node, caplog: pytest.LogCaptureFixture) -> None:

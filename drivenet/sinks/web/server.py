@@ -28,6 +28,8 @@ _MAX_MESSAGE_BYTES = 1024
 # half a dozen pictures: a slow viewer's are not seconds old when it gets them
 _SEND_BUFFER_BYTES = 256 * 1024
 _START_S, _STOP_S = 10.0, 2.0
+# what viewers have to take their leave, before they are cut; uvicorn would cancel them, and write a traceback for each
+_LEAVE_S = 0.5
 
 
 class Cut:
@@ -155,10 +157,15 @@ class Server:
         self._hub.stop()
 
     def _send_home(self) -> None:
-        """End all viewers; those who are not reading would be waited for."""
+        """End all viewers; those who are not reading would be waited for, and the others not for long."""
         self._hub.end_viewers()
+        self._cut(stalled=True)
+        asyncio.get_running_loop().call_later(_LEAVE_S, self._cut)
+
+    def _cut(self, stalled: bool = False) -> None:
+        """All connections that are left, or those who do not read."""
         for connection in list(self._uvicorn.server_state.connections):
-            if isinstance(connection, Cut) and connection.stalled:
+            if isinstance(connection, Cut) and (connection.stalled or not stalled):
                 connection.transport.abort()
 
 
@@ -177,7 +184,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=int(_STOP_S),
         h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
         ws_max_size=_MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # pictures and ids are compressed already
