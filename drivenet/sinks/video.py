@@ -17,7 +17,8 @@ from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.i420 import BT601, LIMITED_RANGE, i420
 from drivenet.sinks.target import cannot_write, check_writable
 
-#: At 720p 5 ms a frame; veryfast takes 13 for five sixths of the size. Without look-ahead no frame waits in memory.
+#: At 720p 5 ms a frame; veryfast takes 13 for five sixths of the size. Without look-ahead no frame waits in memory, but
+#: the newest of a live recording.
 _X264 = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
 _FORMAT = {
     ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"},
@@ -25,6 +26,10 @@ _FORMAT = {
 }
 #: Ticks a second of a live recording, and the fewest between two frames (1 ms, what Matroska can tell apart).
 _LIVE_TICKS, _LEAST_STEP = 90_000, 90
+#: A live recording states no rate, neither in the container nor in the stream: players would believe it. x264 wants one
+#: for its level, or takes the ticks for one; and the last frame is shown for so long.
+_LIVE_RATE = 30
+_LIVE_X264 = {"x264-params": f"fps={_LIVE_RATE}:force-cfr=0"}
 
 
 class VideoSink(Sink):
@@ -73,7 +78,7 @@ class VideoSink(Sink):
         container, stream = self._encoder
         try:
             if self._last_pts is not None and not self._failed:
-                container.mux(stream.encode(None))
+                self._mux(container, stream.encode(None))
             container.close()
         except (av.FFmpegError, OSError) as error:
             if not self._failed:
@@ -88,7 +93,7 @@ class VideoSink(Sink):
             container, stream = self._encoder or self._open(view, at)
             self._check_size(view)
             pts = self._pts(at)
-            container.mux(self._encode(stream, view, pts))
+            self._mux(container, self._encode(stream, view, pts))
             self._last_pts = pts
         except (av.FFmpegError, OSError) as error:
             self._failed = True
@@ -106,17 +111,25 @@ class VideoSink(Sink):
                 f"H.264 cannot hold a frame of {size}", cure=f"write pictures: {self._folder_cure()}"
             ) from error
 
+    def _mux(self, container: OutputContainer, packets: list[av.Packet[VideoStream]]) -> None:
+        for packet in packets:
+            if not self._rate:  # of use for the last one only: all others last until the next
+                packet.duration = _LIVE_TICKS // _LIVE_RATE
+            container.mux(packet)
+
     def _open(self, view: Image, at: int) -> tuple[OutputContainer, VideoStream]:
         self._origin, self._size = at, view.shape[:2]
         options = {**_FORMAT[self._path.suffix.lower()], "flush_packets": "1"}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        container = av.open(str(self._path), "w", options=options)
-        stream = container.add_stream("libx264", rate=self._rate or 30, options=dict(_X264))
+        # the prefix keeps names with a colon from being taken for addresses
+        container = av.open(f"file:{self._path}", "w", options=options)
+        stream = container.add_stream("libx264", options={**_X264, **({} if self._rate else _LIVE_X264)})
         stream.height, stream.width = (n + n % 2 for n in self._size)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
+        context.framerate = self._rate
         context.time_base = 1 / self._rate if self._rate else Fraction(1, _LIVE_TICKS)
-        context.gop_size = max(1, round(self._rate or 30))
+        context.gop_size = max(1, round(self._rate or _LIVE_RATE))
         context.colorspace, context.color_range = BT601, LIMITED_RANGE
         self._encoder = container, stream
         return self._encoder

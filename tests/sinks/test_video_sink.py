@@ -113,6 +113,32 @@ def test_a_live_source_keeps_its_capture_times(tmp_path: Path, suffix: str) -> N
     assert [t for t, _ in decoded(path)] == pytest.approx([0, 0.033, 0.09, 0.091, 1.2, 1.233], abs=1.1e-3)
 
 
+@_SUFFIXES
+def test_a_live_recording_has_the_rate_of_its_camera_and_not_another_one(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    sink = VideoSink(path, fps=0)
+    for index in range(30):
+        sink.publish(make_result(index, captured_ns=10**9 + index * 10**8))
+    sink.close(Totals())
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.guessed_rate == 10
+        assert stream.average_rate is None or float(stream.average_rate) == pytest.approx(10, rel=0.05)
+        assert container.duration == pytest.approx(2_933_333, abs=1000)  # the last one is seen, too
+    assert len(decoded(path)) == 30
+
+
+@_SUFFIXES
+def test_a_name_with_a_colon_is_a_file_and_no_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = VideoSink(Path(f"12:30:59{suffix}"), fps=10)
+    sink.publish(make_result())
+    sink.close(Totals())
+    assert len(decoded(tmp_path / f"12:30:59{suffix}")) == 1
+
+
 def test_while_a_live_source_is_lost_the_recording_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.mp4"
     sink = VideoSink(path, fps=0)
