@@ -1,4 +1,4 @@
-"""Addresses as users write them: their scheme and settings, and how they are shown without their secrets."""
+"""Addresses and names as users write them: their scheme and settings, and how they are shown, without their secrets."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ def mask_uri(uri: str) -> str:
     holds_credentials = at and (scheme or ":" in before) and scheme_of(uri) != "synthetic"
     rest = f"***@{after}" if holds_credentials else uri[start:]
     return uri[:start] + _SECRET_VALUE.sub(r"\1=***", rest)
+
+
+def one_line(text: str) -> str:
+    """The same text where only letters will do, with ``?`` for all others: line breaks and other controls, and what
+    Python makes of file names that are no UTF-8.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def split_settings(uri: str, known: Collection[str]) -> tuple[str, dict[str, str]]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import cv2
 
+from drivenet.address import one_line
 from drivenet.frame import Image
 from drivenet.latency import END_TO_END, STAGES
 
@@ -72,12 +73,13 @@ class Lettering:
 
     def width(self, text: str) -> int:
         """Pixels from the first to the last letter."""
-        return int(cv2.getTextSize(text, _FONT, self.scale, self.thickness)[0][0])
+        return int(cv2.getTextSize(one_line(text), _FONT, self.scale, self.thickness)[0][0])
 
     def write(self, image: Image, text: str, x: int, top: int, colour: Bgr = WHITE) -> None:
         """Write into a row that is ``line`` high and starts at ``top``."""
         at = (x, top + round(0.76 * self.line))
-        cv2.putText(image, text, at, _FONT, self.scale, colour, self.thickness, cv2.LINE_AA)
+        # a text that is no UTF-8 ends the process in OpenCV
+        cv2.putText(image, one_line(text), at, _FONT, self.scale, colour, self.thickness, cv2.LINE_AA)
 
     def shorten(self, text: str, limit: int) -> str:
         """The text, or its beginning and ``...``, at most ``limit`` pixels wide; empty if nothing fits."""

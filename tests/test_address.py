@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivenet.address import mask_uri, scheme_of, split_settings
+from drivenet.address import mask_uri, one_line, scheme_of, split_settings
 from drivenet.errors import UsageError
 
 
@@ -50,3 +50,8 @@ def test_settings() -> None:
         split_settings("csi://0?fps=1&fps=2", ("size", "fps"))
     with pytest.raises(UsageError, match="twice or to nothing"):
         split_settings("csi://0?fps=", ("size", "fps"))
+
+
+def test_a_text_for_one_line_has_letters_only() -> None:
+    assert one_line("Fußgänger 道路.mp4") == "Fußgänger 道路.mp4"
+    assert one_line("stra\udcdfe\n\x00.mp4") == "stra?e??.mp4"

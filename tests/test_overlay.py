@@ -203,6 +203,13 @@ def test_a_caption_too_long_is_shortened_and_a_flat_picture_has_none() -> None:
     assert caption(frame_of(60, 320).image, "clip.mp4") == 0
 
 
+def test_a_file_name_that_is_no_text_is_drawn_with_question_marks() -> None:
+    odd, plain = frame_of(180, 320).image, frame_of(180, 320).image
+    assert caption(odd, "stra\udcdfe\n.mp4") == caption(plain, "stra?e?.mp4") > 0
+    assert (odd == plain).all()
+    assert letters(16).width("stra\udcdfe") == letters(16).width("stra?e")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 
+from drivenet.address import one_line
 from drivenet.errors import SinkError
 from drivenet.frame import Image
 from drivenet.latency import now_ns
@@ -54,7 +55,7 @@ class WindowSink(Sink):
 
     def __init__(self, painter: Painter, title: str = "drivenet") -> None:
         check_display()
-        self._painter, self._title = painter, title
+        self._painter, self._title = painter, one_line(title)  # other text ends the process in OpenCV
         self._visualize = painter.visualize
         self._paused = self._open = self._lost = False
         self._shape: tuple[int, ...] = ()

@@ -110,6 +110,14 @@ def test_stats_are_the_runs(node: Node) -> None:
         assert window["latency_ms"][stage] == {"n": 30, "p50": ms, "p90": ms, "max": ms}, stage
 
 
+def test_a_source_whose_name_is_no_text_is_told_with_question_marks() -> None:
+    with Node(source="stra\udcdfe.mp4") as node:
+        node.publish(1)
+        status, _, body = node.get("/stats.json")
+        assert (status, json.loads(body)["source"]) == (200, "stra?e.mp4")
+        assert node.get("/overlay.jpg")[0] == 200
+
+
 def test_windows_agree_with_the_runs_histogram_and_end(node: Node) -> None:
     samples, sketch = stats.Samples(), Histogram()
     stamps = node.publish().stamps

@@ -33,7 +33,7 @@ from drivenet.overlay import Painter, lost_view
 from drivenet.result import Result, Totals
 from drivenet.sinks.window import WindowSink
 painter = Painter(CAMVID)
-sink = WindowSink(painter)
+sink = WindowSink(painter, "drivenet stra\\udcdfe.mp4")  # OpenCV itself dies of such a name
 index, said = 0, ""
 while not sink.stop_requested:
     plain = make_result(index, size=(180, 320), view=False)

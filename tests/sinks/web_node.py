@@ -39,10 +39,9 @@ class Node:
     """Publishes into a real WebSink on a free port of the loopback."""
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1", **options: Any) -> None:
-        options = {"token": None, "allow_anonymous": False, **options}
-        self.sink = WebSink(
-            host, port, painter=Painter(CAMVID), source="synthetic://320x180@30", engine=ENGINE, **options
-        )
+        source = "synthetic://320x180@30"
+        options = {"token": None, "allow_anonymous": False, "source": source, **options}
+        self.sink = WebSink(host, port, painter=Painter(CAMVID), engine=ENGINE, **options)
         self.port = self.sink.port
         self.totals = Totals(dropped={"superseded": 0}, sinks={"web": {"published": 0, "dropped": 0}})
         self.index = 0

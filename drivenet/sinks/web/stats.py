@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from drivenet.address import one_line
 from drivenet.latency import END_TO_END, P99_MIN_SAMPLES, STAGES, Stamps, now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.web.shots import describe
@@ -61,7 +62,7 @@ class Board:
     """
 
     def __init__(self, source: str, engine: Mapping[str, Any]) -> None:
-        self.source, self.engine = source, dict(engine)
+        self.source, self.engine = one_line(source), dict(engine)  # JSON has no place for other text
         self.samples = Samples()
         self.lock = threading.Lock()
         self._started_ns = now_ns()
