@@ -19,6 +19,9 @@ from drivenet.sinks import open_sink, sink_class
 from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
 
+#: Pictures a second in a video of a recorded source that has no rate, such as a folder: what FFmpeg takes, too.
+PICTURES_FPS = 25.0
+
 
 def check_outputs(settings: NodeSettings) -> None:
     """UsageError if an output is the source, the engine or another output."""
@@ -54,8 +57,9 @@ def open_sinks(settings: NodeSettings, source: Source, engine: Engine, painter: 
 
 
 def _opened(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> Iterator[Sink]:
+    fps = 0.0 if source.live else source.fps or PICTURES_FPS
     for target in settings.out:
-        yield open_sink(target, fps=0.0 if source.live else source.fps, visualize=settings.visualize)
+        yield open_sink(target, fps=fps, visualize=settings.visualize)
     if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
         yield sink_class("window")(painter, f"drivenet {source.name}")
     if settings.serve:

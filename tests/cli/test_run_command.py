@@ -15,6 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
+import cv2
+import numpy as np
 import pytest
 from cli_parts import LONG_S, balanced, call, decoded, line_count, started, stats, wait_until, write_clip
 from onnx_models import palette_model
@@ -71,6 +74,19 @@ def test_every_frame_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert said in printed.err
     assert "\x1b" not in printed.err
     assert "\r" not in printed.err
+
+
+@pytest.mark.parametrize(("rate", "fps"), [((), 25), (("--rate", "50"), 50)], ids=["unsaid", "said"])
+def test_a_folder_of_pictures_becomes_a_video_of_an_even_rate(tmp_path: Path, rate: tuple[str, ...], fps: int) -> None:
+    (tmp_path / "pictures").mkdir()
+    for index in range(5):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{index}.png"), np.full((64, 96, 3), 40 * index, np.uint8))
+    assert call("run", "pictures/", *NULL, *rate, "--policy", "every", "--out", "o.mp4", "--out", "o.mkv") == 0
+    for name in ("o.mp4", "o.mkv"):
+        with av.open(name) as container:
+            assert container.streams.video[0].average_rate == fps
+            times = [frame.time for frame in container.decode(video=0)]
+        assert times == pytest.approx([index / fps for index in range(5)], abs=1e-3)
 
 
 def test_stats_lines_are_as_designed(tmp_path: Path) -> None:
