@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -72,7 +73,8 @@ def run(config: Path | None, print_config: bool, **options: Any) -> None:
     """
     settings = resolve(config, options)
     if print_config:
-        click.echo(settings.masked().model_dump_json(indent=1))
+        # ASCII: pydantic's own JSON has no place for file names that are no UTF-8
+        click.echo(json.dumps(settings.masked().model_dump(mode="json"), indent=1))
         return
     check_outputs(settings)
     totals = run_node(settings)

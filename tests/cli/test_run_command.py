@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shlex
 import signal
@@ -87,6 +88,11 @@ def test_a_folder_of_pictures_becomes_a_video_of_an_even_rate(tmp_path: Path, ra
             assert container.streams.video[0].average_rate == fps
             times = [frame.time for frame in container.decode(video=0)]
         assert times == pytest.approx([index / fps for index in range(5)], abs=1e-3)
+
+
+def test_settings_with_a_file_name_that_is_no_text_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "stra\udcdfe.mp4", "--print-config") == 0
+    assert json.loads(capsys.readouterr().out)["source"] == "stra\udcdfe.mp4"
 
 
 def test_stats_lines_are_as_designed(tmp_path: Path) -> None:
