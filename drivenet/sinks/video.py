@@ -119,11 +119,12 @@ class VideoSink(Sink):
 
     def _open(self, view: Image, at: int) -> tuple[OutputContainer, VideoStream]:
         self._origin, self._size = at, view.shape[:2]
-        options = {**_FORMAT[self._path.suffix.lower()], "flush_packets": "1"}
+        form = {**_FORMAT[self._path.suffix.lower()], "flush_packets": "1"}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # the prefix keeps names with a colon from being taken for addresses
-        container = av.open(f"file:{self._path}", "w", options=options)
-        stream = container.add_stream("libx264", options={**_X264, **({} if self._rate else _LIVE_X264)})
+        container = av.open(f"file:{self._path}", "w", options=form)
+        options = {**_X264, **({} if self._rate else _LIVE_X264)}
+        stream = container.add_stream("libx264", rate=self._rate or None, options=options)  # PyAV 17 takes None for 24
         stream.height, stream.width = (n + n % 2 for n in self._size)
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
