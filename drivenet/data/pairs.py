@@ -15,6 +15,7 @@ from drivenet.classmap import Ids
 from drivenet.data.base import Dataset, Sample
 from drivenet.errors import SourceError, SourceNotFoundError
 from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.palette_png import decode_palette_png, png_format
 
 
 @dataclass(frozen=True)
@@ -113,24 +114,42 @@ def match(images: Mapping[str, Path], labels: Mapping[str, Path], where: str) ->
 
 def read_picture(file: Path) -> npt.NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8 BGR; SourceError if it cannot be read."""
-    return _decode(file, cv2.IMREAD_COLOR)
+    return _decode(_content(file), cv2.IMREAD_COLOR, file)
 
 
 def read_label(file: Path) -> Ids:
-    """A label picture as it is stored, (H, W) uint8; SourceError if it is not 8-bit with one channel."""
-    stored = _decode(file, cv2.IMREAD_UNCHANGED)
-    if stored.ndim != 2 or stored.dtype != np.uint8:
-        raise SourceError(f"{file} decodes to {stored.dtype} {stored.shape}", "8-bit grey values, one label a pixel")
+    """A label picture as it is stored: grey values or, of a palette, numbers, (H, W) uint8.
+
+    Raises:
+        SourceError: if it is neither, or of less than 8 bits without a palette: readers differ in whether a 1 among
+            two values means 1 or 255.
+    """
+    content = _content(file)
+    numbers = decode_palette_png(content)
+    if numbers is not None:
+        return numbers
+    stored, (bits, _) = _decode(content, cv2.IMREAD_UNCHANGED, file), png_format(content)
+    if stored.ndim != 2 or stored.dtype != np.uint8 or 0 < bits < 8:
+        found = f"has a bit depth of {bits}" if 0 < bits < 8 else f"decodes to {stored.dtype} {stored.shape}"
+        raise SourceError(
+            f"{file} {found}", "8-bit grey values or numbers of a palette, one label a pixel", "save ids as 8-bit grey"
+        )
     return stored
 
 
-def _decode(file: Path, flags: int) -> npt.NDArray[np.uint8]:
+def _content(file: Path) -> bytes:
     # Not cv2.imread: it writes to the terminal for a missing file and cannot say why.
     try:
-        content = np.frombuffer(file.read_bytes(), np.uint8)
+        return file.read_bytes()
     except OSError as error:
         raise SourceNotFoundError(f"{file} cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(content, flags) if content.size else None
+
+
+def _decode(content: bytes, flags: int, file: Path) -> npt.NDArray[np.uint8]:
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except cv2.error:  # sizes that no picture has
+        image = None
     if image is None:
         raise SourceError(f"{file} is no picture", "a whole PNG or JPEG", "download it again")
     return np.asarray(image)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,8 @@ import pytest
 
 from drivenet.data import open_dataset
 from drivenet.errors import SourceError, UsageError
-from drivenet.labels import CITYSCAPES
+from drivenet.labels import CITYSCAPES, VOC
+from drivenet.palette_png import encode_palette_png
 
 
 def lay(folder: Path, name: str = "one.jpg", value: int = 3) -> None:
@@ -44,3 +47,53 @@ def test_needs_labels_and_one_picture_a_stem(tmp_path: Path) -> None:
     lay(tmp_path, "one.png")
     with pytest.raises(SourceError, match="two pictures of one stem"):
         open_dataset("folder", tmp_path, "val", CITYSCAPES)
+
+
+def png(depth: int, kind: int, rows: list[bytes], palette: bytes = b"", size: int = 4) -> bytes:
+    """A PNG of 4x4 pixels, put together by hand; ``size`` is what it says of itself."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = chunk(b"IHDR", struct.pack(">2I5B", size, size, depth, kind, 0, 0, 0))
+    body = chunk(b"PLTE", palette) * bool(palette) + chunk(b"IDAT", zlib.compress(b"".join(b"\0" + r for r in rows)))
+    return b"\x89PNG\r\n\x1a\n" + head + body + chunk(b"IEND", b"")
+
+
+RED_AND_BLUE = bytes([0, 0, 0, 200, 0, 0, 0, 0, 200])
+
+
+@pytest.mark.parametrize("table", ["colours", "greys"])
+def test_palette_labels_hold_ids_as_our_own_masks_do(tmp_path: Path, table: str) -> None:
+    lay(tmp_path)
+    ids = np.array([[0, 5], [20, 255]], np.uint8).repeat(2, 0).repeat(2, 1)
+    palette = VOC.rgb_table if table == "colours" else np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)
+    (tmp_path / "labels" / "one.png").write_bytes(encode_palette_png(ids, palette))
+    np.testing.assert_array_equal(open_dataset("folder", tmp_path, "val", VOC)[0].ids, ids)
+
+
+def test_palette_labels_of_few_colours_hold_ids_too(tmp_path: Path) -> None:
+    """Two bits a pixel: 0, 1, 2, 1 in every row."""
+    lay(tmp_path)
+    (tmp_path / "labels" / "one.png").write_bytes(png(2, 3, [bytes([0b00011001])] * 4, RED_AND_BLUE))
+    np.testing.assert_array_equal(open_dataset("folder", tmp_path, "val", VOC)[0].ids, [[0, 1, 2, 1]] * 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (png(1, 0, [b"\x50"] * 4), "has a bit depth of 1"),  # a 1 is read as 255, which is ignored
+        (png(4, 0, [b"\x01\x01"] * 4), "has a bit depth of 4"),  # a 1 is read as 17, another class
+        (png(8, 3, [bytes(4)] * 4, bytes([7, 7, 7])), r"decodes to uint8 \(4, 4, 3\)"),  # is it 0 or 7?
+        (png(8, 2, [bytes(12)] * 4), r"decodes to uint8 \(4, 4, 3\)"),
+        (png(16, 0, [bytes(8)] * 4), r"decodes to uint16 \(4, 4\)"),
+        (png(8, 3, [bytes(4)] * 4, RED_AND_BLUE)[:-20], "is no picture"),
+        (png(8, 0, [bytes(4)] * 4, size=40_000), "is no picture"),
+    ],
+    ids=["one bit", "four bits", "odd greys", "colours", "16 bits", "cut short", "impossible size"],
+)
+def test_labels_that_could_mean_something_else_are_refused(tmp_path: Path, content: bytes, told: str) -> None:
+    lay(tmp_path)
+    (tmp_path / "labels" / "one.png").write_bytes(content)
+    with pytest.raises(SourceError, match=rf"one\.png {told}; expected"):
+        open_dataset("folder", tmp_path, "val", CITYSCAPES)[0]
