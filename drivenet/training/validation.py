@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from drivenet.data.base import Sample
 from drivenet.labels import LabelSet
 from drivenet.metrics import ConfusionMatrix
 from drivenet.models.deployed import Deployed
-from drivenet.prepare import prepare
+from drivenet.prepare import prepare, resize_ids
 from drivenet.training.autocast import autocast
 from drivenet.training.samples import Pictures
 
@@ -74,8 +75,16 @@ class Validation:
 
 def _count(found: torch.Tensor, truth: torch.Tensor, classes: int) -> torch.Tensor:
     """(classes * classes,) pixels by truth and class found; resized as :func:`~drivenet.prepare.resize_ids` does."""
-    size = (int(truth.shape[0]), int(truth.shape[1]))
-    resized = F.interpolate(found[None, None].float(), size, mode="nearest-exact")[0, 0].long()
+    rows, columns = (_nearest(int(n), int(to), found.device) for n, to in zip(found.shape, truth.shape, strict=True))
+    resized = found[rows][:, columns].long()
     # What is ignored is counted in a row of its own: picking pixels out would wait for the device.
     row = truth.long().clamp(max=classes)
     return torch.bincount((row * classes + resized).flatten(), minlength=(classes + 1) * classes)[: classes * classes]
+
+
+@lru_cache(maxsize=64)
+def _nearest(pixels: int, wanted: int, device: torch.device) -> torch.Tensor:
+    """Of ``wanted`` pixels, the one each is nearest to. Not torch's own: it takes others where two are equally near."""
+    parts = np.divmod(np.arange(pixels), 256)  # ids are bytes
+    high, low = (resize_ids(part.astype(np.uint8)[None], (1, wanted))[0].astype(np.int64) for part in parts)
+    return torch.from_numpy(high * 256 + low).to(device)

@@ -54,3 +54,25 @@ def test_it_counts_what_the_node_would_find(kept: bool) -> None:
         # where two classes are equally likely to the last bit, another memory layout may round the other way
         assert np.abs(found - expected.counts).sum() <= 2 * 0.0005 * expected.counts.sum()
     assert AT_ONCE > 1
+
+
+class Coloured(torch.nn.Module):
+    """Calls a pixel 0, 1 or 2 by its brightest channel, at 1/8 of the input."""
+
+    stride = 8
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(x[:, :, 4::8, 4::8], (0, 0, 0, 0, 0, 8))
+
+
+@pytest.mark.parametrize(("size", "picture"), [((288, 512), (360, 480)), ((288, 512), (540, 960)), (SIZE, (90, 161))])
+def test_pixels_that_two_are_equally_near_to_count_as_in_an_evaluation(
+    size: tuple[int, int], picture: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(0)
+    sample = Sample(rng.integers(0, 256, (*picture, 3), np.uint8), rng.integers(0, 3, picture, np.uint8), "noise")
+    found = Deployed(Coloured(), "half")(torch.from_numpy(prepare(sample.image, size))[None])[0].numpy()
+    expected = ConfusionMatrix.empty(CAMVID)
+    expected.add(sample.ids, resize_ids(found, picture))
+    counts = Validation([sample], CAMVID, size, torch.device("cpu"))(Coloured()).counts
+    np.testing.assert_array_equal(counts, expected.counts)
