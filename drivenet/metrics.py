@@ -126,8 +126,10 @@ class BoundaryScore:
 
 
 def _disc(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    radius = max(1, round(TOLERANCE * math.hypot(*shape)))
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
+    # not OpenCV's ellipse, which leaves out (1, 4) but not (4, 1) at 4 pixels
+    radius = max(1.0, TOLERANCE * math.hypot(*shape))
+    side = np.arange(-int(radius), int(radius) + 1)
+    return np.asarray(side[:, None] ** 2 + side**2 <= radius**2, np.uint8)
 
 
 def _outlines(ids: Ids) -> Ids:

@@ -44,6 +44,16 @@ def test_precision_and_recall_both_count() -> None:
     assert out["Road"] == pytest.approx(2 * (1 / 3) / (1 / 3 + 1))  # a third of the predicted outline is right
 
 
+@pytest.mark.parametrize("size", [(360, 480), (480, 360), (123, 211)])
+def test_the_tolerance_is_a_distance_and_no_direction_counts_more(size: tuple[int, int]) -> None:
+    """One pixel against one pixel, at every offset."""
+    limit = 0.0075 * math.hypot(*size)
+    for dy, dx in np.ndindex(8, 8):
+        truth, predicted = (np.full(size, 3, np.uint8) for _ in range(2))
+        truth[60, 60] = predicted[60 + dy, 60 + dx] = 8
+        assert score(truth, predicted).f_score()["Car"] == (math.hypot(dy, dx) <= limit), (dy, dx)
+
+
 def plain_counts(truth: np.ndarray, predicted: np.ndarray, cls: int, radius: int) -> list[int]:
     """Boundary pixels by the definition, pixel by pixel (no ignored ones)."""
 
