@@ -28,11 +28,13 @@ def start_from(network: nn.Module, checkpoint: Path) -> list[str]:
     return sorted(mine.keys() - fitting.keys())
 
 
-def teacher_of(distil: DistilSettings | None, labels: LabelSet, device: torch.device) -> nn.Module | None:
+def teacher_of(
+    distil: DistilSettings | None, labels: LabelSet, student: nn.Module, device: torch.device
+) -> nn.Module | None:
     """The network to imitate, frozen; None if there is none.
 
     Raises:
-        UsageError: if it has other labels.
+        UsageError: if it has other labels than the student, or logits of another size.
     """
     if distil is None:
         return None
@@ -41,6 +43,8 @@ def teacher_of(distil: DistilSettings | None, labels: LabelSet, device: torch.de
         raise UsageError(f"teacher {distil.teacher} of labels {state['labels']}", labels.name)
     model = state["settings"]["model"]
     network = create(model["architecture"], len(labels), model["options"])
+    if network.stride != student.stride:
+        raise UsageError(f"teacher {distil.teacher} with logits at 1/{network.stride}", f"1/{student.stride}")
     network.load_state_dict(state["network"])
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)

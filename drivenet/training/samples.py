@@ -126,6 +126,6 @@ class Batches:
 def class_shares(samples: Pictures, classes: int) -> npt.NDArray[np.float64]:
     """Share of labelled pixels by class, (classes,) float64; of at most 500 pictures, evenly spread."""
     counts = np.zeros(256, np.int64)
-    for sample in (samples[i] for i in range(0, len(samples), max(1, len(samples) // 500))):
+    for sample in (samples[i] for i in range(0, len(samples), max(1, -(-len(samples) // 500)))):
         counts += np.bincount(sample.ids.ravel(), minlength=256)
     return np.asarray(counts[:classes] / max(1, counts[:classes].sum()), np.float64)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from drivenet.config import Settings
+
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ModelSettings(Settings):
@@ -21,7 +23,7 @@ class DataSettings(Settings):
     """Pictures to learn from."""
 
     dataset: Literal["camvid", "cityscapes", "synthetic"] = "camvid"
-    root: str | None = Field(None, description="folder of the data set; --data wins over it")
+    root: str | None = Field(None, description="folder of the data set; --root wins over it")
     synthetic_share: float = Field(0.25, ge=0, le=1, description="share of samples drawn from the synthetic drive")
     synthetic_frames: int = Field(600, ge=0, description="frames rendered once, at the start")
 
@@ -30,8 +32,8 @@ class AugmentSettings(Settings):
     """How samples are varied; probabilities and ranges."""
 
     crop: tuple[int, int] = Field((256, 384), description="height and width of a sample")
-    scale: tuple[float, float] = (0.5, 2.0)
-    aspect: tuple[float, float] = Field((0.95, 1.4), description="horizontal over vertical stretch")
+    scale: tuple[Factor, Factor] = Field((0.5, 2.0), description="least and most, of the size at the network's input")
+    aspect: tuple[Factor, Factor] = Field((0.95, 1.4), description="horizontal over vertical stretch, least and most")
     flip: float = Field(0.5, ge=0, le=1)
     recolour_sky: float = Field(0.6, ge=0, le=1)
     recolour_road: float = Field(0.4, ge=0, le=1)
@@ -44,6 +46,13 @@ class AugmentSettings(Settings):
     blur: float = Field(0.15, ge=0, le=1)
     jpeg: float = Field(0.2, ge=0, le=1)
     noise: float = Field(0.2, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _ranges(self) -> AugmentSettings:
+        for name, (least, most) in (("scale", self.scale), ("aspect", self.aspect)):
+            if least > most:
+                raise ValueError(f"{name} is from {least} to {most}, the least has to come first")
+        return self
 
 
 class OptimiserSettings(Settings):
@@ -90,9 +99,9 @@ class TrainSettings(Settings):
     input: tuple[int, int] = Field((288, 512), description="height and width of the deployed input")
     batch: int = Field(8, ge=1, description="samples an iteration, of each process")
     iterations: int | None = Field(None, ge=1)
-    minutes: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
     ema: float = Field(0.998, ge=0, lt=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     device_augment: bool | None = Field(
         None, description="keep pictures in the device's memory and vary them there [null: on a GPU, if they fit]"
     )
@@ -105,6 +114,7 @@ class TrainSettings(Settings):
     def _one_length(self) -> TrainSettings:
         if (self.iterations is None) == (self.minutes is None):
             raise ValueError("give either iterations or minutes")
-        if self.augment.crop[0] % 32 or self.augment.crop[1] % 32:
-            raise ValueError(f"augment.crop {self.augment.crop} must be multiples of 32")
+        for name, size in (("input", self.input), ("augment.crop", self.augment.crop)):
+            if any(side < 32 or side % 32 for side in size):
+                raise ValueError(f"{name} {size} must be multiples of 32")
         return self

@@ -86,7 +86,7 @@ class Trainer:
         self.folder, self.device, self.ranks = folder, device, ranks
         torch.manual_seed(settings.seed)
         self.network = self._network()
-        self.teacher = teacher_of(settings.distil, labels, self.device)
+        self.teacher = teacher_of(settings.distil, labels, self.network, self.device)
         self.lineage = checkpoints.lineage(settings.model_dump(mode="json"))
         self.ema = Ema(self.network, self._on_device(self._create()), settings.ema)
         loss = settings.loss
@@ -171,8 +171,13 @@ class Trainer:
             group["lr"] = learning_rate(options, i, self.share_done())
         self.network.train()
         x = normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
-        with autocast(self.device):
-            logits = self._forward(x)
+        try:
+            with autocast(self.device):
+                logits = self._forward(x)
+        except ValueError as error:
+            if len(x) > 1:
+                raise
+            raise UsageError("batch 1 for a network that norms over the batch", "2 or more samples") from error
         loss: torch.Tensor = self.loss(logits, ids.to(self.device))
         if self.teacher is not None and self.settings.distil is not None:
             loss = loss + self.settings.distil.weight * self._imitation(x, logits[0])

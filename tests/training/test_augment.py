@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -162,6 +163,25 @@ def test_class_shares_count_labelled_pixels() -> None:
     shares = class_shares([Sample(np.zeros((10, 10, 3), np.uint8), ids, "x")], 11)
     assert shares[[ROAD, SKY]] == pytest.approx([2 / 3, 1 / 3])
     assert shares.sum() == pytest.approx(1)
+
+
+def test_class_shares_read_500_pictures_at_most() -> None:
+    read: list[int] = []
+
+    class Many:
+        def __len__(self) -> int:
+            return 999
+
+        def __getitem__(self, index: int) -> Sample:
+            read.append(index)
+            return Sample(np.zeros((2, 2, 3), np.uint8), np.full((2, 2), 3, np.uint8), "x")
+
+        def __iter__(self) -> Iterator[Sample]:
+            return (self[i] for i in range(len(self)))
+
+    assert class_shares(Many(), 11)[3] == 1
+    assert 250 <= len(set(read)) == len(read) <= 500
+    assert max(read) > 990
 
 
 def test_batches_depend_on_seed_and_iteration_alone() -> None:

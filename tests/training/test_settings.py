@@ -38,6 +38,13 @@ def test_configurations_have_distinct_names() -> None:
     [
         ({"batches": 3}, "unknown key batches, did you mean batch"),
         ({"augment": {"crop": [64, 100]}}, "multiples of 32"),
+        ({"augment": {"crop": [0, 64]}}, r"augment\.crop \(0, 64\) must be multiples of 32"),
+        ({"input": [60, 100]}, r"input \(60, 100\) must be multiples of 32"),
+        ({"input": [-64, 96]}, "multiples of 32"),
+        ({"augment": {"scale": [0, 2]}}, r"augment\.scale\.0: .* greater than 0, got 0"),
+        ({"augment": {"aspect": [1.4, 0.9]}}, r"aspect is from 1\.4 to 0\.9, the least has to come first"),
+        ({"seed": -1}, "seed: .* greater than or equal to 0, got -1"),
+        ({"iterations": None, "minutes": float("inf")}, "minutes: .* finite"),
         ({"minutes": 3}, "either iterations or minutes"),
         ({"iterations": None}, "either iterations or minutes"),
         ({"optimiser": {"lr": 0}}, "optimiser.lr"),

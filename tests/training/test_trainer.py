@@ -168,6 +168,18 @@ def test_a_teacher_of_other_labels_is_refused(tmp_path: Path) -> None:
         prepare_run(tiny(distil={"teacher": str(tmp_path / "t.pt")}), None, tmp_path / "run", "cpu")
 
 
+def test_a_teacher_with_logits_of_another_size_is_refused(tmp_path: Path) -> None:
+    model = {"architecture": "deeplabv3plus_mobilenetv3", "options": {}}
+    checkpoint.save(tmp_path / "t.pt", {"network": {}, "settings": {"model": model}, "labels": "camvid"})
+    with pytest.raises(UsageError, match=r"teacher .*t\.pt with logits at 1/4; expected 1/8"):
+        prepare_run(tiny(distil={"teacher": str(tmp_path / "t.pt")}), None, tmp_path / "run", "cpu")
+
+
+def test_one_sample_a_batch_is_told_where_the_network_norms_over_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="batch 1 for a network that norms over the batch; expected 2 or more"):
+        prepare_run(tiny(batch=1), None, tmp_path / "run", "cpu").run()
+
+
 def test_only_the_hardest_pixels_raise_the_loss(whole: tuple[Path, dict[int, float]], tmp_path: Path) -> None:
     """At first every class gets more than a hundredth, so that only the hardest sixteenth counts."""
     mined = losses(tmp_path, tiny(loss={"ohem": 0.01}, iterations=1))[1]
