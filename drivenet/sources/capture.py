@@ -20,8 +20,9 @@ _FAILED_READS = 5
 class Capture(Source):
     """A live camera behind OpenCV. One frame is read on opening, to see that pictures come, and thrown away.
 
-    A blocked read ends when the driver gives up; ``open_source`` wraps cameras in
-    :class:`~drivenet.sources.detached.Detached`, which ends at once.
+    A blocked read ends when the driver gives up, which may take long or for ever: ``close`` does not wait for it, and
+    has the reader release the camera. ``open_source`` wraps cameras in
+    :class:`~drivenet.sources.detached.Detached`, whose iteration ends at once.
 
     Args:
         name: how messages call the camera.
@@ -38,7 +39,7 @@ class Capture(Source):
         self.name = name
         self._device = device
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = self._reading = False
         image = self._read()
         if image is None:
             device.release()
@@ -65,10 +66,11 @@ class Capture(Source):
             index += 1
 
     def close(self) -> None:
-        """Release the camera, after the running read."""
-        self._closed = True
+        """Release the camera, or have the running read do it."""
         with self._lock:
-            self._device.release()
+            if not (self._closed or self._reading):
+                self._device.release()
+            self._closed = True
 
     def _read(self) -> Image | None:
         """The next picture; None if several reads in a row failed or the source was closed."""
@@ -76,7 +78,24 @@ class Capture(Source):
             with self._lock:
                 if self._closed:
                     return None
-                good, image = self._device.read()
-            if good:
-                return np.ascontiguousarray(image, np.uint8)
+                self._reading = True
+            try:
+                image = _picture(self._device)
+            finally:
+                with self._lock:
+                    self._reading = False
+                    if self._closed:
+                        self._device.release()
+            if image is not None:
+                return image
         return None
+
+
+def _picture(device: cv2.VideoCapture) -> Image | None:
+    """A picture; None for a failed read and for one that cannot be decoded."""
+    try:
+        _, image = device.read()
+    except cv2.error:
+        return None
+    # OpenCV calls a read good whose JPEG is damaged, and gives no picture
+    return None if image is None else np.ascontiguousarray(image, np.uint8)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import cv2
+import numpy as np
 import pytest
 from source_clips import FPS, HEIGHT, WIDTH, read, write_clip
 
@@ -13,8 +17,12 @@ from drivenet.errors import SourceError, SourceLostError, SourceNotFoundError, U
 from drivenet.sources.camera import open_camera
 from drivenet.sources.capture import Capture
 from drivenet.sources.csi import csi_pipeline, has_gstreamer, open_csi
+from drivenet.sources.detached import Detached
 from drivenet.sources.options import Options
+from drivenet.sources.reconnect import Reconnecting
 
+#: Bound on waiting for what must happen; only a hanging test gets there.
+LONG_S = 20.0
 ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="device files are Linux's")
 
 
@@ -49,6 +57,65 @@ def test_closing_a_camera(tmp_path: Path) -> None:
     next(frames)
     source.close()
     assert not list(frames)
+
+
+class Device:
+    """Gives what a script says, call by call, and then pictures."""
+
+    def __init__(self, *script: Callable[[], tuple[bool, np.ndarray | None]]) -> None:
+        self.script, self.released = list(script), threading.Event()
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        assert not self.released.is_set()
+        return self.script.pop(0)() if self.script else picture()
+
+    def get(self, _: int) -> float:
+        return 30.0
+
+    def release(self) -> None:
+        assert not self.released.is_set()
+        self.released.set()
+
+
+def picture() -> tuple[bool, np.ndarray]:
+    return True, np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+
+
+def damaged() -> tuple[bool, None]:
+    """A JPEG that cannot be decoded, as V4L2 reports it."""
+    return True, None
+
+
+def failing() -> tuple[bool, None]:
+    raise cv2.error("!buf.empty()")
+
+
+@pytest.mark.parametrize("bad", [damaged, failing])
+def test_a_damaged_picture_is_passed_over_and_five_are_a_loss(bad: Callable[[], tuple[bool, None]]) -> None:
+    source = Capture("camera 0", cast("cv2.VideoCapture", Device(picture, picture, bad, picture, *[bad] * 5)))
+    frames, error = read(source)
+    assert [f.index for f in frames] == [0, 1]
+    assert isinstance(error, SourceLostError)
+
+
+def test_closing_does_not_wait_for_a_read_that_does_not_return() -> None:
+    """A camera that hangs holds its read for ten seconds or for ever; it is released when that returns."""
+    reading, unplugged = threading.Event(), threading.Event()
+
+    def hang() -> tuple[bool, None]:
+        reading.set()
+        assert unplugged.wait(LONG_S)
+        return False, None
+
+    device = Device(picture, hang)
+    source = Detached(lambda: Reconnecting(lambda: Capture("camera 0", cast("cv2.VideoCapture", device))))
+    frames = iter(source)
+    assert reading.wait(LONG_S)
+    source.close()
+    assert not list(frames)
+    assert not device.released.is_set(), "never under a read"
+    unplugged.set()
+    assert device.released.wait(LONG_S)
 
 
 @ON_LINUX
