@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from drivenet.engine.base import Engine
-from drivenet.errors import SinkError, SourceError
+from drivenet.errors import SinkError, SourceError, UsageError
 from drivenet.frame import Frame
 from drivenet.latency import now_ns
 from drivenet.overlay import Painter
@@ -54,7 +54,7 @@ class Pipeline:
         report: called with the running totals about twice a second, from the thread that draws.
 
     Raises:
-        UsageError: for an unknown policy.
+        UsageError: for an unknown policy, or fewer frames than one.
     """
 
     def __init__(
@@ -62,6 +62,8 @@ class Pipeline:
         painter: Painter | None = None, max_frames: int | None = None,
         report: Callable[[Totals], None] = lambda _: None,
     ) -> None:  # fmt: skip
+        if max_frames is not None and max_frames < 1:
+            raise UsageError(f"max_frames {max_frames}", "at least 1, or None for all")
         self.source, self.engine = source, engine
         self.labels = engine.spec.label_set
         self.policy = policy or ("latest" if source.live else "every")
@@ -74,6 +76,7 @@ class Pipeline:
         self._frames: Handoff[Frame] = Handoff(self.policy, superseded=lambda _: self.ledger.dropped("superseded"))
         self._results: Handoff[Result] = Handoff("every", depth=1 if self.policy == "latest" else 2)
         self._all_handed = self._over = False
+        self._unused = threading.Semaphore()
         # plain numbers, written whole: a signal handler that interrupts their writer must not wait for a lock
         self._stopped_ns = self._asked_ns = self._status_ns = 0
 
@@ -97,7 +100,12 @@ class Pipeline:
 
         Raises:
             SourceError, EngineError, SinkError: what ended the run first, after everything was closed.
+            UsageError: for a pipeline that runs or has run.
         """
+        if not self._unused.acquire(blocking=False):
+            raise UsageError(
+                "a pipeline that runs or has run", "a new one, source, engine and sinks too, for every run"
+            )
         works = (
             ("capture", self._capture, (self._frames,)),
             ("infer", self._process, (self._frames, self._results)),
@@ -125,7 +133,7 @@ class Pipeline:
         """Do a thread's work, keep its error for :meth:`run`, and tell its neighbours that no more comes."""
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - raised by run
+        except BaseException as error:  # noqa: BLE001 - raised by run
             self._errors.append(error)
         finally:
             for handoff in ends:

@@ -212,6 +212,22 @@ def test_a_bug_in_an_edge_is_raised_as_it_is() -> None:
     assert (source.times_closed, engine.times_closed) == (1, 1)
 
 
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["source", "engine"])
+def test_what_would_end_a_thread_without_a_word_is_raised_too(where: str, raised: BaseException) -> None:
+    def act(call: int) -> None:
+        if call == 3:
+            raise raised
+
+    source = Drive(ENDLESS, gate=act) if where == "source" else Drive(ENDLESS)
+    engine, sink = Engine(wait=act) if where == "engine" else Engine(), Keeper()
+    with pytest.raises(type(raised)):
+        Pipeline(source, engine, [sink], policy="every").run()
+    assert sink.indices == [0, 1, 2]
+    assert exact(sink.totals[0])
+    assert (source.times_closed, engine.times_closed) == (1, 1)
+
+
 def test_an_interrupt_in_the_main_thread_still_closes_everything() -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt
@@ -252,6 +268,33 @@ def test_a_thread_that_does_not_end_is_left_behind_with_exact_books(monkeypatch:
 
 def test_runs_follow_each_other_in_one_process() -> None:
     assert [end(Drive(5)).totals.published for _ in range(3)] == [5, 5, 5]
+
+
+def test_a_pipeline_runs_once() -> None:
+    running, refused = threading.Event(), threading.Event()
+    source, engine, sink = Drive(5), Engine(wait=lambda _: (running.set(), refused.wait(LONG_S))), Keeper()
+    pipeline = Pipeline(source, engine, [sink], policy="every")
+
+    def again() -> None:
+        assert running.wait(LONG_S)
+        with pytest.raises(UsageError, match="runs or has run"):
+            pipeline.run()
+        refused.set()
+
+    other = threading.Thread(target=again)
+    other.start()
+    totals = pipeline.run()
+    other.join(LONG_S)
+    with pytest.raises(UsageError, match="runs or has run"):
+        pipeline.run()
+    assert (sink.indices, totals.captured, len(sink.totals)) == (list(range(5)), 5, 1)
+    assert (source.times_closed, engine.times_closed) == (1, 1)
+
+
+@pytest.mark.parametrize("frames", [0, -1])
+def test_fewer_frames_than_one(frames: int) -> None:
+    with pytest.raises(UsageError, match=f"max_frames {frames}; expected at least 1"):
+        Pipeline(Drive(1), Engine(), [], max_frames=frames)
 
 
 def test_without_sinks_it_measures_all_the_same() -> None:
