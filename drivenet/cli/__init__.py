@@ -10,7 +10,6 @@ from importlib import import_module
 import click
 
 import drivenet
-from drivenet.cli.output import err
 from drivenet.errors import DrivenetError, nearest
 
 #: Command name to ``module:object`` and the line that ``--help`` shows.
@@ -87,6 +86,13 @@ def _keep_standard_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def _tell(message: str) -> None:
+    # a signal that comes while the half of drivenet is imported shall find all that follows in place
+    from drivenet.cli.output import err
+
+    err(message)
+
+
 def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
@@ -94,18 +100,18 @@ def _run() -> int:
             sys.stdout.flush()  # what cannot be written shall show here, not at the interpreter's end
         return code if isinstance(code, int) else 0
     except DrivenetError as error:
-        err(str(error))
+        _tell(str(error))
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        err(" ".join(error.format_message().split()))
+        _tell(" ".join(error.format_message().split()))
         return error.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except MemoryError:
-        err("out of memory; expected a picture, batch or model that this machine can hold")
+        _tell("out of memory; expected a picture, batch or model that this machine can hold")
         return DrivenetError.exit_code
     except OSError as error:
         return _after_os_error(error)
@@ -115,5 +121,5 @@ def _after_os_error(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):  # the reader has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    err(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    _tell(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     return DrivenetError.exit_code

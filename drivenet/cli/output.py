@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +18,26 @@ from drivenet.modelspec import write_atomic
 from drivenet.result import Totals
 from drivenet.sinks.target import cannot_write, check_stdout, check_writable
 
+
+class _Beside(Console):
+    """Where people are told things beside the work, which goes on if nobody listens any more."""
+
+    def print(self, *args: Any, **how: Any) -> None:
+        """As a console does, until something cannot be written: a full disk, a terminal that is gone."""
+        try:
+            super().print(*args, **how)
+        except OSError:
+            self.on_broken_pipe()
+
+    def on_broken_pipe(self) -> None:
+        """Be silent from now on, where a console would end the process."""
+        self.quiet = True
+        _abandon_stderr()
+
+
 _ON_TERMINAL = sys.stderr is not None and sys.stderr.isatty()
 #: For people, beside what was asked for. Paths hold brackets and may be long: no mark-up, no wrap.
-console = Console(
+console = _Beside(
     stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if _ON_TERMINAL else 160
 )
 #: For people who asked for just this: standard output, unless JSON goes there. A table is never cut to the terminal.
@@ -28,8 +46,17 @@ report = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, wid
 
 def err(message: str) -> None:
     """One line on standard error."""
-    if sys.stderr is not None:  # print would take standard output in its place
+    if sys.stderr is None:  # print would take standard output in its place
+        return
+    try:
         print(f"drivenet: {message}", file=sys.stderr)
+    except OSError:  # the exit code tells all the same
+        _abandon_stderr()
+
+
+def _abandon_stderr() -> None:
+    """Keep the interpreter from failing with what waits in standard error when it flushes that at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def check_json(target: str | None) -> None:

@@ -18,7 +18,10 @@ _ALARMS = 1.5, 0.5
 
 @contextmanager
 def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
-    """SIGINT and SIGTERM stop the pipeline; a second one ends the process as usual.
+    """SIGINT, SIGTERM and SIGHUP stop the pipeline; a second SIGINT or SIGTERM ends the process as usual.
+
+    A terminal that is closed may send SIGHUP twice, so that a second one does no more than the first; where it is
+    ignored (nohup) it stays so.
 
     The pipeline leaves behind a sink whose own thread does not return. One that this thread serves would hold up
     everything: Python repeats a write that a signal interrupted, so an alarm raises TimeoutError in a sink that is
@@ -31,7 +34,8 @@ def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, *_ALARMS)
 
         def stop(number: int, _: FrameType | None) -> None:
-            signal.signal(number, old[signal.Signals(number)])
+            if number != signal.SIGHUP:
+                signal.signal(number, old[signal.Signals(number)])
             begin()
 
         def give_up(_: int, __: FrameType | None) -> None:
@@ -40,7 +44,9 @@ def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
 
         undo.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, give_up))
         undo.callback(signal.setitimer, signal.ITIMER_REAL, *signal.getitimer(signal.ITIMER_REAL))
-        old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        if old[signal.SIGHUP] == signal.SIG_IGN:
+            del old[signal.SIGHUP]
         undo.enter_context(_told_at_once(old, begin))
         for number, handler in old.items():
             undo.callback(signal.signal, number, handler)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from drivenet.classmap import Confidence, Ids
 from drivenet.engine import open_engine
@@ -89,8 +90,7 @@ class RebuildingEngine(Engine):
             self._process.kill()  # a compiler in the middle of its work hears nothing less
         self._watch.join()
         self._process.join()
-        for left in self._folder.glob(f"{scratch_prefix(self._process.pid or 0)}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        _tidy(self._folder, self._process.pid or 0)
         for engine in (self._serving, self._next):
             if engine is not None:
                 engine.close()
@@ -154,6 +154,7 @@ def _start_deaf(process: multiprocessing.process.BaseProcess) -> None:
 def _build(request: BuildRequest, sending: Connection) -> None:
     """In the process of its own: build, and send the file, or None and what went wrong."""
     os.nice(_NICE)
+    threading.Thread(target=_end_with_parent, args=(request.out or request.onnx.parent,), daemon=True).start()
     with sending:
         try:
             sending.send((build(request).file, ""))
@@ -161,3 +162,18 @@ def _build(request: BuildRequest, sending: Connection) -> None:
             sending.send((None, str(error)))
         except Exception as error:  # noqa: BLE001 - told by the process that serves
             sending.send((None, f"{type(error).__name__}: {error}"))
+
+
+def _end_with_parent(folder: Path) -> None:
+    """End this process, with all it has half done, once the one that started it was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    _tidy(folder, os.getpid())
+    os._exit(1)
+
+
+def _tidy(folder: Path, process: int) -> None:
+    """Remove what a process that builds has half done."""
+    for left in folder.glob(f"{scratch_prefix(process)}*"):
+        shutil.rmtree(left, ignore_errors=True)

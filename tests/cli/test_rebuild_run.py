@@ -86,3 +86,39 @@ def test_an_interrupt_ends_the_build_and_leaves_nothing_behind(onnx: Path, tmp_p
     assert balanced(*stats((tmp_path / "s.jsonl").read_text()))
     left = {p.name for p in tmp_path.iterdir()} - there - {"told", "s.jsonl"}
     assert left <= {"palette-fp32.xml", "palette-fp32.bin", "palette-fp32.xml.json"}, "at most a whole artefact"
+
+
+@pytest.mark.timeout(240)
+def test_the_engines_are_swapped_although_nobody_can_be_told(onnx: Path, tmp_path: Path) -> None:
+    """Whoever reads standard error has seen enough after the first line, as ``head -1`` has."""
+    lines, reader = tmp_path / "s.jsonl", os.pipe()
+    engine = ("--engine", onnx, "--backend", "openvino", "--precision", "fp32", "--rebuild")
+    with started("run", *SOURCE, *engine, cwd=tmp_path, stderr=reader[1]) as process:
+        os.close(reader[1])
+        assert os.read(reader[0], 1000)
+        os.close(reader[0])
+        wait_until(lambda: (tmp_path / "palette-fp32.xml.json").exists() or process.poll() is not None)
+        seen = line_count(lines)
+        wait_until(lambda: line_count(lines) > seen + 60 or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LONG_S) == 0
+    frames, summary = stats(lines.read_text())
+    assert balanced(frames, summary)
+    assert summary is not None
+    assert set(summary["dropped"]) <= {"stopped"}
+    assert summary["engine"]["backend"] == "openvino"
+
+
+@pytest.mark.timeout(240)
+def test_a_build_ends_with_a_node_that_is_killed(onnx: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    engine = ("--engine", onnx, "--backend", "openvino", "--precision", "fp32", "--rebuild")
+    with told.open("wb") as stderr, started("run", *SOURCE, *engine, cwd=tmp_path, stderr=stderr.fileno()) as process:
+        wait_until(lambda: list(tmp_path.glob(".build-*")) or process.poll() is not None)
+        (scratch,) = tmp_path.glob(".build-*")
+        builder = Path("/proc", scratch.name.split("-")[1])
+        process.kill()
+        process.wait(LONG_S)
+    wait_until(lambda: not builder.exists())
+    assert not list(tmp_path.glob(".build-*"))
+    assert "Traceback" not in told.read_text()

@@ -34,10 +34,10 @@ NULL = ("--backend", "null", "--headless")
 def _in_a_folder_and_nothing_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     before = set(threading.enumerate())
-    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     yield
     assert set(threading.enumerate()) <= before
-    assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
 
 def signalled(number: signal.Signals, when: Callable[[], object], *args: object) -> int:
@@ -200,6 +200,37 @@ def test_sigterm_ends_a_program_within_three_seconds(tmp_path: Path) -> None:
     assert decoded(tmp_path / "o.mp4")
 
 
+def test_a_terminal_that_is_closed_ends_a_program_in_order(tmp_path: Path) -> None:
+    """It sends SIGHUP, and a shell in it another one, which may come when all is done."""
+    with started("run", DRIVE, *NULL, "--out", "o.mp4", "--stats", "s.jsonl", cwd=tmp_path) as process:
+        wait_until(lambda: line_count(tmp_path / "s.jsonl") >= 5)
+        for _ in range(2):
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.01)  # else they are one
+        assert process.wait(LONG_S) in (0, -signal.SIGHUP)
+    frames, summary = stats((tmp_path / "s.jsonl").read_bytes())
+    assert balanced(frames, summary)
+    assert len(decoded(tmp_path / "o.mp4")) == len(frames)
+
+
+def test_a_program_that_shall_outlive_its_terminal_does(tmp_path: Path) -> None:
+    """As nohup starts it: SIGHUP is ignored."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with started("run", DRIVE, *NULL, "--stats", "s.jsonl", cwd=tmp_path) as process:
+            wait_until(lambda: line_count(tmp_path / "s.jsonl") >= 1)
+            process.send_signal(signal.SIGHUP)
+            seen = line_count(tmp_path / "s.jsonl")
+            wait_until(lambda: line_count(tmp_path / "s.jsonl") > seen + 5 or process.poll() is not None)
+            process.terminate()
+            assert process.wait(LONG_S) == 0
+    finally:
+        signal.signal(signal.SIGHUP, former)
+    frames, summary = stats((tmp_path / "s.jsonl").read_bytes())
+    assert len(frames) > seen + 5
+    assert balanced(frames, summary)
+
+
 def test_kill_leaves_a_playable_recording_and_whole_lines(tmp_path: Path) -> None:
     with started("run", DRIVE, *NULL, "--out", "o.mp4", "--stats", "s.jsonl", cwd=tmp_path) as process:
         wait_until(lambda: line_count(tmp_path / "s.jsonl") >= 45)
@@ -318,6 +349,22 @@ def test_a_table_for_nobody_and_an_error_for_nobody(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (3, "")
 
 
+@pytest.mark.parametrize("gone", ["reader", "room"])
+def test_a_run_goes_on_and_ends_as_it_would_although_nobody_can_be_told(tmp_path: Path, gone: str) -> None:
+    """Standard error is a pipe without a reader, or a full disk; the codes are those of a run that is listened to."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    how = ("--headless", "--out", "o.mp4", "--stats", "s.jsonl", "--policy", "every")
+    for source, code in ((f"{DRIVE}?frames=3", 0), ("gone.mp4", 3)):
+        stderr = writer if gone == "reader" else os.open("/dev/full", os.O_WRONLY)
+        with started("run", source, "--engine", "fast", *how, cwd=tmp_path, stderr=stderr) as process:
+            assert process.wait(LONG_S) == code
+        os.close(stderr) if gone == "room" else None
+    os.close(writer)
+    assert len(decoded(tmp_path / "o.mp4")) == 3
+    assert balanced(*stats((tmp_path / "s.jsonl").read_bytes()))
+
+
 def test_a_table_with_letters_that_standard_output_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ü").mkdir()
     palette_model(tmp_path / "ü")
@@ -363,6 +410,8 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_backends_are_imported_only_when_they_are_named() -> None:
-    program = "import sys, drivenet.cli; print([m for m in sys.modules if m in ('av', 'onnxruntime', 'onnx', 'torch')])"
+    """Nor is anything else that takes long: Ctrl-C in an import before that writes a traceback."""
+    late = ("av", "cv2", "numpy", "onnx", "onnxruntime", "pydantic", "rich", "torch")
+    program = f"import sys, drivenet.cli; print([m for m in sys.modules if m in {late}])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.stdout.strip() == "[]", done.stderr

@@ -57,15 +57,15 @@ def test_a_signal_is_heard_while_no_handler_can_run(number: signal.Signals) -> N
     assert "signals" not in {thread.name for thread in threading.enumerate()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_sink_that_never_returns(number: signal.Signals) -> None:
     sink = Silent()
     pipeline = Pipeline(open_source("synthetic://96x64@30"), NullEngine(), [sink])
     sender = threading.Thread(target=lambda: sink.reached.wait(LONG_S) and os.kill(os.getpid(), number))
     sender.start()
-    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)]
     with ended_by_signals(pipeline), pytest.raises(SinkError, match="window: it did not end within"):
         pipeline.run()
     sender.join(LONG_S)
     assert sink.closed
-    assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
+    assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)]
