@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -72,7 +74,22 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; ends the process with the exit code of the error, if any."""
     _keep_standard_streams()
-    sys.exit(_run())
+    code = _run()
+    if any(thread.daemon for thread in threading.enumerate()):
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """End the process at once, where a thread was left behind: after a second Ctrl-C, or in a call that hangs.
+
+    The interpreter ends such a thread inside the library that it is in, and with C++ around it that aborts the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+    os._exit(code)
 
 
 def _keep_standard_streams() -> None:

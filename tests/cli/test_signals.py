@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -69,3 +71,19 @@ def test_a_sink_that_never_returns(number: signal.Signals) -> None:
     sender.join(LONG_S)
     assert sink.closed
     assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)]
+
+
+def test_a_thread_that_is_left_behind_does_not_abort_the_process() -> None:
+    """The interpreter would end it inside OpenCV, in C++ that cannot be unwound: 134 instead of the exit code."""
+    program = (
+        "import sys, threading, cv2, numpy, drivenet.cli as cli\n"
+        "def work():\n"
+        "    while True: begun.set(), cv2.resize(picture, (1280, 960))\n"
+        "picture, begun = numpy.zeros((480, 640, 3), numpy.uint8), threading.Event()\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        "begun.wait()\n"
+        "cli._run = lambda: print('told') or 130\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "")
