@@ -13,6 +13,7 @@ from drivenet.doctor.machine import is_jetson
 from drivenet.doctor.row import Row
 from drivenet.engine.catalog import find, list_models
 from drivenet.engine.nvidia import probe
+from drivenet.engine.openvino_model import without_telemetry
 from drivenet.errors import DrivenetError
 from drivenet.resources import engines_dir
 
@@ -62,7 +63,8 @@ def check_openvino() -> Row:
     cure = 'pip install "drivenet[openvino]"'
     if importlib.util.find_spec("openvino") is None:
         return Row("OpenVINO", "missing", "the package openvino is not installed", cure)
-    error = _import_error("openvino")
+    with without_telemetry():
+        error = _import_error("openvino")
     if error:
         return Row("OpenVINO", "broken", error, cure)
     openvino: Any = importlib.import_module("openvino")

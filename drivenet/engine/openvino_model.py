@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +34,30 @@ def machine() -> dict[str, str]:
 def import_openvino() -> Any:
     """The package; EngineError with the cure where it is missing."""
     try:
-        import openvino
+        with without_telemetry():
+            import openvino
     except ImportError as error:
         cure = 'pip install "drivenet[openvino]"'
         raise EngineError(f"OpenVINO cannot be imported: {error}", cure=cure) from error
     return openvino
+
+
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """OpenVINO is imported without telling so to a web service.
+
+    It would do that from a process that it forks off, and note an id in the home folder. A node is no place for either,
+    so the package that does it counts as not installed meanwhile.
+    """
+    name = "openvino_telemetry"
+    hidden = name not in sys.modules
+    if hidden:
+        sys.modules[name] = None  # type: ignore[assignment] # what Python takes for "is not there"
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[name]
 
 
 def reason(error: Exception) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,19 @@ from drivenet.labels import CAMVID, CITYSCAPES
 @pytest.fixture(autouse=True)
 def _openvino() -> None:
     pytest.importorskip("openvino")
+
+
+@pytest.mark.parametrize(
+    "call", ["drivenet.engine.openvino_model.import_openvino()", "drivenet.doctor.libraries.check_openvino()"]
+)
+def test_nobody_is_told_that_openvino_was_imported(call: str) -> None:
+    pytest.importorskip("openvino_telemetry")
+    program = (
+        f"import importlib, sys; name = '{call}'.rpartition('.')[0]; drivenet = importlib.import_module('drivenet')\n"
+        f"importlib.import_module(name); {call}; print('openvino_telemetry' in sys.modules); import openvino_telemetry"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.fixture
