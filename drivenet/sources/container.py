@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import av.error
 import cv2
@@ -21,6 +22,8 @@ from drivenet.frame import Frame, Image
 from drivenet.latency import now_ns
 from drivenet.sources.base import Source
 
+#: Arguments of ``av.open``: tags that are no UTF-8 end nothing. From 19 on PyAV reads them without being told.
+READING: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 #: Rows swapped with columns, then mirrored left to right, then put upside down.
 _Turn = tuple[bool, bool, bool]
 _UPRIGHT: _Turn = (False, False, False)

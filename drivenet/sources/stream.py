@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from drivenet.address import mask_uri, scheme_of
 from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError, UsageError, nearest
 from drivenet.latency import now_ns
-from drivenet.sources.container import ContainerSource
+from drivenet.sources.container import READING, ContainerSource
 from drivenet.sources.options import Options
 
 # a playlist or redirect may lead only to what stands here: never to files of this machine
@@ -105,7 +105,8 @@ def _open(uri: str, timeout_s: float) -> InputContainer:
     if scheme in ("rtsp", "rtsps"):
         options["rtsp_transport"] = "tcp"
     try:
-        return av.open(uri, "r", options=options, metadata_errors="replace", timeout=(timeout_s, timeout_s))
+        opened: InputContainer = av.open(uri, "r", options=options, timeout=(timeout_s, timeout_s), **READING)
+        return opened
     except _REFUSED as error:
         why = _reason(error, timeout_s)
         raise SourceError(f"{name} refuses: {why}", cure="check user and password in the address") from None

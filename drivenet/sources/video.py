@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError
-from drivenet.sources.container import ContainerSource
+from drivenet.sources.container import READING, ContainerSource
 from drivenet.sources.options import Options
 from drivenet.sources.torn import stated_bytes
 from drivenet.sources.uri import no_such_file
@@ -93,7 +93,7 @@ def _check_file(path: Path) -> None:
 def _open(path: Path) -> InputContainer:
     try:
         # the prefix keeps names with a colon from being taken for addresses
-        container = av.open(f"file:{path}", "r", options=dict(_OPTIONS), metadata_errors="replace")
+        container: InputContainer = av.open(f"file:{path}", "r", options=dict(_OPTIONS), **READING)
     except av.error.EOFError:
         raise NoVideoError(f"{path} holds no picture", "a video file (MP4, MKV, AVI, TS, ...)") from None
     except (av.error.InvalidDataError, av.error.ArgumentError):
