@@ -49,12 +49,15 @@ def decode_palette_png(content: bytes) -> Ids | None:
     in that way, and then the numbers mean nothing.
     """
     bits, kind = png_format(content)
-    chunks = dict(_chunks(content))  # of several chunks of one kind, IDAT alone, any will do here
-    if kind != _PALETTE or bits not in _STRETCH or not _tells_numbers(chunks.get(b"PLTE", b"")):
+    if kind != _PALETTE or bits not in _STRETCH:
         return None
-    header = bytearray(chunks[b"IHDR"])
+    chunks = list(_chunks(content))
+    known = dict(chunks)  # of several chunks of one kind, IDAT alone, any will do here
+    if not _tells_numbers(known.get(b"PLTE", b"")):
+        return None
+    header = bytearray(known[b"IHDR"])
     header[9] = _GREY
-    pixels = b"".join(_chunk(name, data) for name, data in _chunks(content) if name in (b"IDAT", b"IEND"))
+    pixels = b"".join(_chunk(name, data) for name, data in chunks if name in (b"IDAT", b"IEND"))
     grey = np.frombuffer(_SIGNATURE + _chunk(b"IHDR", bytes(header)) + pixels, np.uint8)
     ids = cv2.imdecode(grey, cv2.IMREAD_UNCHANGED)
     return None if ids is None else np.asarray(ids // _STRETCH[bits], np.uint8)

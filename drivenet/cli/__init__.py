@@ -136,7 +136,9 @@ def _run() -> int:
 
 def _after_os_error(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):  # the reader has seen enough, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from drivenet.cli.output import abandon
+
+        abandon(sys.stdout)
         return 0
     _tell(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     return DrivenetError.exit_code

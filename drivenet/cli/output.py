@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -32,7 +32,7 @@ class _Beside(Console):
     def on_broken_pipe(self) -> None:
         """Be silent from now on, where a console would end the process."""
         self.quiet = True
-        _abandon_stderr()
+        abandon(sys.stderr)
 
 
 _ON_TERMINAL = sys.stderr is not None and sys.stderr.isatty()
@@ -51,12 +51,12 @@ def err(message: str) -> None:
     try:
         print(f"drivenet: {message}", file=sys.stderr)
     except OSError:  # the exit code tells all the same
-        _abandon_stderr()
+        abandon(sys.stderr)
 
 
-def _abandon_stderr() -> None:
-    """Keep the interpreter from failing with what waits in standard error when it flushes that at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+def abandon(stream: TextIO) -> None:
+    """Keep the interpreter from failing with what waits in a standard stream when it flushes that at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def check_json(target: str | None) -> None:

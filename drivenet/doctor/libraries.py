@@ -91,11 +91,14 @@ def check_onnxruntime() -> Row:
 
 def _cuda_error(ort: Any) -> str:
     """Why the default model does not start on the CUDA that is there, empty if it does or there is none."""
-    from drivenet.engine.onnx_file import open_session  # they import onnxruntime, which may be broken
+    from drivenet.engine.onnx_file import CPU, open_session  # they import onnxruntime, which may be broken
     from drivenet.engine.onnxruntime import usable_providers
 
+    providers = usable_providers()
+    if providers == CPU:
+        return ""
     try:
-        open_session(find(None, engines_dir()), ort.SessionOptions(), usable_providers())
+        open_session(find(None, engines_dir()), ort.SessionOptions(), providers)
     except DrivenetError as error:
         return str(error)
     return ""

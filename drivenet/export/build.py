@@ -75,7 +75,7 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
     digest = sha256_of(request.onnx)
     precision = decide_precision(request, spec)
     reference = find_reference(request, spec)
-    folder = request.out or request.onnx.parent
+    folder = request.folder
     target = artefact_path(request.onnx, request.backend, precision, folder)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(_scratch(folder)))
@@ -122,7 +122,7 @@ def _passport(
     named = {"calibration": request.calibration, "reference": request.reference}
     paths = {name: str(path.resolve()) for name, path in named.items() if path is not None}
     recorded = {"drivenet": __version__, "system": platform.platform(), "seconds": f"{seconds:.1f}"}
-    beside = request.out is None or request.out.resolve() == request.onnx.parent.resolve()
+    beside = request.folder.resolve() == request.onnx.parent.resolve()
     return Passport.model_validate(
         {
             "backend": request.backend,

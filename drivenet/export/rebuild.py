@@ -48,7 +48,7 @@ class RebuildingEngine(Engine):
         self._serving = open_engine(request.onnx, "onnxruntime", threads=threads)
         self._next: Engine | None = None
         self._threads, self._tell, self._closed, self._frames = threads, tell, False, 0
-        self._folder = request.out or request.onnx.parent
+        self._folder = request.folder
         self._adopt(self._serving, {})
         context = multiprocessing.get_context("spawn")
         receiving, sending = context.Pipe(duplex=False)
@@ -132,7 +132,7 @@ def open_or_rebuild(request: BuildRequest, threads: int | None = None, tell: Tel
         DrivenetError: as :func:`drivenet.engine.open_engine`, for what no build would mend, such as a missing GPU.
     """
     precision = decide_precision(request, read_spec(request.onnx))
-    artefact = artefact_path(request.onnx, request.backend, precision, request.out or request.onnx.parent)
+    artefact = artefact_path(request.onnx, request.backend, precision, request.folder)
     try:
         return open_engine(artefact, request.backend, threads=threads)
     except NotAdmittedError as error:
@@ -154,7 +154,7 @@ def _start_deaf(process: multiprocessing.process.BaseProcess) -> None:
 def _build(request: BuildRequest, sending: Connection) -> None:
     """In the process of its own: build, and send the file, or None and what went wrong."""
     os.nice(_NICE)
-    threading.Thread(target=_end_with_parent, args=(request.out or request.onnx.parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(request.folder,), daemon=True).start()
     with sending:
         try:
             sending.send((build(request).file, ""))

@@ -42,6 +42,11 @@ class BuildRequest:
     gpu_fallback: bool = True
     argmax: str = "auto"
 
+    @property
+    def folder(self) -> Path:
+        """Where the artefact goes."""
+        return self.out or self.onnx.parent
+
 
 @dataclass(frozen=True)
 class Product:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_parts import LONG_S, balanced, line_count, started, stats, wait_until
@@ -16,6 +18,7 @@ from drivenet.export.build import build
 from drivenet.export.request import BuildRequest
 
 SOURCE = ("synthetic://96x64@30", "--policy", "every", "--rate", "30", "--headless", "--stats", "s.jsonl")
+REBUILD = ("--backend", "openvino", "--precision", "fp32", "--rebuild")
 
 
 @pytest.fixture
@@ -38,25 +41,30 @@ def broken(onnx: Path, how: str) -> Path:
     return file
 
 
+def ended(process: subprocess.Popen[str], lines: Path, after: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Interrupt a run once so many more frames have gone by; its frames and its summary, in which none is lost."""
+    seen = line_count(lines)
+    wait_until(lambda: line_count(lines) > seen + after or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LONG_S) == 0
+    frames, summary = stats(lines.read_text())
+    assert balanced(frames, summary)
+    assert summary is not None
+    assert set(summary["dropped"]) <= {"stopped"}
+    return frames, summary
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("how", ["flipped byte", "other version"])
 def test_a_broken_artefact_is_replaced_while_frames_go_on(onnx: Path, tmp_path: Path, how: str) -> None:
     artefact = broken(onnx, how)
     told, lines = tmp_path / "told", tmp_path / "s.jsonl"
-    engine = ("--engine", onnx, "--backend", "openvino", "--precision", "fp32", "--rebuild")
     with (
         told.open("wb") as stderr,
-        started("run", *SOURCE, *engine, cwd=tmp_path, stderr=stderr.fileno()) as process,
+        started("run", *SOURCE, "--engine", onnx, *REBUILD, cwd=tmp_path, stderr=stderr.fileno()) as process,
     ):
         wait_until(lambda: b"takes over" in told.read_bytes() or process.poll() is not None)
-        seen = line_count(lines)
-        wait_until(lambda: line_count(lines) > seen + 3 or process.poll() is not None)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(LONG_S) == 0
-    frames, summary = stats(lines.read_text())
-    assert balanced(frames, summary)
-    assert summary is not None
-    assert set(summary["dropped"]) <= {"stopped"}
+        frames, summary = ended(process, lines, 3)
     assert [f["frame"] for f in frames] == list(range(len(frames)))
     assert (summary["engine"]["backend"], summary["engine"]["file"]) == ("openvino", str(artefact))
     before = summary["engine"]["before"]
@@ -74,10 +82,11 @@ def test_a_broken_artefact_is_replaced_while_frames_go_on(onnx: Path, tmp_path: 
 def test_an_interrupt_ends_the_build_and_leaves_nothing_behind(onnx: Path, tmp_path: Path) -> None:
     there = {p.name for p in tmp_path.iterdir()}
     told = tmp_path / "told"
-    engine = ("--engine", onnx, "--backend", "openvino", "--precision", "fp32", "--rebuild")
     with (
         told.open("wb") as stderr,
-        started("run", *SOURCE, *engine, cwd=tmp_path, stderr=stderr.fileno(), session=True) as process,
+        started(
+            "run", *SOURCE, "--engine", onnx, *REBUILD, cwd=tmp_path, stderr=stderr.fileno(), session=True
+        ) as process,
     ):
         wait_until(lambda: line_count(tmp_path / "s.jsonl") > 0 or process.poll() is not None)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
@@ -92,28 +101,22 @@ def test_an_interrupt_ends_the_build_and_leaves_nothing_behind(onnx: Path, tmp_p
 def test_the_engines_are_swapped_although_nobody_can_be_told(onnx: Path, tmp_path: Path) -> None:
     """Whoever reads standard error has seen enough after the first line, as ``head -1`` has."""
     lines, reader = tmp_path / "s.jsonl", os.pipe()
-    engine = ("--engine", onnx, "--backend", "openvino", "--precision", "fp32", "--rebuild")
-    with started("run", *SOURCE, *engine, cwd=tmp_path, stderr=reader[1]) as process:
+    with started("run", *SOURCE, "--engine", onnx, *REBUILD, cwd=tmp_path, stderr=reader[1]) as process:
         os.close(reader[1])
         assert os.read(reader[0], 1000)
         os.close(reader[0])
         wait_until(lambda: (tmp_path / "palette-fp32.xml.json").exists() or process.poll() is not None)
-        seen = line_count(lines)
-        wait_until(lambda: line_count(lines) > seen + 60 or process.poll() is not None)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(LONG_S) == 0
-    frames, summary = stats(lines.read_text())
-    assert balanced(frames, summary)
-    assert summary is not None
-    assert set(summary["dropped"]) <= {"stopped"}
+        _, summary = ended(process, lines, 60)
     assert summary["engine"]["backend"] == "openvino"
 
 
 @pytest.mark.timeout(240)
 def test_a_build_ends_with_a_node_that_is_killed(onnx: Path, tmp_path: Path) -> None:
     told = tmp_path / "told"
-    engine = ("--engine", onnx, "--backend", "openvino", "--precision", "fp32", "--rebuild")
-    with told.open("wb") as stderr, started("run", *SOURCE, *engine, cwd=tmp_path, stderr=stderr.fileno()) as process:
+    with (
+        told.open("wb") as stderr,
+        started("run", *SOURCE, "--engine", onnx, *REBUILD, cwd=tmp_path, stderr=stderr.fileno()) as process,
+    ):
         wait_until(lambda: list(tmp_path.glob(".build-*")) or process.poll() is not None)
         (scratch,) = tmp_path.glob(".build-*")
         builder = Path("/proc", scratch.name.split("-")[1])
