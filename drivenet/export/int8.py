@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -61,6 +62,7 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
             nodes_to_exclude=sorted(float_nodes(onnx.load(clean).graph, keep)), extra_options=_SYMMETRIC,
         )  # fmt: skip
         model = _plain(onnx.load(small), whole.ir_version)
+        _cast_ids_to_float_first(model.graph)
     # the checkpoint stays its origin, which is how a build finds the float model to compare with
     origin = spec.source_sha256 or sha256_of(source)
     spec = spec.model_copy(update={"name": out.stem, "precision": "int8", "source_sha256": origin})
@@ -145,6 +147,19 @@ def _plain(model: onnx.ModelProto, ir_version: int) -> onnx.ModelProto:
     model.opset_import.extend(kept)
     model.ir_version = ir_version
     return model
+
+
+def _cast_ids_to_float_first(graph: onnx.GraphProto) -> None:
+    """ArgMax, float, uint8, as the float model ends: TensorRT 8.5 takes uint8 from floats alone.
+
+    ONNX Runtime's preparation makes one cast of the two, which is the same to it.
+    """
+    best = {node.output[0] for node in graph.node if node.op_type == "ArgMax"}
+    for i, cast in [(i, n) for i, n in enumerate(graph.node) if n.op_type == "Cast" and n.input[0] in best]:
+        if cast.attribute[0].i == TensorProto.UINT8:
+            between = f"{cast.input[0]}_float"
+            graph.node.insert(i, helper.make_node("Cast", [cast.input[0]], [between], to=TensorProto.FLOAT))
+            cast.input[0] = between
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]

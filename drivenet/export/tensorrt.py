@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from drivenet.engine.tensorrt_session import Session, import_tensorrt, make_log,
 from drivenet.errors import EngineError, UsageError
 from drivenet.export.request import BuildRequest, Product
 from drivenet.export.tensorrt_network import ARGMAX, lower_argmax
-from drivenet.export.tensorrt_precision import Typing, float16_onnx, typing_of
+from drivenet.export.tensorrt_precision import Typing, typing_of
 from drivenet.modelspec import ModelSpec, write_atomic
 
 #: Its parsers take uint8 between an end of the graph and a cast alone, 8.5 the float side of that cast alone.
@@ -46,14 +47,24 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     trt = import_tensorrt()
     typing = typing_of(trt, precision)
     ways = ARGMAX if request.argmax == "auto" else (request.argmax,)
-    built = {way: _build(trt, request, precision, typing, len(spec.labels.classes), way) for way in ways}
-    plans = {way: plan for way, (plan, _) in built.items()}
+    cache, plans, failed = _Timings(request.timing_cache, len(ways)), {}, {}
+    for way in ways:
+        try:
+            plans[way] = _build(trt, request, precision, typing, len(spec.labels.classes), way, cache)
+        except EngineError as error:  # 8.5 has no kernel for some chains
+            failed[way] = error
+    if not plans:
+        raise next(iter(failed.values()))
     times = {way: _time(trt, gpu, plan, spec, request) for way, plan in plans.items()} if len(plans) > 1 else {}
-    best = min(times, key=lambda way: times[way]) if times else ways[0]
+    best = min(times or plans, key=lambda way: times.get(way, 0.0))
     target.write_bytes(plans[best])
-    timed = {f"ms_{way}": f"{ms:.3f}" for way, ms in times.items()}
-    kept = built[best][1]
-    recorded = {"cuda": gpu.cuda, "argmax": best, **timed, **({"timing_cache": kept} if kept else {})}
+    recorded = {
+        "cuda": gpu.cuda,
+        "argmax": best,
+        **{f"ms_{way}": f"{ms:.3f}" for way, ms in times.items()},
+        **{f"without_{way}": error.received for way, error in failed.items()},
+        **cache.keep(),
+    }
     return Product((target,), machine(trt, gpu), recorded, _options(request))
 
 
@@ -70,15 +81,14 @@ def _options(request: BuildRequest) -> dict[str, str]:
 
 
 def _build(
-    trt: Any, request: BuildRequest, precision: str, typing: Typing, classes: int, argmax: str
-) -> tuple[bytes, str]:
-    """The plan, and what became of the timing cache, empty without one."""
+    trt: Any, request: BuildRequest, precision: str, typing: Typing, classes: int, argmax: str, cache: _Timings
+) -> bytes:
+    """The plan."""
     log = make_log(trt)
     builder = start(trt, "Builder", log)
     network = builder.create_network(typing.network_flags)
     parser = trt.OnnxParser(network, log)
-    onnx = request.onnx.read_bytes()
-    if not parser.parse(float16_onnx(onnx) if typing.convert else onnx):
+    if not parser.parse(typing.rewrite(request.onnx.read_bytes())):
         told = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)) or log.reason
         raise EngineError(f"TensorRT {trt.__version__} cannot read {request.onnx}: {told}", _READABLE)
     keep = lower_argmax(trt, network, classes, argmax)
@@ -86,13 +96,14 @@ def _build(
     _configure(trt, config, request, precision, typing)
     if request.dla is not None:
         _use_dla(trt, config, request, precision, int(getattr(builder, "num_DLA_cores", 0)))
-    _attach_timing_cache(config, request.timing_cache)
+    cache.attach(config)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         told = log.reason or "it does not say why"
         raise EngineError(f"TensorRT {trt.__version__} cannot build {request.onnx} in {precision}: {told}")
     del keep
-    return bytes(memoryview(plan)), _keep_timing_cache(config, request.timing_cache)
+    cache.take(config)
+    return bytes(memoryview(plan))
 
 
 def _configure(trt: Any, config: Any, request: BuildRequest, precision: str, typing: Typing) -> None:
@@ -121,28 +132,42 @@ def _use_dla(trt: Any, config: Any, request: BuildRequest, precision: str, cores
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
-def _attach_timing_cache(config: Any, file: Path | None) -> None:
-    """A cache filled from the file, if it is there and fits this GPU and version, else empty; none without a file."""
-    if file is None:
-        return
-    try:
-        content = file.read_bytes()
-    except OSError:  # it is a help, no more
-        content = b""
-    cache = config.create_timing_cache(content)
-    if cache is None or not config.set_timing_cache(cache, False):
-        config.set_timing_cache(config.create_timing_cache(b""), False)
+class _Timings:
+    """How long kernels take: from one build to the next, and to a file if there is one.
 
+    Args:
+        file: is read if it is there, and written; it is a help, no more.
+        builds: how many there will be.
+    """
 
-def _keep_timing_cache(config: Any, file: Path | None) -> str:
-    """Write it; a plan that took minutes is not given up for a folder that cannot be written to."""
-    if file is None:
-        return ""
-    try:
-        write_atomic(file, bytes(memoryview(config.get_timing_cache().serialize())))
-    except OSError as error:
-        return f"not written to {file}: {error.strerror}"
-    return f"written to {file}"
+    def __init__(self, file: Path | None, builds: int) -> None:
+        self._file, self._content, self._useful = file, b"", file is not None or builds > 1
+        if file is not None:
+            with contextlib.suppress(OSError):
+                self._content = file.read_bytes()
+
+    def attach(self, config: Any) -> None:
+        """Give a build what is known, if it fits this GPU and version."""
+        if not self._useful:
+            return
+        cache = config.create_timing_cache(self._content)
+        if cache is None or not config.set_timing_cache(cache, False):
+            config.set_timing_cache(config.create_timing_cache(b""), False)
+
+    def take(self, config: Any) -> None:
+        """Remember what a build has measured."""
+        if self._useful:
+            self._content = bytes(memoryview(config.get_timing_cache().serialize()))
+
+    def keep(self) -> dict[str, str]:
+        """Write it; a plan that took minutes is not given up for a folder that cannot be written to."""
+        if self._file is None:
+            return {}
+        try:
+            write_atomic(self._file, self._content)
+        except OSError as error:
+            return {"timing_cache": f"not written to {self._file}: {error.strerror}"}
+        return {"timing_cache": f"written to {self._file}"}
 
 
 def _time(trt: Any, gpu: Gpu, plan: bytes, spec: ModelSpec, request: BuildRequest) -> float:

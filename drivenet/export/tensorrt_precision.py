@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from drivenet.errors import UsageError
 
@@ -14,6 +17,11 @@ _FLAGS = {"fp32": (), "fp16": ("FP16",), "bf16": ("BF16",), "int8": ("INT8", "FP
 _FP16_SCALES = 19
 
 
+def as_it_is(model: bytes) -> bytes:
+    """An ONNX that need not be changed."""
+    return model
+
+
 @dataclass(frozen=True)
 class Typing:
     """What a build needs for a precision.
@@ -21,12 +29,12 @@ class Typing:
     Args:
         network_flags: bits for ``create_network``.
         builder_flags: names to set in the configuration.
-        convert: whether the ONNX's floats must become fp16 before it is parsed; int8 stays int8.
+        rewrite: what the ONNX goes through before it is parsed.
     """
 
     network_flags: int
     builder_flags: tuple[str, ...]
-    convert: bool = False
+    rewrite: Callable[[bytes], bytes] = as_it_is
 
 
 def typing_of(trt: Any, precision: str) -> Typing:
@@ -44,8 +52,9 @@ def typing_of(trt: Any, precision: str) -> Typing:
     if precision not in choice:
         raise UsageError(f"precision {precision} with TensorRT {trt.__version__}", " or ".join(choice))
     if flagged:
-        return Typing(batch, _FLAGS[precision])
-    return Typing(batch | _bit(creation, "STRONGLY_TYPED"), (), convert=precision in ("fp16", "int8"))
+        return Typing(batch, _FLAGS[precision], float_weights_onnx if precision == "int8" else as_it_is)
+    typed = batch | _bit(creation, "STRONGLY_TYPED")
+    return Typing(typed, (), float16_onnx if precision in ("fp16", "int8") else as_it_is)
 
 
 def float16_onnx(model: bytes) -> bytes:
@@ -54,18 +63,59 @@ def float16_onnx(model: bytes) -> bytes:
     Raises:
         UsageError: if the package onnx, which does it, is missing.
     """
-    try:
-        import onnx.version_converter
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-    except ImportError as error:
-        told = f"this TensorRT reads precision from the ONNX, and {error.name} is missing to convert it"
-        raise UsageError(told, cure="pip install onnx") from error
+    onnx = _onnx()
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
     loaded = onnx.load_from_string(model)
     if any(node.op_type == "QuantizeLinear" for node in loaded.graph.node):
         loaded = onnx.version_converter.convert_version(loaded, _FP16_SCALES)
     _constants_to_initializers(loaded.graph)
     converted: bytes = convert_float_to_float16(loaded, keep_io_types=True).SerializeToString()
     return converted
+
+
+def float_weights_onnx(model: bytes) -> bytes:
+    """An int8 ONNX whose weights are float and quantised in the graph: TensorRT 8 takes no others.
+
+    The scales stay, so that quantising gives the int8 values that the ONNX holds.
+
+    Raises:
+        UsageError: if the package onnx, which does it, is missing.
+    """
+    onnx = _onnx()
+    loaded = onnx.load_from_string(model)
+    graph = loaded.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    added: dict[str, Any] = {}
+    for node in graph.node:
+        if node.op_type != "DequantizeLinear" or node.input[0] not in stored:
+            continue
+        name, scale, zero = node.input
+        node.input[0] = f"{name}_again"
+        if name in added:
+            continue
+        whole, factors = (onnx.numpy_helper.to_array(stored[n]) for n in (name, scale))
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+        shape = [-1 if i == axis else 1 for i in range(whole.ndim)] if factors.ndim else []
+        floats = whole.astype(np.float32) * factors.reshape(shape)
+        graph.initializer.append(onnx.numpy_helper.from_array(floats.astype(np.float32), f"{name}_float"))
+        added[name] = onnx.helper.make_node("QuantizeLinear", [f"{name}_float", scale, zero], [f"{name}_again"])
+        added[name].attribute.extend(node.attribute)
+    for name, quantised in added.items():
+        graph.initializer.remove(stored[name])
+        graph.node.insert(0, quantised)
+    rewritten: bytes = loaded.SerializeToString()
+    return rewritten
+
+
+def _onnx() -> Any:
+    """The package; UsageError with the cure where it is missing."""
+    try:
+        import onnx.version_converter
+    except ImportError as error:
+        told = f"this TensorRT needs the ONNX in another form, and {error.name} is missing to convert it"
+        raise UsageError(told, cure="pip install onnx") from error
+    return onnx
 
 
 def _constants_to_initializers(graph: Any) -> None:

@@ -38,7 +38,8 @@ def started(
     still there.
     """
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    environment["PYTHONPATH"] = str(Path(drivenet.__file__).parents[1])
+    places = [str(Path(drivenet.__file__).parents[1]), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, places))
     command = [sys.executable, "-W", "error", "-m", "drivenet", *map(str, args)]
     process = subprocess.Popen(
         command, cwd=cwd, stdout=stdout, stderr=stderr, env=environment, start_new_session=session

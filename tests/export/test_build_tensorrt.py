@@ -5,13 +5,14 @@ from __future__ import annotations
 from enum import IntEnum
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
-from tensorrt_double import API, GPU, Network, RecordingDriver, Tensor, TensorRt
+from tensorrt_double import API, GPU, Builder, Network, RecordingDriver, Tensor, TensorRt
 
 from drivenet.engine import open_engine, tensorrt, tensorrt_lane
 from drivenet.errors import EngineError, UsageError
@@ -21,7 +22,7 @@ from drivenet.export.build import build
 from drivenet.export.parity import THRESHOLDS, synthetic_pictures
 from drivenet.export.request import BuildRequest
 from drivenet.export.tensorrt_network import _compare_chain, lower_argmax
-from drivenet.export.tensorrt_precision import float16_onnx, typing_of
+from drivenet.export.tensorrt_precision import as_it_is, float16_onnx, float_weights_onnx, typing_of
 from drivenet.resources import engines_dir
 
 
@@ -90,6 +91,28 @@ def test_both_ways_to_find_the_best_class_are_timed(trt: TensorRt, tmp_path: Pat
     assert times[recorded["argmax"]] == min(times.values())
     assert trt.calls.count("create_network 1") == 2
     assert "clear_flag TF32" in trt.calls
+
+
+def test_the_second_way_need_not_time_what_the_first_has(trt: TensorRt, tmp_path: Path) -> None:
+    build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32"))
+    told = [call for call in trt.calls if "timing_cache" in call]
+    assert told == ["set_timing_cache b''", "set_timing_cache b'timed'"]
+
+
+def test_a_way_that_cannot_be_built_leaves_the_other(trt: TensorRt, tmp_path: Path) -> None:
+    def refuse(self: Any, network: Network, config: object) -> bytes | None:
+        if any(layer.type == trt.LayerType.SELECT for layer in network._layers):  # type: ignore[attr-defined]
+            self._log.log(self._log.ERROR, "Could not find any implementation for node {ForeignNode[bias]}")
+            return None
+        return Builder.build_serialized_network(self, network, config)
+
+    trt.Builder = type("Picky", (trt.Builder,), {"build_serialized_network": refuse})
+    built = build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32"))
+    assert built.passport.recorded["argmax"] == "topk"
+    assert "Could not find any implementation" in built.passport.recorded["without_select"]
+    open_engine(built.file).close()
+    with pytest.raises(EngineError, match="Could not find any implementation"):
+        build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32", argmax="select"))
 
 
 def test_the_chain_of_comparisons_is_the_argmax() -> None:
@@ -193,10 +216,11 @@ def test_precision_is_told_by_what_the_version_has() -> None:
     assert typing_of(old, "int8").builder_flags == ("INT8", "FP16")
     assert typing_of(old, "fp32").network_flags == 1
     assert typing_of(ten, "bf16").builder_flags == ("BF16",)
-    assert typing_of(new, "fp16").convert
     assert typing_of(new, "fp16").network_flags == 1
-    assert typing_of(new, "int8").convert
     assert typing_of(new, "int8").builder_flags == ()
+    assert all(typing_of(new, p).rewrite is float16_onnx for p in ("fp16", "int8"))
+    assert all(typing_of(v, "int8").rewrite is float_weights_onnx for v in (old, ten))
+    assert all(typing_of(v, "fp32").rewrite is as_it_is for v in (old, ten, new))
     with pytest.raises(UsageError, match=r"bf16 with TensorRT 8\.5; expected fp32 or fp16 or int8"):
         typing_of(old, "bf16")
     with pytest.raises(UsageError, match="bf16 with TensorRT 11; expected fp32 or fp16 or int8"):
@@ -236,3 +260,34 @@ def test_the_models_that_ship_in_fp16_keep_their_int8_and_can_be_read(name: str,
         for m in (content, (engines_dir() / f"{name}.onnx").read_bytes())
     )
     assert (ours == theirs).mean() > THRESHOLDS[gate][0]
+
+
+def test_weights_in_float_are_quantised_to_what_they_were() -> None:
+    """For TensorRT 8, which takes no int8 weights."""
+    file = engines_dir() / "fast-int8.onnx"
+    content = float_weights_onnx(file.read_bytes())
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
+    assert weights
+    assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT}
+    image = synthetic_pictures((288, 512))[0][None, :288, :512]
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    ours, theirs = (
+        ort.InferenceSession(m, options, providers=["CPUExecutionProvider"]).run(None, {"frame": image})[0]
+        for m in (content, file.read_bytes())
+    )
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("file", sorted(engines_dir().glob("*.onnx")), ids=lambda file: file.stem)
+def test_the_ends_of_the_models_that_ship_are_what_tensorrt_8_reads(file: Path) -> None:
+    """It casts from uint8 to float and from float to uint8, and nothing else from or to uint8."""
+    nodes = onnx.load(file).graph.node
+    (reader,) = [node for node in nodes if "frame" in node.input]
+    (last,) = [node for node in nodes if "classes" in node.output]
+    (between,) = [node for node in nodes if last.input[0] in node.output]
+    assert (reader.op_type, reader.attribute[0].i) == ("Cast", onnx.TensorProto.FLOAT)
+    assert (last.op_type, last.attribute[0].i) == ("Cast", onnx.TensorProto.UINT8)
+    assert (between.op_type, between.attribute[0].i) == ("Cast", onnx.TensorProto.FLOAT)

@@ -21,7 +21,7 @@ from drivenet.engine.onnx_file import read_spec  # noqa: E402
 from drivenet.engine.tensorrt_session import Session, make_log  # noqa: E402
 from drivenet.errors import EngineError, UsageError  # noqa: E402
 from drivenet.export.tensorrt_network import ARGMAX, lower_argmax  # noqa: E402
-from drivenet.export.tensorrt_precision import float16_onnx, typing_of  # noqa: E402
+from drivenet.export.tensorrt_precision import float16_onnx, float_weights_onnx, typing_of  # noqa: E402
 from drivenet.resources import engines_dir  # noqa: E402
 
 MODELS = sorted(engines_dir().glob("*.onnx"))
@@ -46,6 +46,19 @@ def test_every_engine_that_ships_is_built(file: Path, precision: str, argmax: st
     assert product.recorded["argmax"] == argmax
     convolutions = [t for t in onnx.load(file).graph.initializer if len(t.dims) == 4]
     assert len(plan) > sum(int(np.prod(t.dims)) for t in convolutions)  # at least a byte for each weight
+
+
+def test_int8_with_float_weights_is_int8(tmp_path: Path) -> None:
+    """The form that older versions need, as far as this one can tell."""
+    content = (engines_dir() / "fast-int8.onnx").read_bytes()
+    sizes = []
+    for form in (content, float_weights_onnx(content)):
+        network, parser, maker = parsed(form, "int8")
+        plan = maker.build_serialized_network(network, maker.create_builder_config())
+        assert plan is not None
+        sizes.append(len(bytes(memoryview(plan))))
+    assert 0.9 < sizes[1] / sizes[0] < 1.1
+    del parser
 
 
 def test_half_the_bits_make_half_a_plan(tmp_path: Path) -> None:

@@ -95,6 +95,12 @@ def test_everything_is_symmetric_int8(quantised: Path) -> None:
         assert constants[node.input[1]].shape == constants[node.input[0]].shape[:1]
 
 
+def test_its_ends_are_those_of_its_float_model(source: Path, quantised: Path) -> None:
+    first, last = ([n.op_type for n in onnx.load(file).graph.node if n.op_type in ("Cast", "ArgMax")]
+                   for file in (source, quantised))  # fmt: skip
+    assert first == last == ["Cast", "ArgMax", "Cast", "Cast"]
+
+
 def test_kept_parts_are_found(source: Path) -> None:
     graph = onnx.load(source).graph
     always = float_nodes(graph, ())
