@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import sys
@@ -72,24 +73,30 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; ends the process with the exit code of the error, if any."""
+    """Run the command line; ends the process with the exit code of the error, if any.
+
+    The interpreter's own end is left out: it runs the destructors of C++ libraries while their threads may still be at
+    work, and now and then one aborts a process that has done all it should.
+    """
     _keep_standard_streams()
     code = _run()
-    if any(thread.daemon for thread in threading.enumerate()):
-        _leave(code)
-    sys.exit(code)
-
-
-def _leave(code: int) -> None:
-    """End the process at once, where a thread was left behind: after a second Ctrl-C, or in a call that hangs.
-
-    The interpreter ends such a thread inside the library that it is in, and with C++ around it that aborts the process.
-    """
+    if not any(thread.daemon for thread in threading.enumerate()):  # else one was left behind, in a call that hangs
+        code = _wind_up(code)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             if stream is not None:
                 stream.flush()
     os._exit(code)
+
+
+def _wind_up(code: int) -> int:
+    """What Python itself does at its end, as multiprocessing has it in its processes; returns the exit code."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return code
 
 
 def _keep_standard_streams() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from cli_parts import LONG_S
@@ -87,3 +88,20 @@ def test_a_thread_that_is_left_behind_does_not_abort_the_process() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "")
+
+
+def test_a_library_that_aborts_at_the_end_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    """What Python would do at its end is done; the destructors of C++ libraries are left out."""
+    program = (
+        "import atexit, ctypes, os, sys, tempfile, threading, time, drivenet.cli as cli\n"
+        "c = ctypes.CDLL(None)\n"
+        "assert c['__cxa_atexit'](ctypes.cast(c.abort, ctypes.c_void_p), None, None) == 0\n"
+        "atexit.register(print, 'atexit')\n"
+        f"kept = tempfile.TemporaryDirectory(dir={str(tmp_path)!r})\n"
+        "threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\n"
+        "cli._run = lambda: print('told') or 3\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert (done.returncode, done.stdout) == (3, "told\nthread\natexit\n"), done.stderr
+    assert not list(tmp_path.iterdir())
