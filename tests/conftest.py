@@ -54,13 +54,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     marker = item.get_closest_marker("gpu")
     if marker is None:
         return
-    absent = [name for name in marker.args if importlib.util.find_spec(name) is None]
-    missing = missing_gpu() or (f"{absent[0]} is not installed" if absent else "")
+    absent = [f"{name} is not installed" for name in marker.args if importlib.util.find_spec(name) is None]
+    missing = "; ".join(filter(None, [missing_gpu(), *absent]))
     if not missing:
         return
     if os.environ.get("DRIVENET_REQUIRE_GPU") == "1":
         pytest.fail(f"DRIVENET_REQUIRE_GPU=1, but {missing}", pytrace=False)
-    pytest.skip(f"needs a CUDA device: {missing}")
+    pytest.skip(f"needs a GPU: {missing}")
 
 
 @pytest.fixture(autouse=True)

@@ -21,13 +21,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 #: Runs the command line and says whether that brought torch in.
 COMMAND = """
-import sys
+import atexit, sys
 from drivenet.cli import main
 sys.argv[0] = "drivenet"
-try:
-    main()
-finally:
-    print("torch" in sys.modules, file=sys.stderr)
+atexit.register(lambda: print("torch" in sys.modules, file=sys.stderr))
+main()
 """
 
 

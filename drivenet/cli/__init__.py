@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from importlib import import_module
 
@@ -76,10 +77,15 @@ def main() -> None:
     """Run the command line; ends the process with the exit code of the error, if any.
 
     The interpreter's own end is left out: it runs the destructors of C++ libraries while their threads may still be at
-    work, and now and then one aborts a process that has done all it should.
+    work, and now and then one aborts a process that has done all it should. What wraps a program and waits for its end
+    in this process, as ``python -m cProfile`` does, has nothing to wait for.
     """
     _keep_standard_streams()
-    code = _run()
+    try:
+        code = _run()
+    except Exception:  # noqa: BLE001 - told as the interpreter would
+        traceback.print_exc()
+        code = 1
     if not any(thread.daemon for thread in threading.enumerate()):  # else one was left behind, in a call that hangs
         code = _wind_up(code)
     for stream in (sys.stdout, sys.stderr):
@@ -93,9 +99,9 @@ def _wind_up(code: int) -> int:
     """What Python itself does at its end, as multiprocessing has it in its processes; returns the exit code."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        code = _INTERRUPTED
+    atexit._run_exitfuncs()
     return code
 
 

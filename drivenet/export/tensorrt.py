@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,10 @@ _READABLE = "what drivenet export writes: opset 17, the picture cast to float fi
 _TIMED = 50
 
 
+class _NoPlanError(EngineError):
+    """TensorRT read the network and made no plan of it."""
+
+
 def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Product:
     """Write ``target`` (.plan).
 
@@ -51,19 +56,21 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     for way in ways:
         try:
             plans[way] = _build(trt, request, precision, typing, len(spec.labels.classes), way, cache)
-        except EngineError as error:  # 8.5 has no kernel for some chains
-            failed[way] = error
+        except _NoPlanError as error:  # 8.5 has no kernel for some chains
+            traceback.clear_frames(error.__traceback__)  # a builder held there would outlive the device's context
+            failed[way] = error.with_traceback(None)
+    kept = cache.keep()
     if not plans:
         raise next(iter(failed.values()))
     times = {way: _time(trt, gpu, plan, spec, request) for way, plan in plans.items()} if len(plans) > 1 else {}
-    best = min(times or plans, key=lambda way: times.get(way, 0.0))
+    best = min(plans, key=lambda way: times.get(way, 0.0))
     target.write_bytes(plans[best])
     recorded = {
         "cuda": gpu.cuda,
         "argmax": best,
         **{f"ms_{way}": f"{ms:.3f}" for way, ms in times.items()},
         **{f"without_{way}": error.received for way, error in failed.items()},
-        **cache.keep(),
+        **kept,
     }
     return Product((target,), machine(trt, gpu), recorded, _options(request))
 
@@ -98,11 +105,11 @@ def _build(
         _use_dla(trt, config, request, precision, int(getattr(builder, "num_DLA_cores", 0)))
     cache.attach(config)
     plan = builder.build_serialized_network(network, config)
+    cache.take(config)
     if plan is None:
         told = log.reason or "it does not say why"
-        raise EngineError(f"TensorRT {trt.__version__} cannot build {request.onnx} in {precision}: {told}")
+        raise _NoPlanError(f"TensorRT {trt.__version__} cannot build {request.onnx} in {precision}: {told}")
     del keep
-    cache.take(config)
     return bytes(memoryview(plan))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,26 +64,26 @@ def float16_onnx(model: bytes) -> bytes:
     Raises:
         UsageError: if the package onnx, which does it, is missing.
     """
-    onnx = _onnx()
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
+    onnx, versions = _needed("onnx"), _needed("onnx.version_converter")
+    float16 = _needed("onnxruntime.transformers.float16")
     loaded = onnx.load_from_string(model)
     if any(node.op_type == "QuantizeLinear" for node in loaded.graph.node):
-        loaded = onnx.version_converter.convert_version(loaded, _FP16_SCALES)
+        loaded = versions.convert_version(loaded, _FP16_SCALES)
     _constants_to_initializers(loaded.graph)
-    converted: bytes = convert_float_to_float16(loaded, keep_io_types=True).SerializeToString()
+    converted: bytes = float16.convert_float_to_float16(loaded, keep_io_types=True).SerializeToString()
     return converted
 
 
 def float_weights_onnx(model: bytes) -> bytes:
     """An int8 ONNX whose weights are float and quantised in the graph: TensorRT 8 takes no others.
 
-    The scales stay, so that quantising gives the int8 values that the ONNX holds.
+    The scales stay, so that quantising gives the int8 values that the ONNX holds. Of what ``drivenet export`` writes:
+    scales and zero points of 0 are initializers.
 
     Raises:
         UsageError: if the package onnx, which does it, is missing.
     """
-    onnx = _onnx()
+    onnx = _needed("onnx")
     loaded = onnx.load_from_string(model)
     graph = loaded.graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -90,32 +91,33 @@ def float_weights_onnx(model: bytes) -> bytes:
     for node in graph.node:
         if node.op_type != "DequantizeLinear" or node.input[0] not in stored:
             continue
-        name, scale, zero = node.input
+        name, factors = node.input[0], onnx.numpy_helper.to_array(stored[node.input[1]])
         node.input[0] = f"{name}_again"
         if name in added:
             continue
-        whole, factors = (onnx.numpy_helper.to_array(stored[n]) for n in (name, scale))
+        whole = onnx.numpy_helper.to_array(stored[name])
         axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-        shape = [-1 if i == axis else 1 for i in range(whole.ndim)] if factors.ndim else []
-        floats = whole.astype(np.float32) * factors.reshape(shape)
-        graph.initializer.append(onnx.numpy_helper.from_array(floats.astype(np.float32), f"{name}_float"))
-        added[name] = onnx.helper.make_node("QuantizeLinear", [f"{name}_float", scale, zero], [f"{name}_again"])
+        shape = [-1 if i == axis % whole.ndim else 1 for i in range(whole.ndim)] if factors.ndim else []
+        floats = np.asarray(whole.astype(np.float32) * factors.reshape(shape), np.float32)
+        graph.initializer.append(onnx.numpy_helper.from_array(floats, f"{name}_float"))
+        added[name] = onnx.helper.make_node("QuantizeLinear", [f"{name}_float", *node.input[1:]], [f"{name}_again"])
         added[name].attribute.extend(node.attribute)
+    read = {name for node in graph.node for name in node.input}
     for name, quantised in added.items():
-        graph.initializer.remove(stored[name])
+        if name not in read:
+            graph.initializer.remove(stored[name])
         graph.node.insert(0, quantised)
     rewritten: bytes = loaded.SerializeToString()
     return rewritten
 
 
-def _onnx() -> Any:
-    """The package; UsageError with the cure where it is missing."""
+def _needed(module: str) -> Any:
+    """A module; UsageError with the cure where its package is missing."""
     try:
-        import onnx.version_converter
+        return importlib.import_module(module)
     except ImportError as error:
         told = f"this TensorRT needs the ONNX in another form, and {error.name} is missing to convert it"
         raise UsageError(told, cure="pip install onnx") from error
-    return onnx
 
 
 def _constants_to_initializers(graph: Any) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,11 +73,15 @@ def palette(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The fp16 plan of the default engine, with the timings of its kernels beside it."""
-    folder, onnx = tmp_path_factory.mktemp("default"), find(None, engines_dir())
+    folder, onnx = tmp_path_factory.mktemp("default"), onnx_of_default()
     for file in (onnx, spec_path(onnx)):
         shutil.copy(file, folder)
     request = BuildRequest(folder / onnx.name, "tensorrt", "fp16", argmax="topk", timing_cache=folder / TIMINGS)
     return build(request).file
+
+
+def onnx_of_default() -> Path:
+    return find(None, engines_dir())
 
 
 def plan_of(onnx: Path) -> Path:
@@ -99,13 +104,10 @@ def golden_pictures(size: tuple[int, int]) -> list[np.ndarray]:
 
 
 def test_the_ids_are_those_of_the_network(palette: Path) -> None:
-    engine = open_engine(plan_of(palette))
-    try:
+    with closing(open_engine(plan_of(palette))) as engine:
         assert engine.describe()["cuda_graph"] is True
         for image, ids in pictures(20):
             np.testing.assert_array_equal(engine.infer(image), ids)
-    finally:
-        engine.close()
     passport = read_passport(plan_of(palette))
     assert passport.recorded["argmax"] in ARGMAX
     assert set(passport.machine) == {"gpu", "compute_capability", "tensorrt"}
@@ -114,12 +116,10 @@ def test_the_ids_are_those_of_the_network(palette: Path) -> None:
 @pytest.fixture(scope="module")
 def expected(default: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Pictures, and what the default engine makes of them when nothing is changed."""
-    engine = open_engine(default)
-    shown = golden_pictures(engine.spec.input)
-    assert engine.describe()["cuda_graph"] is True
-    ids = [engine.infer(image) for image in shown]
-    engine.close()
-    return shown, ids
+    with closing(open_engine(default)) as engine:
+        shown = golden_pictures(engine.spec.input)
+        assert engine.describe()["cuda_graph"] is True
+        return shown, [engine.infer(image) for image in shown]
 
 
 @pytest.mark.parametrize("package", DRIVERS)
@@ -134,23 +134,21 @@ def test_every_way_to_the_device_gives_the_same_ids(
     monkeypatch.setattr(tensorrt, "require_gpu", lambda: replace(cuda.require_gpu(), integrated=mapped))
     if not graph:
         monkeypatch.setattr(tensorrt_lane, "capture", lambda stream, enqueue: (None, "not in this test"))
-    engine, (shown, ids) = open_engine(default), expected
-    try:
+    shown, ids = expected
+    with closing(open_engine(default)) as engine:
         assert engine.describe()["cuda_graph"] == (True if graph else "not in this test")
         np.testing.assert_array_equal([engine.infer(image) for image in shown], ids)
         np.testing.assert_array_equal(list(engine.infer_many(shown * 3)), ids * 3)
-    finally:
-        engine.close()
 
 
 def test_a_chain_of_comparisons_gives_the_same_ids(
     default: Path, expected: tuple[list[np.ndarray], list[np.ndarray]], tmp_path: Path
 ) -> None:
-    onnx, cache = default.with_name(find(None, engines_dir()).name), default.with_name(TIMINGS)
+    onnx, cache = default.with_name(onnx_of_default().name), default.with_name(TIMINGS)
     request = BuildRequest(onnx, "tensorrt", "fp16", argmax="select", timing_cache=cache, out=tmp_path)
-    engine, (shown, ids) = open_engine(build(request).file), expected
-    chained = np.stack([engine.infer(image) for image in shown])
-    engine.close()
+    shown, ids = expected
+    with closing(open_engine(build(request).file)) as engine:
+        chained = np.stack([engine.infer(image) for image in shown])
     assert agreement(chained.reshape(-1, 1), np.stack(ids).reshape(-1, 1)) >= 0.999  # kernels may round otherwise
 
 
@@ -158,32 +156,26 @@ def test_int8_keeps_to_the_gate(default: Path, tmp_path: Path) -> None:
     onnx = find("fast-int8", engines_dir())
     request = BuildRequest(onnx, "tensorrt", argmax="topk", timing_cache=default.with_name(TIMINGS), out=tmp_path)
     built = build(request)
-    engine = open_engine(built.file)
-    assert (engine.precision, engine.describe()["cuda_graph"]) == ("int8", True)
-    engine.close()
+    with closing(open_engine(built.file)) as engine:
+        assert (engine.precision, engine.describe()["cuda_graph"]) == ("int8", True)
     assert built.passport.parity is not None
     assert built.passport.parity.passed
 
 
 def test_an_engine_serves_many_threads_and_a_second_one_lives_beside_it(palette: Path) -> None:
-    first, second = open_engine(plan_of(palette)), open_engine(plan_of(palette))
     shown = list(pictures(40))
-    with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda i: (first, second)[i % 2].infer(shown[i][0]), range(len(shown))))
-    np.testing.assert_array_equal(results, [ids for _, ids in shown])
-    first.close()
-    np.testing.assert_array_equal(second.infer(shown[0][0]), shown[0][1])
-    second.close()
+    with closing(open_engine(plan_of(palette))) as second:
+        with closing(open_engine(plan_of(palette))) as first, ThreadPoolExecutor(8) as pool:
+            results = list(pool.map(lambda i: (first, second)[i % 2].infer(shown[i][0]), range(len(shown))))
+        np.testing.assert_array_equal(results, [ids for _, ids in shown])
+        np.testing.assert_array_equal(second.infer(shown[0][0]), shown[0][1])
 
 
 def test_the_default_engine_keeps_to_its_reference_and_its_golden_ids(default: Path) -> None:
-    engine, reference = open_engine(default), open_engine(find(None, engines_dir()), "onnxruntime")
-    stored, shown = np.load(GOLDEN), golden_pictures(engine.spec.input)
-    ids = np.stack([engine.infer(image) for image in shown])
-    np.testing.assert_array_equal(list(engine.infer_many(shown)), ids)
-    wanted = np.stack([reference.infer(image) for image in shown])
-    engine.close()
-    reference.close()
+    stored = np.load(GOLDEN)
+    with closing(open_engine(default)) as engine, closing(open_engine(onnx_of_default(), "onnxruntime")) as reference:
+        shown = golden_pictures(engine.spec.input)
+        ids, wanted = (np.stack([e.infer(image) for image in shown]) for e in (engine, reference))
     assert agreement(ids.reshape(-1, 1), wanted.reshape(-1, 1)) >= 0.995
     assert agreement(ids.reshape(-1, 1), stored["ids"].reshape(-1, 1)) >= 0.995
     parity = read_passport(default).parity
@@ -214,10 +206,9 @@ def test_a_timing_cache_is_written_and_read(palette: Path, tmp_path: Path) -> No
     for folder in (tmp_path / "first", tmp_path / "second"):
         built = build(BuildRequest(palette, "tensorrt", "fp32", out=folder, timing_cache=cache, argmax="topk"))
         assert cache.stat().st_size > 0
-        engine = open_engine(built.file)
         image, ids = next(pictures(1))
-        np.testing.assert_array_equal(engine.infer(image), ids)
-        engine.close()
+        with closing(open_engine(built.file)) as engine:
+            np.testing.assert_array_equal(engine.infer(image), ids)
 
 
 def test_a_device_that_fails_ends_in_its_own_message(palette: Path) -> None:

@@ -48,7 +48,7 @@ def test_every_engine_that_ships_is_built(file: Path, precision: str, argmax: st
     assert len(plan) > sum(int(np.prod(t.dims)) for t in convolutions)  # at least a byte for each weight
 
 
-def test_int8_with_float_weights_is_int8(tmp_path: Path) -> None:
+def test_int8_with_float_weights_is_int8() -> None:
     """The form that older versions need, as far as this one can tell."""
     content = (engines_dir() / "fast-int8.onnx").read_bytes()
     sizes = []
