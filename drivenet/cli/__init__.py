@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import io
 import os
+import signal
 import sys
 import threading
 import traceback
 from contextlib import suppress
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -83,26 +85,27 @@ def main() -> None:
     _keep_standard_streams()
     try:
         code = _run()
+        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # one more, after the run
+            signal.signal(signal.SIGINT, lambda *_: _end(_INTERRUPTED))
+        if not any(thread.daemon for thread in threading.enumerate()):  # else one was left behind, in a call that hangs
+            # what Python itself does at its end, as multiprocessing has it in its processes
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
     except Exception:  # noqa: BLE001 - told as the interpreter would
         traceback.print_exc()
         code = 1
-    if not any(thread.daemon for thread in threading.enumerate()):  # else one was left behind, in a call that hangs
-        code = _wind_up(code)
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """End the process at once."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RuntimeError):  # the last one: in the middle of a write
             if stream is not None:
                 stream.flush()
     os._exit(code)
-
-
-def _wind_up(code: int) -> int:
-    """What Python itself does at its end, as multiprocessing has it in its processes; returns the exit code."""
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-    except KeyboardInterrupt:
-        code = _INTERRUPTED
-    atexit._run_exitfuncs()
-    return code
 
 
 def _keep_standard_streams() -> None:

@@ -105,3 +105,21 @@ def test_a_library_that_aborts_at_the_end_does_not_change_the_exit_code(tmp_path
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert (done.returncode, done.stdout) == (3, "told\nthread\natexit\n"), done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("where", ["right after the run", "while a thread is waited for"])
+def test_ctrl_c_after_the_run_ends_without_a_traceback(where: str) -> None:
+    """A second one of an impatient user comes whenever it likes."""
+    stop = "os.kill(os.getpid(), signal.SIGINT)"
+    program = (
+        "import os, signal, threading, time, drivenet.cli as cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "cli._run = lambda: print('told') or 0\n"
+    )
+    if where == "right after the run":
+        program += f"threading.enumerate = lambda: {stop} or time.sleep(9)\n"
+    else:
+        program += f"threading.Thread(target=lambda: (time.sleep(0.2), {stop}, time.sleep(9))).start()\n"
+    command = [sys.executable, "-c", f"{program}cli.main()\n"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "")
