@@ -21,6 +21,8 @@ class Frame:
         index: counts every captured frame from 0, also those dropped later.
         captured_ns: ``time.monotonic_ns()`` when the pixels were complete in memory;
             in fixed-rate replay the time at which the frame fell due.
+        media_ns: when its recording shows it, from the first picture on; None where nothing says so, as in a live
+            source or a replay at a fixed rate.
 
     Raises:
         SourceError: if the image is anything else.
@@ -29,6 +31,7 @@ class Frame:
     image: Image
     index: int
     captured_ns: int
+    media_ns: int | None = None
 
     def __post_init__(self) -> None:
         a = self.image

@@ -93,9 +93,10 @@ def main() -> None:
             atexit._run_exitfuncs()
     except KeyboardInterrupt:
         code = _INTERRUPTED
-    except Exception:  # noqa: BLE001 - told as the interpreter would
-        traceback.print_exc()
-        code = 1
+    except Exception as error:  # noqa: BLE001 - told as the interpreter would
+        code = _INTERRUPTED if _is_interrupt(error) else 1
+        if code == 1:
+            traceback.print_exc()
     _end(code)
 
 
@@ -133,6 +134,8 @@ def _run() -> int:
             sys.stdout.flush()  # what cannot be written shall show here, not at the interpreter's end
         return code if isinstance(code, int) else 0
     except DrivenetError as error:
+        if _is_interrupt(error):
+            return _INTERRUPTED
         _tell(str(error))
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
@@ -148,6 +151,11 @@ def _run() -> int:
         return DrivenetError.exit_code
     except OSError as error:
         return _after_os_error(error)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether a Ctrl-C is behind it: libraries of C++ make errors of their own of one that comes while they work."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__))
 
 
 def _after_os_error(error: OSError) -> int:

@@ -10,7 +10,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from drivenet.errors import SinkError
-from drivenet.frame import Image
+from drivenet.frame import Frame, Image
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
@@ -24,8 +24,10 @@ _FORMAT = {
     ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"},
     ".mkv": {"cluster_time_limit": "500"},
 }
-#: Ticks a second of a live recording, and the fewest between two frames (1 ms, what Matroska can tell apart).
-_LIVE_TICKS, _LEAST_STEP = 90_000, 90
+#: Ticks a second, and the fewest between two frames (1 ms, what Matroska can tell apart).
+_TICKS, _LEAST_STEP = 90_000, 90
+#: A picture that is shown within this share of a frame of the time that a steady rate would give it is shown then.
+_JITTER = 0.1
 #: A live recording states no rate, neither in the container nor in the stream: players would believe it. x264 wants one
 #: for its level, or takes the ticks for one; and the last frame is shown for so long.
 _LIVE_RATE = 30
@@ -35,14 +37,14 @@ _LIVE_X264 = {"x264-params": f"fps={_LIVE_RATE}:force-cfr=0"}
 class VideoSink(Sink):
     """Records the view of every result.
 
-    A recorded source (``fps`` > 0) keeps its rate: frame n is shown at n / fps, a dropped frame leaves its
-    predecessor standing. A live source (``fps`` 0) is recorded with its capture times, and while it is lost
-    the marked view is recorded too. H.264 needs even sizes: an odd picture is widened by repeating its last
-    column or row.
+    A recorded source (``fps`` > 0) keeps the times at which its recording shows its frames (``media_ns``), or if it has
+    none its rate: frame n is shown at n / fps. A dropped frame leaves its predecessor standing. A live source (``fps``
+    0) is recorded with its capture times, and while it is lost the marked view is recorded too. H.264 needs even sizes:
+    an odd picture is widened by repeating its last column or row.
 
     Args:
         path: ``*.mp4`` or ``*.mkv``, written over if it exists, once the first frame is there.
-        fps: frames a second, 0 for live sources.
+        fps: frames a second, on average; 0 for live sources.
 
     Raises:
         SinkError: if nothing can be written there.
@@ -59,17 +61,30 @@ class VideoSink(Sink):
         self._size = (0, 0)
         self._origin = 0
         self._last_pts: int | None = None
+        self._step = _LEAST_STEP
         self._failed = False
         check_writable(self._path)
 
     def publish(self, result: Result) -> None:
         """Encode one frame."""
-        self._write(view_of(result), result.frame.index if self._rate else result.frame.captured_ns)
+        counted = self._rate and result.frame.media_ns is None
+        self._step = round(_TICKS / self._rate) if counted else _LEAST_STEP
+        self._write(view_of(result), self._moment(result.frame))
+
+    def _moment(self, frame: Frame) -> int:
+        """When a frame is shown, in ticks since nobody knows when."""
+        if not self._rate:
+            return frame.captured_ns * _TICKS // 1_000_000_000
+        if frame.media_ns is None:
+            return round(frame.index * _TICKS / self._rate)
+        frames = frame.media_ns * self._rate / 1_000_000_000
+        steady = round(frames)
+        return round((steady if abs(frames - steady) < _JITTER else frames) * _TICKS / self._rate)
 
     def lost(self, view: Image, seconds: float) -> None:
         """Record that a live source is lost; a recorded one has no time in which it could be."""
         if self._encoder and not self._rate:
-            self._write(view, now_ns())
+            self._write(view, now_ns() * _TICKS // 1_000_000_000)
 
     def close(self, totals: Totals) -> None:
         """Finish the file; a file without a frame is removed. Raises no second error after a failed write."""
@@ -88,7 +103,7 @@ class VideoSink(Sink):
                 self._path.unlink(missing_ok=True)
 
     def _write(self, view: Image, at: int) -> None:
-        """Encode a picture at a moment: an index, or nanoseconds of a live source."""
+        """Encode a picture at a moment, in ticks."""
         try:
             container, stream = self._encoder or self._open(view, at)
             self._check_size(view)
@@ -113,8 +128,7 @@ class VideoSink(Sink):
 
     def _mux(self, container: OutputContainer, packets: list[av.Packet[VideoStream]]) -> None:
         for packet in packets:
-            if not self._rate:  # of use for the last one only: all others last until the next
-                packet.duration = _LIVE_TICKS // _LIVE_RATE
+            packet.duration = round(_TICKS / (self._rate or _LIVE_RATE))  # of the last: all others last until the next
             container.mux(packet)
 
     def _open(self, view: Image, at: int) -> tuple[OutputContainer, VideoStream]:
@@ -129,7 +143,7 @@ class VideoSink(Sink):
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.framerate = self._rate
-        context.time_base = 1 / self._rate if self._rate else Fraction(1, _LIVE_TICKS)
+        context.time_base = Fraction(1, _TICKS)
         context.gop_size = max(1, round(self._rate or _LIVE_RATE))
         context.colorspace, context.color_range = BT601, LIMITED_RANGE
         self._encoder = container, stream
@@ -148,7 +162,6 @@ class VideoSink(Sink):
         return f"--out {self._path.with_suffix('')}/"
 
     def _pts(self, at: int) -> int:
-        """Later than the frame before by at least what the container can tell apart."""
-        step = 1 if self._rate else _LEAST_STEP
-        pts = at - self._origin if self._rate else (at - self._origin) * _LIVE_TICKS // 1_000_000_000
-        return pts if self._last_pts is None else max(pts, self._last_pts + step)
+        """Later than the frame before: by a frame where they are counted, else by what containers tell apart."""
+        pts = at - self._origin
+        return pts if self._last_pts is None else max(pts, self._last_pts + self._step)

@@ -27,6 +27,8 @@ READING: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.s
 #: Rows swapped with columns, then mirrored left to right, then put upside down.
 _Turn = tuple[bool, bool, bool]
 _UPRIGHT: _Turn = (False, False, False)
+#: A recording that stands still for longer was put together from several, or its times are not to be believed.
+_LEAP_S = 10.0
 
 
 class ContainerSource(Source):
@@ -52,12 +54,16 @@ class ContainerSource(Source):
         self._lock = threading.Lock()
         self._reading = self._closed = self._torn = False
         self._turn = _UPRIGHT
+        #: When the newest picture is shown, as its stamp says (s), and counted from the first one (ns).
+        self._stamp, self._media_ns = 0.0, 0
         #: When the newest picture was decoded, 0 before the first.
         self._picture_ns = 0
         try:
             self._stream = self._video_stream(threads)
             self._pictures = self._decode()
-            self._first = self._image(self._first_picture())
+            first = self._first_picture()
+            self._stamp = self._shown_at(first) or 0.0
+            self._first = self._image(first)
         except BaseException:
             container.close()
             raise
@@ -92,15 +98,32 @@ class ContainerSource(Source):
         image: Image | None = self._first
         index = 0
         while image is not None and not self._closed:
-            yield Frame(image, index, now_ns())
+            yield Frame(image, index, now_ns(), None if self.live else self._media_ns)
             index += 1
             try:
                 picture = next(self._pictures, None)
             except av.error.FFmpegError as error:
                 raise SourceLostError(f"{self.name} failed after {index} frames: {self._why(error)}") from None
-            image = None if picture is None else self._image(picture)
+            image = None
+            if picture is not None:
+                image = self._image(picture)
+                self._pass_time(picture)
         if not self._closed:
             self._check_end(index)
+
+    def _pass_time(self, picture: VideoFrame) -> None:
+        """Go on to when this picture is shown; where its stamp says nothing, or leaps, by a frame."""
+        step, at = 0.0, self._shown_at(picture)
+        if at is not None:
+            step, self._stamp = at - self._stamp, at
+        if not 0 < step < _LEAP_S:
+            step = 1 / self.fps if self.fps else 0.0
+        self._media_ns += round(1e9 * step)
+
+    def _shown_at(self, picture: VideoFrame) -> float | None:
+        """Its stamp in seconds; the picture's own time base is missing in those that the decoder held back."""
+        base = self._stream.time_base
+        return None if picture.pts is None or base is None else float(picture.pts * base)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """The packets of the stream, as they come."""

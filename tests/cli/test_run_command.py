@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -75,6 +76,23 @@ def test_every_frame_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert said in printed.err
     assert "\x1b" not in printed.err
     assert "\r" not in printed.err
+
+
+def test_a_recording_without_a_steady_rate_keeps_its_times(tmp_path: Path) -> None:
+    """A dashcam that takes ten a second by day and five by night."""
+    times = [n / 10 if n < 20 else 2 + (n - 20) / 5 for n in range(40)]
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.codec_context.time_base = 96, 64, Fraction(1, 1000)
+        for seconds in times:
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="bgr24")
+            frame.pts, frame.time_base = round(1000 * seconds), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert call("run", "clip.mp4", *NULL, "--out", "o.mp4") == 0
+    with av.open("o.mp4") as container:
+        shown = [frame.time for frame in container.decode(video=0)]
+    assert shown == pytest.approx(times, abs=0.015)  # a tenth of the mean step
 
 
 @pytest.mark.parametrize(("rate", "fps"), [((), 25), (("--rate", "50"), 50)], ids=["unsaid", "said"])

@@ -123,3 +123,19 @@ def test_ctrl_c_after_the_run_ends_without_a_traceback(where: str) -> None:
     command = [sys.executable, "-c", f"{program}cli.main()\n"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "")
+
+
+@pytest.mark.parametrize("error", ["EngineError('OpenVINO cannot be imported')", "RuntimeError('it failed')"])
+def test_ctrl_c_in_a_library_that_makes_an_error_of_it(error: str) -> None:
+    program = (
+        "import sys, drivenet.cli as cli\n"
+        "from drivenet.errors import EngineError\n"
+        "def interrupted(**_):\n"
+        "    try:\n"
+        "        raise ImportError('initialization failed') from KeyboardInterrupt()\n"
+        f"    except ImportError as cause: raise {error} from cause\n"
+        "cli.cli.main = interrupted\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

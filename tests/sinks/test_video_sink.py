@@ -6,6 +6,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from drivenet.result import Totals
 from drivenet.sinks.video import VideoSink
 noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
 def result(index):
-    frame = SimpleNamespace(index=index, captured_ns=index * 100_000_000)
+    frame = SimpleNamespace(index=index, captured_ns=index * 100_000_000, media_ns=None)
     return SimpleNamespace(frame=frame, view=np.roll(noise, index, axis=1))
 sink = VideoSink(Path(sys.argv[1]), fps=float(sys.argv[2]))
 """
@@ -101,6 +102,35 @@ def test_dropped_frames_leave_their_time_and_indices_that_start_again_go_on(tmp_
         sink.publish(make_result(index))
     sink.close(Totals())
     assert [t for t, _ in decoded(path)] == pytest.approx([0, 0.1, 0.4, 0.5, 0.6, 1.5], abs=1e-3)
+
+
+@_SUFFIXES
+def test_a_recording_keeps_the_times_of_another_one(tmp_path: Path, suffix: str) -> None:
+    """Day at 30 a second, a gap, and night at 15: 24.6 on average. Stamps that tremble a little are made steady."""
+    path, times = tmp_path / f"out{suffix}", [*(n / 30 for n in range(31)), *(3 + n / 15 for n in range(16))]
+    sink = VideoSink(path, fps=24.6)
+    for index, seconds in enumerate(times):
+        result = make_result(index)
+        if index != 7:  # it was dropped
+            sink.publish(replace(result, frame=replace(result.frame, media_ns=round(seconds * 1e9))))
+    sink.close(Totals())
+    shown = [t for t, _ in decoded(path)]
+    assert shown == pytest.approx(times[:7] + times[8:], abs=0.11 / 24.6)
+
+
+@_SUFFIXES
+@pytest.mark.parametrize("rate", [25.0, 30.0, 24000 / 1001, 60.0])
+def test_a_recording_of_a_steady_one_is_steady(tmp_path: Path, suffix: str, rate: float) -> None:
+    """Matroska's stamps are whole milliseconds."""
+    path = tmp_path / f"out{suffix}"
+    sink = VideoSink(path, fps=rate)
+    for index in range(48):
+        result = make_result(index)
+        sink.publish(replace(result, frame=replace(result.frame, media_ns=round(index * 1000 / rate) * 10**6)))
+    sink.close(Totals())
+    assert [t for t, _ in decoded(path)] == pytest.approx([n / rate for n in range(48)], abs=6e-4)
+    with av.open(str(path)) as container:
+        assert float(container.streams.video[0].average_rate or 0) == pytest.approx(rate, rel=1e-4)
 
 
 @_SUFFIXES

@@ -223,6 +223,24 @@ def test_a_stated_rate_that_the_pictures_do_not_keep(tmp_path: Path) -> None:
     assert VideoFile(late).fps == pytest.approx(FPS)  # a gap is no slow picture
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mov"])
+def test_pictures_have_the_times_at_which_they_are_shown(tmp_path: Path, name: str) -> None:
+    """Ten a second, then five; a gap of seconds stays, one of a minute was made by putting recordings together."""
+    frame_times = [n if n < 10 else 2 * n - 10 + 40 * (n > 19) + 600 * (n > 24) for n in range(30)]
+    source = VideoFile(write_clip(tmp_path / name, at=lambda n: float(frame_times[n]), ticks=1000))
+    shown = [(f.media_ns or 0) / 1e9 for f in source]
+    wanted = np.array([t / FPS for t in frame_times[:25]])
+    assert shown[:25] == pytest.approx(wanted, abs=1e-3)
+    assert shown[25] - shown[24] == pytest.approx(1 / source.fps, abs=1e-3)
+    assert np.diff(shown[25:]) == pytest.approx([0.2] * 4, abs=1e-3)
+
+
+def test_pictures_without_stamps_are_a_frame_apart(tmp_path: Path) -> None:
+    source = VideoFile(write_clip(tmp_path / "a.h264"))
+    shown = [f.media_ns or 0 for f in source]
+    assert np.diff(shown) / 1e9 == pytest.approx([1 / source.fps] * (len(shown) - 1), abs=1e-6)
+
+
 def test_a_recording_that_states_no_rate(tmp_path: Path) -> None:
     path = write_clip(
         tmp_path / "a.webm", codec="libvpx", ticks=1000, at=lambda index: index + (0.3 if index % 3 else 0)
