@@ -44,9 +44,10 @@ def missing_gpu() -> str:
     return "" if count.value else "the NVIDIA driver sees no GPU"
 
 
-# A shell that starts a job in the background has it ignore SIGINT, and children inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts a job in the background has it ignore SIGINT, nohup SIGHUP, and children inherit that.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
