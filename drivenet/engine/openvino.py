@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from drivenet.engine.openvino_model import (
     reason,
 )
 from drivenet.engine.passport import Passport
+from drivenet.engine.threads import let_end
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec, Precision
@@ -66,6 +68,8 @@ class OpenVinoEngine(Engine):
         #: Read, and compiled when somebody first asks for confidence.
         self._confident: Any = model if self.spec.confidence else None
         self._confident_request: Any = None
+        #: Threads for which OpenVINO keeps something until they end.
+        self._users: set[int] = set()
         warm_up(self)
 
     def _compile(self, model: Any) -> Any:
@@ -98,6 +102,7 @@ class OpenVinoEngine(Engine):
         if request is None:
             raise EngineError(f"{self.file} is closed", cure="open the engine again")
         check_image(image, self.spec)
+        self._users.add(threading.get_native_id())
         try:
             # The picture is read where it lies; the outputs are copied out of OpenVINO's memory.
             return request.infer({INPUT: np.ascontiguousarray(image)[None]}, share_inputs=True)
@@ -110,7 +115,8 @@ class OpenVinoEngine(Engine):
         return {**super().describe(), "threads": self.threads, **floats}
 
     def close(self) -> None:
-        """Release the network and its threads."""
+        """Release the network and its threads, after what it keeps for threads that end just now."""
+        let_end(self._users)
         self._request = self._confident = self._confident_request = None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +145,24 @@ def test_precisions_are_read_from_the_processor(
 
 def test_a_processor_that_does_not_tell_has_fp32(tmp_path: Path) -> None:
     assert native_precisions(tmp_path) == ("fp32",)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")
+def test_it_is_closed_after_a_thread_that_used_it_has_wholly_ended(tmp_path: Path) -> None:
+    """What OpenVINO keeps for a thread rests on the network, and is freed after Python has joined the thread."""
+    libc = ctypes.CDLL(None)
+    at_thread_exit, usleep = libc["__cxa_thread_atexit_impl"], ctypes.cast(libc.usleep, ctypes.c_void_p).value
+    at_thread_exit.argtypes = [ctypes.c_void_p] * 3
+    engine = open_engine(palette_model(tmp_path), "openvino")
+
+    def work() -> None:
+        engine.infer(np.zeros((*SIZE, 3), np.uint8))
+        at_thread_exit(usleep, 200_000, usleep)  # 0.2 s
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    task = Path(f"/proc/self/task/{thread.native_id}")
+    assert task.exists()
+    engine.close()
+    assert not task.exists()
