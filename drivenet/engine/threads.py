@@ -1,4 +1,4 @@
-"""The system's threads, each of which ends a moment after Python's."""
+"""The system's threads, each of which ends a moment after Python's; from Python 3.13 on they end together."""
 
 from __future__ import annotations
 

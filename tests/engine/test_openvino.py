@@ -163,6 +163,6 @@ def test_it_is_closed_after_a_thread_that_used_it_has_wholly_ended(tmp_path: Pat
     thread.start()
     thread.join()
     task = Path(f"/proc/self/task/{thread.native_id}")
-    assert task.exists()
+    assert task.exists() or sys.version_info >= (3, 13)  # which joins the thread of the system too
     engine.close()
     assert not task.exists()
