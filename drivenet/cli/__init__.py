@@ -84,7 +84,7 @@ def main() -> None:
     """
     _keep_standard_streams()
     try:
-        code = _run()
+        code = _run_anyway()
         if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # one more, after the run
             signal.signal(signal.SIGINT, lambda *_: _end(_INTERRUPTED))
         if not any(thread.daemon for thread in threading.enumerate()):  # else one was left behind, in a call that hangs
@@ -93,10 +93,6 @@ def main() -> None:
             atexit._run_exitfuncs()
     except KeyboardInterrupt:
         code = _INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - told as the interpreter would
-        code = _INTERRUPTED if _is_interrupt(error) else 1
-        if code == 1:
-            traceback.print_exc()
     _end(code)
 
 
@@ -125,6 +121,17 @@ def _tell(message: str) -> None:
     from drivenet.cli.output import err
 
     err(message)
+
+
+def _run_anyway() -> int:
+    """The exit code, also of what nobody thought of: that is told as the interpreter would, and cleaned up after."""
+    try:
+        return _run()
+    except Exception as error:  # noqa: BLE001
+        if _is_interrupt(error):
+            return _INTERRUPTED
+        traceback.print_exc()
+        return 1
 
 
 def _run() -> int:

@@ -74,7 +74,7 @@ class VideoSink(Sink):
     def _moment(self, frame: Frame) -> int:
         """When a frame is shown, in ticks since nobody knows when."""
         if not self._rate:
-            return frame.captured_ns * _TICKS // 1_000_000_000
+            return _ticks(frame.captured_ns)
         if frame.media_ns is None:
             return round(frame.index * _TICKS / self._rate)
         frames = frame.media_ns * self._rate / 1_000_000_000
@@ -84,7 +84,7 @@ class VideoSink(Sink):
     def lost(self, view: Image, seconds: float) -> None:
         """Record that a live source is lost; a recorded one has no time in which it could be."""
         if self._encoder and not self._rate:
-            self._write(view, now_ns() * _TICKS // 1_000_000_000)
+            self._write(view, _ticks(now_ns()))
 
     def close(self, totals: Totals) -> None:
         """Finish the file; a file without a frame is removed. Raises no second error after a failed write."""
@@ -165,3 +165,7 @@ class VideoSink(Sink):
         """Later than the frame before: by a frame where they are counted, else by what containers tell apart."""
         pts = at - self._origin
         return pts if self._last_pts is None else max(pts, self._last_pts + self._step)
+
+
+def _ticks(moment_ns: int) -> int:
+    return moment_ns * _TICKS // 1_000_000_000

@@ -139,3 +139,17 @@ def test_ctrl_c_in_a_library_that_makes_an_error_of_it(error: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_what_nobody_thought_of_is_told_and_cleaned_up_after(tmp_path: Path) -> None:
+    program = (
+        "import tempfile, drivenet.cli as cli\n"
+        f"kept = tempfile.TemporaryDirectory(dir={str(tmp_path)!r})\n"
+        "cli._run = lambda: 1 / 0\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert not list(tmp_path.iterdir())
