@@ -5,6 +5,7 @@ The names below are imported when they are first used, so that ``import drivenet
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from drivenet.sources.base import Source
 
 __version__ = "0.1.0"
+
+# ONNX Runtime tells a web service of sessions, programs and processors, and keeps an id and what it could not send yet
+# in the home folder, unless this is there before it is first imported. A node is no place for that; 0 brings it back.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 #: Where each public name lives.
 _HOMES = {

@@ -16,13 +16,17 @@ P99_MIN_SAMPLES = 2000
 now_ns = time.monotonic_ns
 
 
-def waited_ns() -> int:
-    """How long the calling thread has been ready to run without a processor so far; 0 where the system does not tell.
+def waited_ns(thread: int | None = None) -> int:
+    """How long a thread has been ready to run without a processor so far; 0 where the system does not tell.
 
-    The second number of ``/proc/thread-self/schedstat`` (Linux, Documentation/scheduler/sched-stats.rst).
+    The second number of its ``schedstat`` (Linux, Documentation/scheduler/sched-stats.rst).
+
+    Args:
+        thread: the system's number of one of this process; None for the calling one.
     """
+    folder = "/proc/thread-self" if thread is None else f"/proc/self/task/{thread}"
     try:
-        with open("/proc/thread-self/schedstat", "rb", buffering=0) as file:
+        with open(f"{folder}/schedstat", "rb", buffering=0) as file:
             return int(file.read(64).split()[1])
     except (OSError, IndexError, ValueError):
         return 0
@@ -35,8 +39,8 @@ class Stamps:
     ``handed`` is when the drawing side took the frame over: the wait before it belongs to no stage, so that
     the stages of one frame never add up to more than its end-to-end time. ``published`` is replaced as a whole
     when a sink has taken the frame, and never written to, so that any thread may read it; once ``settled`` is
-    true it stays as it is. ``waited`` is no stamp: nanoseconds during ``infer`` in which the calling thread was ready
-    and had no processor (:func:`waited_ns`).
+    true it stays as it is. ``waited`` is no stamp: nanoseconds during ``infer`` in which the thread that computes was
+    ready and had no processor (:func:`waited_ns`).
     """
 
     captured: int

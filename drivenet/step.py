@@ -28,11 +28,12 @@ def process(frame: Frame, engine: Engine, labels: LabelSet) -> Result:
     """
     stamps = Stamps(frame.captured_ns, taken=now_ns())
     image = prepare(frame.image, engine.spec.input)
-    before = waited_ns()
+    worker = engine.worker
+    before = waited_ns(worker)
     stamps.prepared = now_ns()
     classmap = ClassMap(engine.infer(image), frame.index, frame.captured_ns)
     stamps.inferred = now_ns()
-    stamps.waited = waited_ns() - before
+    stamps.waited = max(0, waited_ns(worker) - before)  # the worker ends where one engine takes over from another
     scene = analyse(classmap, labels, frame.size)
     stamps.analysed = now_ns()
     return Result(frame, classmap, scene, labels, stamps)

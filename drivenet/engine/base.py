@@ -23,6 +23,8 @@ class Engine:
     precision = "fp32"
     #: The artefact, as messages and the stats summary name it.
     file = ""
+    #: The system's number of the thread that infers for whoever calls; None where that is the calling one.
+    worker: int | None = None
     #: How many pictures ``infer_many`` has in work at a time.
     contexts = 1
 

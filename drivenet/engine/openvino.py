@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ from drivenet.engine.openvino_model import (
     read_model,
     reason,
 )
+from drivenet.engine.own_thread import OwnThread
 from drivenet.engine.passport import Passport
-from drivenet.engine.threads import let_end
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec, Precision
@@ -36,6 +36,9 @@ from drivenet.modelspec import ModelSpec, Precision
 
 class OpenVinoEngine(Engine):
     """A network compiled by OpenVINO for latency: one stream, one request. Outputs belong to the caller.
+
+    A thread of its own compiles, infers and releases: OpenVINO keeps something for every other thread that infers, and
+    frees it when that thread ends, which aborts the process if the network is released at that moment.
 
     Args:
         file: an ONNX, which runs in its own precision, or an artefact of ``drivenet build --backend openvino``.
@@ -64,13 +67,19 @@ class OpenVinoEngine(Engine):
         self.precision = self.passport.precision if self.passport else self.spec.precision
         self.floats = self.passport.options.get("floats", "fp32") if self.passport else "fp32"
         _check_native(self.precision)
-        self._request: Any = self._compile(ids_alone(model) if self.spec.confidence else model)
+        self._request: Any = None
         #: Read, and compiled when somebody first asks for confidence.
         self._confident: Any = model if self.spec.confidence else None
         self._confident_request: Any = None
-        #: Threads for which OpenVINO keeps something until they end.
-        self._users: set[int] = set()
-        warm_up(self)
+        self._own = OwnThread("openvino", self.file)
+        self.worker = self._own.number
+        try:
+            self._request = self._own.call(self._compile, ids_alone(model) if self.spec.confidence else model)
+            warm_up(self)
+        except BaseException:
+            with contextlib.suppress(EngineError):  # what went wrong first is what counts
+                self.close()
+            raise
 
     def _compile(self, model: Any) -> Any:
         """A request of a model compiled as this engine computes."""
@@ -87,10 +96,10 @@ class OpenVinoEngine(Engine):
 
     def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
         """See :meth:`Engine.infer_confident`; the network with confidence is compiled at the first call."""
-        if self._request is None or self._confident is None:
+        if self._confident is None:
             return self.infer(image), None
         if self._confident_request is None:
-            self._confident_request = self._compile(self._confident)
+            self._confident_request = self._own.call(self._compile, self._confident)
         outputs = self._run(self._confident_request, image)
         ids, confidence = outputs[OUTPUT][0], outputs[CONFIDENCE][0]
         check_ids(ids, self.spec, self.file)
@@ -99,13 +108,13 @@ class OpenVinoEngine(Engine):
 
     def _run(self, request: Any, image: Image) -> Any:
         """The outputs by name, each (1, H', W') uint8."""
-        if request is None:
-            raise EngineError(f"{self.file} is closed", cure="open the engine again")
         check_image(image, self.spec)
-        self._users.add(threading.get_native_id())
+        return self._own.call(self._infer_there, request, np.ascontiguousarray(image)[None])
+
+    def _infer_there(self, request: Any, picture: np.ndarray[Any, Any]) -> Any:
         try:
             # The picture is read where it lies; the outputs are copied out of OpenVINO's memory.
-            return request.infer({INPUT: np.ascontiguousarray(image)[None]}, share_inputs=True)
+            return request.infer({INPUT: picture}, share_inputs=True)
         except Exception as error:  # OpenVINO raises plain RuntimeError and more
             raise EngineError(f"inference with {self.file} failed: {reason(error)}") from error
 
@@ -115,8 +124,10 @@ class OpenVinoEngine(Engine):
         return {**super().describe(), "threads": self.threads, **floats}
 
     def close(self) -> None:
-        """Release the network and its threads, after what it keeps for threads that end just now."""
-        let_end(self._users)
+        """Release the network and its threads."""
+        self._own.end(self._release)
+
+    def _release(self) -> None:
         self._request = self._confident = self._confident_request = None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from drivenet.engine.base import Engine
 from drivenet.engine.checks import check_ids, check_image, check_precision, warm_up
 from drivenet.engine.cuda import open_driver, require_gpu
 from drivenet.engine.nvidia import Gpu
+from drivenet.engine.own_thread import OwnThread
 from drivenet.engine.tensorrt_session import Session, import_tensorrt
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
@@ -53,18 +53,18 @@ class TensorRtEngine(Engine):
         self.file, self.spec, self.precision = str(plan), passport.spec, passport.precision
         check_precision(precision, self.spec.model_copy(update={"precision": self.precision}), self.file)
         dla = passport.options.get("dla")
-        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="tensorrt")
+        self._session: Session | None = None
+        self._without_graph = ""
+        self._own = OwnThread("tensorrt", self.file)
+        self.worker = self._own.number
 
-        def start() -> Session:
+        def start() -> None:
             content, core = admitted.contents[plan.name], None if dla is None else int(dla)
-            return Session(trt, open_driver(), content, self.spec, self.file, gpu.integrated, core)
+            self._session = Session(trt, open_driver(), content, self.spec, self.file, gpu.integrated, core)
+            self._without_graph = self._session.without_graph
 
         try:
-            self._session = self._thread.submit(start).result()
-        except BaseException:
-            self._thread.shutdown()
-            raise
-        try:
+            self._own.call(start)
             warm_up(self)
         except BaseException:
             with contextlib.suppress(EngineError):  # what went wrong first is what counts
@@ -74,14 +74,14 @@ class TensorRtEngine(Engine):
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`. After a CUDA error the process must end: the context is lost."""
         check_image(image, self.spec)
-        return self._checked(self._on_thread(self._session.run, image))
+        return self._checked(self._on_session(Session.run, image))
 
     def infer_many(self, images: Iterable[Image]) -> Iterator[Ids]:
         """See :meth:`Engine.infer_many`. While one picture is computed, the next goes up and the last comes down.
 
         A second execution context with its buffers and stream is made at the first call and kept.
         """
-        self._on_thread(self._session.widen, self.contexts)
+        self._on_session(Session.widen, self.contexts)
         started: deque[int] = deque()
         try:
             for i, image in enumerate(images):
@@ -89,25 +89,23 @@ class TensorRtEngine(Engine):
                 lane = i % self.contexts
                 done = None
                 if len(started) == self.contexts:
-                    done = self._on_thread(self._session.finish, started.popleft())
-                self._on_thread(self._session.start, lane, image)
+                    done = self._on_session(Session.finish, started.popleft())
+                self._on_session(Session.start, lane, image)
                 started.append(lane)
                 if done is not None:
                     yield self._checked(done)
             while started:
-                yield self._checked(self._on_thread(self._session.finish, started.popleft()))
+                yield self._checked(self._on_session(Session.finish, started.popleft()))
         finally:
             self._drain(started)
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Engine.describe`; adds whether a CUDA graph is launched, or why not."""
-        return {**super().describe(), "cuda_graph": self._session.without_graph or True}
+        return {**super().describe(), "cuda_graph": self._without_graph or True}
 
-    def _on_thread(self, call: Callable[..., T], *arguments: object) -> T:
-        """The result of a call on the thread that holds the device."""
-        if self._thread is None:
-            raise EngineError(f"{self.file} is closed", cure="open the engine again")
-        return self._thread.submit(call, *arguments).result()
+    def _on_session(self, call: Callable[..., T], *arguments: object) -> T:
+        """The result of one of the session's methods, on the thread that holds the device."""
+        return self._own.call(call, self._session, *arguments)
 
     def _checked(self, ids: Ids) -> Ids:
         check_ids(ids, self.spec, self.file)
@@ -115,19 +113,17 @@ class TensorRtEngine(Engine):
 
     def _drain(self, started: deque[int]) -> None:
         """Wait for what nobody asks for any more, so that the lanes are free again."""
-        while started and self._thread is not None:
-            with contextlib.suppress(EngineError):  # the error that ended it is on its way already
-                self._on_thread(self._session.finish, started.popleft())
+        while started:
+            with contextlib.suppress(EngineError):  # closed, or the error that ended it is on its way already
+                self._on_session(Session.finish, started.popleft())
 
     def close(self) -> None:
         """Release the engine, its memory and its thread."""
-        if self._thread is None:
-            return
-        thread, self._thread = self._thread, None
-        try:
-            thread.submit(self._session.close).result()
-        finally:
-            thread.shutdown()
+        self._own.end(self._release)
+
+    def _release(self) -> None:
+        if self._session is not None:
+            self._session.close()
 
 
 def machine(trt: Any, gpu: Gpu) -> dict[str, str]:

@@ -27,6 +27,8 @@ from drivenet.frame import Image
 Tell = Callable[[str], None]
 #: How much the build steps back from what serves meanwhile, as ``nice`` counts.
 _NICE = 10
+#: How long the end waits for an artefact that is just being opened.
+_PATIENCE_S = 1.0
 
 
 class RebuildingEngine(Engine):
@@ -47,6 +49,7 @@ class RebuildingEngine(Engine):
     def __init__(self, request: BuildRequest, threads: int | None = None, tell: Tell = lambda text: None) -> None:
         self._serving = open_engine(request.onnx, "onnxruntime", threads=threads)
         self._next: Engine | None = None
+        self._ending = threading.Lock()
         self._threads, self._tell, self._closed, self._frames = threads, tell, False, 0
         self._folder = request.folder
         self._adopt(self._serving, {})
@@ -83,12 +86,13 @@ class RebuildingEngine(Engine):
 
     def close(self) -> None:
         """Stop the build, if it still runs, with all it has half done, and release both engines."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._ending:
+            if self._closed:
+                return
+            self._closed = True
         if self._process.is_alive():
             self._process.kill()  # a compiler in the middle of its work hears nothing less
-        self._watch.join()
+        self._watch.join(_PATIENCE_S)  # else it closes what it opens, if the process lives so long
         self._process.join()
         _tidy(self._folder, self._process.pid or 0)
         for engine in (self._serving, self._next):
@@ -102,7 +106,7 @@ class RebuildingEngine(Engine):
 
     def _adopt(self, engine: Engine, more: dict[str, object]) -> None:
         self.spec, self.file = engine.spec, engine.file
-        self.backend, self.precision = engine.backend, engine.precision
+        self.backend, self.precision, self.worker = engine.backend, engine.precision, engine.worker
         self._description = {**engine.describe(), **more}  # other threads ask, and must not meet a half-made one
 
     def _wait(self, receiving: Connection) -> None:
@@ -110,7 +114,7 @@ class RebuildingEngine(Engine):
         with receiving:
             try:
                 file, problem = receiving.recv()
-            except EOFError:
+            except (EOFError, OSError):
                 self._process.join()
                 file, problem = None, f"its process ended with {self._process.exitcode} and without a word"
         if self._closed:
@@ -119,9 +123,15 @@ class RebuildingEngine(Engine):
             self._tell(f"the build failed, {self._serving.backend} serves on: {problem}")
             return
         try:
-            self._next = open_engine(file, threads=self._threads)
-        except DrivenetError as error:
-            self._tell(f"what was built cannot be opened, {self._serving.backend} serves on: {error}")
+            built = open_engine(file, threads=self._threads)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the frames go on
+            self._tell(f"what was built cannot be opened, {self._serving.backend} serves on: {_told(error)}")
+            return
+        with self._ending:
+            if not self._closed:
+                self._next = built
+                return
+        built.close()
 
 
 def open_or_rebuild(request: BuildRequest, threads: int | None = None, tell: Tell = lambda text: None) -> Engine:
@@ -158,10 +168,12 @@ def _build(request: BuildRequest, sending: Connection) -> None:
     with sending:
         try:
             sending.send((build(request).file, ""))
-        except DrivenetError as error:
-            sending.send((None, str(error)))
         except Exception as error:  # noqa: BLE001 - told by the process that serves
-            sending.send((None, f"{type(error).__name__}: {error}"))
+            sending.send((None, _told(error)))
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, DrivenetError) else f"{type(error).__name__}: {error}"
 
 
 def _end_with_parent(folder: Path) -> None:

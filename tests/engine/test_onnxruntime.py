@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +52,27 @@ def test_gives_the_ids_that_the_graph_computes(file: Path) -> None:
     assert described["input"] == list(SIZE)
     assert described["labels"] == "camvid"
     engine.close()
+
+
+@pytest.mark.parametrize("module", ["drivenet.engine.onnxruntime", "drivenet.export.int8", "drivenet.doctor.libraries"])
+def test_nobody_is_told_and_no_id_is_kept(file: Path, tmp_path: Path, module: str) -> None:
+    """Whichever module of ours brings ONNX Runtime in; what it would keep it shows if it is asked to."""
+    program = (
+        f"import importlib, drivenet; importlib.import_module({module!r})\n"
+        f"import onnxruntime; onnxruntime.InferenceSession({str(file)!r}, providers=['CPUExecutionProvider'])"
+    )
+    left = {}
+    for disabled in (None, "0"):
+        home = tmp_path / f"home-{disabled}"
+        home.mkdir()
+        names = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+        environment = {k: v for k, v in os.environ.items() if k not in names}
+        environment |= {"HOME": str(home), **({"ORT_DISABLE_TELEMETRY": disabled} if disabled else {})}
+        subprocess.run([sys.executable, "-c", program], env=environment, timeout=60, check=True)
+        left[disabled] = [path.name for path in home.rglob("*") if path.is_file()]
+    if not left["0"]:
+        pytest.skip(f"ONNX Runtime {ort.__version__} has no telemetry that keeps files")
+    assert left[None] == []
 
 
 def test_an_output_belongs_to_the_caller(file: Path) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, write_onnx
+from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, sure_model, write_onnx
 
 from drivenet.engine import open_engine
+from drivenet.engine import openvino as openvino_engine
 from drivenet.engine.cpu import physical_cores
 from drivenet.engine.cpu_features import cpu_features, native_precisions
 from drivenet.engine.openvino import OpenVinoEngine
@@ -147,22 +149,52 @@ def test_a_processor_that_does_not_tell_has_fp32(tmp_path: Path) -> None:
     assert native_precisions(tmp_path) == ("fp32",)
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's /proc")
-def test_it_is_closed_after_a_thread_that_used_it_has_wholly_ended(tmp_path: Path) -> None:
-    """What OpenVINO keeps for a thread rests on the network, and is freed after Python has joined the thread."""
-    libc = ctypes.CDLL(None)
-    at_thread_exit, usleep = libc["__cxa_thread_atexit_impl"], ctypes.cast(libc.usleep, ctypes.c_void_p).value
-    at_thread_exit.argtypes = [ctypes.c_void_p] * 3
-    engine = open_engine(palette_model(tmp_path), "openvino")
+def test_one_thread_compiles_infers_and_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO keeps something for any other thread, and aborts if that ends while the network is released."""
+    at: dict[str, list[int]] = {"compile": [], "infer": [], "release": []}
 
-    def work() -> None:
-        engine.infer(np.zeros((*SIZE, 3), np.uint8))
-        at_thread_exit(usleep, 200_000, usleep)  # 0.2 s
+    class Watched:
+        def __init__(self, request: Any) -> None:
+            self._request = request
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    task = Path(f"/proc/self/task/{thread.native_id}")
-    assert task.exists() or sys.version_info >= (3, 13)  # which joins the thread of the system too
+        def infer(self, *arguments: Any, **options: Any) -> Any:
+            at["infer"].append(threading.get_native_id())
+            return self._request.infer(*arguments, **options)
+
+        def __del__(self) -> None:
+            at["release"].append(threading.get_native_id())
+
+    compile_model = openvino_engine.compile_model
+
+    def compiled(*arguments: Any) -> Any:
+        at["compile"].append(threading.get_native_id())
+        model = compile_model(*arguments)
+        return SimpleNamespace(
+            get_property=model.get_property,
+            get_runtime_model=model.get_runtime_model,
+            create_infer_request=lambda: Watched(model.create_infer_request()),
+        )
+
+    monkeypatch.setattr(openvino_engine, "compile_model", compiled)
+    engine = open_engine(sure_model(tmp_path), "openvino")
+    callers = [threading.Thread(target=engine.infer, args=(np.zeros((*SIZE, 3), np.uint8),)) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+        caller.join()
+    engine.infer_confident(np.zeros((*SIZE, 3), np.uint8))
     engine.close()
-    assert not task.exists()
+    assert (len(at["compile"]), len(at["release"])) == (2, 2)
+    assert len(at["infer"]) > len(callers)
+    assert {number for numbers in at.values() for number in numbers} == {engine.worker}
+    assert engine.worker != threading.get_native_id()
+    assert not any(thread.native_id == engine.worker for thread in threading.enumerate())
+
+
+def test_a_network_that_does_not_compile_leaves_no_thread(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: Any) -> Any:
+        raise EngineError("it does not compile")
+
+    monkeypatch.setattr(openvino_engine, "compile_model", refuses)
+    with pytest.raises(EngineError, match="does not compile"):
+        open_engine(file, "openvino")
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("openvino")]

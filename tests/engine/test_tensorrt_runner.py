@@ -78,6 +78,7 @@ def test_calls_come_in_order_and_the_ids_are_right(trt: TensorRt, tmp_path: Path
     engine.close()
     assert trt.calls == [*["launch 77", "wait 77"] * 2, "wait 77", "close graph", "close 2"]
     engine.close()
+    assert engine.describe()["cuda_graph"] is True
     with pytest.raises(EngineError, match="is closed"):
         engine.infer(image)
 
@@ -90,8 +91,8 @@ def test_any_thread_may_infer_and_one_thread_owns_the_device(trt: TensorRt, tmp_
     thread.start()
     thread.join()
     np.testing.assert_array_equal(found[0], ids)
-    owners = [t.name for t in threading.enumerate() if t.name.startswith("tensorrt")]
-    assert len(owners) == 1
+    owners = [t.native_id for t in threading.enumerate() if t.name.startswith("tensorrt")]
+    assert owners == [engine.worker]
     engine.close()
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx_models import SIZE, palette_graph, palette_model, palette_spec, sure_model, sure_of, write_onnx
 
 from drivenet.engine import open_engine
+from drivenet.engine.base import Engine
 from drivenet.engine.passport import passport_path, read_passport
-from drivenet.errors import UsageError
+from drivenet.errors import EngineError, UsageError
+from drivenet.export import rebuild
 from drivenet.export.again import request_for
 from drivenet.export.build import build
 from drivenet.export.rebuild import RebuildingEngine, open_or_rebuild
@@ -92,6 +96,43 @@ def test_closing_ends_the_build_and_leaves_nothing(onnx: Path) -> None:
     engine.close()
     assert not engine._process.is_alive()
     assert sorted(onnx.parent.iterdir()) == before
+
+
+def test_closing_does_not_wait_for_an_artefact_that_is_being_opened(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, go_on, opened = threading.Event(), threading.Event(), []
+
+    def slowly(*arguments: Any, **options: Any) -> Engine:
+        opened.append(open_engine(*arguments, **options))
+        if len(opened) == 2:  # after the ONNX
+            opening.set()
+            assert go_on.wait(LONG_S)
+        return opened[-1]
+
+    monkeypatch.setattr(rebuild, "open_engine", slowly)
+    monkeypatch.setattr(rebuild, "_PATIENCE_S", 0.01)
+    engine = RebuildingEngine(BuildRequest(onnx, "openvino", "fp32"), threads=1)
+    assert opening.wait(LONG_S)
+    engine.close()
+    go_on.set()
+    assert engine.built(LONG_S)
+    with pytest.raises(EngineError, match="is closed"):
+        opened[1].infer(IMAGES[0])
+
+
+def test_whatever_goes_wrong_when_it_is_opened_is_told(onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    engine = RebuildingEngine(BuildRequest(onnx, "openvino", "fp32"), threads=1, tell=told.append)
+
+    def fails(*_: Any, **__: Any) -> Engine:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(rebuild, "open_engine", fails)
+    assert engine.built(LONG_S)
+    engine.infer(IMAGES[0])
+    assert told == ["what was built cannot be opened, onnxruntime serves on: MemoryError: no room"]
+    engine.close()
 
 
 def test_only_what_cannot_be_used_is_built_again(onnx: Path) -> None:

@@ -7,12 +7,18 @@ import os
 import threading
 import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
+from drivenet.classmap import Ids
+from drivenet.engine.null import NullEngine
+from drivenet.engine.own_thread import OwnThread
+from drivenet.frame import Frame, Image
 from drivenet.latency import Stamps, now_ns, waited_ns
 from drivenet.sinks.web.pace import CALM, LOOK, RAREST, Pace
+from drivenet.step import process
 
 
 def admitted(pace: Pace, pictures: int, waited_share: float) -> int:
@@ -49,6 +55,14 @@ def test_it_comes_back_in_steps() -> None:
     assert pace.every == 1
 
 
+def crowd() -> None:
+    """Half a second of work on one processor, without Python's lock."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    until, data = time.monotonic() + 0.5, bytes(1 << 22)
+    while time.monotonic() < until:
+        hashlib.sha256(data)
+
+
 def test_a_wait_for_a_processor_is_told_apart_from_work_and_sleep() -> None:
     """Two threads of one processor that hold no lock wait for each other; alone and asleep none waits."""
     if not waited_ns() and not os.path.exists("/proc/thread-self/schedstat"):
@@ -56,15 +70,12 @@ def test_a_wait_for_a_processor_is_told_apart_from_work_and_sleep() -> None:
     before, started = waited_ns(), now_ns()
     time.sleep(0.2)
     assert waited_ns() - before < 0.5 * (now_ns() - started)
-    cores, found = os.sched_getaffinity(0), {}
+    found = {}
 
     def work(name: str) -> None:
-        os.sched_setaffinity(0, {min(cores)})
-        first, until = waited_ns(), time.monotonic() + 0.5
-        data = bytes(1 << 22)
-        while time.monotonic() < until:
-            hashlib.sha256(data)  # without Python's lock
-        found[name] = waited_ns() - first
+        first = waited_ns()
+        crowd()
+        found[name] = waited_ns(threading.get_native_id()) - first
 
     threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
     for thread in threads:
@@ -72,3 +83,23 @@ def test_a_wait_for_a_processor_is_told_apart_from_work_and_sleep() -> None:
     for thread in threads:
         thread.join()
     assert max(found.values()) > 50_000_000
+
+
+def test_the_wait_of_a_thread_that_computes_for_another_counts() -> None:
+    if not os.path.exists("/proc/thread-self/schedstat"):
+        pytest.skip("this kernel has no /proc/thread-self/schedstat")
+
+    class Elsewhere(NullEngine):
+        def infer(self, image: Image) -> Ids:
+            own.call(crowd)
+            return super().infer(image)
+
+    own, engine = OwnThread("engine", "the engine"), Elsewhere()
+    engine.worker = own.number
+    rival = threading.Thread(target=crowd)
+    rival.start()
+    frame = Frame(np.zeros((48, 64, 3), np.uint8), 0, now_ns())
+    stamps = process(frame, engine, engine.spec.label_set).stamps
+    rival.join()
+    own.end(lambda: None)
+    assert stamps.waited > 50_000_000
