@@ -31,7 +31,11 @@ class BindingsDriver(Driver):
         device = self._call("device 0", cuda.cuDeviceGet, 0)
         context = self._call("its context", cuda.cuDevicePrimaryCtxRetain, device)
         self._undo.append(("its context", partial(cuda.cuDevicePrimaryCtxRelease, device)))
-        self._call("its context", cuda.cuCtxPushCurrent, context)
+        try:
+            self._call("its context", cuda.cuCtxPushCurrent, context)
+        except EngineError:
+            self.close()
+            raise
         self._undo.append(("its context", cuda.cuCtxPopCurrent))
 
     def buffer(self, shape: tuple[int, ...], mapped: bool) -> Buffer:

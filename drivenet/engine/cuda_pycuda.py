@@ -23,7 +23,11 @@ class PycudaDriver(Driver):
         self._memory: list[Any] = []
         self.guard("the NVIDIA driver", cuda.init)
         self._context = self.guard("device 0", lambda: cuda.Device(0).retain_primary_context())
-        self._context.push()
+        try:
+            self.guard("its context", self._context.push)
+        except EngineError:
+            self._context.detach()
+            raise
 
     def buffer(self, shape: tuple[int, ...], mapped: bool) -> Buffer:
         """See :meth:`Driver.buffer`."""

@@ -52,7 +52,8 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     trt = import_tensorrt()
     typing = typing_of(trt, precision)
     ways = ARGMAX if request.argmax == "auto" else (request.argmax,)
-    cache, plans, failed = _Timings(request.timing_cache, len(ways)), {}, {}
+    cache, plans = _Timings(request.timing_cache, len(ways)), {}
+    failed: dict[str, EngineError] = {}
     for way in ways:
         try:
             plans[way] = _build(trt, request, precision, typing, len(spec.labels.classes), way, cache)
@@ -62,8 +63,15 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     kept = cache.keep()
     if not plans:
         raise next(iter(failed.values()))
-    times = {way: _time(trt, gpu, plan, spec, request) for way, plan in plans.items()} if len(plans) > 1 else {}
-    best = min(plans, key=lambda way: times.get(way, 0.0))
+    times: dict[str, float] = {}
+    for way, plan in plans.items() if len(plans) > 1 else ():
+        try:
+            times[way] = _time(trt, gpu, plan, spec, request)
+        except EngineError as error:  # the other one may run
+            failed[way] = error.with_traceback(None)
+    if len(plans) > 1 and not times:
+        raise next(iter(failed.values()))
+    best = min(times or plans, key=lambda way: times.get(way, 0.0))
     target.write_bytes(plans[best])
     recorded = {
         "cuda": gpu.cuda,

@@ -87,7 +87,7 @@ def hills(image: Float, ids: Ids, sky_id: int, tree_id: int, rng: np.random.Gene
     """Raise hills behind everything, out of the lowest sky; they become ``tree_id`` in ``ids``, in place too."""
     h, w = ids.shape
     rows = np.flatnonzero((ids == sky_id).any(axis=1))
-    if rows.size == 0:
+    if rows.size == 0 or sky_id == IGNORE_ID:  # what no truth counts is no sky
         return
     height = rng.uniform(0.04, 0.3) * h
     ridge = rows[-1] - height * (0.5 + 0.5 * _ridge(w, rng))

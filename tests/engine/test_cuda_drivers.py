@@ -86,6 +86,8 @@ def fake_pycuda(device: Device) -> ModuleType:
             device.calls.append("pop")
 
         def push(self) -> None:
+            if device.fails:
+                raise Error(device.fails)
             device.calls.append("push")
 
         def detach(self) -> None:
@@ -141,7 +143,8 @@ def fake_bindings(device: Device) -> ModuleType:
     module = ModuleType("cuda.bindings.driver")
     names = {
         "cuInit": lambda flags: done("init"), "cuDeviceGet": lambda i: (0, 5),
-        "cuDevicePrimaryCtxRetain": lambda dev: (0, "context"), "cuCtxPushCurrent": lambda ctx: done("push"),
+        "cuDevicePrimaryCtxRetain": lambda dev: (0, "context"),
+        "cuCtxPushCurrent": lambda ctx: (700,) if device.fails else done("push"),
         "cuCtxPopCurrent": lambda: done("pop", "context"), "cuDevicePrimaryCtxRelease": lambda dev: done("detach"),
         "cuMemHostAlloc": lambda size, flags: (0, device.allocate(size)), "cuMemFreeHost": free,
         "cuMemHostGetDevicePointer": lambda host, flags: (0, host),
@@ -225,6 +228,15 @@ def test_a_device_error_carries_the_message_of_cuda(driver: Driver, device: Devi
     device.fails = "an illegal memory access was encountered"
     with pytest.raises(EngineError, match="CUDA failed at the inference: an illegal memory access"):
         driver.wait(driver.event(), driver.stream())
+
+
+def test_a_context_that_cannot_be_used_is_given_back(driver: Driver, device: Device) -> None:
+    driver.close()
+    device.calls.clear()
+    device.fails = "out of memory"
+    with pytest.raises(EngineError, match="CUDA failed at its context: out of memory"):
+        type(driver)()
+    assert device.calls == ["init", "detach"]
 
 
 def test_without_a_package_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,31 @@ def test_a_way_that_cannot_be_built_leaves_the_other(trt: TensorRt, tmp_path: Pa
         build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32", argmax="select"))
 
 
+def test_a_way_that_does_not_run_leaves_the_other(
+    trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways, time_of = [], builder._time
+
+    def picky(*arguments: Any) -> float:
+        ways.append("way")
+        if len(ways) == 1:
+            raise EngineError("out of memory")
+        return time_of(*arguments)
+
+    monkeypatch.setattr(builder, "_time", picky)
+    recorded = build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32")).passport.recorded
+    assert recorded["argmax"] == builder.ARGMAX[1]
+    assert recorded[f"without_{builder.ARGMAX[0]}"] == "out of memory"
+    assert f"ms_{builder.ARGMAX[0]}" not in recorded
+
+    def fails(*_: Any) -> float:
+        raise EngineError("out of memory")
+
+    monkeypatch.setattr(builder, "_time", fails)
+    with pytest.raises(EngineError, match="out of memory"):
+        build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32"))
+
+
 def test_the_chain_of_comparisons_is_the_argmax() -> None:
     trt = TensorRt("8.5", RecordingDriver())
     network = trt.make(Network, "INetworkDefinition", trt, [])

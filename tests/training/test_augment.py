@@ -135,6 +135,15 @@ def test_without_a_sky_there_are_no_hills() -> None:
     assert (ids == ROAD).all()
 
 
+def test_what_no_truth_counts_is_no_sky() -> None:
+    """A label set without a class sky: its id is that of the void."""
+    pixels, ids = two_halves()
+    ids[:40] = IGNORE_ID
+    before = ids.copy()
+    recolour.hills(pixels, ids, IGNORE_ID, TREE, np.random.default_rng(0))
+    np.testing.assert_array_equal(ids, before)
+
+
 def test_dry_vegetation_is_yellower_and_the_rest_as_it_was() -> None:
     pixels, ids = two_halves()
     before = pixels.copy()

@@ -14,7 +14,7 @@ from tiny_runs import UNVARIED, losses, tiny  # noqa: E402
 
 from drivenet.data.base import Sample  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
-from drivenet.labels import CAMVID, IGNORE_ID  # noqa: E402
+from drivenet.labels import CAMVID, IGNORE_ID, LabelSet  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.on_device import recolour  # noqa: E402
@@ -160,6 +160,19 @@ def test_hills_rise_out_of_the_lowest_sky_and_are_trees() -> None:
         heights.add(int(hills.sum()))
     assert len(heights) > 8
     assert max(heights) < 0.4 * ids.size
+
+
+def test_what_no_truth_counts_is_no_sky() -> None:
+    """A label set without a class sky: its id is that of the void."""
+    labels = LabelSet(
+        "skyless", ("road", "tree"), ((128, 64, 128), (0, 128, 0)), {"road": "road", "tree": "background"}
+    )
+    ids = np.zeros((64, 96), np.uint8)
+    ids[:32] = IGNORE_ID
+    sample = Sample(np.full((64, 96, 3), 100, np.uint8), ids, "x")
+    settings = AugmentSettings.model_validate({"crop": CROP, **UNVARIED, "hills": 1, "scale": (1, 1), "aspect": (1, 1)})
+    truths = DeviceBatches([sample], [], 0.5, settings, labels, (64, 96), 4, 0, CPU, Ranks()).at(0)[1]
+    np.testing.assert_array_equal(truths.numpy(), ids[None].repeat(4, 0))
 
 
 def test_vegetation_dries_and_nothing_else() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from drivenet.labels import LabelSet
+from drivenet.labels import IGNORE_ID, LabelSet
 from drivenet.training.on_device import recolour
 from drivenet.training.on_device.draws import Bools, Draws, Floats
 from drivenet.training.on_device.pixels import blur, by_picture, jpeg, luminance, on, shift_hue
@@ -67,7 +67,7 @@ class BatchAugment:
         haze, rough, grain = draws.uniform(0, 0.6), draws.uniform(0.03, 0.2), draws.uniform(0, 2**31)
 
         def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
-            masks = recolour.behind_ridge(ids[where] == self._sky, rise[i])
+            masks = recolour.behind_ridge((ids[where] == self._sky) & (self._sky != IGNORE_ID), rise[i])
             ids[where] = torch.where(masks, self._tree, ids[where])
             noise = _noise(x.new_empty(len(i), 1, max(2, h // 8), max(2, w // 8)), grain[i])
             return recolour.hills(x, masks, colour[i], haze[i], noise * by_picture(rough[i], x))
