@@ -68,8 +68,9 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     author="the drivenet authors",
-    license_expression="Apache-2.0",
-    license_files=["LICENSE"],
+    # the code; uPlot, which draws the page's graphs; the engines
+    license_expression="Apache-2.0 AND MIT AND LicenseRef-CamVid-Non-Commercial",
+    license_files=["LICENSE", "drivenet/sinks/web/static/vendor/uPlot.LICENSE", "engines/LICENSE.txt"],
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Environment :: Console",

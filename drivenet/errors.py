@@ -79,7 +79,7 @@ class SinkError(DrivenetError):
     exit_code = 5
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: object, known: Iterable[str]) -> str:
     """The hint ``did you mean X?`` for a misspelt word, or the whole choice if nothing is near.
 
     >>> nearest("raod", ["road", "sign"])
@@ -88,5 +88,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
     'choose from road, sign'
     """
     choice = sorted(known)
-    close = difflib.get_close_matches(word, choice, n=1)
+    close = difflib.get_close_matches(str(word), choice, n=1)
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(choice)}"

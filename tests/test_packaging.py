@@ -74,7 +74,10 @@ def test_wheel_carries_the_whole_package_and_nothing_else(names: set[str]) -> No
 def test_metadata(metadata: Message) -> None:
     assert metadata["Name"] == "drivenet"
     assert metadata["Version"] == drivenet.__version__
-    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-Expression"] == "Apache-2.0 AND MIT AND LicenseRef-CamVid-Non-Commercial"
+    assert set(metadata.get_all("License-File")) == {
+        "LICENSE", "drivenet/sinks/web/static/vendor/uPlot.LICENSE", "engines/LICENSE.txt",
+    }  # fmt: skip
     assert metadata["Requires-Python"] == ">=3.10"
 
 

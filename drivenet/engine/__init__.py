@@ -59,8 +59,8 @@ def open_engine(
     chosen = choose(backend, file, precision).backend
     if precision not in PRECISIONS:
         raise UsageError(f"no precision {precision!r}", cure=nearest(precision, PRECISIONS))
-    if threads is not None and threads < 1:
-        raise UsageError(f"{threads} threads", "at least 1")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise UsageError(f"{threads!r} threads", "at least 1")
     opened: Engine = _load(chosen)(file, precision, threads)
     return opened
 

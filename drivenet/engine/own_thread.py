@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 from drivenet.errors import EngineError
 
 T = TypeVar("T")
 
 
+class _Call(NamedTuple):
+    function: Callable[..., Any]
+    arguments: tuple[object, ...]
+    #: Takes what it returned, or what it raised.
+    outcome: SimpleQueue[tuple[Any, BaseException | None]]
+
+
 class OwnThread:
-    """Runs what it is given, one after the other. Any thread may call.
+    """Runs what it is given, one after the other. Any thread may call, to the interpreter's very end.
+
+    It ends with :meth:`end`, or with this object.
 
     Args:
         name: of the thread, for debuggers.
@@ -22,22 +32,53 @@ class OwnThread:
 
     def __init__(self, name: str, where: str) -> None:
         self._where = where
-        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._open, self._ended = threading.Lock(), False
+        weakref.finalize(self, self._calls.put, None).atexit = False
+        self._thread = threading.Thread(target=_work, args=(self._calls,), name=name, daemon=True)
+        self._thread.start()
         #: The system's number of the thread.
-        self.number: int = self._pool.submit(threading.get_native_id).result()
+        self.number = self._thread.native_id
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
         """What the function returns or raises there; EngineError if the thread has ended."""
-        if self._pool is None:
-            raise EngineError(f"{self._where} is closed", cure="open the engine again")
-        return self._pool.submit(function, *arguments).result()
+        call = _Call(function, arguments, SimpleQueue())
+        with self._open:
+            if self._ended:
+                raise EngineError(f"{self._where} is closed", cure="open the engine again")
+            self._calls.put(call)
+        result: T = _result(call)
+        return result
 
     def end(self, last: Callable[[], object]) -> None:
         """Call a last function, also when another call was given up in the middle, and end. Again does nothing."""
-        if self._pool is None:
-            return
-        pool, self._pool = self._pool, None
+        call = _Call(last, (), SimpleQueue())
+        with self._open:
+            if self._ended:
+                return
+            self._ended = True
+            self._calls.put(call)
+            self._calls.put(None)
         try:
-            pool.submit(last).result()
+            _result(call)
         finally:
-            pool.shutdown()
+            self._thread.join()
+
+
+def _result(call: _Call) -> Any:
+    value, error = call.outcome.get()
+    if error is None:
+        return value
+    try:
+        raise error
+    finally:
+        del error  # else it would hold this frame, and this frame it
+
+
+def _work(calls: SimpleQueue[_Call | None]) -> None:
+    while (call := calls.get()) is not None:
+        try:
+            call.outcome.put((call.function(*call.arguments), None))
+        except BaseException as error:  # noqa: BLE001 - raised where it was called for
+            call.outcome.put((None, error))
+        del call  # nothing of it is held while there is nothing to do

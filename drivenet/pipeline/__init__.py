@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 
 from drivenet.engine.base import Engine
@@ -29,6 +32,8 @@ _STATUS_NS = 500_000_000
 #: From the stop to giving up on a thread: longer than most inferences, with time left to close the sinks in 3 s.
 _JOIN_NS = 1_500_000_000
 _LEAST_JOIN_NS = 200_000_000
+#: How long the interpreter's end waits for runs in threads that it does not wait for itself.
+_EXIT_S = 4.0
 
 
 class Pipeline:
@@ -54,7 +59,7 @@ class Pipeline:
         report: called with the running totals about twice a second, from the thread that draws.
 
     Raises:
-        UsageError: for an unknown policy, or fewer frames than one.
+        UsageError: for an unknown policy, or fewer frames than one; source, engine and sinks stay the caller's then.
     """
 
     def __init__(
@@ -76,7 +81,7 @@ class Pipeline:
         self._frames: Handoff[Frame] = Handoff(self.policy, superseded=lambda _: self.ledger.dropped("superseded"))
         self._results: Handoff[Result] = Handoff("every", depth=1 if self.policy == "latest" else 2)
         self._all_handed = self._over = False
-        self._unused = threading.Semaphore()
+        self._unused, self._done = threading.Semaphore(), threading.Event()
         # plain numbers, written whole: a signal handler that interrupts their writer must not wait for a lock
         self._stopped_ns = self._asked_ns = self._status_ns = 0
 
@@ -112,6 +117,7 @@ class Pipeline:
             ("draw", self._publish, (self._results,)),
         )
         threads = [threading.Thread(target=self._in_thread, args=w[1:], name=w[0], daemon=True) for w in works]
+        _running.add(self)
         try:
             self._crew.start()
             for thread in threads:
@@ -120,10 +126,19 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - raised below, once everything is closed
             self._errors.append(error)
         finally:
-            totals = self._finish(threads)
+            try:
+                totals = self._finish(threads)
+            finally:
+                self._done.set()
+                _running.discard(self)
         if self._errors:
             raise self._errors[0]
         return totals
+
+    def end(self, timeout_s: float) -> None:
+        """Stop, and wait so long for :meth:`run` to return, in whichever thread it is."""
+        self.stop()
+        self._done.wait(timeout_s)
 
     @property
     def _ending(self) -> bool:
@@ -151,9 +166,11 @@ class Pipeline:
                 if count == self.max_frames:
                     return
                 self._asked_ns = now_ns()
-        except SourceError:
+        except (SourceError, OSError) as error:
             if not self._ending:  # a source that is closed under its reader may complain of just that
-                raise
+                if isinstance(error, SourceError):
+                    raise
+                raise SourceError(f"{self.source.name}: {error.strerror or error}") from error
         finally:
             self._asked_ns = 0
 
@@ -271,3 +288,19 @@ class Pipeline:
             close()
         except Exception as error:  # noqa: BLE001 - raised by run
             self._errors.append(error)
+
+
+_running: weakref.WeakSet[Pipeline] = weakref.WeakSet()
+
+
+def _end_all() -> None:
+    """What is still at work in C++ when the interpreter ends aborts the process."""
+    until = now_ns() + int(_EXIT_S * 1e9)
+    for pipeline in list(_running):
+        pipeline.stop()
+    for pipeline in list(_running):
+        pipeline.end(max(0.0, (until - now_ns()) / 1e9))
+
+
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=_running.clear)

@@ -193,13 +193,15 @@ class Crew:
         assert task is not None
         error = self._act(worker, task.act)
         at_ns = now_ns()
+        wishes: list[bool] = []
+        asked = self._act(worker, lambda sink: wishes.append(sink.stop_requested))
         with self._lock:
             worker.done()
             if task.turn:
                 self._settlement.book(task.turn, worker.name, "failed" if error else "published", at_ns)
-            if error:
-                self._fail(worker, error)
-            if (error or worker.sink.stop_requested) and not self.halted:
+            if failure := error or asked:
+                self._fail(worker, failure)
+            if (failure or any(wishes)) and not self.halted:
                 self._halt()
             self._room.notify_all()
             self._here.notify_all()

@@ -43,7 +43,7 @@ _BLOCKING = {"camera", "csi", "stream"}
 
 
 def open_source(
-    uri: str,
+    uri: str | int | os.PathLike[str],
     *,
     rate: float | None = None,
     seed: int = 0,
@@ -54,8 +54,9 @@ def open_source(
     """Open whatever ``uri`` names.
 
     Args:
-        uri: ``0``, ``/dev/video0``, ``v4l2:///dev/video0``, ``csi://0``, ``rtsp://...``, ``http(s)://...``,
-            ``clip.mp4``, ``folder/``, ``"folder/*.png"``, ``synthetic://1280x720@30``.
+        uri: an address, a path or a camera's number: ``0``, ``/dev/video0``, ``v4l2:///dev/video0``, ``csi://0``,
+            ``rtsp://...``, ``http(s)://...``, ``clip.mp4``, ``folder/``, ``"folder/*.png"``,
+            ``synthetic://1280x720@30``.
         rate: frames a second at which a recording is replayed (open loop); None for as fast as asked for.
         seed: of a synthetic source whose address names none.
         paced: whether a synthetic source runs at its rate like a camera; a replay sets its own pace.
@@ -71,7 +72,9 @@ def open_source(
     [(0, (64, 96, 3)), (1, (64, 96, 3))]
     >>> source.close()
     """
-    kind, place = _resolve(uri)
+    if seed < 0:
+        raise UsageError(f"seed {seed}", "0 or more")
+    kind, place = _resolve(_as_text(uri))
     opener = partial(_opener(kind), place, Options(seed, paced and rate is None, timeout_s))
     source = _detached(opener, reconnect) if kind in _BLOCKING else opener()
     return source if rate is None else Replay(source, rate)
@@ -84,6 +87,13 @@ def kind_of(uri: str) -> str:
         UsageError: if its scheme is unknown.
     """
     return _resolve(uri)[0]
+
+
+def _as_text(uri: object) -> str:
+    text = os.fspath(uri) if isinstance(uri, os.PathLike) else str(uri) if type(uri) is int else uri
+    if not isinstance(text, str):
+        raise UsageError(f"the source {uri!r}", "an address, a path or a camera's number")
+    return text
 
 
 def _resolve(uri: str) -> tuple[str, str]:

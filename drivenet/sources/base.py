@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import TracebackType
+from typing import TypeVar
 
 from drivenet.frame import Frame
+
+S = TypeVar("S", bound="Source")
 
 
 class Source:
@@ -12,7 +16,7 @@ class Source:
 
     Iterating yields :class:`Frame` with ``index`` 0, 1, 2, ... and ends with the source; it raises SourceError
     when the source fails. ``close`` may be called from another thread and makes a waiting iteration end within
-    a second. Both may be called once.
+    a second. Both may be called once; a ``with`` statement closes it.
     """
 
     #: How messages name the source; never holds credentials.
@@ -31,3 +35,11 @@ class Source:
 
     def close(self) -> None:
         """Release the source; a blocked iteration ends soon after."""
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

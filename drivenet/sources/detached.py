@@ -44,13 +44,16 @@ class Detached(Source):
             raise self._error
 
     def __iter__(self) -> Iterator[Frame]:
-        for index in itertools.count():
-            frame = self._next()
-            if frame is None:
-                break
-            yield replace(frame, index=index)
-        if self._error is not None and not self._closed:
-            raise self._error
+        try:
+            for index in itertools.count():
+                frame = self._next()
+                if frame is None:
+                    break
+                yield replace(frame, index=index)
+            if self._error is not None and not self._closed:
+                raise self._error
+        finally:  # also of an iteration that is left half-way
+            self.close()
 
     @property
     def reconnects(self) -> int:
@@ -60,8 +63,8 @@ class Detached(Source):
     def close(self) -> None:
         """End the iteration at once and the thread as soon as its read returns."""
         with self._changed:
+            source = None if self._closed else self._source
             self._closed = True
-            source = self._source
             self._changed.notify_all()
         if source is not None:
             source.close()

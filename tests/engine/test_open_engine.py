@@ -35,6 +35,9 @@ def test_a_named_backend_opens_the_same_file(tmp_path: Path, backend: str) -> No
         ({"backend": "zzz"}, "choose from auto, null, onnxruntime, openvino, tensorrt"),
         ({"precision": "fp8"}, "no precision 'fp8'; choose from auto, bf16, fp16, fp32, int8"),
         ({"threads": 0}, "0 threads; expected at least 1"),
+        ({"threads": "2"}, "'2' threads; expected at least 1"),
+        ({"backend": None}, "None"),
+        ({"precision": None}, "None"),
     ],
 )
 def test_a_wrong_argument_says_what_exists(tmp_path: Path, arguments: dict[str, object], message: str) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+from onnx_models import palette_model
 from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact, fair
 
-from drivenet.errors import DrivenetError, EngineError, SinkError, SourceLostError, UsageError
+from drivenet.errors import DrivenetError, EngineError, SinkError, SourceError, SourceLostError, UsageError
+from drivenet.frame import Frame
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
 
@@ -264,6 +271,51 @@ def test_a_thread_that_does_not_end_is_left_behind_with_exact_books(monkeypatch:
         if thread.name == "infer":
             thread.join(LONG_S)
     assert exact(totals)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_sink_that_cannot_say_whether_to_stop_ends_the_run(policy: str) -> None:
+    class Unsure(Keeper):
+        @property
+        def stop_requested(self) -> bool:  # type: ignore[override]
+            raise ValueError("no idea")
+
+    with pytest.raises(ValueError, match="no idea"):
+        Pipeline(Drive(ENDLESS), Engine(), [Unsure()], policy=policy).run()
+
+
+def test_a_source_of_ones_own_that_cannot_read_is_a_source_error() -> None:
+    class Unplugged(Drive):
+        def __iter__(self) -> Iterator[Frame]:
+            yield from Drive(2)
+            raise OSError(19, "No such device")
+
+    with pytest.raises(SourceError, match="drive: No such device"):
+        Pipeline(Unplugged(2), Engine(), [Keeper()]).run()
+
+
+@pytest.mark.parametrize("backend", ["null", "onnxruntime", "openvino"])
+def test_a_run_that_nobody_waits_for_ends_before_the_interpreter(backend: str, tmp_path: Path) -> None:
+    """A thread that is in a library of C++ then would abort the process."""
+    if backend != "null" and find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    stats = tmp_path / "s.jsonl"
+    program = f"""
+import threading, time
+from pathlib import Path
+from drivenet import Pipeline, open_engine, open_source
+from drivenet.sinks.jsonl import JsonlSink
+engine = open_engine({str(palette_model(tmp_path)) if backend != "null" else None!r}, {backend!r})
+run = Pipeline(open_source("synthetic://96x64@200"), engine, [JsonlSink({str(stats)!r})]).run
+threading.Thread(target=run, daemon=True).start()
+stats = Path({str(stats)!r})
+while not (stats.exists() and len(stats.read_text().splitlines()) > 5):
+    time.sleep(0.01)
+raise SystemExit(7)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S)
+    assert (done.returncode, done.stderr) == (7, "")
+    assert json.loads(stats.read_text().splitlines()[-1])["type"] == "summary"
 
 
 def test_runs_follow_each_other_in_one_process() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 from source_scripts import Scripted
@@ -45,6 +47,27 @@ def test_a_live_source_starts_with_its_newest_frame() -> None:
     assert int(first.image[0, 0, 0]) == 49
     source.close()
     inner.unblock.set()
+
+
+def test_an_iteration_that_is_left_half_way_lets_go_of_the_source() -> None:
+    inner = Scripted(10**9)
+    source = Detached(lambda: inner)
+    thread, kept = source._thread, weakref.ref(source)
+    frames = iter(source)
+    assert next(frames).index == 0
+    del frames, source
+    gc.collect()
+    thread.join(LONG_S)
+    assert kept() is None
+    assert inner.closed == 1
+
+
+def test_a_with_statement_closes_it() -> None:
+    inner = Scripted(10**9)
+    with Detached(lambda: inner) as source:
+        assert next(iter(source)).index == 0
+    assert not source._thread.is_alive()
+    assert inner.closed == 1
 
 
 def test_errors_come_out_where_frames_are_asked_for() -> None:

@@ -128,3 +128,16 @@ def test_a_process_ends_while_a_stream_blocks(tmp_path: Path) -> None:
             [sys.executable, "-c", code, f"{address}/live"], capture_output=True, text=True, timeout=50, check=False
         )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "0", "")
+
+
+def test_a_path_and_a_number_are_sources_too(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
+    with open_source(clip) as source:
+        assert next(iter(source)).index == 0
+    with pytest.raises(SourceError, match="camera 97"):
+        open_source(97)
+    for wrong in (1.5, None, b"clip.mp4", True):
+        with pytest.raises(UsageError, match="expected an address, a path or a camera's number"):
+            open_source(wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="seed -1; expected 0 or more"):
+        open_source("synthetic://96x64", seed=-1)
