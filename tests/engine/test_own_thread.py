@@ -1,0 +1,77 @@
+"""The thread of an engine's own: every call comes from it, in order, and it never outlives what it is for."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from drivenet.engine.own_thread import OwnThread
+from drivenet.errors import EngineError
+
+LONG_S = 60.0
+
+
+def test_calls_come_from_one_thread_and_give_what_they_return_or_raise() -> None:
+    own = OwnThread("engine", "x.onnx")
+    assert own.call(divmod, 7, 2) == (3, 1)
+    assert own.call(threading.get_native_id) == own.number != threading.get_native_id()
+    with pytest.raises(ZeroDivisionError):
+        own.call(divmod, 7, 0)
+    with pytest.raises(SystemExit):
+        own.call(exit)
+    seen: list[int] = []
+    own.end(lambda: seen.append(threading.get_native_id()))
+    assert seen == [own.number]
+    own.end(lambda: seen.append(0))
+    assert len(seen) == 1
+    with pytest.raises(EngineError, match=r"x\.onnx is closed; open the engine again"):
+        own.call(int)
+
+
+def test_a_last_call_that_fails_ends_it_all_the_same() -> None:
+    own = OwnThread("engine", "x.onnx")
+    with pytest.raises(ZeroDivisionError):
+        own.end(lambda: 1 / 0)
+    assert not own._thread.is_alive()
+
+
+def test_it_ends_with_its_object() -> None:
+    own = OwnThread("engine", "x.onnx")
+    thread = own._thread
+    del own
+    gc.collect()
+    thread.join(LONG_S)
+    assert not thread.is_alive()
+
+
+def test_nothing_of_a_call_is_held_afterwards() -> None:
+    class Held:
+        def __del__(self) -> None:
+            gone.set()
+
+    own, gone = OwnThread("engine", "x.onnx"), threading.Event()
+    own.call(id, Held())
+    gc.collect()
+    assert gone.wait(LONG_S)
+    own.end(int)
+
+
+def test_a_call_that_is_given_up_is_done_before_the_last_one() -> None:
+    """As a Ctrl-C does while a network is compiled."""
+    own, go_on, order = OwnThread("engine", "x.onnx"), threading.Event(), []
+
+    def slow() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert go_on.wait(LONG_S)
+        order.append("given up")
+
+    with pytest.raises(KeyboardInterrupt):
+        own.call(slow)
+    threading.Thread(target=lambda: (time.sleep(0.05), go_on.set())).start()
+    own.end(lambda: order.append("last"))
+    assert order == ["given up", "last"]
