@@ -41,11 +41,13 @@ class OwnThread:
         self.number = self._thread.native_id
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """What the function returns or raises there; EngineError if the thread has ended."""
+        """What the function returns or raises there; EngineError if the thread is gone, as it is after a fork."""
         call = _Call(function, arguments, SimpleQueue())
         with self._open:
             if self._ended:
                 raise EngineError(f"{self._where} is closed", cure="open the engine again")
+            if not self._thread.is_alive():
+                raise EngineError(f"{self._where} was opened by another process", cure="open it in this one")
             self._calls.put(call)
         result: T = _result(call)
         return result
@@ -54,7 +56,7 @@ class OwnThread:
         """Call a last function, also when another call was given up in the middle, and end. Again does nothing."""
         call = _Call(last, (), SimpleQueue())
         with self._open:
-            if self._ended:
+            if self._ended or not self._thread.is_alive():
                 return
             self._ended = True
             self._calls.put(call)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -75,3 +77,23 @@ def test_a_call_that_is_given_up_is_done_before_the_last_one() -> None:
     threading.Thread(target=lambda: (time.sleep(0.05), go_on.set())).start()
     own.end(lambda: order.append("last"))
     assert order == ["given up", "last"]
+
+
+def test_in_a_forked_process_it_is_told_at_once() -> None:
+    program = """
+import os, sys
+from drivenet.engine.own_thread import OwnThread
+from drivenet.errors import EngineError
+own = OwnThread("engine", "x.onnx")
+if child := os.fork():
+    assert own.call(int) == 0
+    own.end(int)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+try:
+    own.call(int)
+except EngineError as error:
+    own.end(int)
+    os._exit(7 if "opened by another process" in str(error) else 1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=LONG_S)
+    assert done.returncode == 7
