@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -174,6 +174,50 @@ def test_a_request_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch, sa
         with suppress(ConnectionResetError):  # how a cut connection ends, unless it was answered before
             while stranger.recv(4096):
                 pass
+
+
+HANDSHAKE = (
+    "Host: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+UNREADABLE = [
+    f"GET /live HTTP/1.1\r\nX: {'a' * 9000}\r\n{HANDSHAKE}\r\n",
+    "GET /live HTTP/1.1\r\n" + "X: a\r\n" * 130 + f"{HANDSHAKE}\r\n",
+    f"GET /live?{'a' * 9000} HTTP/1.1\r\n{HANDSHAKE}\r\n",
+    f"GET /live HTTP/1.1\r\n{HANDSHAKE}Content-Length: 5\r\n\r\n",
+    f"GET /live HTTP/1.1\r\n{HANDSHAKE}Content-Length: 5\r\n\r\nhello",
+    f"GET /live HTTP/1.1\r\n{HANDSHAKE}Transfer-Encoding: chunked\r\n\r\n",
+]
+
+
+def answered(node: Node, *said: str) -> list[int]:
+    """The statuses that come before the connection is closed."""
+    with socket.create_connection(("127.0.0.1", node.port), timeout=10) as stranger:
+        for part in said:
+            stranger.sendall(part.encode("latin-1"))
+        answers = b""
+        with suppress(ConnectionResetError):
+            while heard := stranger.recv(4096):
+                answers += heard
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", answers)]
+
+
+@pytest.mark.parametrize("said", UNREADABLE, ids=["header", "headers", "url", "body", "sent", "chunked"])
+def test_a_handshake_that_cannot_be_read_is_answered_and_closed(closed_node: Node, said: str) -> None:
+    assert answered(closed_node, said) == [400]
+    assert answered(closed_node, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + said) == [401, 400]
+
+
+def test_strangers_handshakes_lock_nobody_out(closed_node: Node) -> None:
+    with ExitStack() as stack:
+        crowd = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", closed_node.port), timeout=10))
+            for _ in range(server.MAX_CONNECTIONS + 2)
+        ]
+        for stranger in crowd:
+            stranger.sendall(UNREADABLE[0].encode())
+        assert {stranger.recv(12) for stranger in crowd} == {b"HTTP/1.1 400"}
+        assert closed_node.get("/healthz", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
 
 
 def test_a_viewer_that_reads_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

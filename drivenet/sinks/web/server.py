@@ -25,6 +25,7 @@ STALL_S = 20
 MAX_CONNECTIONS, MOST_CONNECTIONS = 128, 512
 _MAX_HEADER_BYTES = 16 * 1024
 _MAX_MESSAGE_BYTES = 1024
+_NO_HANDSHAKE = "no handshake of a WebSocket: a body, or headers or an address that are too long\n"
 # half a dozen pictures: a slow viewer's are not seconds old when it gets them
 _SEND_BUFFER_BYTES = 256 * 1024
 _START_S, _STOP_S = 10.0, 2.0
@@ -65,7 +66,14 @@ class Cut:
 
 
 class BoundedWebSocket(Cut, WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, cut when it stalls."""
+    """uvicorn's WebSocket, cut when it stalls, and refused when its handshake cannot be read."""
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse what is no handshake, although it was a request: uvicorn would neither answer nor close."""
+        super().data_received(data)
+        if not self.handshake_initiated:
+            self.transport.write(self.conn.reject(400, _NO_HANDSHAKE).serialize())
+            self.transport.close()
 
 
 class BoundedHttp(Cut, H11Protocol):
