@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 from drivenet.address import mask_uri
 from drivenet.cli.output import console
@@ -17,32 +18,48 @@ from drivenet.overlay import Painter
 from drivenet.result import Totals
 from drivenet.sinks import open_sink, sink_class
 from drivenet.sinks.base import Sink
+from drivenet.sources import files_of, kind_of
 from drivenet.sources.base import Source
 
 #: Pictures a second in a video of a recorded source that has no rate, such as a folder: what FFmpeg takes, too.
 PICTURES_FPS = 25.0
 
 
-def check_outputs(settings: NodeSettings) -> None:
-    """UsageError if an output is the source, the engine or another output."""
-    taken = {os.path.realpath(path): what for path, what in _inputs(settings)}
+def check_outputs(settings: NodeSettings, config: Path | None) -> None:
+    """UsageError if an output is the source, the engine, the configuration or another output."""
+    taken = {_identity(path): what for path, what in _inputs(settings, config)}
     for path in (*settings.out, *([settings.stats] if settings.stats else [])):
-        real = os.path.realpath(path)
-        if path == "-" or real.startswith("/dev/"):
+        identity = None if path == "-" else _identity(path)
+        if identity is None:
             continue
-        if real in taken:
-            raise UsageError(f"output {mask_uri(path)} is {taken[real]}", "a place of its own")
-        taken[real] = "named twice"
+        if identity in taken:
+            raise UsageError(f"output {mask_uri(path)} is {taken[identity]}", "a place of its own")
+        taken[identity] = "named twice"
 
 
-def _inputs(settings: NodeSettings) -> Iterator[tuple[str, str]]:
-    source = (settings.source or "").removeprefix("file://")
-    if os.path.exists(source):
-        yield source, "the source"
-    elif glob.has_magic(source):
-        yield os.path.dirname(source) or ".", "the folder of the source"
+def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str | Path, str]]:
+    source = settings.source or ""
+    files = files_of(source)
+    if kind_of(source) == "images":
+        linked = {Path(os.path.realpath(file)).parent for file in files if file.is_symlink()}
+        for folder in linked.union(file.parent for file in files):
+            yield folder, "the folder of the source"
+    for file in files:
+        yield file, "the source"
     if settings.engine and os.path.exists(settings.engine):
         yield settings.engine, "the engine"
+    if config:
+        yield config, "the configuration"
+
+
+def _identity(path: str | Path) -> tuple[int, int] | str | None:
+    """The same for all names of a file or a folder; None for a device or a pipe, which is never written over."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    is_kept = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    return (found.st_dev, found.st_ino) if is_kept else None
 
 
 def open_sinks(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> list[Sink]:

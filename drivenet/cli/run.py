@@ -76,7 +76,7 @@ def run(config: Path | None, print_config: bool, **options: Any) -> None:
         # ASCII: pydantic's own JSON has no place for file names that are no UTF-8
         click.echo(json.dumps(settings.masked().model_dump(mode="json"), indent=1))
         return
-    check_outputs(settings)
+    check_outputs(settings, config)
     totals = run_node(settings)
     show_totals(totals)
     for path in (*settings.out, settings.stats or "-"):

@@ -21,7 +21,7 @@ from drivenet.sources.reconnect import Reconnecting
 from drivenet.sources.replay import Replay
 from drivenet.sources.uri import IMAGE_SUFFIXES
 
-__all__ = ["Source", "kind_of", "mask_uri", "open_source"]
+__all__ = ["Source", "files_of", "kind_of", "mask_uri", "open_source"]
 
 _KINDS = {
     "camera": "drivenet.sources.camera:open_camera",
@@ -94,6 +94,21 @@ def _as_text(uri: object) -> str:
     if not isinstance(text, str):
         raise UsageError(f"the source {uri!r}", "an address, a path or a camera's number")
     return text
+
+
+def files_of(uri: str) -> list[Path]:
+    """The files that a source reads: its video or its pictures; none where an address is no path. Opens nothing.
+
+    Raises:
+        UsageError: if its scheme is unknown.
+        SourceError: if pictures are not there.
+    """
+    kind, place = _resolve(uri)
+    if kind == "images":
+        from drivenet.sources.images import find_images
+
+        return find_images(place)
+    return [Path(place)] if kind == "video" else []
 
 
 def _resolve(uri: str) -> tuple[str, str]:

@@ -57,13 +57,18 @@ def open_images(uri: str, options: Options) -> Images:
         NoVideoError: if there are no pictures.
     """
     silence_opencv()
+    return Images(uri, find_images(uri))
+
+
+def find_images(uri: str) -> list[Path]:
+    """The files that :func:`open_images` reads; SourceNotFoundError if nothing has that name."""
     path = Path(uri)
     try:
         if path.is_dir():
             # as in a glob; Macs put "._NAME.jpg", which is no picture, beside every picture on a memory stick
             found = [p for p in path.iterdir() if not p.name.startswith(".")]
         elif path.exists():
-            return Images(uri, [path])
+            return [path]
         else:
             found = [Path(name) for name in glob.glob(uri, recursive=True)]
             if not found:
@@ -74,7 +79,7 @@ def open_images(uri: str, options: Options) -> Images:
         raise SourceError(
             f"{uri} cannot be read: permission denied", cure="check the permissions of its folder"
         ) from None
-    return Images(uri, sorted(pictures, key=_natural))
+    return sorted(pictures, key=_natural)
 
 
 def read_image(path: Path) -> Image:

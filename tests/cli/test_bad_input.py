@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -241,18 +242,62 @@ def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[
     refused(capsys, 2, "checkpoint", "export", "clip.mp4", "--out", "m.onnx")
 
 
-def test_an_output_folder_that_is_the_source_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = here / "pictures"
-    folder.mkdir()
-    (folder / "000001.jpg").write_bytes(b"x")
-    for source in ("pictures", "pictures/*.jpg"):
-        refused(capsys, 2, "source", "run", source, *NULL, "--out", "pictures/")
+@pytest.mark.parametrize(
+    ("source", "output", "what"),
+    [
+        ("file://{here}/q%20r.mp4", "q r.mp4", "the source"),
+        ("file://localhost{here}/clip.mp4", "clip.mp4", "the source"),
+        ("FILE://{here}/clip.mp4", "clip.mp4", "the source"),
+        ("clip.mp4", "hard.mp4", "the source"),
+        ("link.mp4", "hard.mp4", "the source"),
+        ("a", "a/", "the folder of the source"),
+        ("file://{here}/a", "a", "the folder of the source"),
+        ("a/*.jpg", "a/", "the folder of the source"),
+        ("?/*.jpg", "b", "the folder of the source"),
+        ("**/000000.jpg", "folder/../a/", "the folder of the source"),
+        ("a/000000.jpg", "a/", "the folder of the source"),
+        ("a/000000.jpg", "folder/", "the folder of the source"),
+        ("linked/*.jpg", "linked/", "the folder of the source"),
+        ("linked/*.jpg", "a/", "the folder of the source"),
+    ],
+)
+def test_an_output_that_would_write_over_the_source(
+    here: Path, capsys: pytest.CaptureFixture[str], source: str, output: str, what: str
+) -> None:
+    (here / "q r.mp4").write_bytes((here / "clip.mp4").read_bytes())
+    (here / "hard.mp4").hardlink_to(here / "clip.mp4")
+    (here / "link.mp4").symlink_to("clip.mp4")
+    for name in ("a", "b", "linked"):
+        (here / name).mkdir()
+    for name in ("a", "b"):
+        (here / name / "000000.jpg").write_bytes(b"x")
+    (here / "folder").symlink_to("a")
+    (here / "linked" / "1.jpg").symlink_to("../a/000000.jpg")
+    refused(capsys, 2, f"output .* is {what}", "run", source.format(here=here), *NULL, "--out", output)
+
+
+def test_stats_that_would_write_over_what_is_read(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "a").mkdir()
+    (here / "a" / "1.jpg").write_bytes(b"x")
+    (here / "node.yaml").write_text("source: a\n")
+    refused(capsys, 2, "is the source", "run", "a", *NULL, "--stats", "a/1.jpg")
+    refused(capsys, 2, "is the source", "run", "?/1.jpg", *NULL, "--stats", "a/1.jpg")
+    refused(capsys, 2, "is the configuration", "run", *NULL, "--config", "node.yaml", "--stats", "node.yaml")
+    (here / "hard.onnx").hardlink_to(here / "palette.onnx")
+    refused(capsys, 2, "is the engine", "run", "a", *NULL, "--engine", "palette.onnx", "--stats", "hard.onnx")
+
+
+def test_a_source_in_memory_is_not_written_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What lies in /dev/shm is a file and no device."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        clip = write_clip(Path(folder) / "clip.mp4")
+        refused(capsys, 2, "is the source", "run", clip, *NULL, "--out", clip)
 
 
 def test_memory_that_is_not_there(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none_left(_: object) -> None:
+    def none_left(*_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("drivenet.cli.run.check_outputs", none_left)

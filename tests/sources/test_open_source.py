@@ -14,7 +14,7 @@ from source_clips import write_clip
 from source_servers import recording, serve, stream
 
 from drivenet.errors import SourceError, SourceNotFoundError, UsageError
-from drivenet.sources import kind_of, open_source
+from drivenet.sources import files_of, kind_of, open_source
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,18 @@ from drivenet.sources import kind_of, open_source
 )
 def test_kinds(uri: str, kind: str) -> None:
     assert kind_of(uri) == kind
+
+
+def test_files_are_those_that_are_read(tmp_path: Path) -> None:
+    for name in ("a/2.png", "a/10.png", "a/.hidden.png", "a/text.txt", "b/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert files_of(f"file://localhost{tmp_path}/a%20clip.mp4") == [tmp_path / "a clip.mp4"]
+    assert files_of(f"{tmp_path}/a") == [tmp_path / "a" / "2.png", tmp_path / "a" / "10.png"]
+    assert files_of(f"{tmp_path}/?/1*") == [tmp_path / "a" / "10.png", tmp_path / "b" / "1.jpg"]
+    assert files_of(f"FILE://{tmp_path}/b/1.jpg") == [tmp_path / "b" / "1.jpg"]
+    for uri in ("0", "/dev/video0", "csi://0", "rtsp://camera/a.mp4", "synthetic://64x48@30"):
+        assert files_of(uri) == []
 
 
 def test_what_names_nothing() -> None:
