@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from drivenet.errors import SinkError
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
-from drivenet.sinks.target import cannot_write, check_stdout, check_writable
+from drivenet.sinks.target import cannot_write, check_kept, check_stdout, check_writable
 
 
 class JsonlSink(Sink):
@@ -36,7 +36,7 @@ class JsonlSink(Sink):
         self._path = None if str(target) == "-" else Path(target)
         self.target = str(self._path or "standard output")
         self._file: BinaryIO | None = None
-        self._failed = False
+        self._failed = self._closed = False
         if self._path:
             check_writable(self._path)
         else:
@@ -44,13 +44,20 @@ class JsonlSink(Sink):
 
     def publish(self, result: Result) -> None:
         """Write a frame's line."""
+        if self._closed:
+            raise SinkError(f"{self.target} is closed")
         self._write(result.to_dict())
 
     def close(self, totals: Totals) -> None:
         """Write the summary, unless an earlier line could not be written."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             if not self._failed:
                 self._write(totals.to_dict())
+                if self._path and self._file:
+                    check_kept(self._path, os.fstat(self._file.fileno()))
         finally:
             if self._file:
                 self._file.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivenet.errors import SinkError
 from drivenet.frame import Image
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
@@ -24,7 +26,7 @@ from drivenet.sinks.ros_messages import (
     node_diagnostics,
 )
 from drivenet.sinks.ros_types import schema_text
-from drivenet.sinks.target import cannot_write, check_writable
+from drivenet.sinks.target import cannot_write, check_kept, check_writable
 
 if TYPE_CHECKING:
     from mcap.writer import Writer
@@ -67,11 +69,13 @@ class McapSink(Sink):
         check_writable(self._path)
         self._clock = WallClock()
         self._recording: _Recording | None = None
-        self._failed = False
+        self._failed = self._closed = False
         self._lost_s = 0.0
 
     def publish(self, result: Result) -> None:
         """Write one frame's messages."""
+        if self._closed:
+            raise SinkError(f"{self.target} is closed")
         self._lost_s = 0.0
         at = self._clock.at(result.frame.captured_ns)
         messages = {
@@ -98,16 +102,19 @@ class McapSink(Sink):
 
     def close(self, totals: Totals) -> None:
         """Write the final counts and the index; raises no second error after a failed write."""
+        self._closed = True
         if not self._recording:
             return
         try:
             if not self._failed:
                 self._report(totals)
                 self._recording.finish()
+                check_kept(self._path, self._recording.opened)
         except OSError as error:
             raise cannot_write(self._path, error) from error
         finally:
             self._recording.close()
+            self._recording = None
 
     def _report(self, totals: Totals) -> None:
         self._write({DIAGNOSTICS: node_diagnostics(totals, self._clock.now(), self._lost_s)}, flush=True)
@@ -133,6 +140,7 @@ class _Recording:
 
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("wb")
+        self.opened = os.fstat(self._file.fileno())
         self._writer: Writer = Writer(self._file, chunk_size=_CHUNK_BYTES)
         self._channels: dict[str, int] = {}
         self._writer.start("ros2", library="drivenet")

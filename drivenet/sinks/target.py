@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -37,6 +38,24 @@ def check_folder(path: Path) -> None:
         _probe(path)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def check_kept(path: Path, opened: os.stat_result) -> None:
+    """Ask, before or after it is closed, for a file that was written: a device or a pipe keeps nothing.
+
+    Raises:
+        SinkError: if its path leads nowhere any more, or to another file.
+    """
+    if not stat.S_ISREG(opened.st_mode):
+        return
+    try:
+        kept = os.path.samestat(path.stat(), opened)
+    except (FileNotFoundError, NotADirectoryError):
+        kept = False
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if not kept:
+        raise SinkError(f"{path} was removed or replaced while it was written", cure="leave it until the run has ended")
 
 
 def check_stdout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.i420 import BT601, LIMITED_RANGE, i420
-from drivenet.sinks.target import cannot_write, check_writable
+from drivenet.sinks.target import cannot_write, check_kept, check_writable
 
 #: At 720p 5 ms a frame; veryfast takes 13 for five sixths of the size. Without look-ahead no frame waits in memory, but
 #: the newest of a live recording.
@@ -62,7 +63,8 @@ class VideoSink(Sink):
         self._origin = 0
         self._last_pts: int | None = None
         self._step = _LEAST_STEP
-        self._failed = False
+        self._opened: os.stat_result | None = None
+        self._failed = self._closed = False
         check_writable(self._path)
 
     def publish(self, result: Result) -> None:
@@ -88,13 +90,16 @@ class VideoSink(Sink):
 
     def close(self, totals: Totals) -> None:
         """Finish the file; a file without a frame is removed. Raises no second error after a failed write."""
+        self._closed = True
         if not self._encoder:
             return
-        container, stream = self._encoder
+        (container, stream), self._encoder = self._encoder, None
         try:
             if self._last_pts is not None and not self._failed:
                 self._mux(container, stream.encode(None))
             container.close()
+            if self._opened and not self._failed:
+                check_kept(self._path, self._opened)
         except (av.FFmpegError, OSError) as error:
             if not self._failed:
                 raise cannot_write(self._path, error) from error
@@ -104,6 +109,8 @@ class VideoSink(Sink):
 
     def _write(self, view: Image, at: int) -> None:
         """Encode a picture at a moment, in ticks."""
+        if self._closed:
+            raise SinkError(f"{self.target} is closed")
         try:
             container, stream = self._encoder or self._open(view, at)
             self._check_size(view)
@@ -130,6 +137,7 @@ class VideoSink(Sink):
         for packet in packets:
             packet.duration = round(_TICKS / (self._rate or _LIVE_RATE))  # of the last: all others last until the next
             container.mux(packet)
+            self._opened = self._opened or self._path.stat()  # FFmpeg opens it for the first packet
 
     def _open(self, view: Image, at: int) -> tuple[OutputContainer, VideoStream]:
         self._origin, self._size = at, view.shape[:2]

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -205,6 +206,26 @@ def test_a_signal_in_mid_run_ends_it_in_order(tmp_path: Path, number: signal.Sig
     frames, summary = stats(file.read_bytes())
     assert balanced(frames, summary)
     assert len(decoded(tmp_path / "o.mp4")) == len(frames) >= 5
+
+
+@pytest.mark.parametrize(("out", "file"), [("d/o.mp4", "s.jsonl"), ("d/o.mkv", "s.jsonl"), ("o.mp4", "d/s.jsonl")])
+def test_a_recording_that_is_removed_while_it_is_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, file: str
+) -> None:
+    def removed() -> bool:
+        if line_count(tmp_path / file) < 5:
+            return False
+        shutil.rmtree(tmp_path / "d")
+        return True
+
+    assert signalled(signal.SIGINT, removed, "run", DRIVE, *NULL, "--out", out, "--stats", file) == 5
+    (line,) = [said for said in capsys.readouterr().err.splitlines() if said.startswith("drivenet: ")]
+    gone = out if out.startswith("d/") else file
+    assert line == (f"drivenet: {gone} was removed or replaced while it was written; leave it until the run has ended")
+    if gone is out:
+        assert balanced(*stats((tmp_path / file).read_bytes()))
+    else:
+        assert decoded(tmp_path / out)
 
 
 def test_sigterm_ends_a_program_within_three_seconds(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -144,3 +145,41 @@ def test_a_device_can_be_written_to() -> None:
     sink = JsonlSink("/dev/null")
     sink.publish(make_result())
     sink.close(Totals())
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_file_that_is_gone_at_its_end_is_a_sink_error(tmp_path: Path, replaced: bool) -> None:
+    path = tmp_path / "s.jsonl"
+    sink = JsonlSink(path)
+    sink.publish(make_result())
+    path.unlink()
+    if replaced:
+        path.write_text("another")
+    with pytest.raises(SinkError, match=r"s\.jsonl was removed or replaced while it was written; leave it"):
+        sink.close(Totals())
+
+
+def test_a_pipe_need_not_be_there_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    os.mkfifo(path)
+    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE, text=True) as reader:
+        sink = JsonlSink(path)
+        sink.publish(make_result())
+        path.unlink()
+        sink.close(Totals())
+        taken, _ = reader.communicate(timeout=60)
+    assert [line["type"] for line in lines_of(taken)] == ["frame", "summary"]
+
+
+@pytest.mark.parametrize("target", ["s.jsonl", "-"])
+def test_a_closed_sink_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = JsonlSink(target)
+    sink.close(Totals())
+    with pytest.raises(SinkError, match=r"(s\.jsonl|standard output) is closed$"):
+        sink.publish(make_result())
+    sink.close(Totals())
+    written = capsys.readouterr().out if target == "-" else Path(target).read_text()
+    assert [line["type"] for line in lines_of(written)] == ["summary"]

@@ -253,6 +253,32 @@ sink.close(Totals())
     assert len(cut_messages(path)[FRAME]) >= 3
 
 
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_recording_that_is_gone_at_its_end_is_a_sink_error(tmp_path: Path, replaced: bool) -> None:
+    path = tmp_path / "d.mcap"
+    sink = McapSink(path)
+    sink.publish(make_result(view=False))
+    path.unlink()
+    if replaced:
+        path.write_text("another")
+    with pytest.raises(SinkError, match=r"d\.mcap was removed or replaced while it was written; leave it"):
+        sink.close(Totals())
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_a_closed_sink_says_so(tmp_path: Path, frames: int) -> None:
+    path = tmp_path / "d.mcap"
+    sink = McapSink(path)
+    for index in range(frames):
+        sink.publish(make_result(index, view=False))
+    sink.close(Totals())
+    with pytest.raises(SinkError, match=r"d\.mcap is closed$"):
+        sink.publish(make_result(frames, view=False))
+    sink.status(Totals())
+    sink.close(Totals())
+    assert path.exists() == bool(frames)
+
+
 def test_a_missing_package_says_which_extra_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcap.writer", None)
     with pytest.raises(UsageError, match=r'pip install "drivenet\[robotics\]"'):

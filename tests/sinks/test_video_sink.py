@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -230,6 +231,51 @@ def test_an_earlier_file_stands_until_the_first_frame(tmp_path: Path) -> None:
     path.write_text("precious")
     VideoSink(path, fps=10).close(Totals())
     assert path.read_text() == "precious"
+
+
+@_SUFFIXES
+@pytest.mark.parametrize("fps", [10, 0])
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+def test_a_recording_that_is_gone_at_its_end_is_a_sink_error(
+    tmp_path: Path, suffix: str, fps: float, replaced: bool
+) -> None:
+    path = tmp_path / f"out{suffix}"
+    sink = VideoSink(path, fps=fps)
+    for index in range(3):
+        sink.publish(make_result(index, captured_ns=10**9 + index * 10**8))
+    path.unlink()
+    if replaced:
+        path.write_text("another")
+    with pytest.raises(SinkError, match=rf"out\{suffix} was removed or replaced while it was written; leave it"):
+        sink.close(Totals())
+    assert not replaced or path.read_text() == "another"
+
+
+@_SUFFIXES
+def test_a_pipe_need_not_be_there_at_the_end(tmp_path: Path, suffix: str) -> None:
+    path, taken = tmp_path / f"out{suffix}", tmp_path / "taken"
+    os.mkfifo(path)
+    with taken.open("wb") as file, subprocess.Popen(["cat", str(path)], stdout=file) as reader:
+        sink = VideoSink(path, fps=10)
+        for index in range(3):
+            sink.publish(make_result(index))
+        path.unlink()
+        sink.close(Totals())
+        assert reader.wait(60) == 0
+    assert len(decoded(taken)) == 3
+
+
+@pytest.mark.parametrize("frames", [0, 1])
+def test_a_closed_sink_says_so(tmp_path: Path, frames: int) -> None:
+    path = tmp_path / "out.mp4"
+    sink = VideoSink(path, fps=10)
+    for index in range(frames):
+        sink.publish(make_result(index))
+    sink.close(Totals())
+    with pytest.raises(SinkError, match=r"out\.mp4 is closed$"):
+        sink.publish(make_result(frames))
+    sink.close(Totals())
+    assert path.exists() == bool(frames)
 
 
 @_SUFFIXES
