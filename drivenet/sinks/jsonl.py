@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import select
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -106,15 +107,21 @@ def _finite(value: Any) -> Any:
 
 
 def _to_stdout(text: str) -> None:
-    """Past the buffer of ``sys.stdout``: its lock, held by a write that never returns, would hold up the exit too."""
+    """Past the buffer of ``sys.stdout``: its lock, held by a write that never returns, would hold up the exit too.
+
+    A pipe that others made non-blocking is waited for like any other.
+    """
     is_collected = sys.stdout is not sys.__stdout__
     if is_collected:
         sys.stdout.write(text)
         sys.stdout.flush()
         return
-    data = text.encode()
+    data, out = text.encode(), sys.stdout.fileno()
     while data:
-        data = data[os.write(sys.stdout.fileno(), data) :]
+        try:
+            data = data[os.write(out, data) :]
+        except BlockingIOError:
+            select.select([], [out], [])
 
 
 def _abandon_stdout() -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,32 @@ def test_a_reader_that_goes_away_is_one_sink_error_and_no_second_complaint() -> 
         said = writer.stderr.read()
     assert said == "standard output was closed by its reader; write to a file instead of -\n"
     assert writer.returncode == 0
+
+
+def test_a_pipe_that_does_not_block_is_waited_for() -> None:
+    """It is full when the node begins, and its reader takes so little at a time that lines go through in parts."""
+    code = _WRITER + (
+        "from drivenet.result import Totals\n"
+        "long = Result(0); long.to_dict = lambda: {'type': 'frame', 'frame': 0, 'padding': 'x' * 300_000}\n"
+        "sink.publish(long)\n"
+        "for index in range(1, 2000): sink.publish(Result(index))\n"
+        "sink.close(Totals())\n"
+    )
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while os.write(writer, b"\n" * 4096):
+            pass
+    with subprocess.Popen([sys.executable, "-c", code, "-"], stdout=writer, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        os.close(writer)
+        with open(reader, "rb", buffering=0) as pipe:
+            taken = b"".join(iter(lambda: pipe.read(1000), b""))
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
+    *frames, summary = lines_of(taken.decode().lstrip("\n"))
+    assert [line["frame"] for line in frames] == list(range(2000))
+    assert summary["type"] == "summary"
 
 
 def test_a_folder_or_a_place_that_is_none_is_a_sink_error(tmp_path: Path) -> None:
