@@ -8,6 +8,7 @@ from pathlib import Path
 
 from drivenet.address import mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
+from drivenet.overlay import check_view
 from drivenet.sinks.base import Sink
 
 #: Module and class by kind.
@@ -45,12 +46,13 @@ def open_sink(target: str, *, fps: float, visualize: str) -> Sink:
         target: ``*.mp4``, ``*.mkv`` or ``*.mcap``; or a folder: one that exists, a path that ends in ``/`` or has no
             suffix; or an address with one of :data:`SCHEMES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
-        visualize: ``overlay``, ``mask`` or ``side-by-side``.
+        visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; a folder has ids for ``mask``.
 
     Raises:
-        UsageError: for any other target.
+        UsageError: for any other target or view.
         SinkError: where nothing can be written.
     """
+    check_view(visualize)
     if scheme := scheme_of(target):
         return _open_address(scheme, target)
     path = Path(target)

@@ -39,6 +39,12 @@ def test_only_masks_in_a_folder_need_no_view(tmp_path: Path) -> None:
     assert open_sink(f"{tmp_path}/ids.mp4", fps=30, visualize="mask").needs_view
 
 
+@pytest.mark.parametrize("target", ["frames/", "out.mp4", "zenoh://127.0.0.1/cars"])
+def test_a_view_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path, target: str) -> None:
+    with pytest.raises(UsageError, match=r"^no view 'masks'; did you mean mask\?$"):
+        open_sink(target if "://" in target else f"{tmp_path}/{target}", fps=30, visualize="masks")
+
+
 @pytest.mark.parametrize("target", ["out.avi", "a/b.txt", "", "-", "gopher://host/live"])
 def test_any_other_target_is_a_usage_error_that_says_what_works(target: str) -> None:
     with pytest.raises(UsageError, match=r"expected FILE\.mp4, FILE\.mkv, FILE\.mcap, FOLDER/ or an address"):
