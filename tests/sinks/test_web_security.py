@@ -190,11 +190,10 @@ UNREADABLE = [
 ]
 
 
-def answered(node: Node, *said: str) -> list[int]:
+def answered(node: Node, said: str) -> list[int]:
     """The statuses that come before the connection is closed."""
     with socket.create_connection(("127.0.0.1", node.port), timeout=10) as stranger:
-        for part in said:
-            stranger.sendall(part.encode("latin-1"))
+        stranger.sendall(said.encode())
         answers = b""
         with suppress(ConnectionResetError):
             while heard := stranger.recv(4096):
@@ -218,6 +217,36 @@ def test_strangers_handshakes_lock_nobody_out(closed_node: Node) -> None:
             stranger.sendall(UNREADABLE[0].encode())
         assert {stranger.recv(12) for stranger in crowd} == {b"HTTP/1.1 400"}
         assert closed_node.get("/healthz", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [(f"GET /live HTTP/1.1\r\n{HANDSHAKE}", 401), (f"GET / HTTP/1.1\r\n{HANDSHAKE}", 401),
+     (f"GET /?token={TOKEN} HTTP/1.1\r\n{HANDSHAKE}", 303),
+     (f"GET /live HTTP/1.1\r\n{HANDSHAKE.replace('127.0.0.1', 'evil.example')}", 421),
+     (f"GET /live HTTP/1.1\r\n{HANDSHAKE}Origin: http://evil.example\r\n", 403)],
+)  # fmt: skip
+def test_a_refused_handshake_writes_nothing_into_the_log(
+    closed_node: Node, caplog: pytest.LogCaptureFixture, said: str, status: int
+) -> None:
+    assert answered(closed_node, f"{said}\r\n") == [status]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("path", ["/", f"/?token={TOKEN}"])
+def test_a_body_that_is_no_http_writes_nothing_into_the_log(
+    closed_node: Node, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert answered(closed_node, f"{head}no length\r\n") == [400]
+    with socket.create_connection(("127.0.0.1", closed_node.port), timeout=10) as stranger:
+        stranger.sendall(head.encode())
+        assert stranger.recv(12) in (b"HTTP/1.1 401", b"HTTP/1.1 303")
+        stranger.sendall(b"no length\r\n")
+        with suppress(ConnectionResetError):
+            while stranger.recv(4096):
+                pass
+    assert caplog.text == ""
 
 
 def test_a_viewer_that_reads_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 from starlette.websockets import WebSocket
 from web_node import MAP, PATIENCE_S, SIZE, Node, wait_for
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Close, Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from drivenet.labels import CAMVID
@@ -158,6 +159,31 @@ def test_a_viewer_that_talks_nonsense_is_sent_home_quietly(node: Node, caplog: p
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_viewer_whose_text_is_no_utf8_is_sent_home_quietly(
+    node: Node, caplog: pytest.LogCaptureFixture, closes: bool
+) -> None:
+    said = [Frame(Opcode.TEXT, b"drawn \xc3", fin=False), Frame(Opcode.CONT, b"(")]
+    if closes:
+        said.append(Frame(Opcode.CLOSE, Close(1000, "").serialize()))
+    with connect(node.ws) as viewer:
+        viewer.recv()
+        viewer.socket.sendall(b"".join(frame.serialize(mask=True) for frame in said))
+        with pytest.raises(ConnectionClosed) as caught:
+            drain(viewer)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == (1000 if closes else 1007)
+    wait_for(lambda: node.sink.viewers == 0)
+    assert caplog.text == ""
+
+
+def test_an_error_of_our_own_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(LivePage, "serve", AsyncMock())
+    with Node() as node, pytest.raises(InvalidStatus), connect(node.ws):
+        pass
+    assert "without completing handshake" in caplog.text
+
+
 def test_a_viewer_found_gone_by_two_parts_at_once_leaves_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LivePage, "packet", AsyncMock(return_value=b"picture"))
     monkeypatch.setattr(LivePage, "stats", lambda page, seen: ({}, seen))
@@ -184,7 +210,7 @@ def test_a_viewer_found_gone_by_two_parts_at_once_leaves_quietly(monkeypatch: py
     assert len(sent) == 3
 
 
-def test_one_viewer_more_gets_503_until_a_place_is_free(node: Node) -> None:
+def test_one_viewer_more_gets_503_until_a_place_is_free(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     node.sink._hub.max_viewers = 3
     node.publish()
     with ExitStack() as stack:
@@ -199,6 +225,7 @@ def test_one_viewer_more_gets_503_until_a_place_is_free(node: Node) -> None:
         viewers[0].close()
         wait_for(lambda: node.sink.viewers == 2)
         picture(stack.enter_context(connect(node.ws)))
+    assert caplog.text == ""
 
 
 def test_two_hundred_at_once(node: Node) -> None:

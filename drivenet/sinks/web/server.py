@@ -6,16 +6,21 @@ import asyncio
 import logging
 import socket
 import threading
+from typing import TYPE_CHECKING
 
 import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 
 from drivenet.errors import SinkError
 from drivenet.sinks.priority import step_back
 from drivenet.sinks.web.slots import Hub
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 #: From a connection to its first whole request, and between requests.
 HEADER_S, KEEP_ALIVE_S = 10, 5
@@ -75,6 +80,22 @@ class BoundedWebSocket(Cut, WebSocketsSansIOProtocol):
             self.transport.write(self.conn.reject(400, _NO_HANDSHAKE).serialize())
             self.transport.close()
 
+    async def send(self, message: ASGISendEvent) -> None:
+        """Note that a refusal, too, completes the handshake: uvicorn would log an error."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True
+
+    def send_receive_event_to_app(self) -> None:
+        """Send a viewer home whose text is no UTF-8: uvicorn would log a traceback."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.conn.fail(CloseCode.INVALID_DATA)
+                self.handle_parser_exception()
+        super().send_receive_event_to_app()
+
 
 class BoundedHttp(Cut, H11Protocol):
     """uvicorn's HTTP, cut when it stalls, and when a request does not come or comes very slowly."""
@@ -94,6 +115,15 @@ class BoundedHttp(Cut, H11Protocol):
         """Wait no longer when a request is whole; wait again when the next one has begun."""
         super().data_received(data)
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless an answer is under way: uvicorn would log tracebacks about two."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+        if self.cycle is not None:
+            self.cycle.disconnected = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
