@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def sink_class(kind: str) -> Callable[..., Sink]:
     return found
 
 
-def open_sink(target: str, *, fps: float, visualize: str) -> Sink:
+def open_sink(target: str | os.PathLike[str], *, fps: float, visualize: str) -> Sink:
     """The sink that a path or an address names: a recording, a folder of pictures, a bus or a server.
 
     Args:
@@ -53,6 +54,7 @@ def open_sink(target: str, *, fps: float, visualize: str) -> Sink:
         SinkError: where nothing can be written.
     """
     check_view(visualize)
+    target = os.fspath(target)
     if scheme := scheme_of(target):
         return _open_address(scheme, target)
     path = Path(target)

@@ -85,7 +85,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], T
     path, keeper = tmp_path_factory.mktemp("run") / "new" / "drive.mcap", Keeper()
     source = open_source("synthetic://96x64@30?frames=6", paced=False, seed=3)
     began = time.time_ns()
-    sinks = [open_sink(str(path), fps=30, visualize="overlay"), keeper]
+    sinks = [open_sink(path, fps=30, visualize="overlay"), keeper]
     totals = Pipeline(source, open_engine(None, "null", "auto"), sinks, policy="every").run()
     return path, keeper.results, totals, (began, time.time_ns())
 
@@ -213,7 +213,7 @@ def test_a_lost_source_is_an_error_until_it_is_back(tmp_path: Path) -> None:
 def test_without_a_frame_an_earlier_file_stands(tmp_path: Path) -> None:
     path = tmp_path / "d.mcap"
     path.write_text("old")
-    sink = open_sink(str(path), fps=0, visualize="overlay")
+    sink = open_sink(path, fps=0, visualize="overlay")
     sink.status(Totals())
     sink.close(Totals())
     assert path.read_text() == "old"
