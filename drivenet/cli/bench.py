@@ -24,7 +24,7 @@ from drivenet.errors import UsageError
 from drivenet.frame import Image
 from drivenet.modelspec import write_atomic
 from drivenet.resources import engines_dir
-from drivenet.sinks.target import cannot_write, check_writable
+from drivenet.sinks.target import cannot_write, check_apart, check_writable
 from drivenet.synthetic import SyntheticDrive
 
 _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
@@ -57,8 +57,9 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool,
     drivenet bench fast accurate --backend onnxruntime --backend openvino --json bench.json
     drivenet bench --all --json benchmarks/results/cpu.json --table benchmarks/results/cpu.md
     """
-    check_json(json_file)
+    check_json(json_file, *engines)
     if table_file is not None:
+        check_apart(table_file, engines)
         check_writable(table_file)
     with ExitStack() as opened:
         if everything:

@@ -78,8 +78,9 @@ def build(model: str, size: str | None, json_file: str | None, **settings: objec
     drivenet build fast --backend openvino
     drivenet build engines/fast.onnx --backend tensorrt --precision fp16 --timing-cache engines/fast.timing
     """
-    check_json(json_file)
-    request = BuildRequest(find(model, engines_dir()), size=parse_size(size), **settings)  # type: ignore[arg-type]
+    onnx = find(model, engines_dir())
+    check_json(json_file, onnx)
+    request = BuildRequest(onnx, size=parse_size(size), **settings)  # type: ignore[arg-type]
     with console.status(f"building {request.onnx.name}") as status:
         built = build_artefact(request, lambda text: _tell(status, text))
     console.print(f"wrote {built.file} and its passport in {built.seconds:.1f} s: {built.passport.parity}")

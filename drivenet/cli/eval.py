@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from drivenet.evaluation.gallery import Gallery
 from drivenet.evaluation.page import PAGE, write_page
 from drivenet.labels import LabelSet
 from drivenet.sinks.target import check_writable
-from drivenet.sources import open_source
+from drivenet.sources import files_of, open_source
 
 #: The one of the thresholds, 0..1, that the line about confidence tells of.
 SURE = 0.9
@@ -65,10 +66,11 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     drivenet eval fast --flicker drive.mp4
     drivenet eval fast --agreement drive.mp4
     """
-    check_json(json_file)
+    clips = [clip for clip in (flicker, same) if clip]
+    check_json(json_file, engine, labels, *chain.from_iterable(map(files_of, clips)))
     if folder is not None:
         check_writable(folder / PAGE)
-    for clip in filter(None, (flicker, same)):
+    for clip in clips:
         open_source(clip, paced=False).close()  # one that is not there is told before the pictures are scored
     samples = open_dataset(dataset, root, split, _label_set(dataset, labels))
     loaded = open_engine(engine, **how)

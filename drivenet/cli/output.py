@@ -16,7 +16,7 @@ from rich.table import Table
 from drivenet.latency import END_TO_END, STAGES
 from drivenet.modelspec import write_atomic
 from drivenet.result import Totals
-from drivenet.sinks.target import cannot_write, check_stdout, check_writable
+from drivenet.sinks.target import cannot_write, check_apart, check_stdout, check_writable
 
 
 class _Beside(Console):
@@ -59,11 +59,15 @@ def abandon(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def check_json(target: str | None) -> None:
-    """Fail before the work if :func:`write_json` would fail after it; SinkError as there."""
+def check_json(target: str | None, *read: str | Path | None) -> None:
+    """Fail before the work if :func:`write_json` would fail after it; SinkError as there.
+
+    UsageError if it would write over a file that the command reads.
+    """
     if target == "-":
         check_stdout()
     elif target is not None:
+        check_apart(target, read)
         check_writable(Path(target))
 
 

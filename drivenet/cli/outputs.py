@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +17,7 @@ from drivenet.overlay import Painter
 from drivenet.result import Totals
 from drivenet.sinks import open_sink, sink_class
 from drivenet.sinks.base import Sink
+from drivenet.sinks.target import identity
 from drivenet.sources import files_of, kind_of
 from drivenet.sources.base import Source
 
@@ -27,14 +27,14 @@ PICTURES_FPS = 25.0
 
 def check_outputs(settings: NodeSettings, config: Path | None) -> None:
     """UsageError if an output is the source, the engine, the configuration or another output."""
-    taken = {_identity(path): what for path, what in _inputs(settings, config)}
+    taken = {identity(path): what for path, what in _inputs(settings, config)}
     for path in (*settings.out, *([settings.stats] if settings.stats else [])):
-        identity = None if path == "-" else _identity(path)
-        if identity is None:
+        place = None if path == "-" else identity(path)
+        if place is None:
             continue
-        if identity in taken:
-            raise UsageError(f"output {mask_uri(path)} is {taken[identity]}", "a place of its own")
-        taken[identity] = "named twice"
+        if place in taken:
+            raise UsageError(f"output {mask_uri(path)} is {taken[place]}", "a place of its own")
+        taken[place] = "named twice"
 
 
 def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str | Path, str]]:
@@ -50,16 +50,6 @@ def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str |
         yield settings.engine, "the engine"
     if config:
         yield config, "the configuration"
-
-
-def _identity(path: str | Path) -> tuple[int, int] | str | None:
-    """The same for all names of a file or a folder; None for a device or a pipe, which is never written over."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return os.path.realpath(path)
-    is_kept = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
-    return (found.st_dev, found.st_ino) if is_kept else None
 
 
 def open_sinks(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> list[Sink]:

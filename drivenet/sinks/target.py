@@ -1,4 +1,4 @@
-"""Whether a path can be written to, asked before the run begins and without leaving anything behind."""
+"""Whether a path can be written to, asked before the run and leaving nothing behind; and what became of it after."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from drivenet.errors import SinkError
+from drivenet.errors import SinkError, UsageError
 
 #: A disk that has no room for this has none for a recording.
 _PROBE_BYTES = 1 << 16
@@ -56,6 +57,23 @@ def check_kept(path: Path, opened: os.stat_result) -> None:
         raise cannot_write(path, error) from error
     if not kept:
         raise SinkError(f"{path} was removed or replaced while it was written", cure="leave it until the run has ended")
+
+
+def check_apart(path: str | Path, read: Iterable[str | Path | None]) -> None:
+    """Raise UsageError if a file that is going to be written is one of those that are read; None and names are none."""
+    mine = identity(path)
+    if mine is not None and any(mine == identity(file) for file in read if file and os.path.exists(file)):
+        raise UsageError(f"output {path} is what is read", "a place of its own")
+
+
+def identity(path: str | Path) -> tuple[int, int] | str | None:
+    """The same for all names of a file or a folder; None for a device or a pipe, which is never written over."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    is_kept = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    return (found.st_dev, found.st_ino) if is_kept else None
 
 
 def check_stdout() -> None:

@@ -225,6 +225,28 @@ def test_commands(
     refused(capsys, code, pattern, *command)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval", "palette.onnx", "--json", "hard.onnx"),
+        ("eval", "--dataset", "folder", "--root", ".", "--labels", "mine.yaml", "--json", "mine.yaml"),
+        ("eval", "--flicker", "clip.mp4", "--json", "clip.mp4"),
+        ("eval", "--agreement", "file://{here}/clip.mp4", "--json", "./clip.mp4"),
+        ("bench", "palette.onnx", "--json", "palette.onnx"),
+        ("bench", "palette.onnx", "--table", "hard.onnx"),
+        ("build", "palette.onnx", "--backend", "openvino", "--json", "hard.onnx"),
+    ],
+)
+def test_figures_that_would_write_over_what_is_read(
+    here: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    (here / "hard.onnx").hardlink_to(here / "palette.onnx")
+    (here / "mine.yaml").write_text("x")
+    refused(
+        capsys, 2, "output .* is what is read; expected a place of its own", *(a.format(here=here) for a in command)
+    )
+
+
 def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
     from drivenet.models import checkpoint, create
