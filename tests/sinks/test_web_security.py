@@ -71,6 +71,28 @@ def test_hosts_of_a_page_on_loopback() -> None:
         assert not access.host_allowed(bad), bad
 
 
+@pytest.mark.parametrize(
+    ("allowed", "header"),
+    [("cam.local:18085", "cam.local:18085"), ("cam.local:18085", "cam.local"), ("CAM_1.local:1", "cam_1.local:80"),
+     ("10.0.0.9:80", "10.0.0.9"), ("fe80::a", "[FE80::A]:80"), ("[FE80::A]:80", "[fe80::a]")],
+)  # fmt: skip
+def test_an_allowed_host_matches_as_it_is_written(allowed: str, header: str) -> None:
+    with Node(allowed_hosts=[allowed]) as node:
+        assert node.get("/healthz", {"Host": header})[0] == 200
+        assert node.get("/healthz", {"Host": "evil.example"})[0] == 421
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "http://proxy.example/", "proxy.example/", "me@proxy.example", "*.example", "cam local", "k\u00e4se.example",
+     ":80", "cam:80:80", "[1:2]:80", "cam.local\n"],
+)  # fmt: skip
+def test_an_allowed_host_that_no_request_can_name_is_refused(text: str) -> None:
+    says = f"--allowed-host {text!r}; expected a host such as cam.local"
+    with pytest.raises(UsageError, match=f"^{re.escape(says)}"):
+        Node(allowed_hosts=["proxy.example", text])
+
+
 def test_hosts_of_a_page_that_others_reach() -> None:
     access = Access("0.0.0.0", 80, TOKEN)
     assert access.host_allowed("192.168.1.20:8080")

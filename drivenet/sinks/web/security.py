@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs, urlsplit
 
+from drivenet.address import mask_uri
 from drivenet.errors import UsageError
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _LEAST_TOKEN = 12
 _TOKEN_RULE = f"at least {_LEAST_TOKEN} characters, letters, digits and signs without spaces"
+_HOST = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", re.ASCII)
 
 HEADERS = {
     "content-security-policy": (
@@ -36,13 +39,15 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def check_binding(host: str, token: str | None, allow_anonymous: bool) -> None:
+def check_binding(host: str, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = ()) -> None:
     """Whether a page may be opened there.
 
     Raises:
-        UsageError: for a weak token, a token together with ``allow_anonymous``, or an address that others reach
-            without either.
+        UsageError: for a weak token, a token together with ``allow_anonymous``, an address that others reach
+            without either, or an allowed host that no ``Host`` can name.
     """
+    for text in allowed_hosts:
+        _allowed_name(text)
     if token is not None:
         if len(token) < _LEAST_TOKEN or not all(33 <= ord(c) < 127 for c in token):
             raise UsageError("a token that is too short or holds other characters", _TOKEN_RULE)
@@ -63,7 +68,10 @@ class Access:
         host: the bind address.
         port: the bound port; it tells cookies of several pages on one machine apart.
         token: what must be shown; None = nothing.
-        allowed_hosts: further names under which the page is reached (a proxy's, say).
+        allowed_hosts: further names under which the page is reached (a proxy's, say); ports do not matter.
+
+    Raises:
+        UsageError: for an allowed host that no ``Host`` can name.
     """
 
     def __init__(self, host: str, port: int, token: str | None, allowed_hosts: Sequence[str] = ()) -> None:
@@ -71,7 +79,7 @@ class Access:
         self.cookie = f"drivenet_{port}"
         #: What a browser keeps instead of the token; it opens this page only.
         self.pass_ = hmac.new(token.encode(), self.cookie.encode(), hashlib.sha256).hexdigest() if token else ""
-        self._names = {h.lower().strip("[]") for h in allowed_hosts} | _LOOPBACK_NAMES | {host.lower()}
+        self._names = {_allowed_name(h) for h in allowed_hosts} | _LOOPBACK_NAMES | {host.lower()}
         self._any_address = not is_loopback(host)
         if self._any_address:
             name = socket.gethostname().lower()
@@ -118,6 +126,18 @@ def _host_name(header: str) -> str:
         return (urlsplit(f"//{header}").hostname or "").lower()
     except ValueError:
         return ""
+
+
+def _allowed_name(text: str) -> str:
+    """What :func:`_host_name` makes of requests to an ``--allowed-host``; an IPv6 address may lack its brackets."""
+    if _is_address(bare := text.strip("[]")):
+        return bare.lower()
+    name = _host_name(text) if _HOST.fullmatch(text) else ""
+    if not name:
+        raise UsageError(
+            f"--allowed-host {mask_uri(text)!r}", "a host such as cam.local", "leave out what is not its name"
+        )
+    return name
 
 
 def _is_address(name: str) -> bool:

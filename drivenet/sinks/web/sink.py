@@ -38,7 +38,7 @@ class WebSink(Sink):
         engine: what they go through, as :meth:`drivenet.engine.base.Engine.describe` says it.
 
     Raises:
-        UsageError: for a binding that is not allowed, or if the extra ``[web]`` is not installed.
+        UsageError: for a binding or a name that is not allowed, or if the extra ``[web]`` is not installed.
         SinkError: if the address is not there or taken.
     """
 
@@ -50,7 +50,7 @@ class WebSink(Sink):
         self, host: str, port: int, *, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = (),
         painter: Painter, source: str, engine: Mapping[str, Any],
     ) -> None:  # fmt: skip
-        check_binding(host, token, allow_anonymous)
+        check_binding(host, token, allow_anonymous, allowed_hosts)
         _check_installed()
         from drivenet.sinks.web.app import build_app
         from drivenet.sinks.web.server import Server, listen
