@@ -238,7 +238,7 @@ def test_strangers_handshakes_lock_nobody_out(closed_node: Node) -> None:
         for stranger in crowd:
             stranger.sendall(UNREADABLE[0].encode())
         assert {stranger.recv(12) for stranger in crowd} == {b"HTTP/1.1 400"}
-        assert closed_node.get("/healthz", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
+        assert closed_node.get("/stats.json", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
 
 
 @pytest.mark.parametrize(
