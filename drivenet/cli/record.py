@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 from drivenet.cli.output import console
 from drivenet.data.base import Dataset
+from drivenet.engine.artefacts import artefacts_beside
 from drivenet.engine.base import Engine
-from drivenet.errors import UsageError
+from drivenet.engine.passport import read_passport
+from drivenet.errors import EngineError, UsageError
 
 
 def check_record(engine: Engine, samples: Dataset) -> None:
@@ -18,21 +21,29 @@ def check_record(engine: Engine, samples: Dataset) -> None:
         raise UsageError(
             f"--record with {file.name or engine.backend}", "an ONNX; artefacts take over what theirs says"
         )
+    if engine.backend == "null":
+        raise UsageError("--record with the backend null", "one that runs the network")
     if samples.split != "val":
         raise UsageError(f"--record with the split {samples.split}", "val, which models are selected on")
-    if samples.labels != engine.spec.label_set or samples.name not in engine.spec.trained_on:
+    selected_on = engine.spec.trained_on.partition(" ")[0]  # pictures that are mixed in stand behind it
+    if samples.labels != engine.spec.label_set or samples.name != selected_on:
         raise UsageError(
-            f"--record with {samples.name}", f"what it was trained on: {engine.spec.trained_on or 'unknown'}"
+            f"--record with {samples.name}",
+            f"the data set that it is selected on: {selected_on or 'unknown'}",
+            "name it with --dataset and --root",
         )
     _stored()
 
 
 def write_record(file: Path, miou: float) -> None:
-    """Note a score, to four digits; SinkError if it cannot be written."""
+    """Note a score, to four digits, and tell which artefacts must be built again; SinkError if it cannot be written."""
     stored = _stored()
     model, spec = stored.load(file)
     stored.store(model, spec.model_copy(update={"val_miou": round(miou, 4)}), file, full_check=False)
     console.print(f"noted val mIoU {miou:.4f} in {file}")
+    for artefact, *_ in artefacts_beside(file):
+        with suppress(EngineError):  # one without a passport was refused before
+            console.print(f"{artefact} must be built again: {read_passport(artefact).rebuild(artefact.parent)}")
 
 
 def _stored() -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from drivenet.engine.passport import read_passport
+from drivenet.engine.passport import passport_path, read_passport
 from drivenet.errors import EngineError
 from drivenet.modelspec import sha256_of
 
@@ -18,6 +18,12 @@ PREFERENCE = ("int8", "fp16", "bf16", "fp32")
 def artefact_path(onnx: Path, backend: str, precision: str, folder: Path) -> Path:
     """Where the artefact of an ONNX goes: ``fast.onnx`` in fp16 becomes ``fast-fp16.plan``."""
     return folder / f"{onnx.stem}-{precision}{SUFFIXES[backend]}"
+
+
+def artefacts_beside(onnx: Path) -> list[tuple[Path, str, str]]:
+    """File, backend and precision of what lies compiled beside an ONNX, or of which the passport alone is left."""
+    named = [(artefact_path(onnx, b, p, onnx.parent), b, p) for b in SUFFIXES for p in PREFERENCE]
+    return [row for row in named if row[0].is_file() or passport_path(row[0]).is_file()]
 
 
 def backend_of(file: Path) -> str | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from drivenet.engine.admission import admit
-from drivenet.engine.artefacts import PREFERENCE, SUFFIXES, artefact_path
-from drivenet.engine.passport import Parity, passport_path, read_passport
+from drivenet.engine.artefacts import artefacts_beside
+from drivenet.engine.passport import Parity, read_passport
 from drivenet.errors import EngineError
 
 
@@ -18,8 +18,7 @@ def list_built(onnx: Path) -> list[dict[str, Any]]:
         ``file``, ``backend``, ``precision``; ``parity`` with the figures of its passport, None without an intact one;
         ``admitted``: whether it may run here, and else ``why_not``, with the command that mends it.
     """
-    named = [(artefact_path(onnx, b, p, onnx.parent), b, p) for b in SUFFIXES for p in PREFERENCE]
-    return [_row(file, b, p) for file, b, p in named if file.is_file() or passport_path(file).is_file()]
+    return [_row(*row) for row in artefacts_beside(onnx)]
 
 
 def _row(file: Path, backend: str, precision: str) -> dict[str, Any]:

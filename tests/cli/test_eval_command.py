@@ -100,8 +100,40 @@ def test_a_score_that_the_record_has_no_place_for_is_refused(
     (here / "all").mkdir()
     (here / "data").rename(here / "all" / "val")
     assert call(*FOLDER[:-1], "all", "--labels", "mine.yaml", "--record") == 2
-    assert "--record with folder; expected what it was trained on: unknown" in capsys.readouterr().err
+    assert "--record with folder; expected the data set that it is selected on: unknown" in capsys.readouterr().err
     assert Path("two.onnx").read_bytes() == before
+
+
+def test_a_score_on_other_pictures_or_without_the_network_is_not_noted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The synthetic drive was mixed into what it was trained on, and is what is scored unless another one is named."""
+    palette_model(here, "shipped", trained_on="camvid train + 35% synthetic drive")
+    palette_model(here, "drawn", trained_on="synthetic train")
+    before = {name: Path(name).read_bytes() for name in ("shipped.onnx", "drawn.onnx")}
+    assert call("eval", "shipped.onnx", "--backend", "onnxruntime", "--record") == 2
+    told = "--record with synthetic; expected the data set that it is selected on: camvid; name it with --dataset"
+    assert told in capsys.readouterr().err
+    assert call("eval", "drawn.onnx", "--backend", "null", "--record") == 2
+    assert "--record with the backend null" in capsys.readouterr().err
+    assert {name: Path(name).read_bytes() for name in before} == before
+
+
+def test_what_was_built_from_a_model_is_built_again_after_a_score_was_noted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
+    (here / "all").mkdir()
+    (here / "data").rename(here / "all" / "val")
+    palette_model(here, "two", MINE, trained_on="folder train")
+    command = ("build", "two.onnx", "--backend", "openvino", "--precision", "fp32")
+    assert call(*command) == 0
+    assert call(*FOLDER[:-1], "all", "--labels", "mine.yaml", "--record") == 0
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "must be built again" in line]
+    assert told == f"two-fp32.xml must be built again: drivenet {' '.join(command)} --out ."
+    assert call("run", "synthetic://64x64@30?frames=1", "--engine", "two-fp32.xml", "--headless") == 4
+    assert call(*told.partition(": drivenet ")[2].split()) == 0
+    assert call("run", "synthetic://64x64@30?frames=1", "--engine", "two-fp32.xml", "--headless") == 0
 
 
 def test_the_flicker_rate_of_a_clip(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

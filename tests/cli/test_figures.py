@@ -101,6 +101,14 @@ def test_eval(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert other["iou"] == scores["iou"]
 
 
+@pytest.mark.usefixtures("few_pictures")
+def test_a_model_of_the_synthetic_drive_alone_has_its_score_noted(models: Path) -> None:
+    file = palette_model(models, "drawn", trained_on="synthetic train")
+    assert call("eval", "drawn", "--backend", "onnxruntime", "--threads", 1, "--record", "--json", "scores.json") == 0
+    noted = json.loads(file.with_suffix(".json").read_text())["val_miou"]
+    assert noted == pytest.approx(json.loads(Path("scores.json").read_text())["miou"], abs=1e-4)
+
+
 def test_bench(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     how = ("--n", 20, "--threads", 1, "--json", "-")
     assert call("bench", "standard", "--backend", "null", "--backend", "onnxruntime", *how) == 0
