@@ -8,6 +8,7 @@ import click
 from rich.status import Status
 
 from drivenet.cli.export import parse_size
+from drivenet.cli.given import refuse
 from drivenet.cli.output import check_json, console, write_json
 from drivenet.engine import PRECISIONS
 from drivenet.engine.catalog import find
@@ -15,6 +16,9 @@ from drivenet.export.build import BUILDERS
 from drivenet.export.build import build as build_artefact
 from drivenet.export.request import BuildRequest
 from drivenet.resources import engines_dir
+
+#: Options that one backend alone heeds.
+_HEEDED = {"openvino": ["floats"], "tensorrt": ["workspace", "timing_cache", "dla", "gpu_fallback", "argmax"]}
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -78,6 +82,8 @@ def build(model: str, size: str | None, json_file: str | None, **settings: objec
     drivenet build fast --backend openvino
     drivenet build engines/fast.onnx --backend tensorrt --precision fp16 --timing-cache engines/fast.timing
     """
+    for backend in _HEEDED.keys() - {settings["backend"]}:
+        refuse(_HEEDED[backend], f"--backend {settings['backend']}", f"--backend {backend}")
     onnx = find(model, engines_dir())
     check_json(json_file, onnx)
     request = BuildRequest(onnx, size=parse_size(size), **settings)  # type: ignore[arg-type]

@@ -9,11 +9,13 @@ from typing import Any
 import click
 
 from drivenet.cli.agreement import agreement, show_agreement
+from drivenet.cli.given import refuse
 from drivenet.cli.output import check_json, console, progress, table, write_json
 from drivenet.cli.output import report as shown
 from drivenet.cli.record import check_record, write_record
 from drivenet.config import load_labels
-from drivenet.data import DATASETS, SPLITS, open_dataset
+from drivenet.data import DATASETS, ROOTLESS, SPLITS, open_dataset
+from drivenet.data.base import Dataset
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
@@ -72,7 +74,7 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
         check_writable(folder / PAGE)
     for clip in clips:
         open_source(clip, paced=False).close()  # one that is not there is told before the pictures are scored
-    samples = open_dataset(dataset, root, split, _label_set(dataset, labels))
+    samples = _samples(dataset, root, split, _label_set(dataset, labels))
     loaded = open_engine(engine, **how)
     if record:
         check_record(loaded, samples)
@@ -97,6 +99,16 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     write_json(json_file, {**report.to_dict(), **{name: what for name, what in more.items() if what}})
     if folder is not None:
         console.print(f"wrote {write_page(folder, report, gallery, flickers)}")
+
+
+def _samples(dataset: str, root: Path | None, split: str, labels: LabelSet | None) -> Dataset:
+    if dataset in ROOTLESS:
+        rooted = "|".join(sorted(DATASETS.keys() - ROOTLESS))
+        refuse(["root"], f"{dataset}, which is drawn", f"--dataset {rooted} --root DIR")
+    samples = open_dataset(dataset, root, split, labels)
+    if samples.split != split:
+        refuse(["split"], f"{root}, which has no {split}", f"{split}/images and {split}/labels in it, or no --split")
+    return samples
 
 
 def _label_set(dataset: str, labels: str | None) -> LabelSet | None:

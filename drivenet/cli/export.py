@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from drivenet.cli.given import refuse
 from drivenet.cli.output import console
 from drivenet.errors import UsageError
 
@@ -43,6 +44,10 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         from drivenet.export.parity import folder_pictures
     except ModuleNotFoundError as error:
         raise UsageError(f"export needs {error.name}", cure="pip install 'drivenet[train]'") from error
+    if source.suffix == ".onnx":
+        refuse(["size", "tail", "machine"], str(source), "a checkpoint; an ONNX keeps its own")
+    if precision != "int8":
+        refuse(["calibration"], f"--precision {precision}", "--precision int8")
     shape, where = parse_size(size), cast("Tail", tail)
     steps: list[Step] = [add_confidence] if confidence else []
     if precision == "int8":

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from drivenet.cli.export import parse_size
+from drivenet.cli.given import refuse
 from drivenet.cli.output import console
 from drivenet.config import load_yaml
 from drivenet.errors import UsageError
@@ -46,11 +47,15 @@ def import_(checkpoint: Path, publisher: str, out: Path, size: str | None, tail:
     except ModuleNotFoundError as error:
         raise UsageError(f"import needs {error.name}", cure="pip install 'drivenet[train]'") from error
     if publisher == "drivenet":
+        refuse(
+            ["size", "tail"], "--from drivenet", "another publisher; a checkpoint of an ONNX has its size and no tail"
+        )
         options = None if config is None else load_yaml(config, TrainSettings).model.options
         restore_checkpoint(checkpoint, out, options, calibration)
         console.print(f"wrote {out}")
         return
-    if config is not None or calibration is not None:
-        raise UsageError(f"--config or --calibration with --from {publisher}", "them with --from drivenet alone")
+    refuse(["config", "calibration"], f"--from {publisher}", "--from drivenet")
+    if out.suffix == ".pt":
+        refuse(["tail"], str(out), "FILE.onnx; drivenet export gives a checkpoint its tail")
     write_import(checkpoint, publisher, out, parse_size(size) or INPUT, tail)  # type: ignore[arg-type]
     console.print(f"wrote {out}")

@@ -36,6 +36,13 @@ def _setting(flag: str, name: str = "", **how: Any) -> Callable[[F], F]:
     return click.option(flag, name, help=NodeSettings.model_fields[name].description, **how)
 
 
+def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """The value of an option that takes one, though ``--out`` beside it takes many; UsageError for more."""
+    if len(values) > 1:
+        raise UsageError(f"{option.opts[0]} {' and '.join(values)}", "one of them")
+    return values[0] if values else None
+
+
 @click.command()
 @click.argument("source", required=False)
 @_setting("--engine", metavar="FILE|NAME")
@@ -44,7 +51,7 @@ def _setting(flag: str, name: str = "", **how: Any) -> Callable[[F], F]:
 @_setting("--threads", type=int)
 @_setting("--rebuild", is_flag=True, default=None)
 @_setting("--out", multiple=True, metavar="FILE|DIR|ADDRESS")
-@_setting("--stats", metavar="FILE.jsonl")
+@_setting("--stats", multiple=True, callback=_once, metavar="FILE.jsonl")
 @_setting("--show", is_flag=True, default=None)
 @_setting("--headless", is_flag=True, default=None)
 @_setting("--serve", metavar="HOST:PORT")

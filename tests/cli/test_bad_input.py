@@ -130,6 +130,7 @@ def test_engines_without_a_default(
         (("--out", "o.mp4", "--out", "o.mkv", "--out", "./o.mp4"), 2, "named twice"),
         (("--out", "mqtt://me:pw@h/t", "--out", "mqtt://me:pw@h/t"), 2, r"output mqtt://\*\*\*@h/t is named twice"),
         (("--engine", "palette.onnx", "--stats", "palette.onnx"), 2, "is the engine"),
+        (("--stats", "a.jsonl", "--stats", "b.jsonl"), 2, "--stats a.jsonl and b.jsonl; expected one of them"),
         (("--out", "o.avi"), 2, "ends in .avi"),
         (("--out", "file"), 5, "cannot write file"),
         (("--out", "file/"), 5, "cannot write file"),
@@ -211,6 +212,32 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
         (("eval", "--backend", "null", "--json", "."), 5, "it is a folder"),
         (("bench", "--backend", "null", "--json", "file/s.json"), 5, "cannot write file/s.json"),
         (("build", "palette.onnx", "--backend", "openvino", "--json", "."), 5, "it is a folder"),
+        (
+            ("build", "palette.onnx", "--backend", "openvino", "--dla", "0", "--no-gpu-fallback"),
+            2,
+            "--dla, --no-gpu-fallback with --backend openvino; expected --backend tensorrt",
+        ),
+        (
+            (
+                "build",
+                "palette.onnx",
+                "--backend",
+                "openvino",
+                "--timing-cache",
+                "t",
+                "--workspace",
+                "9",
+                "--argmax",
+                "auto",
+            ),
+            2,
+            "--workspace, --timing-cache, --argmax with --backend openvino",
+        ),
+        (
+            ("build", "palette.onnx", "--backend", "tensorrt", "--floats", "fp32"),
+            2,
+            "--floats with --backend tensorrt; expected --backend openvino",
+        ),
         (("bench", "--n", "0"), 2, "--n"),
         (("bench", "gone.onnx"), 4, "no engine 'gone.onnx'"),
         (("models", "--json", "file/s.json"), 5, "cannot write file/s.json"),
@@ -314,6 +341,28 @@ def test_a_source_in_memory_is_not_written_over(here: Path, capsys: pytest.Captu
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         clip = write_clip(Path(folder) / "clip.mp4")
         refused(capsys, 2, "is the source", "run", clip, *NULL, "--out", clip)
+
+
+@pytest.mark.parametrize(
+    ("command", "pattern"),
+    [
+        (("export", "palette.onnx", "--confidence", "--size", "9x9", "--tail", "half", "--machine", "mine"),
+         "--size, --tail, --machine with palette.onnx; expected a checkpoint"),
+        (("export", "palette.onnx", "--precision", "int8", "--size", "64x64"), "--size with palette.onnx"),
+        (("export", "palette.onnx", "--confidence", "--calibration", "."),
+         "--calibration with --precision fp32; expected --precision int8"),
+        (("import", "palette.onnx", "--from", "drivenet", "--size", "999x1", "--tail", "full"),
+         "--size, --tail with --from drivenet"),
+        (("import", "x.pth", "--from", "coincheung-bisenetv2", "--calibration", "."),
+         "--calibration with --from coincheung-bisenetv2; expected --from drivenet"),
+        (("import", "x.pth", "--from", "coincheung-bisenetv2", "--out", "m.pt", "--tail", "full"), "--tail with m.pt"),
+    ],
+)  # fmt: skip
+def test_options_that_would_do_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], pattern: str
+) -> None:
+    pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+    refused(capsys, 2, pattern, *command, *(() if "--out" in command else ("--out", "m.onnx")))
 
 
 def test_memory_that_is_not_there(

@@ -171,6 +171,16 @@ def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: py
         (2, "no label set 'camvit'; did you mean camvid", ("--labels", "camvit")),
         (2, "cannot read none.yaml", ("--labels", "none.yaml")),
         (2, "--labels with synthetic", ("--dataset", "synthetic", "--labels", "camvid")),
+        (
+            2,
+            "--root with synthetic, which is drawn; expected --dataset camvid|cityscapes|folder --root DIR",
+            ("--dataset", "synthetic"),
+        ),
+        (
+            2,
+            "--split with data, which has no test; expected test/images and test/labels in it, or no --split",
+            ("--labels", "mine.yaml", "--split", "test"),
+        ),
         (3, "nowhere.mp4", ("--labels", "mine.yaml", "--flicker", "nowhere.mp4")),
         (3, "nowhere.mp4", ("--labels", "mine.yaml", "--agreement", "nowhere.mp4")),
         (5, "cannot write", ("--labels", "mine.yaml", "--report", "mine.yaml")),
