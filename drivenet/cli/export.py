@@ -55,8 +55,11 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
             raise UsageError("int8 without pictures", "pictures to calibrate on", "give --calibration DIR")
         pictures = folder_pictures(calibration)
         steps.append(lambda source, out: quantise(source, out, pictures))
-    if source.suffix != ".onnx" or not steps:
+    if source.suffix != ".onnx":
         steps.insert(0, lambda source, out: export_checkpoint(source, out, shape, where, machine))
+    if not steps:
+        raise UsageError(f"export of {source} as it is", "a checkpoint, or what to make of an ONNX",
+                         "give --confidence or --precision int8")  # fmt: skip
     _say(out, _in_turn(steps, source, out))
 
 

@@ -25,7 +25,10 @@ def read(path: Path, expected: str) -> Any:
     """What a file of PyTorch holds, without running code from it; UsageError with ``expected`` if it is none."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError) as error:
+    except pickle.UnpicklingError as error:  # PyTorch advises to run the code in it
+        told = "no checkpoint, or one that holds more than tensors"
+        raise UsageError(f"cannot read checkpoint {path}: {told}", expected) from error
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:
         told = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"cannot read checkpoint {path}: {told}", expected) from error
 

@@ -291,6 +291,16 @@ def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[
     refused(capsys, 2, "checkpoint", "export", "clip.mp4", "--out", "m.onnx")
 
 
+def test_export_of_what_is_no_checkpoint(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody is told to run the code in a file."""
+    pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+    (here / "text.pt").write_text("no checkpoint\n")
+    told = "cannot read checkpoint text.pt: no checkpoint, or one that holds more than tensors; expected a .pt file"
+    refused(capsys, 2, told, "export", "text.pt", "--out", "m.onnx")
+    told = "export of palette.onnx as it is; expected a checkpoint, or what to make of an ONNX; give --confidence or"
+    refused(capsys, 2, told, "export", "palette.onnx", "--out", "m.onnx")
+
+
 @pytest.mark.parametrize(
     ("source", "output", "what"),
     [
