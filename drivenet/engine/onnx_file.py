@@ -7,6 +7,7 @@ from typing import Any
 
 import onnxruntime as ort
 
+from drivenet.engine.artefacts import backend_of
 from drivenet.engine.spec_json import parse_spec, read_spec_json
 from drivenet.errors import EngineError, ModelSpecError
 from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path
@@ -21,7 +22,7 @@ def read_spec(file: Path) -> ModelSpec:
 
     Raises:
         ModelSpecError: for a file that is no ONNX or none of ours, or that contradicts its spec or JSON.
-        EngineError: for a file that is missing or cannot be read.
+        EngineError: for a file that is missing, cannot be read or is a compiled artefact.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -38,7 +39,8 @@ def open_session(file: Path, options: Any, providers: tuple[str, ...] = CPU) -> 
         providers: execution providers in order of preference.
 
     Raises:
-        EngineError: if the file cannot be read, a provider is not there, or other providers were set up.
+        EngineError: if the file cannot be read or is a compiled artefact, a provider is not there, or other providers
+            were set up.
         ModelSpecError: if the file is no ONNX that ONNX Runtime can load.
     """
     _check_readable(file)
@@ -106,6 +108,9 @@ def _check_readable(file: Path) -> None:
             empty = not f.read(1)
     except (OSError, ValueError) as error:
         raise EngineError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    made_for = backend_of(file)
+    if made_for:
+        raise EngineError(f"{file} is made for {made_for}", "an ONNX", f"run it with --backend {made_for}")
     if empty:
         raise ModelSpecError(f"{file} is empty", "an ONNX from drivenet export", "copy or export it again")
 

@@ -108,6 +108,17 @@ def test_engines(here: Path, capsys: pytest.CaptureFixture[str], engine: str, pa
     refused(capsys, 4, pattern, "eval", engine, "--backend", "onnxruntime", "--threads", 1, "--json", "scores.json")
 
 
+def test_artefacts_of_another_backend(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
+    assert call("build", "palette.onnx", "--backend", "openvino", "--precision", "fp32") == 0
+    capsys.readouterr()
+    (here / "palette-fp16.plan").write_bytes(b"a plan")
+    for artefact, backend in (("palette-fp32.xml", "openvino"), ("palette-fp16.plan", "tensorrt")):
+        told = f"{artefact} is made for {backend}; expected an ONNX; run it with --backend {backend}"
+        refused(capsys, 4, told, "run", "clip.mp4", "--engine", artefact, "--backend", "onnxruntime", "--headless")
+        refused(capsys, 4, told, "build", artefact, "--backend", backend)
+
+
 def test_engines_without_a_default(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
