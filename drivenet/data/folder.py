@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from drivenet.data.base import Dataset
@@ -9,6 +10,7 @@ from drivenet.data.pairs import Pair, PairDataset, class_ids, match, need_folder
 from drivenet.errors import SourceError, UsageError
 from drivenet.labels import IGNORE_ID, LabelSet
 
+_CURE = "save void as 255, or give the --labels that these ids are of; colours are no ids"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -35,5 +37,5 @@ def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -
     images = {f.stem: f for f in pictures}
     if len(images) < len(pictures):
         raise SourceError(f"{part / 'images'} holds two pictures of one stem", "one picture a label file")
-    values = class_ids(labels, IGNORE_ID)
+    values = replace(class_ids(labels, IGNORE_ID), cure=_CURE)
     return PairDataset("folder", name, labels, [Pair(i, t, values) for i, t in match(images, truths, str(part))])

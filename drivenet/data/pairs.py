@@ -25,10 +25,12 @@ class LabelValues:
     Args:
         ids: class id (or 255, ignore) by stored value; other values are errors.
         meaning: the same for people, ``0..10 and 11 (void)``.
+        cure: what to do about pictures with others.
     """
 
     ids: Mapping[int, int]
     meaning: str
+    cure: str = "use label ids, not colours"
 
     @cached_property
     def _table(self) -> npt.NDArray[np.uint8]:
@@ -42,7 +44,7 @@ class LabelValues:
         present = np.flatnonzero(np.bincount(stored.ravel(), minlength=256))
         odd = [int(v) for v in present if int(v) not in self.ids]
         if odd:
-            raise SourceError(f"{where} holds label value {odd[0]}", self.meaning, "use label ids, not colours")
+            raise SourceError(f"{where} holds label value {odd[0]}", self.meaning, self.cure)
         ids: Ids = cv2.LUT(stored, self._table).astype(np.uint8, copy=False)
         return ids
 

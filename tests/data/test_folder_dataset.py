@@ -12,7 +12,7 @@ import pytest
 
 from drivenet.data import open_dataset
 from drivenet.errors import SourceError, UsageError
-from drivenet.labels import CITYSCAPES, VOC
+from drivenet.labels import CAMVID, CITYSCAPES, VOC
 from drivenet.palette_png import encode_palette_png
 
 
@@ -47,6 +47,14 @@ def test_needs_labels_and_one_picture_a_stem(tmp_path: Path) -> None:
     lay(tmp_path, "one.png")
     with pytest.raises(SourceError, match="two pictures of one stem"):
         open_dataset("folder", tmp_path, "val", CITYSCAPES)
+
+
+def test_ids_of_another_set_are_not_called_colours(tmp_path: Path) -> None:
+    """The void of CamVid's own label pictures is 11, of a plain folder 255."""
+    lay(tmp_path, value=11)
+    told = r"holds label value 11; expected class ids 0\.\.10 or 255 \(void\); save void as 255, or give the --labels"
+    with pytest.raises(SourceError, match=told):
+        open_dataset("folder", tmp_path, "val", CAMVID)[0]
 
 
 def png(depth: int, kind: int, rows: list[bytes], palette: bytes = b"", size: int = 4) -> bytes:
