@@ -15,16 +15,14 @@ from drivenet.benchmark import bench as measure
 from drivenet.cli.bench_all import BACKENDS as ALL_BACKENDS
 from drivenet.cli.bench_all import candidates, open_all
 from drivenet.cli.bench_table import markdown, named
-from drivenet.cli.output import check_json, progress, table, write_json
+from drivenet.cli.output import check_file, progress, table, write_json, write_text
 from drivenet.cli.output import report as shown
 from drivenet.engine import BACKENDS, open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.catalog import find
 from drivenet.errors import UsageError
 from drivenet.frame import Image
-from drivenet.modelspec import write_atomic
 from drivenet.resources import engines_dir
-from drivenet.sinks.target import cannot_write, check_apart, check_writable
 from drivenet.synthetic import SyntheticDrive
 
 _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
@@ -44,10 +42,10 @@ _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
               help=f"Inferences of each that count, rounded up to rounds of {_PICTURES}.")  # fmt: skip
 @click.option("--throughput", "many", is_flag=True, help="Also pictures a second with several in work at a time.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
-@click.option("--table", "table_file", type=click.Path(path_type=Path), metavar="FILE.md",
-              help="Write the rows as a Markdown table.")  # fmt: skip
+@click.option("--table", "table_file", metavar="FILE.md",
+              help="Write the rows as a Markdown table; - is standard output.")  # fmt: skip
 def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool, threads: int | None, n: int,
-          many: bool, json_file: str | None, table_file: Path | None) -> None:  # fmt: skip
+          many: bool, json_file: str | None, table_file: str | None) -> None:  # fmt: skip
     """Time ENGINES (files or names; the default model without any) in closed loop: throughput, not a live stream.
 
     Open loop, with due times and drops: drivenet run FILE --policy latest --rate HZ.
@@ -57,10 +55,10 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool,
     drivenet bench fast accurate --backend onnxruntime --backend openvino --json bench.json
     drivenet bench --all --json benchmarks/results/cpu.json --table benchmarks/results/cpu.md
     """
-    check_json(json_file, *engines)
-    if table_file is not None:
-        check_apart(table_file, engines)
-        check_writable(table_file)
+    if json_file == table_file == "-":
+        raise UsageError("--json - and --table -", "one of them on standard output")
+    check_file(json_file, *engines)
+    check_file(table_file, *engines)
     with ExitStack() as opened:
         if everything:
             loaded, failed = _open_all(engines, backends, threads, opened)
@@ -76,14 +74,11 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool,
         rows = named(loaded, timed)
     contract = {**CONTRACT, "throughput": THROUGHPUT} if many else CONTRACT
     report = {"contract": contract, "environment": environment(), "rows": rows, "failed": failed}
-    if json_file != "-":
+    if "-" not in (json_file, table_file):
         _show(report)
     write_json(json_file, report)
     if table_file is not None:
-        try:
-            write_atomic(table_file, markdown(report))
-        except OSError as error:
-            raise cannot_write(table_file, error) from error
+        write_text(table_file, markdown(report))
 
 
 def _open(engines: tuple[str, ...], backends: tuple[str, ...], threads: int | None, opened: ExitStack) -> list[Engine]:

@@ -76,4 +76,6 @@ def _opened(row: Candidate, folder: Path, threads: int | None) -> Engine:
         return open_engine(row.onnx, row.backend, threads=threads)
     out = folder / (row.floats or "rest")  # artefacts of one precision have one name
     built = build(BuildRequest(row.onnx, row.backend, row.precision, out=out, floats=row.floats))
-    return open_engine(built.file, threads=threads)
+    engine = open_engine(built.file, threads=threads)
+    engine.file = engine.spec.name  # the files are gone when the row is read
+    return engine

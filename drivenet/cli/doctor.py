@@ -6,7 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from drivenet.cli.output import check_json, console, report, write_json
+from drivenet.cli.output import check_file, console, report, write_json
 from drivenet.doctor import examine
 from drivenet.engine import choose
 from drivenet.engine.catalog import engine_file
@@ -26,7 +26,7 @@ def doctor(context: click.Context, json_file: str | None) -> None:
     drivenet doctor
     drivenet doctor --json -
     """
-    check_json(json_file)
+    check_file(json_file)
     rows, chosen = examine(), _auto()
     if json_file != "-":
         table = Table(box=None, title="doctor", title_justify="left")

@@ -10,7 +10,7 @@ import click
 
 from drivenet.cli.agreement import agreement, show_agreement
 from drivenet.cli.given import refuse
-from drivenet.cli.output import check_json, console, progress, table, write_json
+from drivenet.cli.output import check_file, console, progress, table, write_json
 from drivenet.cli.output import report as shown
 from drivenet.cli.record import check_record, write_record
 from drivenet.config import load_labels
@@ -69,7 +69,7 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     drivenet eval fast --agreement drive.mp4
     """
     clips = [clip for clip in (flicker, same) if clip]
-    check_json(json_file, engine, labels, *chain.from_iterable(map(files_of, clips)))
+    check_file(json_file, engine, labels, *chain.from_iterable(map(files_of, clips)))
     if folder is not None:
         check_writable(folder / PAGE)
     for clip in clips:

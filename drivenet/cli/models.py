@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from drivenet.cli.output import check_json, report, table, write_json
+from drivenet.cli.output import check_file, report, table, write_json
 from drivenet.engine.catalog import list_models
 from drivenet.resources import engines_dir
 
@@ -21,7 +21,7 @@ def models(json_file: str | None) -> None:
     drivenet models
     drivenet models --json -
     """
-    check_json(json_file)
+    check_file(json_file)
     rows = list_models(engines_dir())
     if json_file != "-":
         _show_models(rows)

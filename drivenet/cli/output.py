@@ -59,8 +59,8 @@ def abandon(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def check_json(target: str | None, *read: str | Path | None) -> None:
-    """Fail before the work if :func:`write_json` would fail after it; SinkError as there.
+def check_file(target: str | None, *read: str | Path | None) -> None:
+    """Fail before the work if :func:`write_text` would fail after it; SinkError as there.
 
     UsageError if it would write over a file that the command reads.
     """
@@ -72,15 +72,18 @@ def check_json(target: str | None, *read: str | Path | None) -> None:
 
 
 def write_json(target: str | None, content: Mapping[str, Any]) -> None:
-    """Write figures to a file, whole or not at all; ``-`` is standard output, None nothing.
+    """Write figures as :func:`write_text` does; None is nowhere."""
+    if target is not None:
+        # a terminal may know no more than ASCII
+        write_text(target, json.dumps(content, indent=1, ensure_ascii=target == "-", allow_nan=False) + "\n")
+
+
+def write_text(target: str, text: str) -> None:
+    """Write to a file, whole or not at all; ``-`` is standard output.
 
     Raises:
         SinkError: if nothing can be written there.
     """
-    if target is None:
-        return
-    # a terminal may know no more than ASCII
-    text = json.dumps(content, indent=1, ensure_ascii=target == "-", allow_nan=False) + "\n"
     path = Path(target)
     try:
         if target == "-":

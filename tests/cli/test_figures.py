@@ -120,6 +120,15 @@ def test_bench(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "closed loop" in capsys.readouterr().out
 
 
+def test_a_table_on_standard_output(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ("bench", "--backend", "null", "--n", 10, "--table", "-")
+    assert call(*how) == 0
+    assert capsys.readouterr().out.startswith("| model | input | backend | ")
+    assert not Path("-").exists()
+    assert call(*how, "--json", "-") == 2
+    assert "--json - and --table -; expected one of them" in capsys.readouterr().err
+
+
 def test_bench_throughput_is_labelled_as_such(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("bench", "--backend", "null", "--n", 10, "--throughput", "--json", "-") == 0
     found = json.loads(capsys.readouterr().out)
@@ -149,8 +158,12 @@ def test_bench_all(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(line.startswith("| standard |") for line in lines) == sum(row[0] == "standard" for row in rows)
     assert any("n = 10 each" in line and "1 threads" in line for line in lines)
     assert not list(Path("engines").glob("*.xml"))
+    files = [(r["engine"]["backend"], r["engine"]["file"]) for r in found["rows"] if r["model"] == "standard"]
+    assert set(files) == {("onnxruntime", str(models / "standard.onnx")), ("openvino", "standard")}
     (Path("engines") / "other.onnx").write_bytes(b"no model")
+    capsys.readouterr()
     assert call("bench", "--all", *how, "--table", "all.md") == 0
+    assert " standard openvino fp32 48x32 " in " ".join(capsys.readouterr().out.split())
     assert "Not timed:\n- other onnxruntime fp32: " in Path("all.md").read_text()
     capsys.readouterr()
     assert call("bench", "--all", "--backend", "null") == 2
