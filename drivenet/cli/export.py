@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +45,8 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         from drivenet.export.parity import folder_pictures
     except ModuleNotFoundError as error:
         raise UsageError(f"export needs {error.name}", cure="pip install 'drivenet[train]'") from error
+    if os.path.realpath(source) == os.path.realpath(out):
+        raise UsageError(f"output {out} is the source", "a place of its own")
     if source.suffix == ".onnx":
         refuse(["size", "tail", "machine"], str(source), "a checkpoint; an ONNX keeps its own")
     if precision != "int8":

@@ -10,7 +10,7 @@ from drivenet.cli.export import parse_size
 from drivenet.cli.given import refuse
 from drivenet.cli.output import console
 from drivenet.config import load_yaml
-from drivenet.errors import UsageError
+from drivenet.errors import UsageError, nearest
 from drivenet.training.settings import TrainSettings
 
 
@@ -44,6 +44,7 @@ def import_(checkpoint: Path, publisher: str, out: Path, size: str | None, tail:
     try:
         from drivenet.export.imported import INPUT, write_import
         from drivenet.export.restore import restore_checkpoint
+        from drivenet.models.importers import PUBLISHERS
     except ModuleNotFoundError as error:
         raise UsageError(f"import needs {error.name}", cure="pip install 'drivenet[train]'") from error
     if publisher == "drivenet":
@@ -54,6 +55,8 @@ def import_(checkpoint: Path, publisher: str, out: Path, size: str | None, tail:
         restore_checkpoint(checkpoint, out, options, calibration)
         console.print(f"wrote {out}")
         return
+    if publisher not in PUBLISHERS:
+        raise UsageError(f"no publisher {publisher!r}", cure=nearest(publisher, [*PUBLISHERS, "drivenet"]))
     refuse(["config", "calibration"], f"--from {publisher}", "--from drivenet")
     if out.suffix == ".pt":
         refuse(["tail"], str(out), "FILE.onnx; drivenet export gives a checkpoint its tail")

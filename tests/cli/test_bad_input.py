@@ -302,12 +302,14 @@ def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[
     refused(capsys, 2, "checkpoint", "export", "clip.mp4", "--out", "m.onnx")
 
 
-def test_export_of_what_is_no_checkpoint(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_of_what_cannot_be_exported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody is told to run the code in a file."""
     pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
     (here / "text.pt").write_text("no checkpoint\n")
     told = "cannot read checkpoint text.pt: no checkpoint, or one that holds more than tensors; expected a .pt file"
     refused(capsys, 2, told, "export", "text.pt", "--out", "m.onnx")
+    told = "output palette.onnx is the source; expected a place of its own"
+    refused(capsys, 2, told, "export", "palette.onnx", "--out", "./palette.onnx", "--confidence")
     told = "export of palette.onnx as it is; expected a checkpoint, or what to make of an ONNX; give --confidence or"
     refused(capsys, 2, told, "export", "palette.onnx", "--out", "m.onnx")
 
@@ -376,6 +378,7 @@ def test_a_source_in_memory_is_not_written_over(here: Path, capsys: pytest.Captu
          "--size, --tail with --from drivenet"),
         (("import", "x.pth", "--from", "coincheung-bisenetv2", "--calibration", "."),
          "--calibration with --from coincheung-bisenetv2; expected --from drivenet"),
+        (("import", "x.pth", "--from", "nosuch"), "no publisher 'nosuch'; choose from .*, drivenet, "),
         (("import", "x.pth", "--from", "coincheung-bisenetv2", "--out", "m.pt", "--tail", "full"), "--tail with m.pt"),
     ],
 )  # fmt: skip
