@@ -12,6 +12,7 @@ from drivenet.engine.artefacts import artefacts_beside
 from drivenet.engine.base import Engine
 from drivenet.engine.passport import read_passport
 from drivenet.errors import EngineError, UsageError
+from drivenet.modelspec import sha256_of
 
 
 def check_record(engine: Engine, samples: Dataset) -> None:
@@ -43,7 +44,9 @@ def write_record(file: Path, miou: float) -> None:
     console.print(f"noted val mIoU {miou:.4f} in {file}")
     for artefact, *_ in artefacts_beside(file):
         with suppress(EngineError):  # one without a passport was refused before
-            console.print(f"{artefact} must be built again: {read_passport(artefact).rebuild(artefact.parent)}")
+            passport = read_passport(artefact)
+            if passport.onnx_sha256 != sha256_of(file):  # the score may be the one that was noted before
+                console.print(f"{artefact} must be built again: {passport.rebuild(artefact.parent)}")
 
 
 def _stored() -> ModuleType:
