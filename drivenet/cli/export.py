@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from drivenet.cli.given import refuse
 from drivenet.cli.output import console
 from drivenet.errors import UsageError
+from drivenet.sinks.target import check_apart
 
 if TYPE_CHECKING:
     from drivenet.modelspec import ModelSpec, Tail
@@ -45,8 +45,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         from drivenet.export.parity import folder_pictures
     except ModuleNotFoundError as error:
         raise UsageError(f"export needs {error.name}", cure="pip install 'drivenet[train]'") from error
-    if os.path.realpath(source) == os.path.realpath(out):
-        raise UsageError(f"output {out} is the source", "a place of its own")
+    check_apart(out, [source])
     if source.suffix == ".onnx":
         refuse(["size", "tail", "machine"], str(source), "a checkpoint; an ONNX keeps its own")
     if precision != "int8":

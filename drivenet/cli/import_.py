@@ -11,6 +11,7 @@ from drivenet.cli.given import refuse
 from drivenet.cli.output import console
 from drivenet.config import load_yaml
 from drivenet.errors import UsageError, nearest
+from drivenet.sinks.target import check_apart
 from drivenet.training.settings import TrainSettings
 
 
@@ -47,6 +48,7 @@ def import_(checkpoint: Path, publisher: str, out: Path, size: str | None, tail:
         from drivenet.models.importers import PUBLISHERS
     except ModuleNotFoundError as error:
         raise UsageError(f"import needs {error.name}", cure="pip install 'drivenet[train]'") from error
+    check_apart(out, [checkpoint])
     if publisher == "drivenet":
         refuse(
             ["size", "tail"], "--from drivenet", "another publisher; a checkpoint of an ONNX has its size and no tail"

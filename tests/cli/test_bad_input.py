@@ -308,7 +308,7 @@ def test_export_of_what_cannot_be_exported(here: Path, capsys: pytest.CaptureFix
     (here / "text.pt").write_text("no checkpoint\n")
     told = "cannot read checkpoint text.pt: no checkpoint, or one that holds more than tensors; expected a .pt file"
     refused(capsys, 2, told, "export", "text.pt", "--out", "m.onnx")
-    told = "output palette.onnx is the source; expected a place of its own"
+    told = "output palette.onnx is what is read; expected a place of its own"
     refused(capsys, 2, told, "export", "palette.onnx", "--out", "./palette.onnx", "--confidence")
     told = "export of palette.onnx as it is; expected a checkpoint, or what to make of an ONNX; give --confidence or"
     refused(capsys, 2, told, "export", "palette.onnx", "--out", "m.onnx")
