@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
@@ -44,7 +54,7 @@ def load_yaml(path: Path, model: type[S], overrides: dict[str, Any] | None = Non
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.safe_load(Path(os.path.expanduser(path)).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -96,12 +106,15 @@ def _problem(model: type[BaseModel], error: ErrorDetails) -> str:
     return f"unknown key {key}, {nearest(str(loc[-1]), owner.model_fields)}"
 
 
+#: A path, an address or a name; ``~/`` at its start is the home folder, also where no shell has expanded it.
+Place = Annotated[str, AfterValidator(os.path.expanduser)]
+_Source = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(os.path.expanduser)]
+
+_LISTED = BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+_LISTED_SCHEMA = WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}})
 #: Texts; a single one needs no list in a file.
-Texts = Annotated[
-    tuple[str, ...],
-    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}}),
-]
+Texts = Annotated[tuple[str, ...], _LISTED, _LISTED_SCHEMA]
+Places = Annotated[tuple[Place, ...], _LISTED, _LISTED_SCHEMA]
 
 
 class NodeSettings(Settings):
@@ -110,12 +123,12 @@ class NodeSettings(Settings):
     The descriptions are what ``drivenet run --help`` and an editor show.
     """
 
-    source: Annotated[str | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = Field(
-        None, coerce_numbers_to_str=True,
+    source: Annotated[_Source | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = Field(
+        None,
         description="A camera number, device, address, video file, folder or glob of pictures, or a drawn drive: "
         "0, /dev/video0, csi://0, rtsp://host/path, clip.mp4, folder/, frames/*.png, synthetic://1280x720@30.",
-    )  # fmt: skip
-    engine: str | None = Field(
+    )
+    engine: Place | None = Field(
         None, description="A model file, or a name from drivenet models [default: the one marked there]."
     )
     backend: Literal["auto", "null", "onnxruntime", "openvino", "tensorrt"] = Field(
@@ -128,12 +141,12 @@ class NodeSettings(Settings):
     rebuild: bool = Field(
         False, description="Build a compiled engine that cannot be used while ONNX Runtime serves, then swap."
     )
-    out: Texts = Field(
+    out: Places = Field(
         (),
         description="Record or publish there: FILE.mp4, .mkv or .mcap, FOLDER/, rtsp://, ros2://, mqtt:// or "
         "zenoh://; may be repeated.",
     )
-    stats: str | None = Field(None, description="One JSON line a frame, and a summary; - is standard output.")
+    stats: Place | None = Field(None, description="One JSON line a frame, and a summary; - is standard output.")
     show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")
     headless: bool = Field(False, description="Never a window.")
     serve: str | None = Field(None, description="A live page at this HOST:PORT (extra [web]).")

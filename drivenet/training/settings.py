@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from drivenet.config import Settings
+from drivenet.config import Place, Settings
 
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -16,14 +16,14 @@ class ModelSettings(Settings):
 
     architecture: str
     options: dict[str, Any] = Field(default_factory=dict)
-    start: str | None = Field(None, description="checkpoint to start from, as far as names and shapes agree")
+    start: Place | None = Field(None, description="checkpoint to start from, as far as names and shapes agree")
 
 
 class DataSettings(Settings):
     """Pictures to learn from."""
 
     dataset: Literal["camvid", "cityscapes", "synthetic"] = "camvid"
-    root: str | None = Field(None, description="folder of the data set; --root wins over it")
+    root: Place | None = Field(None, description="folder of the data set; --root wins over it")
     synthetic_share: float = Field(0.25, ge=0, le=1, description="share of samples drawn from the synthetic drive")
     synthetic_frames: int = Field(600, ge=0, description="frames rendered once, at the start")
 
@@ -81,7 +81,7 @@ class LossSettings(Settings):
 class DistilSettings(Settings):
     """A trained network to imitate: its class probabilities are a second truth, also where the picture has none."""
 
-    teacher: str = Field(description="checkpoint of drivenet train, of the same labels and stride")
+    teacher: Place = Field(description="checkpoint of drivenet train, of the same labels and stride")
     weight: float = Field(1.0, gt=0)
     temperature: float = Field(2.0, gt=0)
 

@@ -105,3 +105,34 @@ def test_a_run_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert call("run", "--config", next(f for f in NODES if f.stem == "dashcam"), "--backend", "null") == 0
     assert (tmp_path / "out" / "dashcam.mp4").exists()
     assert (tmp_path / "out" / "dashcam.jsonl").read_text().count("\n") == 4
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a file, where no shell sees it, and on the command line, where a shell leaves ``--stats=~/s.jsonl`` alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_clip(tmp_path / "drive.mp4", frames=3)
+    (tmp_path / "node.yaml").write_text("source: ~/drive.mp4\nout: [~/o.mp4, rtsp://host/~/x]\nengine: ~/fast.onnx\n")
+    read = resolve(Path("~/node.yaml"), {"stats": "~/s.jsonl"})
+    assert (read.source, read.engine, read.stats) == tuple(
+        str(tmp_path / name) for name in ("drive.mp4", "fast.onnx", "s.jsonl")
+    )
+    assert read.out == (str(tmp_path / "o.mp4"), "rtsp://host/~/x")
+    monkeypatch.chdir(tmp_path)
+    outputs = ("--out", "~/a.mp4", "--stats", "~/s.jsonl")
+    assert call("run", "~/drive.mp4", "--backend", "null", "--headless", *outputs) == 0
+    assert (tmp_path / "a.mp4").exists()
+    assert (tmp_path / "s.jsonl").exists()
+    assert not (tmp_path / "~").exists()
+    (tmp_path / "mine.yaml").write_text("name: mine\nclasses: [{name: lane, colour: [200, 10, 10], group: road}]\n")
+    assert load_labels("~/mine.yaml").classes == ("lane",)
+
+
+def test_a_tilde_in_a_training_file_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+    from drivenet.training.settings import TrainSettings
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model = "model: {architecture: bisenetv2, start: ~/best.pt}\n"
+    (tmp_path / "train.yaml").write_text(f"name: x\niterations: 1\n{model}data: {{root: ~/CamVid}}\n")
+    read = load_yaml(tmp_path / "train.yaml", TrainSettings)
+    assert (read.model.start, read.data.root) == (str(tmp_path / "best.pt"), str(tmp_path / "CamVid"))
