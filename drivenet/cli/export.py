@@ -87,10 +87,12 @@ def _say(out: Path, spec: ModelSpec) -> None:
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
-    """``HxW`` as (height, width); None for None."""
+    """``HxW`` as (height, width); None for None. One that is higher than wide was meant as a picture's WxH."""
     if text is None:
         return None
     height, by, width = text.partition("x")
     if not (by and height.isdigit() and width.isdigit()):
         raise UsageError(f"size {text!r}", "HxW such as 288x512")
+    if int(height) > int(width):
+        raise UsageError(f"--size {text} is height x width", cure=f"did you mean {width}x{height}?")
     return int(height), int(width)

@@ -229,18 +229,7 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
             "--dla, --no-gpu-fallback with --backend openvino; expected --backend tensorrt",
         ),
         (
-            (
-                "build",
-                "palette.onnx",
-                "--backend",
-                "openvino",
-                "--timing-cache",
-                "t",
-                "--workspace",
-                "9",
-                "--argmax",
-                "auto",
-            ),
+            ("build", "palette.onnx", "--backend", "openvino", *"--timing-cache t --workspace 9 --argmax auto".split()),
             2,
             "--workspace, --timing-cache, --argmax with --backend openvino",
         ),
@@ -248,6 +237,11 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
             ("build", "palette.onnx", "--backend", "tensorrt", "--floats", "fp32"),
             2,
             "--floats with --backend tensorrt; expected --backend openvino",
+        ),
+        (
+            ("build", "palette.onnx", "--backend", "openvino", "--size", "48x32"),
+            2,
+            r"--size 48x32 is height x width; did you mean 32x48\?",
         ),
         (("bench", "--n", "0"), 2, "--n"),
         (("bench", "gone.onnx"), 4, "no engine 'gone.onnx'"),
@@ -297,7 +291,8 @@ def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[
     checkpoint.save(
         here / "best.pt", {"network": network, "settings": settings, "labels": "camvid", "progress": progress}
     )
-    for size, pattern in (("100x100", "use 96x96"), ("100", "HxW such as"), ("0x0", "multiple")):
+    sizes = (("100x100", "use 96x96"), ("100", "HxW such as"), ("0x0", "multiple"))
+    for size, pattern in (*sizes, ("512x288", r"--size 512x288 is height x width; did you mean 288x512\?")):
         refused(capsys, 2, pattern, "export", "best.pt", "--out", "m.onnx", "--size", size)
     refused(capsys, 2, "checkpoint", "export", "clip.mp4", "--out", "m.onnx")
 

@@ -280,3 +280,4 @@ def test_the_command_builds_and_tells(openvino: None, onnx: Path) -> None:
     assert report["passport"]["parity"]["agreement"] == 1
     wrong = CliRunner().invoke(command, [str(onnx), "--backend", "openvino", "--size", "64x64"])
     assert isinstance(wrong.exception, UsageError)
+    assert "expected 32x48, height x width; drivenet export --size 64x64 writes" in str(wrong.exception)

@@ -74,7 +74,12 @@ def test_a_checkpoint_holds_what_belongs_to_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("out", "size", "message"),
-    [("model.pth", "64x96", "ends in .onnx or .pt"), ("model.onnx", "60x96", "use 64x96"), ("model.pt", "x", "HxW")],
+    [
+        ("model.pth", "64x96", "ends in .onnx or .pt"),
+        ("model.onnx", "60x96", "use 64x96"),
+        ("model.pt", "x", "HxW"),
+        ("model.onnx", "96x64", "did you mean 64x96"),
+    ],
 )
 def test_bad_arguments_leave_nothing(tmp_path: Path, out: str, size: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
