@@ -31,7 +31,7 @@ class Hud:
     Args:
         age_ms: from the frame's capture to its drawing.
         p50_ms: median by stage (:data:`~drivenet.latency.STAGES` and ``end_to_end``); what is absent is not shown.
-        fps: rate by ``source``, ``processed`` and ``published``; 0 = not known yet.
+        fps: rate by ``source``, ``processed`` and ``published``; None = not known yet.
         dropped: frames dropped so far, by reason.
         source: what the frames come from, without credentials.
         engine: what they went through.
@@ -39,7 +39,7 @@ class Hud:
 
     age_ms: float
     p50_ms: Mapping[str, float]
-    fps: Mapping[str, float]
+    fps: Mapping[str, float | None]
     dropped: Mapping[str, int]
     source: str = ""
     engine: str = ""
@@ -163,5 +163,5 @@ def _ms(value: float) -> str:
     return f"{value:.1f} ms" if value < 99.95 else f"{value:.0f} ms"
 
 
-def _fps(value: float) -> str:
-    return f"{value:.1f} fps" if value > 0 else "-"
+def _fps(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} fps"

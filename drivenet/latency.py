@@ -160,8 +160,8 @@ class RateMeter:
         self._last = at
         self.count += 1
 
-    @property
-    def fps(self) -> float:
-        """The mean rate from the first to the last event; 0 with fewer than two."""
-        span = self._last - self._first
-        return (self.count - 1) / (span / 1e9) if self.count > 1 and span > 0 else 0.0
+    def fps(self, *others: RateMeter) -> float | None:
+        """The mean rate from the first to the last event, those of ``others`` included; None with fewer than two."""
+        meters = [self, *(other for other in others if other.count)]
+        span = max(meter._last for meter in meters) - min(meter._first for meter in meters)
+        return (self.count - 1) / (span / 1e9) if self.count > 1 and span > 0 else None

@@ -59,7 +59,7 @@ class Totals:
         captured: frames that came from the source.
         published: frames that reached a sink.
         dropped: frames that were captured and not published, by reason.
-        fps: mean rate by ``source``, ``processed`` and ``published``.
+        fps: mean rate by ``source``, ``processed`` and ``published``; None below two frames.
         latency: percentiles by stage, in ms.
         engine: ``file, backend, precision, input, labels`` of the engine.
         sinks: by name what became of the frames meant for each: ``published``, ``dropped`` (because it was slow or
@@ -69,7 +69,7 @@ class Totals:
     captured: int = 0
     published: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    fps: dict[str, float] = field(default_factory=lambda: {"source": 0.0, "processed": 0.0, "published": 0.0})
+    fps: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(("source", "processed", "published")))
     latency: StageHistograms = field(default_factory=StageHistograms)
     engine: dict[str, Any] = field(default_factory=dict)
     sinks: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Totals:
             "captured": self.captured,
             "published": self.published,
             "dropped": dict(self.dropped),
-            "fps": {k: round(v, 3) for k, v in self.fps.items()},
+            "fps": {k: None if v is None else round(v, 3) for k, v in self.fps.items()},
             "latency_ms": self.latency.summary(),
             "engine": dict(self.engine),
             "sinks": {name: dict(counts) for name, counts in self.sinks.items()},

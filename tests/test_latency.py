@@ -113,10 +113,10 @@ def test_stage_histograms_keep_every_stage_and_the_whole() -> None:
 
 def test_a_rate_counts_intervals_not_events() -> None:
     meter = RateMeter()
-    assert meter.fps == 0
+    assert meter.fps() is None
     for i in range(11):
         meter.tick(i * 100 * MS)
-        assert meter.fps == pytest.approx(10 if i else 0)
+        assert meter.fps() == (pytest.approx(10) if i else None)
     assert meter.count == 11
 
 
@@ -124,6 +124,16 @@ def test_a_rate_of_events_at_one_time_is_not_infinite() -> None:
     meter = RateMeter()
     for _ in range(3):
         meter.tick(5)
-    assert meter.fps == 0
+    assert meter.fps() is None
     meter.tick()
-    assert meter.fps > 0
+    assert (meter.fps() or 0) > 0
+
+
+def test_rates_over_one_span_are_as_their_counts() -> None:
+    early, late, none = RateMeter(), RateMeter(), RateMeter()
+    for i in range(11):
+        early.tick(i * 100 * MS)
+    for i in range(6):
+        late.tick((1500 + i * 100) * MS)
+    assert (early.fps(late, none), late.fps(early, none)) == (pytest.approx(5), pytest.approx(2.5))
+    assert none.fps(early) is None

@@ -18,7 +18,7 @@ from drivenet.scene import analyse
 HUD = Hud(
     age_ms=41.26,
     p50_ms={"end_to_end": 38.1, "queue": 0.2, "prepare": 0.9, "infer": 124.8, "draw": 1.9},
-    fps={"source": 30.0, "processed": 29.94, "published": 0.0},
+    fps={"source": 30.0, "processed": 29.94, "published": None},
     dropped={"superseded": 12, "stale": 0},
     source="clip.mp4",
     engine="fast int8",

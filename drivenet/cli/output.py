@@ -120,6 +120,11 @@ def progress() -> Progress:
     )  # fmt: skip
 
 
+def show_fps(rate: float | None) -> str:
+    """A frame rate; ``-`` where there is none yet."""
+    return "-" if rate is None else f"{rate:.1f}"
+
+
 def show_totals(totals: Totals) -> None:
     """The latency table of a run, and its counts and rates below."""
     rows = []
@@ -140,7 +145,7 @@ def show_totals(totals: Totals) -> None:
         console.print("the first {frames} frames went through {backend} {precision}".format(**engine["before"]))
     console.print("end to end: from capture (or due time) to the last sink; nothing left out as warm-up")
     drops = ", ".join(f"{n} {reason}" for reason, n in totals.dropped.items()) or "none"
-    rates = ", ".join(f"{kind} {rate:.1f}" for kind, rate in totals.fps.items())
+    rates = ", ".join(f"{kind} {show_fps(rate)}" for kind, rate in totals.fps.items())
     console.print(f"captured {totals.captured}, published {totals.published}, dropped: {drops}")
     for name, counts in totals.sinks.items():
         if lost := ", ".join(f"{n} {what}" for what, n in counts.items() if n and what != "published"):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from drivenet.cli.output import console, progress, show_totals
+from drivenet.cli.output import console, progress, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks
 from drivenet.cli.signals import ended_by_signals
 from drivenet.config import NodeSettings, check, load_yaml
@@ -126,8 +126,8 @@ def run_node(settings: NodeSettings) -> Totals:
         task = bar.add_task("frames", total=settings.max_frames or source.frames, note="")
 
         def report(totals: Totals) -> None:
-            fps = totals.fps["published"]
-            bar.update(task, completed=totals.captured, note=f"{fps:.1f} fps, {sum(totals.dropped.values())} dropped")
+            note = f"{show_fps(totals.fps['published'])} fps, {sum(totals.dropped.values())} dropped"
+            bar.update(task, completed=totals.captured, note=note)
 
         pipeline = Pipeline(
             source, engine, sinks, policy=settings.policy, painter=painter, max_frames=settings.max_frames,

@@ -23,7 +23,7 @@ class Ledger:
     def __init__(self, engine: dict[str, Any]) -> None:
         self._lock = threading.Lock()
         self._totals = Totals(engine=engine)
-        self._rates = {"source": RateMeter(), "processed": RateMeter(), "published": RateMeter()}
+        self._source, self._processed, self._published = RateMeter(), RateMeter(), RateMeter()
         self._p50: dict[str, float] = {}
         self._p50_at = 0
         self._settled = False
@@ -42,20 +42,20 @@ class Ledger:
         with self._lock:
             if not self._settled:
                 self._totals.captured += 1
-                self._rates["source"].tick(captured_ns)
+                self._source.tick(captured_ns)
             return self._totals.captured
 
     def processed(self) -> None:
         """An inference was finished."""
         with self._lock:
-            self._rates["processed"].tick()
+            self._processed.tick()
 
     def published(self, stamps: Stamps) -> None:
         """Book a frame out that reached a sink."""
         with self._lock:
             self._totals.published += 1
             self._totals.latency.add(stamps)
-            self._rates["published"].tick(stamps.last_published())
+            self._published.tick(stamps.last_published())
 
     def dropped(self, reason: str, count: int = 1) -> None:
         """Book frames out that nobody will see."""
@@ -94,5 +94,10 @@ class Ledger:
                 self._p50_at = now
             return Hud((now - stamps.captured) / 1e6, self._p50, self._fps(), dict(t.dropped), source, engine)
 
-    def _fps(self) -> dict[str, float]:
-        return {kind: meter.fps for kind, meter in self._rates.items()}
+    def _fps(self) -> dict[str, float | None]:
+        """Over one span for both that follow the engine: no more is ever published than was processed."""
+        return {
+            "source": self._source.fps(),
+            "processed": self._processed.fps(self._published),
+            "published": self._published.fps(self._processed),
+        }

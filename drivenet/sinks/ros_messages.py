@@ -98,7 +98,7 @@ def node_diagnostics(totals: Totals, wall_ns: int, lost_s: float = 0.0) -> Messa
         "captured": totals.captured,
         "published": totals.published,
         **{f"dropped {reason}": n for reason, n in totals.dropped.items()},
-        **{f"fps {point}": rate for point, rate in totals.fps.items()},
+        **{f"fps {point}": float("nan") if rate is None else rate for point, rate in totals.fps.items()},
         **{f"{sink} {what}": n for sink, counts in totals.sinks.items() for what, n in counts.items()},
     }
     latency = {

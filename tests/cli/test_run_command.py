@@ -130,6 +130,14 @@ def test_stats_lines_are_as_designed(tmp_path: Path) -> None:
     assert set(summary["latency_ms"]["end_to_end"]) == {"n", "p50", "p90", "max"}, "no p99 of three frames"
 
 
+def test_one_picture_has_no_rate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("run", f"{DRIVE}?frames=1", *NULL, "--stats", "s.jsonl") == 0
+    assert "FPS: source -, processed -, published -\n" in capfd.readouterr().err
+    summary = stats((tmp_path / "s.jsonl").read_bytes())[1]
+    assert summary is not None
+    assert summary["fps"] == {"source": None, "processed": None, "published": None}
+
+
 def test_stats_on_standard_output_are_pure(capfd: pytest.CaptureFixture[str]) -> None:
     assert call("run", f"{DRIVE}?frames=4", *NULL, "--policy", "every", "--stats", "-") == 0
     printed = capfd.readouterr()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivenet.latency import END_TO_END, STAGES, Stamps
+from drivenet.latency import END_TO_END, STAGES, Stamps, now_ns
 from drivenet.pipeline.ledger import Ledger
 
 MS = 1_000_000
@@ -56,7 +56,19 @@ def test_rates_belong_to_their_own_events() -> None:
     for n in range(2):
         ledger.published(stamps(n * 500 * MS))
     fps = ledger.totals().fps
-    assert (fps["source"], fps["published"], fps["processed"]) == (10.0, 2.0, 0.0)
+    assert (fps["source"], fps["published"], fps["processed"]) == (10.0, 2.0, None)
+
+
+def test_no_more_is_published_than_processed() -> None:
+    """Also where the outputs catch up: three frames that are processed one by one and published at once."""
+    ledger = Ledger({})
+    for _ in range(3):
+        ledger.processed()
+    at = now_ns()
+    for n in range(3):
+        ledger.published(stamps(at + n))
+    fps = ledger.totals().fps
+    assert fps["published"] == fps["processed"] is not None
 
 
 def test_the_picture_shows_medians_once_there_are_any() -> None:

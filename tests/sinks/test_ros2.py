@@ -127,6 +127,7 @@ def test_another_process_gets_every_topic_and_reads_the_same_values(domain: int,
     assert [(c.class_id, c.class_name) for c in labels.class_map] == list(enumerate(result.labels.classes))
     values = {f"{s.name}/{v.key}": v.value for s in diagnostics.status for v in s.values}
     assert (values["car/front: node/captured"], values["car/front: node/dropped superseded"]) == ("20", "2")
+    assert values["car/front: node/fps published"] == "nan", "no frame was booked"
     assert float(values["car/front: latency in ms/end_to_end p50"]) == pytest.approx(
         totals.latency.by_stage["end_to_end"].percentile(50), rel=0.01
     )

@@ -41,7 +41,9 @@ def test_before_the_first_frame(node: Node) -> None:
         assert node.get(path)[0] == 503, path
     document = json.loads(node.get("/stats.json")[2])
     assert (document["state"]["name"], document["frame"], document["captured"]) == ("starting", None, 0)
-    assert node.get("/metrics")[0] == 200
+    assert document["fps"] == {"source": None, "processed": None, "published": None}
+    status, _, metrics = node.get("/metrics")
+    assert (status, b'drivenet_fps{point="published"} NaN' in metrics) == (200, True)
 
 
 def test_frame_is_the_camera_picture(node: Node) -> None:

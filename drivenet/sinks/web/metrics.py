@@ -44,7 +44,7 @@ class BoardCollector(Collector):
         yield sinks
         fps = GaugeMetricFamily("drivenet_fps", "Mean frames a second since the start", labels=["point"])
         for point, value in document["fps"].items():
-            fps.add_metric([point], value)
+            fps.add_metric([point], float("nan") if value is None else value)
         yield fps
         yield from self._gauges(document)
         yield self._stages()

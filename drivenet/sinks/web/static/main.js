@@ -61,7 +61,7 @@ function showFigures(stats) {
   $("engine").textContent = [String(file ?? "").split("/").pop(), backend, precision].filter(Boolean).join(" · ");
   for (const [kind, rate] of Object.entries(stats.fps)) {
     const element = $(`fps-${kind}`);
-    if (element) element.textContent = rate > 0 ? `${rate.toFixed(1)} fps` : "–";
+    if (element) element.textContent = rate === null ? "–" : `${rate.toFixed(1)} fps`;
   }
   const every = stats.viewers_get_every;
   $("pace").textContent = every > 1 ? `1 picture of ${every}: inference comes first` : "";
