@@ -134,10 +134,14 @@ def _show(report: Report, flicker: Flicker | None) -> None:
     rows += [[f"group {name}", _percent(v), ""] for name, v in report.matrix.group_iou().items()]
     data = report.dataset
     table(f"IoU on {data['name']} {data['split']}, {report.images} pictures", ["class", "IoU %", "boundary F %"], rows)
+    classes = report.compared_on == "classes"
+    headline = f"mIoU {_percent(report.miou)} %" if classes else f"mIoU of groups {_percent(report.group_miou)} %"
     shown.print(
-        f"mIoU {_percent(report.miou)} %, pixel accuracy {_percent(report.pixel_accuracy)} %, "
+        f"{headline}, pixel accuracy {_percent(report.pixel_accuracy)} %, "
         f"boundary F {_percent(report.boundary.mean())} %"
     )
+    if not classes:
+        shown.print("engine and labels have other classes: compared on groups, background not in the mIoU")
     if report.calibration:
         shown.print(_confidence(report.calibration))
     if flicker:

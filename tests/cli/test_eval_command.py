@@ -59,6 +59,19 @@ def test_a_folder_of_pictures_with_labels_of_ones_own(here: Path) -> None:
     assert "two.onnx on folder all" in page
 
 
+def test_other_classes_have_the_miou_of_their_groups(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Lane is road, and road alone of the four groups occurs."""
+    palette_model(here, "camvid")
+    command = ("eval", "camvid.onnx", *FOLDER[2:], "--labels", "mine.yaml", "--json", "scores.json")
+    assert call(*command) == 0
+    scores = json.loads(Path("scores.json").read_text(encoding="utf-8"))
+    assert scores["compared_on"] == "groups"
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith("mIoU ")]
+    assert line.startswith(f"mIoU of groups {100 * scores['group_miou']:.2f} %, pixel accuracy ")
+    assert "engine and labels have other classes: compared on groups, background not in the mIoU" in lines
+
+
 def test_confidence_is_told_in_one_line_where_the_engine_offers_it(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
