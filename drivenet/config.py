@@ -18,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from drivenet.address import mask_uri
 from drivenet.errors import ConfigError, nearest
@@ -26,6 +26,8 @@ from drivenet.labels import GROUPS, LabelSet, built_in
 
 #: Settings whose values no message shows.
 _SECRET = ("token",)
+#: pydantic's word for a key that there is not.
+_UNKNOWN = "extra_forbidden"
 
 
 class Settings(BaseModel):
@@ -52,9 +54,25 @@ def load_yaml(path: Path, model: type[S], overrides: dict[str, Any] | None = Non
     return check({**raw, **{k: v for k, v in (overrides or {}).items() if v is not None}}, model, str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: YAML forbids it, and PyYAML takes the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As the base class, with the keys checked before merges add to them."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                problem = f"key {key.value} is given twice, the second time"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
+
+
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        raw = yaml.safe_load(Path(os.path.expanduser(path)).read_text(encoding="utf-8"))
+        text = Path(os.path.expanduser(path)).read_text(encoding="utf-8")
+        raw = yaml.load(text, _Loader)  # a safe one
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
@@ -76,8 +94,11 @@ def check(values: dict[str, Any], model: type[S], where: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(model, e) for e in error.errors()]
-        raise ConfigError(f"{where}: {'; '.join(problems)}") from error
+        problems = _unknown_keys(model, [e for e in error.errors() if e["type"] == _UNKNOWN])
+        problems += [_problem(e) for e in error.errors() if e["type"] != _UNKNOWN]
+        training = model is NodeSettings and isinstance(values.get("model"), dict)
+        cure = "settings of a training go to drivenet train" if training else ""
+        raise ConfigError(f"{where}: {'; '.join(problems)}", cure=cure) from error
 
 
 class _Untitled(GenerateJsonSchema):
@@ -92,25 +113,45 @@ def json_schema(model: type[Settings]) -> dict[str, Any]:
     return {"$schema": GenerateJsonSchema.schema_dialect, **model.model_json_schema(schema_generator=_Untitled)}
 
 
-def _problem(model: type[BaseModel], error: ErrorDetails) -> str:
-    loc, got = error["loc"], error["input"]
-    key = ".".join(map(str, loc)) or "the whole"
-    if error["type"] != "extra_forbidden":
-        shown = f", got {got!r:.60}" if isinstance(got, (bool, int, float, str)) and key not in _SECRET else ""
-        return f"{key}: {error['msg']}{shown}"
+def _problem(error: ErrorDetails) -> str:
+    key, got = _key(error), error["input"]
+    shown = f", got {got!r:.60}" if isinstance(got, (bool, int, float, str)) and key not in _SECRET else ""
+    return f"{key}: {error['msg']}{', got nothing' if got is None else shown}"
+
+
+def _unknown_keys(model: type[BaseModel], errors: list[ErrorDetails]) -> list[str]:
+    """The keys by what may have been meant, so that the known ones are listed once at most."""
+    by_hint: dict[str, list[str]] = {}
+    for error in errors:
+        by_hint.setdefault(_hint(model, error["loc"]), []).append(_key(error))
+    return [f"unknown key{'s' if len(keys) > 1 else ''} {', '.join(keys)}{hint}" for hint, keys in by_hint.items()]
+
+
+def _hint(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     owner: Any = model
     for part in loc[:-1]:
         owner = getattr(owner.model_fields.get(str(part)), "annotation", None)
         if not (isinstance(owner, type) and issubclass(owner, BaseModel)):
-            return f"unknown key {key}"
-    return f"unknown key {key}, {nearest(str(loc[-1]), owner.model_fields)}"
+            return ""
+    return f", {nearest(str(loc[-1]), owner.model_fields)}"
+
+
+def _key(error: ErrorDetails) -> str:
+    return ".".join(map(str, error["loc"])) or "the whole"
 
 
 #: A path, an address or a name; ``~/`` at its start is the home folder, also where no shell has expanded it.
 Place = Annotated[str, AfterValidator(os.path.expanduser)]
 _Source = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(os.path.expanduser)]
 
-_LISTED = BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+
+def _as_list(value: Any) -> Any:
+    if not isinstance(value, (str, list, tuple)):
+        raise PydanticCustomError("texts", "Input should be a text or a list")
+    return (value,) if isinstance(value, str) else value
+
+
+_LISTED = BeforeValidator(_as_list)
 _LISTED_SCHEMA = WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}})
 #: Texts; a single one needs no list in a file.
 Texts = Annotated[tuple[str, ...], _LISTED, _LISTED_SCHEMA]

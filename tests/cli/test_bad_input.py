@@ -12,6 +12,7 @@ from cli_parts import call, started, write_clip
 from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
 
 from drivenet.labels import CAMVID
+from drivenet.resources import configs_dir
 
 NULL = ("--backend", "null", "--headless")
 
@@ -187,6 +188,11 @@ def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("sorce: 0\n", "unknown key sorce, did you mean source"),
         ("polcy: every\nrats: 3\n", "unknown key polcy, did you mean policy.*unknown key rats, did you mean rate"),
+        ("nonsense: 1\njunk: 2\nsorce: 0\n", "unknown keys nonsense, junk, choose from [^;]*; unknown key sorce, did"),
+        ("model: fast.onnx\n", r"unknown key model, choose from [^;]*\n"),
+        ("out: a\nalpha: 1\nout: b\n", "no YAML: key out is given twice, the second time in line 3, column 1"),
+        ("out:\n", "out: Input should be a text or a list, got nothing"),
+        ("out: {a: b}\n", "out: Input should be a text or a list\n"),
         ("policy: newest\n", "policy: .*'latest' or 'every'.*got 'newest'"),
         ("alpha: much\n", "alpha"),
         ("source: [\n", "is no YAML"),
@@ -199,6 +205,13 @@ def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_configurations(here: Path, capsys: pytest.CaptureFixture[str], text: str, pattern: str) -> None:
     (here / "node.yaml").write_bytes(text.encode("latin-1"))
     refused(capsys, 2, pattern, "run", "clip.mp4", *NULL, "--config", "node.yaml")
+
+
+def test_settings_of_a_training_are_sent_to_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "clip.mp4", "--config", configs_dir() / "train" / "camvid_lean.yaml") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.count("max_frames") == 1, "the known keys stand there once"
+    assert re.search("unknown keys name, model, .*; settings of a training go to drivenet train$", line)
 
 
 def test_a_wrong_option_is_not_the_fault_of_the_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,14 @@ def test_one_output_needs_no_list(tmp_path: Path) -> None:
     assert load_yaml(file, NodeSettings).out == ("a.mp4",)
 
 
+def test_a_merge_may_be_overridden(tmp_path: Path) -> None:
+    """Twice is a key only where it is written twice."""
+    file = tmp_path / "mine.yaml"
+    rows = "- &lane {name: lane, colour: [1, 2, 3], group: road}\n- &kerb {<<: *lane, name: kerb, colour: [3, 2, 1]}"
+    file.write_text(f"name: mine\nclasses:\n{rows}\n- {{<<: *kerb, name: rest, colour: [0, 2, 1]}}\n")
+    assert load_labels(str(file)).classes == ("lane", "kerb", "rest")
+
+
 def test_printed_settings_can_be_read_again_and_hide_the_token(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
