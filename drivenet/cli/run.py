@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from drivenet.address import mask_uri
 from drivenet.cli.output import console, progress, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks
 from drivenet.cli.signals import ended_by_signals
@@ -43,7 +44,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
     return values[0] if values else None
 
 
-@click.command()
+@click.command(context_settings={"allow_extra_args": True})
 @click.argument("source", required=False)
 @_setting("--engine", metavar="FILE|NAME")
 @_setting("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]))
@@ -65,7 +66,8 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--max-frames", type=int, metavar="N")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Settings by these names.")
 @click.option("--print-config", is_flag=True, help="Print the settings that result, without secrets, and end.")
-def run(config: Path | None, print_config: bool, **options: Any) -> None:
+@click.pass_context
+def run(ctx: click.Context, /, config: Path | None, print_config: bool, **options: Any) -> None:
     """Segment SOURCE and publish overlays and latency statistics.
 
     SOURCE: 0, /dev/video0, csi://0, rtsp://..., http(s)://..., clip.mp4, folder/, "glob/*.png",
@@ -78,6 +80,9 @@ def run(config: Path | None, print_config: bool, **options: Any) -> None:
     drivenet run 0 --serve 127.0.0.1:8080            live page in a browser
     drivenet run drive.mp4 --policy latest --rate 30 as if it were live
     """
+    if ctx.args:
+        more = " ".join(map(mask_uri, ctx.args[:3])) + (" ..." if len(ctx.args) > 3 else "")
+        raise UsageError(f"unexpected extra arguments ({more})", "one SOURCE", "quote a glob")
     settings = resolve(config, options)
     if print_config:
         # ASCII: pydantic's own JSON has no place for file names that are no UTF-8

@@ -161,7 +161,9 @@ def test_engines_without_a_default(
         (("--show",), 2, "both --show and --headless"),
         (("--serve", "8080"), 2, "HOST:PORT"),
         (("--allow-anonymous",), 2, "--serve HOST:PORT"),
-        (("another.mp4",), 2, "another.mp4"),
+        (("another.mp4",), 2, r"\(another.mp4\); expected one SOURCE; quote a glob"),
+        (("2.png", "3.png", "4.png", "5.png"), 2, r"\(2.png 3.png 4.png ...\); expected one SOURCE; quote a glob"),
+        (("rtsp://me:pw@host/1",), 2, r"\(rtsp://\*\*\*@host/1\)"),
     ],
 )
 def test_options_of_a_run(
@@ -242,7 +244,13 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
             "--dla, --no-gpu-fallback with --backend openvino; expected --backend tensorrt",
         ),
         (
-            ("build", "palette.onnx", "--backend", "openvino", *"--timing-cache t --workspace 9 --argmax auto".split()),
+            (
+                "build",
+                "palette.onnx",
+                "--backend",
+                "openvino",
+                *["--timing-cache", "t", "--workspace", "9", "--argmax", "auto"],
+            ),
             2,
             "--workspace, --timing-cache, --argmax with --backend openvino",
         ),
