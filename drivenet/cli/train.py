@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -60,4 +61,5 @@ def train(
         done = trainer.run(report)
     console.print(f"val mIoU {done.best:.4f} at iteration {done.best_iteration} of {done.iteration}")
     console.print(f"{done.minutes:.1f} minutes of training")
-    console.print(f"wrote {folder / 'best.pt'}; next: drivenet export {folder / 'best.pt'} --out model.onnx")
+    best = folder / "best.pt"
+    console.print(f"wrote {best}; next: drivenet export {shlex.quote(str(best))} --out model.onnx")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ pytest.importorskip("tensorboard", reason="tensorboard (extra [train]) is not in
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 from tiny_runs import TINY, losses, tiny  # noqa: E402
 
+from drivenet.cli.train import train  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.models import checkpoint  # noqa: E402
 from drivenet.modelspec import sha256_of  # noqa: E402
@@ -91,6 +94,17 @@ def test_a_finished_run_stays_as_it_is(whole: tuple[Path, dict[int, float]]) -> 
     assert again == {}
     assert [h["iteration"] for h in trainer.progress.history] == [4, 8]
     assert json.loads((whole[0] / "history.json").read_text()) == trainer.progress.history
+
+
+def test_the_last_line_can_be_pasted(
+    whole: tuple[Path, dict[int, float]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my run"
+    shutil.copytree(whole[0], folder)
+    (tmp_path / "tiny.yaml").write_text(json.dumps(TINY), encoding="utf-8")
+    train(["--config", str(tmp_path / "tiny.yaml"), "--out", str(folder)], standalone_mode=False)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert shlex.split(line.partition("next: ")[2])[:3] == ["drivenet", "export", str(folder / "best.pt")]
 
 
 def test_what_a_run_leaves(whole: tuple[Path, dict[int, float]]) -> None:
