@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -70,7 +71,8 @@ def cut_messages(path: Path) -> dict[str, list[bytes]]:
     """What a reader gets from a file that ends anywhere, by topic."""
     topics: dict[int, str] = {}
     found: dict[str, list[bytes]] = {}
-    with path.open("rb") as file, suppress(exceptions.EndOfFile, exceptions.InvalidMagic):
+    cut = (exceptions.EndOfFile, exceptions.InvalidMagic, struct.error)  # the last one: within a number
+    with path.open("rb") as file, suppress(*cut):
         for record in stream.StreamReader(file).records:
             if type(record).__name__ == "Channel":
                 topics[record.id] = record.topic
