@@ -23,6 +23,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from drivenet.address import mask_uri
 from drivenet.errors import ConfigError, nearest
 from drivenet.labels import GROUPS, LabelSet, built_in
+from drivenet.resources import configs_dir
 
 #: Settings whose values no message shows.
 _SECRET = ("token",)
@@ -43,7 +44,7 @@ def load_yaml(path: Path, model: type[S], overrides: dict[str, Any] | None = Non
     """Read a YAML file as ``model``.
 
     Args:
-        path: the file.
+        path: the file; one of those that ship with drivenet, ``configs/...``, is found from anywhere.
         model: what it must hold.
         overrides: values that win over the file's, by top-level key; None values are left out.
 
@@ -71,7 +72,7 @@ class _Loader(yaml.SafeLoader):
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        text = Path(os.path.expanduser(path)).read_text(encoding="utf-8")
+        text = _found(path).read_text(encoding="utf-8")
         raw = yaml.load(text, _Loader)  # a safe one
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
@@ -80,6 +81,15 @@ def _read(path: Path) -> dict[Any, Any]:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds {'nothing' if raw is None else type(raw).__name__}", "keys and values")
     return raw
+
+
+def _found(path: Path) -> Path:
+    """The file that is meant; ``configs/...`` ships with drivenet, and need not lie where the command runs."""
+    file = Path(os.path.expanduser(path))
+    if file.exists() or file.parts[:1] != ("configs",):
+        return file
+    shipped = configs_dir().joinpath(*file.parts[1:])
+    return shipped if shipped.is_file() else file
 
 
 def _why(error: Exception) -> str:

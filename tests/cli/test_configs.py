@@ -10,7 +10,7 @@ from cli_parts import call, write_clip
 
 from drivenet.cli.run import resolve, run
 from drivenet.config import NodeSettings, load_labels, load_yaml
-from drivenet.errors import UsageError
+from drivenet.errors import ConfigError, UsageError
 from drivenet.resources import configs_dir
 from drivenet.sources import kind_of
 
@@ -38,6 +38,17 @@ def test_it_loads(file: Path) -> None:
         load_yaml(file, TrainSettings)
     else:
         assert kind_of(resolve(file, {}).source or "")
+
+
+def test_what_ships_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = resolve(Path("configs/node/benchmark.yaml"), {})
+    assert shipped == resolve(configs_dir() / "node" / "benchmark.yaml", {})
+    with pytest.raises(ConfigError, match=r"cannot read configs/node/gone\.yaml: no such file"):
+        resolve(Path("configs/node/gone.yaml"), {})
+    (tmp_path / "configs" / "node").mkdir(parents=True)
+    (tmp_path / "configs" / "node" / "benchmark.yaml").write_text("source: mine.mp4\n")
+    assert resolve(Path("configs/node/benchmark.yaml"), {}).source == "mine.mp4"
 
 
 def test_every_setting_has_an_option() -> None:
