@@ -133,7 +133,7 @@ def _allowed_name(text: str) -> str:
     if _is_address(bare := text.strip("[]")):
         return bare.lower()
     name = _host_name(text) if _HOST.fullmatch(text) else ""
-    if not name:
+    if not name or (":" in name and not _is_address(name)):  # the latter: Python 3.10 takes any in brackets
         raise UsageError(
             f"--allowed-host {mask_uri(text)!r}", "a host such as cam.local", "leave out what is not its name"
         )
