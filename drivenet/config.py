@@ -72,7 +72,7 @@ class _Loader(yaml.SafeLoader):
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        text = _found(path).read_text(encoding="utf-8")
+        text = yaml_file(path).read_text(encoding="utf-8")
         raw = yaml.load(text, _Loader)  # a safe one
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[Any, Any]:
     return raw
 
 
-def _found(path: Path) -> Path:
+def yaml_file(path: Path) -> Path:
     """The file that is meant; ``configs/...`` ships with drivenet, and need not lie where the command runs."""
     file = Path(os.path.expanduser(path))
     if file.exists() or file.parts[:1] != ("configs",):

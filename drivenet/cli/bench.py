@@ -19,10 +19,11 @@ from drivenet.cli.output import check_file, progress, table, write_json, write_t
 from drivenet.cli.output import report as shown
 from drivenet.engine import BACKENDS, open_engine
 from drivenet.engine.base import Engine
-from drivenet.engine.catalog import find
+from drivenet.engine.catalog import files_read, find
 from drivenet.errors import UsageError
 from drivenet.frame import Image
 from drivenet.resources import engines_dir
+from drivenet.sinks.target import identity
 from drivenet.synthetic import SyntheticDrive
 
 _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
@@ -55,10 +56,12 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool,
     drivenet bench fast accurate --backend onnxruntime --backend openvino --json bench.json
     drivenet bench --all --json benchmarks/results/cpu.json --table benchmarks/results/cpu.md
     """
-    if json_file == table_file == "-":
-        raise UsageError("--json - and --table -", "one of them on standard output")
-    check_file(json_file, *engines)
-    check_file(table_file, *engines)
+    if json_file and table_file and identity(json_file) == identity(table_file) is not None:
+        raise UsageError(f"--json {json_file} and --table {table_file}", "one of them there")
+    shipped = sorted(engines_dir().glob("*.onnx")) if everything else (None,)
+    read = [file for engine in engines or shipped for file in files_read(engine)]
+    check_file(json_file, *read)
+    check_file(table_file, *read)
     with ExitStack() as opened:
         if everything:
             loaded, failed = _open_all(engines, backends, threads, opened)

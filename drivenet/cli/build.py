@@ -11,7 +11,7 @@ from drivenet.cli.export import parse_size
 from drivenet.cli.given import refuse
 from drivenet.cli.output import check_file, console, write_json
 from drivenet.engine import PRECISIONS
-from drivenet.engine.catalog import find
+from drivenet.engine.catalog import files_read, find
 from drivenet.export.build import BUILDERS
 from drivenet.export.build import build as build_artefact
 from drivenet.export.request import BuildRequest
@@ -85,7 +85,7 @@ def build(model: str, size: str | None, json_file: str | None, **settings: objec
     for backend in _HEEDED.keys() - {settings["backend"]}:
         refuse(_HEEDED[backend], f"--backend {settings['backend']}", f"--backend {backend}")
     onnx = find(model, engines_dir())
-    check_file(json_file, onnx)
+    check_file(json_file, *files_read(onnx))
     request = BuildRequest(onnx, size=parse_size(size), **settings)  # type: ignore[arg-type]
     with console.status(f"building {request.onnx.name}") as status:
         built = build_artefact(request, lambda text: _tell(status, text))

@@ -13,11 +13,12 @@ from drivenet.cli.given import refuse
 from drivenet.cli.output import check_file, console, progress, table, write_json
 from drivenet.cli.output import report as shown
 from drivenet.cli.record import check_record, write_record
-from drivenet.config import load_labels
+from drivenet.config import load_labels, yaml_file
 from drivenet.data import DATASETS, ROOTLESS, SPLITS, open_dataset
 from drivenet.data.base import Dataset
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
 from drivenet.engine.base import Engine
+from drivenet.engine.catalog import files_read
 from drivenet.errors import UsageError
 from drivenet.evaluation import Report
 from drivenet.evaluation import evaluate as score
@@ -69,7 +70,8 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     drivenet eval fast --agreement drive.mp4
     """
     clips = [clip for clip in (flicker, same) if clip]
-    check_file(json_file, engine, labels, *chain.from_iterable(map(files_of, clips)))
+    read = [*files_read(engine, how["backend"]), *chain.from_iterable(map(files_of, clips))]
+    check_file(json_file, *read, yaml_file(Path(labels)) if labels else None)
     if folder is not None:
         check_writable(folder / PAGE)
     for clip in clips:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from drivenet.address import mask_uri
 from drivenet.cli.output import console
-from drivenet.config import NodeSettings
+from drivenet.config import NodeSettings, yaml_file
 from drivenet.engine.base import Engine
+from drivenet.engine.catalog import files_read
 from drivenet.errors import UsageError
 from drivenet.overlay import Painter
 from drivenet.result import Totals
@@ -46,10 +47,10 @@ def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str |
             yield folder, "the folder of the source"
     for file in files:
         yield file, "the source"
-    if settings.engine and os.path.exists(settings.engine):
-        yield settings.engine, "the engine"
+    for file in files_read(settings.engine, settings.backend):
+        yield file, "the engine"
     if config:
-        yield config, "the configuration"
+        yield yaml_file(config), "the configuration"
 
 
 def open_sinks(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> list[Sink]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import get_args
+from typing import SupportsIndex, get_args
 
 from drivenet.engine.base import Engine
 from drivenet.engine.catalog import engine_file
@@ -59,8 +59,8 @@ def open_engine(
     chosen = choose(backend, file, precision).backend
     if precision not in PRECISIONS:
         raise UsageError(f"no precision {precision!r}", cure=nearest(precision, PRECISIONS))
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise UsageError(f"{threads!r} threads", "at least 1")
+    if threads is not None and not (isinstance(threads, SupportsIndex) and threads.__index__() >= 1):
+        raise UsageError(f"{threads!r} threads", "a whole number of at least 1")
     opened: Engine = _load(chosen)(file, precision, threads)
     return opened
 

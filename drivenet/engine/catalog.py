@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from drivenet.engine.built import list_built
+from drivenet.engine.passport import passport_path
 from drivenet.engine.spec_json import read_spec_json
 from drivenet.errors import EngineError, nearest
+from drivenet.modelspec import spec_path
 from drivenet.resources import engines_dir
 
 #: Names the default in the folder: ``{"default": "NAME"}``.
@@ -29,6 +31,15 @@ def engine_file(engine: str | Path | None, backend: str) -> Path | None:
     if isinstance(engine, Path):
         return engine
     return None if engine is None and backend == "null" else find(engine, engines_dir())
+
+
+def files_read(engine: str | Path | None, backend: str = "auto") -> list[Path]:
+    """The file that a request means, and what lies beside it; none where that cannot be told."""
+    try:
+        file = engine_file(engine, backend)
+    except EngineError:
+        return []
+    return [] if file is None else [file, spec_path(file), passport_path(file), file.with_suffix(".bin")]
 
 
 def find(name_or_file: str | None, folder: Path) -> Path:

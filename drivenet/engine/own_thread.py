@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -21,7 +22,7 @@ class _Call(NamedTuple):
 
 
 class OwnThread:
-    """Runs what it is given, one after the other. Any thread may call, to the interpreter's very end.
+    """Runs what it is given, one after the other. Any thread may call, until the interpreter ends.
 
     It ends with :meth:`end`, or with this object.
 
@@ -42,6 +43,8 @@ class OwnThread:
 
     def call(self, function: Callable[..., T], *arguments: object) -> T:
         """What the function returns or raises there; EngineError if the thread is gone, as it is after a fork."""
+        if sys.is_finalizing():  # the thread is never heard of again
+            raise EngineError(f"{self._where} is asked for something while the interpreter ends")
         call = _Call(function, arguments, SimpleQueue())
         with self._open:
             if self._ended:
@@ -54,6 +57,8 @@ class OwnThread:
 
     def end(self, last: Callable[[], object]) -> None:
         """Call a last function, also when another call was given up in the middle, and end. Again does nothing."""
+        if sys.is_finalizing():
+            return
         call = _Call(last, (), SimpleQueue())
         with self._open:
             if self._ended or not self._thread.is_alive():

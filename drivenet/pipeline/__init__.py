@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 
 from drivenet.engine.base import Engine
@@ -290,15 +289,16 @@ class Pipeline:
             self._errors.append(error)
 
 
-_running: weakref.WeakSet[Pipeline] = weakref.WeakSet()
+_running: set[Pipeline] = set()
 
 
 def _end_all() -> None:
     """What is still at work in C++ when the interpreter ends aborts the process."""
     until = now_ns() + int(_EXIT_S * 1e9)
-    for pipeline in list(_running):
+    running = list(_running)
+    for pipeline in running:
         pipeline.stop()
-    for pipeline in list(_running):
+    for pipeline in running:
         pipeline.end(max(0.0, (until - now_ns()) / 1e9))
 
 

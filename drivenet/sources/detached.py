@@ -68,7 +68,8 @@ class Detached(Source):
             self._changed.notify_all()
         if source is not None:
             source.close()
-        self._thread.join(_JOIN_S)
+        if self._thread is not threading.current_thread():  # where the garbage collector may close it
+            self._thread.join(_JOIN_S)
 
     def _wait_opened(self) -> None:
         with self._changed:

@@ -372,7 +372,25 @@ def test_stats_that_would_write_over_what_is_read(here: Path, capsys: pytest.Cap
     refused(capsys, 2, "is the source", "run", "?/1.jpg", *NULL, "--stats", "a/1.jpg")
     refused(capsys, 2, "is the configuration", "run", *NULL, "--config", "node.yaml", "--stats", "node.yaml")
     (here / "hard.onnx").hardlink_to(here / "palette.onnx")
-    refused(capsys, 2, "is the engine", "run", "a", *NULL, "--engine", "palette.onnx", "--stats", "hard.onnx")
+    for file in ("hard.onnx", "palette.json"):
+        refused(capsys, 2, "is the engine", "run", "a", *NULL, "--engine", "palette.onnx", "--stats", file)
+        for command in ("bench", "eval", "build"):
+            backend = ("--backend", "openvino" if command == "build" else "null")
+            refused(capsys, 2, "is what is read", command, "palette.onnx", *backend, "--json", file)
+
+
+def test_a_configuration_in_the_home_folder_is_not_written_over(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(here))
+    (here / "node.yaml").write_text("source: clip.mp4\n")
+    told = "is the configuration"
+    refused(capsys, 2, told, "run", *NULL, "--config", "~/node.yaml", "--stats", "~/node.yaml")
+
+
+def test_figures_and_table_need_a_place_each(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = "--json b.out and --table ./b.out; expected one of them there"
+    refused(capsys, 2, told, "bench", "--backend", "null", "--json", "b.out", "--table", "./b.out")
 
 
 def test_a_source_in_memory_is_not_written_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,7 +126,7 @@ def test_a_table_on_standard_output(models: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.startswith("| model | input | backend | ")
     assert not Path("-").exists()
     assert call(*how, "--json", "-") == 2
-    assert "--json - and --table -; expected one of them" in capsys.readouterr().err
+    assert "--json - and --table -; expected one of them there" in capsys.readouterr().err
 
 
 def test_bench_throughput_is_labelled_as_such(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,6 +68,7 @@ def test_a_call_that_is_given_up_is_done_before_the_last_one() -> None:
     own, go_on, order = OwnThread("engine", "x.onnx"), threading.Event(), []
 
     def slow() -> None:
+        time.sleep(0.2)  # a signal just before the main thread waits would not wake it
         os.kill(os.getpid(), signal.SIGINT)
         assert go_on.wait(LONG_S)
         order.append("given up")
@@ -97,3 +98,27 @@ except EngineError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], timeout=LONG_S)
     assert done.returncode == 7
+
+
+def test_whoever_closes_it_while_the_interpreter_ends_waits_for_nobody() -> None:
+    """As an iteration that is left half-way at module level does."""
+    program = """
+import sys
+from drivenet.engine.own_thread import OwnThread
+from drivenet.errors import EngineError
+def left(own=OwnThread("engine", "x.onnx"), finalizing=sys.is_finalizing, Error=EngineError):
+    try:
+        yield own.call(int)
+    finally:
+        assert finalizing()
+        try:
+            own.call(int)
+        except Error as error:
+            print(error, flush=True)
+        own.end(int)
+kept = left()
+next(kept)
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=LONG_S, capture_output=True, text=True)
+    told = "x.onnx is asked for something while the interpreter ends\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, told, "")

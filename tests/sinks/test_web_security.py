@@ -209,6 +209,8 @@ UNREADABLE = [
     f"GET /live HTTP/1.1\r\n{HANDSHAKE}Content-Length: 5\r\n\r\n",
     f"GET /live HTTP/1.1\r\n{HANDSHAKE}Content-Length: 5\r\n\r\nhello",
     f"GET /live HTTP/1.1\r\n{HANDSHAKE}Transfer-Encoding: chunked\r\n\r\n",
+    f"GET /live HTTP/1.1\r\n{HANDSHAKE}Sec-WebSocket-Protocol: \u00ff\r\n\r\n",
+    "GET /live HTTP/1.1\r\n{}\r\n".format(re.sub("(?<=Key: ).*(?=\r)", "\u00e9", HANDSHAKE)),
 ]
 
 
@@ -223,7 +225,9 @@ def answered(node: Node, said: str) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", answers)]
 
 
-@pytest.mark.parametrize("said", UNREADABLE, ids=["header", "headers", "url", "body", "sent", "chunked"])
+@pytest.mark.parametrize(
+    "said", UNREADABLE, ids=["header", "headers", "url", "body", "sent", "chunked", "protocol", "key"]
+)
 def test_a_handshake_that_cannot_be_read_is_answered_and_closed(closed_node: Node, said: str) -> None:
     assert answered(closed_node, said) == [400]
     assert answered(closed_node, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + said) == [401, 400]

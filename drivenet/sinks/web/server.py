@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import h11
@@ -75,7 +76,8 @@ class BoundedWebSocket(Cut, WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse what is no handshake, although it was a request: uvicorn would neither answer nor close."""
-        super().data_received(data)
+        with suppress(UnicodeError):  # of websockets before 17, while it answers
+            super().data_received(data)
         if not self.handshake_initiated:
             self.transport.write(self.conn.reject(400, _NO_HANDSHAKE).serialize())
             self.transport.close()
@@ -115,6 +117,13 @@ class BoundedHttp(Cut, H11Protocol):
         """Wait no longer when a request is whole; wait again when the next one has begun."""
         super().data_received(data)
         self._watch()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Refuse a handshake beyond ASCII: websockets before 17 fails while it answers."""
+        if any(name.startswith(b"sec-websocket-") and max(value, default=0) > 127 for name, value in event.headers):
+            self.send_400_response(_NO_HANDSHAKE)
+        else:
+            super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless an answer is under way: uvicorn would log tracebacks about two."""
