@@ -42,10 +42,11 @@ def write_record(file: Path, miou: float) -> None:
     model, spec = stored.load(file)
     stored.store(model, spec.model_copy(update={"val_miou": round(miou, 4)}), file, full_check=False)
     console.print(f"noted val mIoU {miou:.4f} in {file}")
+    written = sha256_of(file)
     for artefact, *_ in artefacts_beside(file):
         with suppress(EngineError):  # one without a passport was refused before
             passport = read_passport(artefact)
-            if passport.onnx_sha256 != sha256_of(file):  # the score may be the one that was noted before
+            if passport.onnx_sha256 != written:  # the score may be the one that was noted before
                 console.print(f"{artefact} must be built again: {passport.rebuild(artefact.parent)}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import numpy as np
 from drivenet.classmap import Confidence, Ids
 from drivenet.engine.admission import admit
 from drivenet.engine.artefacts import build_command, find_built
-from drivenet.engine.base import Engine
-from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision, warm_up
+from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision
 from drivenet.engine.cpu import cpu_model, physical_cores
 from drivenet.engine.cpu_features import native_precisions, needed_for
 from drivenet.engine.openvino_model import (
@@ -27,14 +25,14 @@ from drivenet.engine.openvino_model import (
     read_model,
     reason,
 )
-from drivenet.engine.own_thread import OwnThread
+from drivenet.engine.own_thread import ThreadedEngine
 from drivenet.engine.passport import Passport
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec, Precision
 
 
-class OpenVinoEngine(Engine):
+class OpenVinoEngine(ThreadedEngine):
     """A network compiled by OpenVINO for latency: one stream, one request. Outputs belong to the caller.
 
     A thread of its own compiles, infers and releases: OpenVINO keeps something for every other thread that infers, and
@@ -71,15 +69,11 @@ class OpenVinoEngine(Engine):
         #: Read, and compiled when somebody first asks for confidence.
         self._confident: Any = model if self.spec.confidence else None
         self._confident_request: Any = None
-        self._own = OwnThread("openvino", self.file)
-        self.worker = self._own.number
-        try:
-            self._request = self._own.call(self._compile, ids_alone(model) if self.spec.confidence else model)
-            warm_up(self)
-        except BaseException:
-            with contextlib.suppress(EngineError):  # what went wrong first is what counts
-                self.close()
-            raise
+
+        def load() -> None:
+            self._request = self._compile(ids_alone(model) if self.spec.confidence else model)
+
+        self._start(load)
 
     def _compile(self, model: Any) -> Any:
         """A request of a model compiled as this engine computes."""
@@ -122,10 +116,6 @@ class OpenVinoEngine(Engine):
         """See :meth:`Engine.describe`; adds threads and, for int8, what the layers left in float compute in."""
         floats = {"floats": self.floats} if self.precision == "int8" else {}
         return {**super().describe(), "threads": self.threads, **floats}
-
-    def close(self) -> None:
-        """Release the network and its threads."""
-        self._own.end(self._release)
 
     def _release(self) -> None:
         self._request = self._confident = self._confident_request = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import weakref
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+from drivenet.engine.base import Engine
+from drivenet.engine.checks import warm_up
 from drivenet.errors import EngineError
 
 T = TypeVar("T")
@@ -89,3 +92,27 @@ def _work(calls: SimpleQueue[_Call | None]) -> None:
         except BaseException as error:  # noqa: BLE001 - raised where it was called for
             call.outcome.put((None, error))
         del call  # nothing of it is held while there is nothing to do
+
+
+class ThreadedEngine(Engine):
+    """An engine whose network is loaded, run and released by a thread of its own, so that any thread may call."""
+
+    def _start(self, load: Callable[[], None]) -> None:
+        """Load the network there and try it; what was loaded is released again if that fails or is interrupted."""
+        self._own = OwnThread(self.backend, self.file)
+        self.worker = self._own.number
+        try:
+            self._own.call(load)
+            warm_up(self)
+        except BaseException:
+            with contextlib.suppress(EngineError):  # what went wrong first is what counts
+                self.close()
+            raise
+
+    def _release(self) -> None:
+        """Let go of what was loaded, if it was; called there."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the network and its thread."""
+        self._own.end(self._release)

@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 from drivenet.classmap import Ids
 from drivenet.engine.admission import admit
 from drivenet.engine.artefacts import build_command, find_built
-from drivenet.engine.base import Engine
-from drivenet.engine.checks import check_ids, check_image, check_precision, warm_up
+from drivenet.engine.checks import check_ids, check_image, check_precision
 from drivenet.engine.cuda import open_driver, require_gpu
 from drivenet.engine.nvidia import Gpu
-from drivenet.engine.own_thread import OwnThread
+from drivenet.engine.own_thread import ThreadedEngine
 from drivenet.engine.tensorrt_session import Session, import_tensorrt
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
@@ -23,7 +22,7 @@ from drivenet.frame import Image
 T = TypeVar("T")
 
 
-class TensorRtEngine(Engine):
+class TensorRtEngine(ThreadedEngine):
     """A plan on device 0. A thread of its own holds the CUDA context, so that any thread may call.
 
     Args:
@@ -55,21 +54,13 @@ class TensorRtEngine(Engine):
         dla = passport.options.get("dla")
         self._session: Session | None = None
         self._without_graph = ""
-        self._own = OwnThread("tensorrt", self.file)
-        self.worker = self._own.number
 
-        def start() -> None:
+        def load() -> None:
             content, core = admitted.contents[plan.name], None if dla is None else int(dla)
             self._session = Session(trt, open_driver(), content, self.spec, self.file, gpu.integrated, core)
             self._without_graph = self._session.without_graph
 
-        try:
-            self._own.call(start)
-            warm_up(self)
-        except BaseException:
-            with contextlib.suppress(EngineError):  # what went wrong first is what counts
-                self.close()
-            raise
+        self._start(load)
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`. After a CUDA error the process must end: the context is lost."""
@@ -116,10 +107,6 @@ class TensorRtEngine(Engine):
         while started:
             with contextlib.suppress(EngineError):  # closed, or the error that ended it is on its way already
                 self._on_session(Session.finish, started.popleft())
-
-    def close(self) -> None:
-        """Release the engine, its memory and its thread."""
-        self._own.end(self._release)
 
     def _release(self) -> None:
         if self._session is not None:

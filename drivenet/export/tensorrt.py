@@ -64,13 +64,14 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     if not plans:
         raise next(iter(failed.values()))
     times: dict[str, float] = {}
-    for way, plan in plans.items() if len(plans) > 1 else ():
-        try:
-            times[way] = _time(trt, gpu, plan, spec, request)
-        except EngineError as error:  # the other one may run
-            failed[way] = error.with_traceback(None)
-    if len(plans) > 1 and not times:
-        raise next(iter(failed.values()))
+    if len(plans) > 1:
+        for way, plan in plans.items():
+            try:
+                times[way] = _time(trt, gpu, plan, spec, request)
+            except EngineError as error:  # the other one may run
+                failed[way] = error.with_traceback(None)
+        if not times:
+            raise next(iter(failed.values()))
     best = min(times or plans, key=lambda way: times.get(way, 0.0))
     target.write_bytes(plans[best])
     recorded = {

@@ -134,11 +134,6 @@ class Pipeline:
             raise self._errors[0]
         return totals
 
-    def end(self, timeout_s: float) -> None:
-        """Stop, and wait so long for :meth:`run` to return, in whichever thread it is."""
-        self.stop()
-        self._done.wait(timeout_s)
-
     @property
     def _ending(self) -> bool:
         return bool(self._stopped_ns) or self._over or self._crew.halted
@@ -165,10 +160,11 @@ class Pipeline:
                 if count == self.max_frames:
                     return
                 self._asked_ns = now_ns()
-        except (SourceError, OSError) as error:
+        except SourceError:
             if not self._ending:  # a source that is closed under its reader may complain of just that
-                if isinstance(error, SourceError):
-                    raise
+                raise
+        except OSError as error:
+            if not self._ending:
                 raise SourceError(f"{self.source.name}: {error.strerror or error}") from error
         finally:
             self._asked_ns = 0
@@ -299,7 +295,7 @@ def _end_all() -> None:
     for pipeline in running:
         pipeline.stop()
     for pipeline in running:
-        pipeline.end(max(0.0, (until - now_ns()) / 1e9))
+        pipeline._done.wait(max(0.0, (until - now_ns()) / 1e9))
 
 
 atexit.register(_end_all)

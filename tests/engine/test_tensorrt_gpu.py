@@ -47,7 +47,7 @@ tensorrt_lane.capture = lambda stream, enqueue: (None, "not in this test")
 engine = open_engine(sys.argv[1])
 picture = np.zeros((*engine.spec.input, 3), np.uint8)
 engine.infer(picture)
-engine._on_thread(engine._session._lanes[0]._context.set_tensor_address, "classes", 0x1000)
+engine._own.call(engine._session._lanes[0]._context.set_tensor_address, "classes", 0x1000)
 for _ in range(2):
     try:
         engine.infer(picture)
