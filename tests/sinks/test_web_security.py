@@ -210,6 +210,7 @@ UNREADABLE = [
     f"GET /live HTTP/1.1\r\n{HANDSHAKE}Content-Length: 5\r\n\r\nhello",
     f"GET /live HTTP/1.1\r\n{HANDSHAKE}Transfer-Encoding: chunked\r\n\r\n",
     f"GET /live HTTP/1.1\r\n{HANDSHAKE}Sec-WebSocket-Protocol: \u00ff\r\n\r\n",
+    "GET /live HTTP/1.1\r\n{}\r\n".format(HANDSHAKE.replace("Connection: Upgrade", "Connection: Upgrade, \u00ff")),
     "GET /live HTTP/1.1\r\n{}\r\n".format(re.sub("(?<=Key: ).*(?=\r)", "\u00e9", HANDSHAKE)),
 ]
 
@@ -226,7 +227,7 @@ def answered(node: Node, said: str) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "said", UNREADABLE, ids=["header", "headers", "url", "body", "sent", "chunked", "protocol", "key"]
+    "said", UNREADABLE, ids=["header", "headers", "url", "body", "sent", "chunked", "protocol", "connection", "key"]
 )
 def test_a_handshake_that_cannot_be_read_is_answered_and_closed(closed_node: Node, said: str) -> None:
     assert answered(closed_node, said) == [400]

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import h11
@@ -31,7 +30,9 @@ STALL_S = 20
 MAX_CONNECTIONS, MOST_CONNECTIONS = 128, 512
 _MAX_HEADER_BYTES = 16 * 1024
 _MAX_MESSAGE_BYTES = 1024
-_NO_HANDSHAKE = "no handshake of a WebSocket: a body, or headers or an address that are too long\n"
+#: How the headers begin that websockets reads and repeats.
+_HANDSHAKE = (b"connection", b"sec-websocket-")
+_NO_HANDSHAKE = "no handshake of a WebSocket: a body, an address or headers that are too long, or are no ASCII\n"
 # half a dozen pictures: a slow viewer's are not seconds old when it gets them
 _SEND_BUFFER_BYTES = 256 * 1024
 _START_S, _STOP_S = 10.0, 2.0
@@ -76,8 +77,7 @@ class BoundedWebSocket(Cut, WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse what is no handshake, although it was a request: uvicorn would neither answer nor close."""
-        with suppress(UnicodeError):  # of websockets before 17, while it answers
-            super().data_received(data)
+        super().data_received(data)
         if not self.handshake_initiated:
             self.transport.write(self.conn.reject(400, _NO_HANDSHAKE).serialize())
             self.transport.close()
@@ -120,7 +120,7 @@ class BoundedHttp(Cut, H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Refuse a handshake beyond ASCII: websockets before 17 fails while it answers."""
-        if any(name.startswith(b"sec-websocket-") and max(value, default=0) > 127 for name, value in event.headers):
+        if any(name.startswith(_HANDSHAKE) and max(value, default=0) > 127 for name, value in event.headers):
             self.send_400_response(_NO_HANDSHAKE)
         else:
             super().handle_websocket_upgrade(event)
