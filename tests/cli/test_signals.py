@@ -21,6 +21,12 @@ from drivenet.sinks.base import Sink
 from drivenet.sources import open_source
 
 
+def ended(program: str) -> subprocess.CompletedProcess[str]:
+    """A program of Python, run to its end."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=False)
+
+
 class Silent(Sink):
     """Reads from a pipe into which nobody writes."""
 
@@ -86,7 +92,7 @@ def test_a_thread_that_is_left_behind_does_not_abort_the_process() -> None:
         "cli._run = lambda: print('told') or 130\n"
         "cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    done = ended(program)
     assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "")
 
 
@@ -102,7 +108,7 @@ def test_a_library_that_aborts_at_the_end_does_not_change_the_exit_code(tmp_path
         "cli._run = lambda: print('told') or 3\n"
         "cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    done = ended(program)
     assert (done.returncode, done.stdout) == (3, "told\nthread\natexit\n"), done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -120,8 +126,7 @@ def test_ctrl_c_after_the_run_ends_without_a_traceback(where: str) -> None:
         program += f"threading.enumerate = lambda: {stop} or time.sleep(9)\n"
     else:
         program += f"threading.Thread(target=lambda: (time.sleep(0.2), {stop}, time.sleep(9))).start()\n"
-    command = [sys.executable, "-c", f"{program}cli.main()\n"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=False)
+    done = ended(f"{program}cli.main()\n")
     assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "")
 
 
@@ -137,7 +142,7 @@ def test_ctrl_c_in_a_library_that_makes_an_error_of_it(error: str) -> None:
         "cli.cli.main = interrupted\n"
         "cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    done = ended(program)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
@@ -148,7 +153,7 @@ def test_what_nobody_thought_of_is_told_and_cleaned_up_after(tmp_path: Path) -> 
         "cli._run = lambda: 1 / 0\n"
         "cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S, check=False)
+    done = ended(program)
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
