@@ -35,7 +35,7 @@ def test_a_document(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if name.startswith(("drivenet.models", "drivenet.training", "drivenet.export")):
+    if name.startswith(("drivenet.models", "drivenet.training", "drivenet.export", "drivenet.convert")):
         pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
     monkeypatch.chdir(tmp_path)
     done = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))

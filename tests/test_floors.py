@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 PACKAGE = Path(__file__).resolve().parents[1] / "drivenet"
 #: The only packages whose modules may need the extra [train]; what ``drivenet build`` needs of the last comes in with
 #: ``drivenet.cli.build``, which is no exception.
-TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export")
+TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export", "drivenet.convert")
 
 #: Where a file may need the package of an extra; it is imported when its kind is named.
 EDGES = ("drivenet.engine.", "drivenet.sinks.", "drivenet.sources.")

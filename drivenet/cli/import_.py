@@ -43,9 +43,9 @@ def import_(checkpoint: Path, publisher: str, out: Path, size: str | None, tail:
     drivenet import engines/fast.onnx --from drivenet --out runs/restored/fast.pt --calibration CamVid/train
     """
     try:
-        from drivenet.export.imported import INPUT, write_import
-        from drivenet.export.restore import restore_checkpoint
-        from drivenet.models.importers import PUBLISHERS
+        from drivenet.convert.checkpoint import INPUT, write_import
+        from drivenet.convert.publishers import PUBLISHERS
+        from drivenet.convert.restore import restore_checkpoint
     except ModuleNotFoundError as error:
         raise UsageError(f"import needs {error.name}", cure="pip install 'drivenet[train]'") from error
     check_apart(out, [checkpoint])

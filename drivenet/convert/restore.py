@@ -16,9 +16,9 @@ import onnx
 import torch
 from torch import nn
 
+from drivenet.convert.checkpoint import write_checkpoint
 from drivenet.engine.onnx_file import read_spec
 from drivenet.errors import UsageError
-from drivenet.export.imported import write_checkpoint
 from drivenet.export.parity import folder_pictures, synthetic_pictures
 from drivenet.export.simplify import Graph, Node, unsplit_expansions
 from drivenet.frame import Image

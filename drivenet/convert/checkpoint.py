@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from drivenet.convert.publishers import PUBLISHERS, import_checkpoint
 from drivenet.errors import SinkError, UsageError
 from drivenet.export.onnx import export_onnx
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models.blocks import check_size
-from drivenet.models.importers import PUBLISHERS, import_checkpoint
 from drivenet.modelspec import Tail, sha256_of
 
 #: Height and width that an import is deployed at unless told otherwise.
@@ -25,7 +25,7 @@ def write_import(
 
     Args:
         checkpoint: the publisher's file.
-        publisher: one of :data:`~drivenet.models.importers.PUBLISHERS`.
+        publisher: one of :data:`~drivenet.convert.publishers.PUBLISHERS`.
         out: ``*.onnx``, with its JSON beside it; or ``*.pt``, a checkpoint with ``network``, ``settings``,
             ``labels`` and, under ``spec``, the mean, std and origin that belong to it.
         size: (height, width) of the input.

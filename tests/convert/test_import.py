@@ -16,10 +16,10 @@ pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
 from click.testing import CliRunner  # noqa: E402
 
 from drivenet.cli.import_ import import_  # noqa: E402
+from drivenet.convert.publishers import PUBLISHERS, import_checkpoint, publisher_key  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
-from drivenet.models.importers import PUBLISHERS, import_checkpoint, publisher_key  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
 
 LRASPP = "torchvision-lraspp_mobilenet_v3_large"

@@ -16,9 +16,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
+from drivenet.convert.publishers import PUBLISHERS, import_checkpoint  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.labels import CITYSCAPES, VOC  # noqa: E402
-from drivenet.models.importers import PUBLISHERS, import_checkpoint  # noqa: E402
 from drivenet.models.torchvision_cpu import import_torchvision  # noqa: E402
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "checkpoints"
