@@ -80,7 +80,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["drivenet", "drivenet.*"]),
-    package_data={"": ["py.typed", "static/**"]},
+    package_data={"": ["py.typed", "static/**", "mappings/*.yaml"]},
     cmdclass={"build_py": BuildWithResources},
     entry_points={"console_scripts": ["drivenet = drivenet.cli:main"]},
     python_requires=">=3.10",

@@ -147,6 +147,21 @@ CITYSCAPES = _label_set(
     ],
 )
 
+#: IDD-Lite's seven classes (Varma et al. 2019, level 1 of IDD). Vehicles hold motorcycles and bicycles; what stands at
+#: the roadside holds signs, lights, poles, walls and fences, so that it has no group of its own.
+IDDLITE = _label_set(
+    "iddlite",
+    [
+        ("drivable", (128, 64, 128), "road"),
+        ("non-drivable", (244, 35, 232), "background"),
+        ("living things", (220, 20, 60), "pedestrian"),
+        ("vehicles", (0, 0, 142), "vehicle"),
+        ("roadside objects", (190, 153, 153), "background"),
+        ("far objects", (107, 142, 35), "background"),
+        ("sky", (70, 130, 180), "background"),
+    ],
+)
+
 #: Pascal VOC's 20 object classes and background with the colours of its development kit (Everingham et al. 2010).
 VOC = _label_set(
     "voc",
@@ -175,7 +190,7 @@ VOC = _label_set(
     ],
 )
 
-BUILT_IN = {labels.name: labels for labels in (CAMVID, CITYSCAPES, VOC)}
+BUILT_IN = {labels.name: labels for labels in (CAMVID, CITYSCAPES, IDDLITE, VOC)}
 
 
 def built_in(name: str) -> LabelSet:
