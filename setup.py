@@ -24,11 +24,11 @@ ZENOH = ["eclipse-zenoh>=1.10"]
 
 
 def version() -> str:
-    """The version that ``drivenet/__init__.py`` states, read without importing it."""
-    text = (ROOT / "drivenet" / "__init__.py").read_text(encoding="utf-8")
+    """The version that ``drivenet/_version.py`` states, read without importing it."""
+    text = (ROOT / "drivenet" / "_version.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
     if match is None:
-        raise SystemExit('drivenet/__init__.py states no __version__ = "..."')
+        raise SystemExit('drivenet/_version.py states no __version__ = "..."')
     return match.group(1)
 
 

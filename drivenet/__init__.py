@@ -9,6 +9,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from drivenet._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from drivenet.classmap import ClassMap
     from drivenet.engine import open_engine
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from drivenet.sinks.base import Sink
     from drivenet.sources import open_source
     from drivenet.sources.base import Source
-
-__version__ = "0.1.0"
 
 # ONNX Runtime tells a web service of sessions, programs and processors, and keeps an id and what it could not send yet
 # in the home folder, unless this is there before it is first imported. A node is no place for that; 0 brings it back.

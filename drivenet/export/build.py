@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivenet import __version__
+from drivenet._version import __version__
 from drivenet.engine import open_unproven
 from drivenet.engine.artefacts import artefact_path
 from drivenet.engine.onnx_file import CPU, read_spec

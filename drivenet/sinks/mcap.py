@@ -13,9 +13,9 @@ from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sinks.cdr import encode
+from drivenet.sinks.clock import WallClock, reached
 from drivenet.sinks.extras import need
 from drivenet.sinks.jpeg import encode_jpeg
-from drivenet.sinks.moment import WallClock, reached
 from drivenet.sinks.ros_messages import (
     Message,
     box_annotations,

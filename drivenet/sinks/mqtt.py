@@ -13,9 +13,9 @@ from drivenet.frame import Image
 from drivenet.labels import LabelSet
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
+from drivenet.sinks.clock import WallClock, reached
 from drivenet.sinks.extras import need
 from drivenet.sinks.jsonl import to_json
-from drivenet.sinks.moment import WallClock, reached
 from drivenet.sinks.mqtt_address import MqttAddress, parse_address
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from drivenet.labels import LabelSet
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
+from drivenet.sinks.clock import WallClock, reached
 from drivenet.sinks.extras import need
 from drivenet.sinks.jpeg import encode_jpeg
 from drivenet.sinks.jsonl import to_json
-from drivenet.sinks.moment import WallClock, reached
 
 if TYPE_CHECKING:
     from zenoh import Config, Query, Session

@@ -18,8 +18,8 @@ from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact, fair
 
 from drivenet.errors import SinkError
 from drivenet.pipeline import POLICIES, Pipeline
-from drivenet.pipeline.patience import AFTER_END_S, Patience
-from drivenet.pipeline.settlement import PATIENCE
+from drivenet.pipeline.deadlines import AFTER_END_S, ShutdownDeadlines
+from drivenet.pipeline.delivery import MAX_UNSETTLED
 from drivenet.result import Result
 from drivenet.sinks.jsonl import JsonlSink
 from drivenet.sinks.video import VideoSink
@@ -76,9 +76,9 @@ def frame_lines(path: Path) -> list[int]:
 
 def one_by_one(sink: Keeper) -> Callable[[int], object]:
     """A source's gate: a frame comes when a sink has the one before it."""
-    turn = threading.Semaphore(1)
-    sink.on_publish = lambda _: turn.release()
-    return lambda _: turn.acquire(timeout=LONG_S)
+    delivery = threading.Semaphore(1)
+    sink.on_publish = lambda _: delivery.release()
+    return lambda _: delivery.acquire(timeout=LONG_S)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_slow_sink_drops_its_own_frames_and_the_others_get_all(policy: str, ov
     gate = Gate()
     slow, quick = Keeper("slow", overflow=overflow, on_publish=gate), Keeper("quick")
     recorder = Keeper("recorder", records=True)
-    recorder.on_publish = lambda call: call == COUNT - 1 - PATIENCE and gate.opened.set()  # no sooner
+    recorder.on_publish = lambda call: call == COUNT - 1 - MAX_UNSETTLED and gate.opened.set()  # no sooner
     next_one = one_by_one(quick)
     source = Drive(COUNT, gate=lambda n: (next_one(n), n != 1 or gate.reached.wait(LONG_S)))
     totals = Pipeline(source, Engine(), [slow, quick, recorder], policy=policy).run()
@@ -187,7 +187,7 @@ def test_a_sink_that_hangs_at_the_stop_is_left_behind(tmp_path: Path, policy: st
     with pytest.raises(SinkError, match="cannot write the moon: it does not return"):
         pipeline.run()
     stopper.join(LONG_S)
-    totals = pipeline.ledger.totals()
+    totals = pipeline.accounting.totals()
     assert exact(totals)
     assert totals.sinks["hung"]["published"] == len(hung.results) == 2
     assert sum(totals.sinks["hung"].values()) == (
@@ -198,18 +198,18 @@ def test_a_sink_that_hangs_at_the_stop_is_left_behind(tmp_path: Path, policy: st
     assert hung.totals == []
     gate.opened.set()
     assert hung.over.wait(LONG_S), "should it return, it is closed all the same"
-    assert pipeline.ledger.totals().sinks == totals.sinks
+    assert pipeline.accounting.totals().sinks == totals.sinks
 
 
 def test_a_live_sink_that_hangs_does_not_hold_up_the_end_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivenet.pipeline.patience.AFTER_END_S", dict.fromkeys(AFTER_END_S, 0.5))
+    monkeypatch.setattr("drivenet.pipeline.deadlines.AFTER_END_S", dict.fromkeys(AFTER_END_S, 0.5))
     gate, complete = Gate(), Keeper("complete")
     hung = Keeper("hung", on_publish=gate, overflow="drop")
     source = Drive(COUNT, gate=one_by_one(complete))
     pipeline = Pipeline(source, Engine(), [hung, complete], policy="every")
     with pytest.raises(SinkError, match="hung: it does not return"):
         pipeline.run()
-    totals = pipeline.ledger.totals()
+    totals = pipeline.accounting.totals()
     assert (complete.indices, totals.published) == (list(range(COUNT)), COUNT)
     assert totals.sinks["hung"] == {"published": 0, "dropped": COUNT}
     gate.opened.set()
@@ -217,19 +217,19 @@ def test_a_live_sink_that_hangs_does_not_hold_up_the_end_of_the_source(monkeypat
 
 
 def test_a_recording_that_takes_long_at_the_end_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivenet.pipeline.patience.AFTER_END_S", dict.fromkeys(AFTER_END_S, 0.0))
+    monkeypatch.setattr("drivenet.pipeline.deadlines.AFTER_END_S", dict.fromkeys(AFTER_END_S, 0.0))
     source = Drive(3)
     slow = Keeper(on_publish=lambda call: call == 2 and source.closed.wait(LONG_S) and time.sleep(0.5))
     assert Pipeline(source, Engine(), [slow], policy="every").run().published == 3
 
 
-def test_patience_is_short_once_the_run_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadlines_are_short_once_the_run_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped_ns, at_work = 0, True
-    patience = Patience(lambda: stopped_ns, lambda: at_work)
-    over = patience.over("close")
+    deadlines = ShutdownDeadlines(lambda: stopped_ns, lambda: at_work)
+    over = deadlines.over("close")
     assert not over(), "it has just begun"
-    monkeypatch.setattr("drivenet.pipeline.patience._LEAST_S", 0.0)
-    monkeypatch.setattr("drivenet.pipeline.patience.AFTER_END_S", dict.fromkeys(AFTER_END_S, 0.0))
+    monkeypatch.setattr("drivenet.pipeline.deadlines._LEAST_S", 0.0)
+    monkeypatch.setattr("drivenet.pipeline.deadlines.AFTER_END_S", dict.fromkeys(AFTER_END_S, 0.0))
     assert not over(), "a recording is waited for"
     at_work = False
     assert over()
@@ -241,8 +241,8 @@ def test_patience_is_short_once_the_run_is_stopped(monkeypatch: pytest.MonkeyPat
 
 def test_losses_and_counts_come_in_order_with_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow sink is told of a loss after the frames before it, of the newest counts only, and of nothing twice."""
-    monkeypatch.setattr("drivenet.pipeline.LOST_AFTER_S", 0.01)
-    monkeypatch.setattr("drivenet.pipeline._TICK_S", 0.01)
+    monkeypatch.setattr("drivenet.pipeline.pipeline.LOST_AFTER_S", 0.01)
+    monkeypatch.setattr("drivenet.pipeline.pipeline._TICK_S", 0.01)
     told: list[object] = []
 
     class Told(Keeper):

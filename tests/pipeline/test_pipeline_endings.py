@@ -175,9 +175,9 @@ def test_latest_drops_while_the_engine_is_slow() -> None:
 
 
 def test_every_never_drops_whatever_is_slow() -> None:
-    turn = threading.Semaphore(0)
-    sink = Keeper(on_publish=lambda _: turn.release())
-    engine = Engine(wait=lambda call: call < 3 or turn.acquire(timeout=LONG_S))
+    delivery = threading.Semaphore(0)
+    sink = Keeper(on_publish=lambda _: delivery.release())
+    engine = Engine(wait=lambda call: call < 3 or delivery.acquire(timeout=LONG_S))
     assert end(Drive(30), engine, [sink], policy="every").totals.dropped == {}
 
 
@@ -248,7 +248,7 @@ def test_an_interrupt_in_the_main_thread_still_closes_everything() -> None:
 
 
 def test_a_thread_that_does_not_end_is_left_behind_with_exact_books(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivenet.pipeline._JOIN_NS", 0)
+    monkeypatch.setattr("drivenet.pipeline.shutdown._JOIN_NS", 0)
     hold, inside = threading.Event(), threading.Event()
 
     def wait(call: int) -> None:

@@ -86,8 +86,8 @@ def test_nothing_is_drawn_that_nobody_asked_for() -> None:
 @pytest.fixture
 def quick_to_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source is missed after a moment, where people wait for a second."""
-    monkeypatch.setattr("drivenet.pipeline.LOST_AFTER_S", 0.01)
-    monkeypatch.setattr("drivenet.pipeline._TICK_S", 0.01)
+    monkeypatch.setattr("drivenet.pipeline.pipeline.LOST_AFTER_S", 0.01)
+    monkeypatch.setattr("drivenet.pipeline.pipeline._TICK_S", 0.01)
 
 
 @pytest.mark.usefixtures("quick_to_miss")
@@ -115,7 +115,7 @@ def test_a_live_source_that_falls_silent_is_marked_and_resumes(tmp_path: Path, n
 @pytest.mark.usefixtures("quick_to_miss")
 def test_waiting_for_a_slow_engine_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """The publishing thread looks at the source many times while the engine holds everything up."""
-    monkeypatch.setattr("drivenet.pipeline._STATUS_NS", 0)
+    monkeypatch.setattr("drivenet.pipeline.pipeline._STATUS_NS", 0)
     looks = threading.Semaphore(0)
 
     class Statuses(Keeper):

@@ -21,8 +21,8 @@ from web_node import MAP, SIZE, Node, pictures, wait_for
 from drivenet.labels import CAMVID
 from drivenet.latency import Histogram
 from drivenet.prepare import resize_ids
-from drivenet.sinks.web import stats
-from drivenet.sinks.web.shots import PAGE_WIDTH, _page_size
+from drivenet.sinks.web import run_stats
+from drivenet.sinks.web.snapshot import PAGE_WIDTH, _page_size
 
 
 @pytest.fixture
@@ -121,13 +121,13 @@ def test_a_source_whose_name_is_no_text_is_told_with_question_marks() -> None:
 
 
 def test_windows_agree_with_the_runs_histogram_and_end(node: Node) -> None:
-    samples, sketch = stats.Samples(), Histogram()
+    samples, sketch = run_stats.Samples(), Histogram()
     stamps = node.publish().stamps
     for ms in np.random.default_rng(1).gamma(4, 5, 3000):
         stamps.published["web"] = stamps.captured + round(ms * 1e6)
         samples.add(stamps)
         sketch.add(ms)
-    window = stats._window(samples.since(0))["latency_ms"]["end_to_end"]
+    window = run_stats._window(samples.since(0))["latency_ms"]["end_to_end"]
     for figure in ("p50", "p90", "p99", "max"):
         assert window[figure] == pytest.approx(sketch.summary()[figure], rel=0.01)
     assert len(samples.since(2990)) == 10
@@ -180,7 +180,7 @@ def test_health_follows_the_source(node: Node) -> None:
 
 def test_only_new_results_count_as_life(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     result = node.publish()
-    monkeypatch.setattr(stats, "STALE_AFTER_S", 0.0)
+    monkeypatch.setattr(run_stats, "STALE_AFTER_S", 0.0)
     node.sink.publish(result)
     assert health(node) == (503, 503, "stale")
 

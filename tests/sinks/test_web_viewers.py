@@ -27,9 +27,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from drivenet.labels import CAMVID
 from drivenet.overlay import Painter
-from drivenet.sinks.web import server, shots, stats
-from drivenet.sinks.web.live import LivePage, Viewer
-from drivenet.sinks.web.slots import Hub, Slot
+from drivenet.sinks.web import run_stats, server, snapshot
+from drivenet.sinks.web.hub import Hub, Slot
+from drivenet.sinks.web.websocket import LivePage, Viewer
 
 
 @pytest.fixture
@@ -66,15 +66,15 @@ def test_picture_ids_and_scene_arrive_together(node: Node) -> None:
     with connect(node.ws) as viewer:
         hello = json.loads(viewer.recv())
         assert [label["name"] for label in hello["labels"]] == list(result.labels.classes)
-        shot = picture(viewer)
-    image = cv2.imdecode(np.frombuffer(shot["image"], np.uint8), cv2.IMREAD_COLOR)
+        snapshot = picture(viewer)
+    image = cv2.imdecode(np.frombuffer(snapshot["image"], np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     assert image.shape == (*SIZE, 3)
-    ids = np.frombuffer(zlib.decompress(shot["ids"]), np.uint8).reshape(MAP)
+    ids = np.frombuffer(zlib.decompress(snapshot["ids"]), np.uint8).reshape(MAP)
     assert np.array_equal(ids, result.classmap.ids)
-    assert shot["map"] == list(MAP)
-    assert shot["classes"] == result.scene.to_dict()["classes"]
-    assert shot["captured_ms"] == pytest.approx(result.frame.captured_ns / 1e6, abs=0.001)
+    assert snapshot["map"] == list(MAP)
+    assert snapshot["classes"] == result.scene.to_dict()["classes"]
+    assert snapshot["captured_ms"] == pytest.approx(result.frame.captured_ns / 1e6, abs=0.001)
 
 
 def test_figures_bring_every_frames_stages_once(node: Node) -> None:
@@ -133,8 +133,8 @@ def test_pause_stops_pictures_but_not_figures(node: Node) -> None:
 
 def test_nothing_is_encoded_while_nobody_watches_and_once_for_all(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
-    encode = shots.encode_jpeg
-    monkeypatch.setattr(shots, "encode_jpeg", lambda *how: done.append(1) or encode(*how))
+    encode = snapshot.encode_jpeg
+    monkeypatch.setattr(snapshot, "encode_jpeg", lambda *how: done.append(1) or encode(*how))
     node.publish(10)
     assert node.get("/stats.json")[0] == 200
     assert done == []
@@ -200,11 +200,11 @@ def test_a_viewer_found_gone_by_two_parts_at_once_leaves_quietly(monkeypatch: py
             raise OSError
 
     async def visit() -> None:
-        board = stats.Board("drive", {})
+        stats = run_stats.RunStats("drive", {})
         socket, slot = WebSocket({"type": "websocket"}, receive, send), Slot()
-        slot.put(cast(Any, "shot"))
+        slot.put(cast(Any, "snapshot"))
         await socket.accept()
-        await Viewer(socket, slot, LivePage(Hub(), board, Painter(CAMVID))).run()
+        await Viewer(socket, slot, LivePage(Hub(), stats, Painter(CAMVID))).run()
 
     asyncio.run(visit())
     assert len(sent) == 3
@@ -282,7 +282,7 @@ def test_close_waits_for_no_picture_that_is_still_encoded(
         go_on.wait(PATIENCE_S)
         return b""
 
-    monkeypatch.setattr(shots.Shot, "overlay_jpeg", slowly)
+    monkeypatch.setattr(snapshot.Snapshot, "overlay_jpeg", slowly)
     try:
         with socket.create_connection(("127.0.0.1", node.port), timeout=10) as stream:
             stream.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

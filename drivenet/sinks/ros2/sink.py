@@ -9,8 +9,8 @@ from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.cdr import encode
+from drivenet.sinks.clock import WallClock
 from drivenet.sinks.jpeg import encode_jpeg
-from drivenet.sinks.moment import WallClock
 from drivenet.sinks.ros2.address import parse_address
 from drivenet.sinks.ros2.bus import DIAGNOSTICS, LATCHED, PICTURES, Bus, open_bus
 from drivenet.sinks.ros_messages import (

@@ -16,13 +16,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from drivenet.overlay import Painter
-from drivenet.sinks.web.guard import Guard
-from drivenet.sinks.web.live import LivePage
+from drivenet.sinks.web.access import Access
+from drivenet.sinks.web.hub import EndedError, Hub, TooManyViewersError
 from drivenet.sinks.web.metrics import CONTENT_TYPE, exposition
-from drivenet.sinks.web.security import Access
-from drivenet.sinks.web.shots import Shot
-from drivenet.sinks.web.slots import EndedError, Hub, TooManyViewersError
-from drivenet.sinks.web.stats import Board
+from drivenet.sinks.web.middleware import AccessMiddleware
+from drivenet.sinks.web.run_stats import RunStats
+from drivenet.sinks.web.snapshot import Snapshot
+from drivenet.sinks.web.websocket import LivePage
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -46,37 +46,37 @@ class Pictures:
 
     Args:
         hub: where results come from.
-        board: the figures.
+        stats: the figures.
         painter: its alpha is the overlay's; it is not used itself, since it belongs to another thread.
     """
 
-    def __init__(self, hub: Hub, board: Board, painter: Painter) -> None:
-        self._hub, self._board = hub, board
+    def __init__(self, hub: Hub, stats: RunStats, painter: Painter) -> None:
+        self._hub, self._stats = hub, stats
         self._painter = Painter(painter.labels, "overlay", painter.alpha)
 
     async def frame(self, request: Request) -> Response:
         """``/frame.jpg``: the picture as captured."""
-        return await self._still("frame", "image/jpeg", lambda shot: shot.frame_jpeg())
+        return await self._still("frame", "image/jpeg", lambda snapshot: snapshot.frame_jpeg())
 
     async def mask(self, request: Request) -> Response:
         """``/mask.png``: class ids at engine size, with a palette."""
-        return await self._still("mask", "image/png", lambda shot: shot.mask_png())
+        return await self._still("mask", "image/png", lambda snapshot: snapshot.mask_png())
 
-    async def _still(self, kind: str, media: str, encode: Callable[[Shot], bytes]) -> Response:
+    async def _still(self, kind: str, media: str, encode: Callable[[Snapshot], bytes]) -> Response:
         """A picture that cannot be marked, and is therefore given only while it is new."""
-        shot, (state, seconds) = self._hub.newest, self._board.state()
-        if shot is None or state != "ok":
+        snapshot, (state, seconds) = self._hub.newest, self._stats.state()
+        if snapshot is None or state != "ok":
             return _unavailable(f"{state} for {seconds:.0f} s: no new picture\n")
-        data = await self._hub.encoded(shot, kind, lambda: encode(shot))
-        return Response(data, media_type=media, headers={**_PICTURE_HEADERS, "x-frame-index": _index(shot)})
+        data = await self._hub.encoded(snapshot, kind, lambda: encode(snapshot))
+        return Response(data, media_type=media, headers={**_PICTURE_HEADERS, "x-frame-index": _index(snapshot)})
 
     async def overlay(self, request: Request) -> Response:
         """``/overlay.jpg``: with class colours, boxes and figures; marked where the source is lost."""
-        shot = self._hub.newest
-        if shot is None:
+        snapshot = self._hub.newest
+        if snapshot is None:
             return _unavailable("starting: no picture yet\n")
-        data = await self._overlay(shot)
-        headers = {**_PICTURE_HEADERS, "x-frame-index": _index(shot)}
+        data = await self._overlay(snapshot)
+        headers = {**_PICTURE_HEADERS, "x-frame-index": _index(snapshot)}
         return Response(data, media_type="image/jpeg", headers=headers)
 
     async def stream(self, request: Request) -> Response:
@@ -88,17 +88,17 @@ class Pictures:
             return _unavailable("too many viewers\n")
 
         async def parts() -> AsyncIterator[bytes]:
-            shot: Shot | None = None
+            snapshot: Snapshot | None = None
             yield _SEPARATOR
             while True:
                 try:
-                    shot = await asyncio.wait_for(slot.take(), _LOST_TICK_S)
+                    snapshot = await asyncio.wait_for(slot.take(), _LOST_TICK_S)
                 except asyncio.TimeoutError:
-                    if shot is None or self._board.state()[0] == "ok":
+                    if snapshot is None or self._stats.state()[0] == "ok":
                         continue
                 except EndedError:
                     return
-                data = await self._overlay(shot)
+                data = await self._overlay(snapshot)
                 head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                 # with the separator after it: a browser shows a part when the next one begins
                 yield head.encode() + data + b"\r\n" + _SEPARATOR
@@ -106,12 +106,12 @@ class Pictures:
         media = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
         return WatchingResponse(parts(), place, media)
 
-    async def _overlay(self, shot: Shot) -> bytes:
-        state, seconds = self._board.state()
+    async def _overlay(self, snapshot: Snapshot) -> bytes:
+        state, seconds = self._stats.state()
         lost_s = seconds if state in ("lost", "stale") else None
         kind = ("overlay", None if lost_s is None else int(lost_s))
-        hud = self._board.hud()
-        return await self._hub.encoded(shot, kind, lambda: shot.overlay_jpeg(self._painter, hud, lost_s))
+        hud = self._stats.hud()
+        return await self._hub.encoded(snapshot, kind, lambda: snapshot.overlay_jpeg(self._painter, hud, lost_s))
 
 
 class WatchingResponse(StreamingResponse):
@@ -135,16 +135,16 @@ class Figures:
 
     Args:
         hub: counts viewers.
-        board: the figures.
+        stats: the figures.
     """
 
-    def __init__(self, hub: Hub, board: Board) -> None:
-        self._hub, self._board = hub, board
-        self._expose = exposition(board, lambda: hub.viewers)
+    def __init__(self, hub: Hub, stats: RunStats) -> None:
+        self._hub, self._stats = hub, stats
+        self._expose = exposition(stats, lambda: hub.viewers)
 
     async def stats(self, request: Request) -> Response:
         """``/stats.json``."""
-        return JSONResponse({**self._board.document(), **self._hub.watched()})
+        return JSONResponse({**self._stats.document(), **self._hub.watched()})
 
     async def metrics(self, request: Request) -> Response:
         """``/metrics``, for Prometheus."""
@@ -159,14 +159,14 @@ class Figures:
         return self._health(request, {"ok"})
 
     def _health(self, request: Request, good: set[str]) -> Response:
-        state, seconds = self._board.state()
+        state, seconds = self._stats.state()
         status = HTTPStatus.OK if state in good else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONResponse({"state": state, "seconds": round(seconds, 1)}, status)
 
 
-def build_app(hub: Hub, board: Board, painter: Painter, access: Access) -> ASGIApp:
+def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access) -> ASGIApp:
     """The guarded application."""
-    pictures, figures = Pictures(hub, board, painter), Figures(hub, board)
+    pictures, figures = Pictures(hub, stats, painter), Figures(hub, stats)
     routes: dict[str, Handler] = {
         "/stream.mjpg": pictures.stream,
         "/frame.jpg": pictures.frame,
@@ -178,14 +178,14 @@ def build_app(hub: Hub, board: Board, painter: Painter, access: Access) -> ASGIA
         "/readyz": figures.ready,
         **_static_routes(),
     }
-    live = LivePage(hub, board, painter)
+    live = LivePage(hub, stats, painter)
     app = Starlette(
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in routes.items()),
             WebSocketRoute("/live", live.serve),
         ]
     )
-    return Guard(app, access)
+    return AccessMiddleware(app, access)
 
 
 def _static_routes() -> dict[str, Handler]:
@@ -212,5 +212,5 @@ def _unavailable(text: str) -> Response:
     return PlainTextResponse(text, HTTPStatus.SERVICE_UNAVAILABLE, {"retry-after": "1"})
 
 
-def _index(shot: Shot) -> str:
-    return json.dumps(shot.result.frame.index)
+def _index(snapshot: Snapshot) -> str:
+    return json.dumps(snapshot.result.frame.index)

@@ -1,4 +1,4 @@
-"""The figures in Prometheus' text format, read from the board when somebody scrapes."""
+"""The figures in Prometheus' text format, read from the stats when somebody scrapes."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from drivenet.sinks.web.stats import EDGES_MS, NAMES, Board
+from drivenet.sinks.web.run_stats import EDGES_MS, NAMES, RunStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Every fourth edge: one bucket a doubling.
 _STEP = 4
 
 
-class BoardCollector(Collector):
-    """Reads a board.
+class RunStatsCollector(Collector):
+    """Reads the run's figures.
 
     Args:
-        board: the page's figures.
+        stats: the page's figures.
         viewers: how many watch.
     """
 
-    def __init__(self, board: Board, viewers: Callable[[], int]) -> None:
-        self._board, self._viewers = board, viewers
+    def __init__(self, stats: RunStats, viewers: Callable[[], int]) -> None:
+        self._stats, self._viewers = stats, viewers
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
-        document = self._board.counts()
+        document = self._stats.counts()
         yield _counter("captured_frames", "Frames that came from the source", document["captured"])
         yield _counter("published_frames", "Frames that reached a sink", document["published"])
         dropped = CounterMetricFamily("drivenet_dropped_frames", "Frames captured, not published", labels=["reason"])
@@ -62,8 +62,8 @@ class BoardCollector(Collector):
         yield area
 
     def _stages(self) -> Metric:
-        with self._board.lock:
-            buckets, sums = self._board.samples.buckets.copy(), self._board.samples.sums_ms / 1000
+        with self._stats.lock:
+            buckets, sums = self._stats.samples.buckets.copy(), self._stats.samples.sums_ms / 1000
         text = "Time a frame spent in a stage; end_to_end: from its capture to the last sink"
         family = HistogramMetricFamily("drivenet_stage_seconds", text, labels=["stage"])
         for name, counts, total in zip(NAMES, buckets.cumsum(axis=1).tolist(), sums.tolist(), strict=True):
@@ -72,10 +72,10 @@ class BoardCollector(Collector):
         return family
 
 
-def exposition(board: Board, viewers: Callable[[], int]) -> Callable[[], bytes]:
+def exposition(stats: RunStats, viewers: Callable[[], int]) -> Callable[[], bytes]:
     """What answers a scrape."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(BoardCollector(board, viewers))
+    registry.register(RunStatsCollector(stats, viewers))
     return lambda: generate_latest(registry)
 
 

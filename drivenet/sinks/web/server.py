@@ -17,7 +17,7 @@ from websockets.frames import CloseCode
 
 from drivenet.errors import SinkError
 from drivenet.sinks.priority import step_back
-from drivenet.sinks.web.slots import Hub
+from drivenet.sinks.web.hub import Hub
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent

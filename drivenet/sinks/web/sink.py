@@ -11,9 +11,9 @@ from drivenet.frame import Image
 from drivenet.overlay import Painter
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
-from drivenet.sinks.web.security import Access, check_binding
-from drivenet.sinks.web.slots import Hub
-from drivenet.sinks.web.stats import Board
+from drivenet.sinks.web.access import Access, check_binding
+from drivenet.sinks.web.hub import Hub
+from drivenet.sinks.web.run_stats import RunStats
 
 if TYPE_CHECKING:
     from drivenet.sinks.web.server import Server
@@ -57,8 +57,8 @@ class WebSink(Sink):
 
         listener = listen(host, port)
         self.host, self.port = host, int(listener.getsockname()[1])
-        self._hub, self._board = Hub(), Board(source, engine)
-        app = build_app(self._hub, self._board, painter, Access(host, self.port, token, allowed_hosts))
+        self._hub, self._stats = Hub(), RunStats(source, engine)
+        app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts))
         self._server: Server = Server(app, self._hub, listener)
 
     @property
@@ -74,20 +74,20 @@ class WebSink(Sink):
 
     def publish(self, result: Result) -> None:
         """Leave a result for those who watch."""
-        self._board.published(result)
+        self._stats.published(result)
         self._hub.publish(result)
 
     def lost(self, view: Image, seconds: float) -> None:
         """Viewers mark the picture they have; nothing is drawn here."""
-        self._board.lost(seconds)
+        self._stats.lost(seconds)
 
     def status(self, totals: Totals) -> None:
         """Take the run's counts."""
-        self._board.status(totals)
+        self._stats.status(totals)
 
     def close(self, totals: Totals) -> None:
         """End all connections and the server's thread."""
-        self._board.status(totals)
+        self._stats.status(totals)
         self._server.stop()
 
 

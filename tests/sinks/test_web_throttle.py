@@ -17,42 +17,42 @@ from drivenet.engine.null import NullEngine
 from drivenet.engine.own_thread import OwnThread
 from drivenet.frame import Frame, Image
 from drivenet.latency import Stamps, now_ns, waited_ns
-from drivenet.sinks.web.pace import CALM, LOOK, RAREST, Pace
+from drivenet.sinks.web.throttle import CALM, LOOK, RAREST, Throttle
 from drivenet.step import process
 
 
-def admitted(pace: Pace, pictures: int, waited_share: float) -> int:
+def admitted(throttle: Throttle, pictures: int, waited_share: float) -> int:
     """Of so many results, how many go to viewers; inference takes 10 ms each."""
     stamps = Stamps(0, 1, prepared=1_000, inferred=10_001_000, waited=int(waited_share * 10_000_000))
-    return sum(pace.admits(stamps) for _ in range(pictures))
+    return sum(throttle.admits(stamps) for _ in range(pictures))
 
 
 def test_viewers_get_everything_where_inference_does_not_wait() -> None:
-    assert admitted(Pace(), 10 * LOOK, 0.05) == 10 * LOOK
+    assert admitted(Throttle(), 10 * LOOK, 0.05) == 10 * LOOK
 
 
 def test_viewers_get_less_and_less_while_inference_waits_and_never_nothing() -> None:
-    pace = Pace()
-    shown = [admitted(pace, 60, 0.5) for _ in range(4)]
+    throttle = Throttle()
+    shown = [admitted(throttle, 60, 0.5) for _ in range(4)]
     assert shown == sorted(shown, reverse=True)
-    assert (pace.every, shown[-1]) == (RAREST, 60 // RAREST)
+    assert (throttle.every, shown[-1]) == (RAREST, 60 // RAREST)
 
 
 def test_between_the_bounds_it_stays_as_it_is() -> None:
-    pace = Pace()
-    admitted(pace, 2 * LOOK, 0.5)
-    before = pace.every
-    admitted(pace, 100 * LOOK, 0.1)
-    assert pace.every == before == 3
+    throttle = Throttle()
+    admitted(throttle, 2 * LOOK, 0.5)
+    before = throttle.every
+    admitted(throttle, 100 * LOOK, 0.1)
+    assert throttle.every == before == 3
 
 
 def test_it_comes_back_in_steps() -> None:
-    pace = Pace()
-    admitted(pace, 10 * LOOK, 0.5)
-    admitted(pace, CALM * LOOK, 0.0)
-    assert pace.every == RAREST - 1
-    admitted(pace, RAREST * CALM * LOOK, 0.0)
-    assert pace.every == 1
+    throttle = Throttle()
+    admitted(throttle, 10 * LOOK, 0.5)
+    admitted(throttle, CALM * LOOK, 0.0)
+    assert throttle.every == RAREST - 1
+    admitted(throttle, RAREST * CALM * LOOK, 0.0)
+    assert throttle.every == 1
 
 
 def crowd() -> None:

@@ -1,4 +1,4 @@
-"""Frames between their sinks: each is settled once, in order, when every timed sink has had its turn."""
+"""Frames between their sinks: each is settled once, in order, when every timed sink has had its delivery."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from drivenet.pipeline.ledger import Ledger
+from drivenet.pipeline.accounting import FrameAccounting
 from drivenet.result import Result
 
 #: What became of a frame at one sink: ``dropped`` because it was slow, ``stopped`` because the run ended.
@@ -15,11 +15,11 @@ Outcome = Literal["published", "dropped", "stopped", "failed"]
 
 #: A frame is settled without the sinks that still have it once so many newer ones wait behind it: more than a
 #: queue holds, so that only a sink that hangs, or takes as long as for so many frames, is not waited for.
-PATIENCE = 8
+MAX_UNSETTLED = 8
 
 
 @dataclass(eq=False)
-class Turn:
+class Delivery:
     """A frame that is on its way through sinks.
 
     Args:
@@ -40,39 +40,39 @@ class Turn:
         return "stopped" if "stopped" in self.outcomes else "sink"
 
 
-class Settlement:
+class DeliveryTracker:
     """The frames that timed sinks were handed, oldest first. Not locked.
 
     Args:
-        ledger: is told what became of each frame, at each sink and at all.
+        accounting: is told what became of each frame, at each sink and at all.
         names: of the timed sinks.
         record: is given every published frame, in order, with its final stamps.
     """
 
-    def __init__(self, ledger: Ledger, names: Iterable[str], record: Callable[[Result], None]) -> None:
-        self._ledger, self._names, self._record = ledger, frozenset(names), record
-        self._turns: deque[Turn] = deque()
+    def __init__(self, accounting: FrameAccounting, names: Iterable[str], record: Callable[[Result], None]) -> None:
+        self._accounting, self._names, self._record = accounting, frozenset(names), record
+        self._deliveries: deque[Delivery] = deque()
         self._advancing = False
 
     def __len__(self) -> int:
         """How many frames are not settled."""
-        return len(self._turns)
+        return len(self._deliveries)
 
-    def begin(self, result: Result) -> Turn:
+    def begin(self, result: Result) -> Delivery:
         """A frame that every timed sink is to have."""
-        turn = Turn(result, set(self._names))
-        self._turns.append(turn)
+        delivery = Delivery(result, set(self._names))
+        self._deliveries.append(delivery)
         self._advance()
-        return turn
+        return delivery
 
-    def book(self, turn: Turn, name: str, outcome: Outcome, at_ns: int = 0) -> None:
+    def book(self, delivery: Delivery, name: str, outcome: Outcome, at_ns: int = 0) -> None:
         """What became of a frame at one sink, the first time that it is said; ``at_ns``: when it had it."""
-        if name not in turn.waiting:
+        if name not in delivery.waiting:
             return
-        turn.waiting.remove(name)
-        turn.outcomes.add(outcome)
-        self._ledger.served(name, "dropped" if outcome == "stopped" else outcome)
-        stamps = turn.result.stamps
+        delivery.waiting.remove(name)
+        delivery.outcomes.add(outcome)
+        self._accounting.served(name, "dropped" if outcome == "stopped" else outcome)
+        stamps = delivery.result.stamps
         if outcome == "published" and not stamps.settled:
             stamps.published = {**stamps.published, name: at_ns}
         self._advance()
@@ -81,15 +81,15 @@ class Settlement:
         if self._advancing:  # a recorder drops a frame for one that is being settled: all get this one first
             return
         self._advancing = True
-        while self._turns and (len(self._turns) > PATIENCE or not self._turns[0].waiting):
-            self._settle(self._turns.popleft())
+        while self._deliveries and (len(self._deliveries) > MAX_UNSETTLED or not self._deliveries[0].waiting):
+            self._settle(self._deliveries.popleft())
         self._advancing = False
 
-    def _settle(self, turn: Turn) -> None:
-        turn.result.stamps.settled = True
-        reason = turn.reason()
+    def _settle(self, delivery: Delivery) -> None:
+        delivery.result.stamps.settled = True
+        reason = delivery.reason()
         if reason is None:
-            self._ledger.published(turn.result.stamps)
-            self._record(turn.result)
+            self._accounting.published(delivery.result.stamps)
+            self._record(delivery.result)
         else:
-            self._ledger.dropped(reason)
+            self._accounting.dropped(reason)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivenet.latency import END_TO_END, STAGES, Stamps, now_ns
-from drivenet.pipeline.ledger import Ledger
+from drivenet.pipeline.accounting import FrameAccounting
 
 MS = 1_000_000
 
@@ -22,62 +22,62 @@ def stamps(captured: int) -> Stamps:
 def test_settling_books_what_is_still_held(captured: int, data: st.DataObject) -> None:
     published = data.draw(st.integers(0, captured))
     dropped = data.draw(st.integers(0, captured - published))
-    ledger = Ledger({})
+    accounting = FrameAccounting({})
     for n in range(captured):
-        assert ledger.captured(n) == n + 1
+        assert accounting.captured(n) == n + 1
     for n in range(published):
-        ledger.published(stamps(n))
-    ledger.dropped("superseded", dropped)
-    ledger.settle()
-    ledger.dropped("stopped")
-    ledger.captured(captured)
-    totals = ledger.totals()
+        accounting.published(stamps(n))
+    accounting.dropped("superseded", dropped)
+    accounting.settle()
+    accounting.dropped("stopped")
+    accounting.captured(captured)
+    totals = accounting.totals()
     assert (totals.captured, totals.published) == (captured, published)
     assert totals.captured == totals.published + sum(totals.dropped.values())
     assert totals.dropped.get("superseded", 0) == dropped
 
 
 def test_totals_are_a_copy_and_empty_reasons_stay_out() -> None:
-    ledger = Ledger({"backend": "null"})
-    ledger.dropped("stopped", 0)
-    before = ledger.totals()
+    accounting = FrameAccounting({"backend": "null"})
+    accounting.dropped("stopped", 0)
+    before = accounting.totals()
     assert before.dropped == {}
-    ledger.captured(0)
-    ledger.dropped("failed")
+    accounting.captured(0)
+    accounting.dropped("failed")
     assert (before.captured, before.dropped) == (0, {})
-    assert ledger.totals().dropped == {"failed": 1}
-    assert ledger.totals().engine == {"backend": "null"}
+    assert accounting.totals().dropped == {"failed": 1}
+    assert accounting.totals().engine == {"backend": "null"}
 
 
 def test_rates_belong_to_their_own_events() -> None:
-    ledger = Ledger({})
+    accounting = FrameAccounting({})
     for n in range(3):
-        ledger.captured(n * 100 * MS)
+        accounting.captured(n * 100 * MS)
     for n in range(2):
-        ledger.published(stamps(n * 500 * MS))
-    fps = ledger.totals().fps
+        accounting.published(stamps(n * 500 * MS))
+    fps = accounting.totals().fps
     assert (fps["source"], fps["published"], fps["processed"]) == (10.0, 2.0, None)
 
 
 def test_no_more_is_published_than_processed() -> None:
     """Also where the outputs catch up: three frames that are processed one by one and published at once."""
-    ledger = Ledger({})
+    accounting = FrameAccounting({})
     for _ in range(3):
-        ledger.processed()
+        accounting.processed()
     at = now_ns()
     for n in range(3):
-        ledger.published(stamps(at + n))
-    fps = ledger.totals().fps
+        accounting.published(stamps(at + n))
+    fps = accounting.totals().fps
     assert fps["published"] == fps["processed"] is not None
 
 
 def test_the_picture_shows_medians_once_there_are_any() -> None:
-    ledger = Ledger({})
+    accounting = FrameAccounting({})
     done = stamps(0)
-    assert ledger.hud(done, "cam", "null fp32").p50_ms == {}
-    ledger.published(done)
-    ledger.dropped("superseded", 2)
-    hud = ledger.hud(done, "cam", "null fp32")
+    assert accounting.hud(done, "cam", "null fp32").p50_ms == {}
+    accounting.published(done)
+    accounting.dropped("superseded", 2)
+    hud = accounting.hud(done, "cam", "null fp32")
     assert set(hud.p50_ms) == {END_TO_END, *STAGES}
     assert abs(hud.p50_ms[END_TO_END] - 7) < 0.1
     assert (hud.dropped, hud.source, hud.engine) == ({"superseded": 2}, "cam", "null fp32")

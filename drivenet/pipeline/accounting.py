@@ -13,7 +13,7 @@ from drivenet.result import Totals
 _HUD_EVERY_NS = 500_000_000
 
 
-class Ledger:
+class FrameAccounting:
     """Counts from all threads of a pipeline.
 
     Args:

@@ -18,7 +18,7 @@ AFTER_END_S: dict[Phase, float] = {"work": 10.0, "record": 12.0, "close": 15.0}
 _LEAST_S = 0.2
 
 
-class Patience:
+class ShutdownDeadlines:
     """Made when the run ends.
 
     Args:

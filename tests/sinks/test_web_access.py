@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from drivenet.errors import SinkError, UsageError
 from drivenet.sinks.web import server
-from drivenet.sinks.web.security import Access, check_binding
+from drivenet.sinks.web.access import Access, check_binding
 
 TOKEN = "correct-horse-battery"
 ROUTES = [

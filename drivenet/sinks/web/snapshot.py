@@ -24,12 +24,12 @@ _QUALITY = 80
 _DEFLATE_LEVEL = 1
 
 
-class Shot:
+class Snapshot:
     """A result, numbered for the viewers.
 
     Args:
         result: as published.
-        seq: counts shots from 1.
+        seq: counts snapshots from 1.
     """
 
     def __init__(self, result: Result, seq: int) -> None:

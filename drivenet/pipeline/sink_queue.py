@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from drivenet.pipeline.settlement import Turn
+from drivenet.pipeline.delivery import Delivery
 from drivenet.sinks.base import Sink
 
 #: Results that may wait. Recordings may be slow for a moment; what shall be new waits no longer than it must.
@@ -23,15 +23,15 @@ class Task:
     Args:
         kind: ``publish``, ``lost``, ``status`` or ``close``.
         act: how it is told.
-        turn: the frame that is published.
+        delivery: the frame that is published.
     """
 
     kind: str
     act: Callable[[Sink], None]
-    turn: Turn | None = None
+    delivery: Delivery | None = None
 
 
-class Worker:
+class SinkQueue:
     """What waits for a sink, in order. Not locked, but for ``changed``.
 
     Args:
@@ -68,16 +68,16 @@ class Worker:
 
     def has_room(self, reserved: int = 0) -> bool:
         """Whether results would find room, beside some that are to come already."""
-        return len(self._turns()) + reserved < self.depth
+        return len(self._deliveries()) + reserved < self.depth
 
-    def offer(self, turn: Turn) -> Turn | None:
+    def offer(self, delivery: Delivery) -> Delivery | None:
         """Give a result; the oldest one that waits, if it had to make room."""
-        turns = self._turns()
-        oldest = turns[0] if len(turns) >= self.depth else None
+        deliveries = self._deliveries()
+        oldest = deliveries[0] if len(deliveries) >= self.depth else None
         if oldest:
             self._tasks.remove(oldest)
-        self._give(Task("publish", lambda sink: sink.publish(turn.result), turn))
-        return oldest.turn if oldest else None
+        self._give(Task("publish", lambda sink: sink.publish(delivery.result), delivery))
+        return oldest.delivery if oldest else None
 
     def tell(self, kind: str, act: Callable[[Sink], None]) -> None:
         """Tell the sink something, in place of what waits of this kind."""
@@ -94,14 +94,14 @@ class Worker:
         self.ended = self.task is not None and self.task.kind == "close"
         self.task = None
 
-    def clear(self) -> list[Turn]:
+    def clear(self) -> list[Delivery]:
         """Take back what waits, but for the closing."""
-        turns = [task.turn for task in self._turns() if task.turn]
+        deliveries = [task.delivery for task in self._deliveries() if task.delivery]
         self._tasks = deque(task for task in self._tasks if task.kind == "close")
-        return turns
+        return deliveries
 
-    def _turns(self) -> list[Task]:
-        return [task for task in self._tasks if task.turn]
+    def _deliveries(self) -> list[Task]:
+        return [task for task in self._tasks if task.delivery]
 
     def _give(self, task: Task) -> None:
         self._tasks.append(task)

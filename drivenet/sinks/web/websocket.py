@@ -9,13 +9,13 @@ from typing import Any
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-import drivenet
+from drivenet._version import __version__
 from drivenet.labels import LabelSet
 from drivenet.latency import STAGES, now_ns
 from drivenet.overlay import Painter
-from drivenet.sinks.web.shots import Shot
-from drivenet.sinks.web.slots import EndedError, Hub, Slot, TooManyViewersError
-from drivenet.sinks.web.stats import WINDOWS_S, Board
+from drivenet.sinks.web.hub import EndedError, Hub, Slot, TooManyViewersError
+from drivenet.sinks.web.run_stats import WINDOWS_S, RunStats
+from drivenet.sinks.web.snapshot import Snapshot
 
 _STATS_S = 0.5
 #: Pictures on the way to one viewer: the next is sent when it has drawn the last but one.
@@ -29,12 +29,12 @@ class LivePage:
 
     Args:
         hub: where results come from.
-        board: the figures.
+        stats: the figures.
         painter: names the labels and the share of colour to begin with.
     """
 
-    def __init__(self, hub: Hub, board: Board, painter: Painter) -> None:
-        self._hub, self._board, self._painter = hub, board, painter
+    def __init__(self, hub: Hub, stats: RunStats, painter: Painter) -> None:
+        self._hub, self._stats, self._painter = hub, stats, painter
         self._document: tuple[int, dict[str, Any]] = (0, {})
 
     async def serve(self, socket: WebSocket) -> None:
@@ -50,7 +50,7 @@ class LivePage:
         """What does not change during a run."""
         return {
             "type": "hello",
-            "version": drivenet.__version__,
+            "version": __version__,
             "labels": _labels(self._painter.labels),
             "alpha": self._painter.alpha,
             "stages": STAGES,
@@ -61,17 +61,17 @@ class LivePage:
         """The figures, made once for all viewers, with the stage times of frames after the first ``seen``."""
         made, document = self._document
         if not document or now_ns() - made > _STATS_S * 0.9e9:
-            document = self._board.document()
+            document = self._stats.document()
             self._document = (now_ns(), document)
-        with self._board.lock:
-            count = self._board.samples.count
-            rows = self._board.samples.since(max(seen, count - _BACKLOG))[:, : 1 + len(STAGES)]
+        with self._stats.lock:
+            count = self._stats.samples.count
+            rows = self._stats.samples.since(max(seen, count - _BACKLOG))[:, : 1 + len(STAGES)]
         message = {**document, "type": "stats", **self._hub.watched(), "samples": rows.round(2).tolist()}
         return message, count
 
-    async def packet(self, shot: Shot) -> bytes:
+    async def packet(self, snapshot: Snapshot) -> bytes:
         """A picture as the page reads it."""
-        return await self._hub.encoded(shot, "packet", shot.packet)
+        return await self._hub.encoded(snapshot, "packet", snapshot.packet)
 
 
 class Viewer:
@@ -124,11 +124,11 @@ class Viewer:
     async def _send_pictures(self) -> None:
         while True:
             await self._room.acquire()
-            shot = await self._slot.take()
+            snapshot = await self._slot.take()
             if not self._watching.is_set():
                 await self._watching.wait()
-                shot = self._slot.newer(shot)
-            packet = await self._page.packet(shot)
+                snapshot = self._slot.newer(snapshot)
+            packet = await self._page.packet(snapshot)
             self._in_flight += 1
             await self._socket.send_bytes(packet)
 

@@ -15,7 +15,7 @@ POLICIES = ("latest", "every")
 T = TypeVar("T")
 
 
-class Handoff(Generic[T]):
+class Mailbox(Generic[T]):
     """A bounded place between one giver and one taker.
 
     Args:
@@ -37,7 +37,7 @@ class Handoff(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, item: T) -> bool:
-        """Give an item; False if the handoff is closed, and the item stays with the giver."""
+        """Give an item; False if the mailbox is closed, and the item stays with the giver."""
         with self._changed:
             if not self._latest:
                 self._changed.wait_for(self._accepts)
@@ -51,7 +51,7 @@ class Handoff(Generic[T]):
         return True
 
     def take(self, timeout_s: float | None = None) -> T | None:
-        """The oldest waiting item; None after the time-out, or when the handoff is closed and empty."""
+        """The oldest waiting item; None after the time-out, or when the mailbox is closed and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
             if not self._items:

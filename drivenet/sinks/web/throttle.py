@@ -12,7 +12,7 @@ TOO_MUCH, LITTLE = 0.15, 0.08
 LOOK, CALM = 10, 12
 
 
-class Pace:
+class Throttle:
     """Which results go to viewers: all of them where processors suffice, else every second, third ...
 
     A browser on the node's own machine, and the encoding for it, would otherwise take their processor time from

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from drivenet.result import Result
-from drivenet.sinks.web.pace import Pace
-from drivenet.sinks.web.shots import Shot
+from drivenet.sinks.web.snapshot import Snapshot
+from drivenet.sinks.web.throttle import Throttle
 
 #: Viewers at a time; one more gets 503.
 MAX_VIEWERS = 32
@@ -27,39 +27,39 @@ class Slot:
     """One viewer's. Belongs to the event loop."""
 
     def __init__(self) -> None:
-        self._shot: Shot | None = None
+        self._shot: Snapshot | None = None
         self._filled = asyncio.Event()
         self._ended = False
         #: Shots that a newer one replaced before the viewer was ready.
         self.skipped = 0
 
-    def put(self, shot: Shot) -> None:
-        """Leave the newest shot, in place of one that nobody took."""
+    def put(self, snapshot: Snapshot) -> None:
+        """Leave the newest snapshot, in place of one that nobody took."""
         self.skipped += self._shot is not None
-        self._shot = shot
+        self._shot = snapshot
         self._filled.set()
 
     def end(self) -> None:
-        """No shot comes any more."""
+        """No snapshot comes any more."""
         self._ended = True
         self._filled.set()
 
-    async def take(self) -> Shot:
-        """The newest shot that was not taken yet; waits for one. EndedError when the server stops."""
+    async def take(self) -> Snapshot:
+        """The newest snapshot that was not taken yet; waits for one. EndedError when the server stops."""
         await self._filled.wait()
         if self._ended:
             raise EndedError
         self._filled.clear()
-        shot, self._shot = self._shot, None
-        assert shot is not None
-        return shot
+        snapshot, self._shot = self._shot, None
+        assert snapshot is not None
+        return snapshot
 
-    def newer(self, shot: Shot) -> Shot:
-        """A shot that came since, or else the given one. EndedError when the server stops."""
+    def newer(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot that came since, or else the given one. EndedError when the server stops."""
         if self._ended:
             raise EndedError
         self._filled.clear()
-        newest, self._shot = self._shot or shot, None
+        newest, self._shot = self._shot or snapshot, None
         return newest
 
 
@@ -71,9 +71,9 @@ class Hub:
     """
 
     def __init__(self, max_viewers: int = MAX_VIEWERS) -> None:
-        self.newest: Shot | None = None
+        self.newest: Snapshot | None = None
         self.max_viewers = max_viewers
-        self.pace = Pace()
+        self.throttle = Throttle()
         self._slots: set[Slot] = set()
         self._seq = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,24 +99,24 @@ class Hub:
         return len(self._slots)
 
     def watched(self) -> dict[str, int]:
-        """How many ``viewers`` there are, and that they get every so-manieth picture, ``viewers_get_every``."""
-        return {"viewers": self.viewers, "viewers_get_every": self.pace.every}
+        """How many ``viewers`` there are, and that they get every n-th picture, ``viewers_get_every``."""
+        return {"viewers": self.viewers, "viewers_get_every": self.throttle.every}
 
     def publish(self, result: Result) -> None:
         """Leave a result. Called by the sink's thread: a few microseconds, whoever watches."""
         self._seq += 1
-        self.newest = shot = Shot(result, self._seq)
+        self.newest = snapshot = Snapshot(result, self._seq)
         loop = self._loop
-        if self._slots and self.pace.admits(result.stamps) and loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._hand_out, shot)
+        if self._slots and self.throttle.admits(result.stamps) and loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._hand_out, snapshot)
 
-    def _hand_out(self, shot: Shot) -> None:
+    def _hand_out(self, snapshot: Snapshot) -> None:
         for slot in self._slots:
-            slot.put(shot)
+            slot.put(snapshot)
 
     @contextmanager
     def watch(self) -> Iterator[Slot]:
-        """A place for a viewer, with the newest shot in it. TooManyViewersError if all are taken."""
+        """A place for a viewer, with the newest snapshot in it. TooManyViewersError if all are taken."""
         if len(self._slots) >= self.max_viewers:
             raise TooManyViewersError
         slot = Slot()
@@ -128,9 +128,9 @@ class Hub:
         finally:
             self._slots.discard(slot)
 
-    async def encoded(self, shot: Shot, kind: Hashable, encode: Callable[[], bytes]) -> bytes:
-        """What ``encode`` gives, in another thread and once for all who ask for this kind of this shot."""
-        task: asyncio.Future[bytes] | None = shot.encodings.get(kind)
+    async def encoded(self, snapshot: Snapshot, kind: Hashable, encode: Callable[[], bytes]) -> bytes:
+        """What ``encode`` gives, in another thread and once for all who ask for this kind of this snapshot."""
+        task: asyncio.Future[bytes] | None = snapshot.encodings.get(kind)
         if task is None:
-            task = shot.encodings[kind] = asyncio.get_running_loop().run_in_executor(self._pool, encode)
+            task = snapshot.encodings[kind] = asyncio.get_running_loop().run_in_executor(self._pool, encode)
         return await asyncio.shield(task)  # a viewer who leaves takes nothing from the others

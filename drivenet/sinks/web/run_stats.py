@@ -13,7 +13,7 @@ import numpy.typing as npt
 from drivenet.address import one_line
 from drivenet.latency import END_TO_END, P99_MIN_SAMPLES, STAGES, Stamps, now_ns
 from drivenet.result import Result, Totals
-from drivenet.sinks.web.shots import describe
+from drivenet.sinks.web.snapshot import describe
 
 #: Spans that can be chosen, in seconds; the whole run is one more.
 WINDOWS_S = (10, 60, 300)
@@ -51,7 +51,7 @@ class Samples:
         return self._rows[np.arange(first, self.count) % _KEPT]
 
 
-class Board:
+class RunStats:
     """Everything that the page, ``/stats.json`` and ``/metrics`` say.
 
     ``published``, ``status`` and ``lost`` are called by the sink's thread, the rest by the server's.

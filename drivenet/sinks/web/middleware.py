@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from drivenet.sinks.web.security import HEADERS, Access
+from drivenet.sinks.web.access import HEADERS, Access
 
 _ASK = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -21,7 +21,7 @@ _COOKIE_S = 7 * 24 * 3600
 _REFUSED_WITH_TOKEN = "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
 
 
-class Guard:
+class AccessMiddleware:
     """ASGI middleware: Host, Origin and token, then the application; security headers on all answers.
 
     Args:
