@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,10 +96,15 @@ class ModelSpec(BaseModel):
         fields: dict[str, Any] = as_usual(self)
         return fields if self.confidence else {name: v for name, v in fields.items() if name != "confidence"}
 
-    @property
+    @cached_property
     def label_set(self) -> LabelSet:
-        """The classes, colours and groups of the class map."""
+        """The classes, colours and groups of the class map; one object for each spec."""
         return self.labels.label_set()
+
+    def __copy__(self) -> ModelSpec:
+        copied = super().__copy__()
+        copied.__dict__.pop("label_set", None)  # a copy may get other labels
+        return copied
 
     def to_json(self) -> str:
         """One JSON document, stable in its order."""
@@ -125,27 +128,3 @@ class ModelSpec(BaseModel):
 def spec_path(artefact: Path) -> Path:
     """Where the JSON beside an artefact lies: ``fast.onnx`` has ``fast.json``."""
     return artefact.with_suffix(".json")
-
-
-def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(path)
-
-
-def _sha256(path: Path) -> str:  # Python 3.10 has no hashlib.file_digest
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a whole file or nothing: a temporary file in the same folder, then a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(data.encode() if isinstance(data, str) else data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -19,8 +19,8 @@ import onnx
 import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
-from drivenet.engine.cuda import Buffer, Driver
-from drivenet.engine.nvidia import Gpu
+from drivenet.engine.cuda.driver import Buffer, Driver
+from drivenet.engine.cuda.nvidia import Gpu
 from drivenet.errors import EngineError
 
 API = json.loads((Path(__file__).parent / "fixtures" / "tensorrt_api.json").read_text(encoding="utf-8"))
@@ -391,7 +391,7 @@ class RecordingDriver(Driver):
         self.streams = 0
 
     def capture(self, stream: int, enqueue: Callable[[], None]) -> tuple[Any, str]:
-        """Stands for :func:`drivenet.engine.cuda_graph.capture`."""
+        """Stands for :func:`drivenet.engine.cuda.graph.capture`."""
         self.capturing = []
         try:
             enqueue()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tensorrt_double import GPU
 
-from drivenet.export import tensorrt as builder
-from drivenet.export.request import BuildRequest, Product
+from drivenet.build import tensorrt as builder
+from drivenet.build.request import BuildRequest, Product
 
 #: Why a test is skipped without them.
 MISSING = "tensorrt-rtx (extra [test], Linux on x86_64) is not installed"

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drivenet.artefacts.catalog import find, list_models
 from drivenet.data import open_dataset
-from drivenet.engine import open_engine
+from drivenet.engine import machine, open_engine
 from drivenet.engine.base import Engine
-from drivenet.engine.catalog import find, list_models
 from drivenet.evaluation import evaluate
+from drivenet.files import sha256_of
 from drivenet.metrics import agreement
-from drivenet.modelspec import sha256_of
 from drivenet.pipeline import Pipeline
 from drivenet.resources import engines_dir
 from drivenet.result import Result
@@ -70,7 +70,7 @@ def test_the_score_on_held_out_drawn_frames_is_as_stated(engine: Engine) -> None
 
 
 def test_the_default_says_what_it_is() -> None:
-    rows = list_models(engines_dir())
+    rows = list_models(engines_dir(), machine)
     assert [row["default"] for row in rows].count(True) == 1
     for row in rows:
         assert row["trained_on"]

@@ -15,8 +15,9 @@ import drivenet.doctor as doctor_package
 from drivenet.cli.doctor import doctor
 from drivenet.doctor import examine, libraries, machine
 from drivenet.doctor.row import Row
-from drivenet.engine import choice, onnxruntime
-from drivenet.engine.nvidia import Gpu
+from drivenet.engine import choice
+from drivenet.engine.cuda.nvidia import Gpu
+from drivenet.engine.onnxruntime import engine as onnxruntime
 from drivenet.errors import SinkError
 
 

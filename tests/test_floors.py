@@ -16,12 +16,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PACKAGE = Path(__file__).resolve().parents[1] / "drivenet"
-#: The only packages whose modules may need the extra [train]; what ``drivenet build`` needs of the last comes in with
-#: ``drivenet.cli.build``, which is no exception.
+#: The only packages whose modules may need the extra [train].
 TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export", "drivenet.convert")
 
 #: Where a file may need the package of an extra; it is imported when its kind is named.
-EDGES = ("drivenet.engine.", "drivenet.sinks.", "drivenet.sources.")
+EDGES = ("drivenet.build.", "drivenet.engine.", "drivenet.sinks.", "drivenet.sources.")
 
 #: Imports modules while every top-level name in ``blocked`` looks as if it were not installed. Modules that
 #: miss one of ``optional`` are left out and told.

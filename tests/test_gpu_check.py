@@ -15,10 +15,11 @@ from click.testing import CliRunner
 from onnx_models import palette_model
 from tensorrt_double import GPU, RecordingDriver, TensorRt
 
-from drivenet.engine import tensorrt, tensorrt_lane
-from drivenet.engine.tensorrt import TensorRtEngine
+from drivenet.build import tensorrt as builder
+from drivenet.engine.tensorrt import engine as tensorrt
+from drivenet.engine.tensorrt import lane as tensorrt_lane
+from drivenet.engine.tensorrt.engine import TensorRtEngine
 from drivenet.errors import EngineError
-from drivenet.export import tensorrt as builder
 
 TOOL = Path(__file__).parents[1] / "tools" / "gpu_check.py"
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from pydantic import BaseModel
 
 from drivenet.errors import ModelSpecError
 from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
-from drivenet.modelspec import LabelsSpec, ModelSpec, sha256_of, spec_path, write_atomic
+from drivenet.modelspec import LabelsSpec, ModelSpec, spec_path
 
 SIDES = st.integers(1, 8192)
 UNIT = st.floats(0, 1, allow_nan=False)
@@ -106,28 +104,10 @@ def test_the_json_lies_beside_the_artefact() -> None:
     assert spec_path(Path("engines/fast.v2.onnx")) == Path("engines/fast.v2.json")
 
 
-def test_hashes_a_file(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(b"content" * 1000)
-    assert sha256_of(tmp_path / "x") == hashlib.sha256(b"content" * 1000).hexdigest()
-
-
-def test_writes_a_whole_file_that_others_may_read(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "a.json"
-    write_atomic(file, "für alle")
-    assert file.read_text(encoding="utf-8") == "für alle"
-    write_atomic(file, b"other")
-    assert file.read_bytes() == b"other"
-    assert file.stat().st_mode & 0o777 == 0o644
-    assert os.listdir(file.parent) == ["a.json"]
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    file = tmp_path / "a.json"
-    write_atomic(file, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomic(file, "\ud800")
-    assert file.read_text(encoding="utf-8") == "old"
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder"):
-        write_atomic(tmp_path / "folder", "new")
-    assert sorted(os.listdir(tmp_path)) == ["a.json", "folder"]
+def test_a_spec_makes_its_label_set_once_and_a_copy_with_other_labels_makes_its_own() -> None:
+    spec = palette_spec()
+    assert spec.label_set is spec.label_set
+    other = spec.model_copy(update={"labels": LabelsSpec.of(CITYSCAPES)})
+    assert other.label_set == CITYSCAPES
+    assert spec.label_set == CAMVID
+    assert palette_spec() == spec

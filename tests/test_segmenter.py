@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from onnx_models import palette_model
 
+from drivenet.artefacts.catalog import default_of
 from drivenet.engine import open_engine
-from drivenet.engine.catalog import default_of
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Frame
 from drivenet.labels import CAMVID

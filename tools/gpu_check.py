@@ -23,17 +23,18 @@ from pathlib import Path
 import click
 import numpy as np
 
+from drivenet.artefacts.spec_json import read_spec_json
 from drivenet.benchmark import CONTRACT, THROUGHPUT, bench, environment, throughput
+from drivenet.build.build import BUILDERS, Built, build
+from drivenet.build.request import BuildRequest
+from drivenet.data.pictures import synthetic_pictures
 from drivenet.doctor import examine
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
-from drivenet.engine.spec_json import read_spec_json
 from drivenet.errors import EngineError
-from drivenet.export.build import BUILDERS, Built, build
-from drivenet.export.parity import synthetic_pictures
-from drivenet.export.request import BuildRequest
+from drivenet.files import write_atomic
 from drivenet.metrics import agreement
-from drivenet.modelspec import spec_path, write_atomic
+from drivenet.modelspec import spec_path
 from drivenet.prepare import prepare
 from drivenet.resources import engines_dir
 from drivenet.synthetic import SyntheticDrive

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 import numpy as np
 
+from drivenet.artefacts.catalog import find
 from drivenet.engine import open_engine
-from drivenet.engine.catalog import find
-from drivenet.modelspec import sha256_of
+from drivenet.files import sha256_of
 from drivenet.prepare import prepare
 from drivenet.resources import engines_dir
 from drivenet.synthetic import SyntheticDrive

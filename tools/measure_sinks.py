@@ -23,7 +23,7 @@ from node_under_test import NodeUnderTest, repeated
 from watchers import Browser, MjpegReader, chromium
 
 from drivenet.benchmark import environment
-from drivenet.modelspec import write_atomic
+from drivenet.files import write_atomic
 
 RATE = 30.0
 #: Before the figures of a run count: viewers have come, caches are warm.

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from drivenet.artefacts.catalog import files_read, find
 from drivenet.benchmark import CONTRACT, THROUGHPUT, environment, throughput
 from drivenet.benchmark import bench as measure
 from drivenet.cli.bench_all import BACKENDS as ALL_BACKENDS
@@ -19,7 +20,6 @@ from drivenet.cli.output import check_file, progress, table, write_json, write_t
 from drivenet.cli.output import report as shown
 from drivenet.engine import BACKENDS, open_engine
 from drivenet.engine.base import Engine
-from drivenet.engine.catalog import files_read, find
 from drivenet.errors import UsageError
 from drivenet.frame import Image
 from drivenet.resources import engines_dir

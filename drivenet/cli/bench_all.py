@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from drivenet.artefacts.spec_json import read_spec_json
+from drivenet.build.build import build
+from drivenet.build.request import BuildRequest
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.cpu_features import native_precisions
-from drivenet.engine.spec_json import read_spec_json
 from drivenet.errors import DrivenetError
-from drivenet.export.build import build
-from drivenet.export.request import BuildRequest
 from drivenet.modelspec import spec_path
 
 BACKENDS = ("onnxruntime", "openvino")

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 from rich.status import Status
 
+from drivenet.artefacts.catalog import files_read, find
+from drivenet.build.build import BUILDERS
+from drivenet.build.build import build as build_artefact
+from drivenet.build.request import BuildRequest
 from drivenet.cli.export import parse_size
 from drivenet.cli.given import refuse
 from drivenet.cli.output import check_file, console, write_json
 from drivenet.engine import PRECISIONS
-from drivenet.engine.catalog import files_read, find
-from drivenet.export.build import BUILDERS
-from drivenet.export.build import build as build_artefact
-from drivenet.export.request import BuildRequest
 from drivenet.resources import engines_dir
 
 #: Options that one backend alone heeds.

@@ -6,10 +6,10 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from drivenet.artefacts.catalog import engine_file
 from drivenet.cli.output import check_file, console, report, write_json
 from drivenet.doctor import examine
 from drivenet.engine import choose
-from drivenet.engine.catalog import engine_file
 from drivenet.engine.choice import Choice
 from drivenet.errors import EngineError
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from drivenet.artefacts.catalog import files_read
 from drivenet.cli.agreement import agreement, show_agreement
 from drivenet.cli.given import refuse
 from drivenet.cli.output import check_file, console, progress, table, write_json
@@ -18,7 +19,6 @@ from drivenet.data import DATASETS, ROOTLESS, SPLITS, open_dataset
 from drivenet.data.base import Dataset
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
 from drivenet.engine.base import Engine
-from drivenet.engine.catalog import files_read
 from drivenet.errors import UsageError
 from drivenet.evaluation import Report
 from drivenet.evaluation import evaluate as score

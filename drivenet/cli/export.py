@@ -39,10 +39,10 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
     drivenet export engines/NAME.onnx --out NAME-sure.onnx --confidence
     """
     try:
+        from drivenet.data.pictures import folder_pictures
         from drivenet.export.confidence import add_confidence
         from drivenet.export.int8 import quantise
         from drivenet.export.onnx import export_checkpoint
-        from drivenet.export.parity import folder_pictures
     except ModuleNotFoundError as error:
         raise UsageError(f"export needs {error.name}", cure="pip install 'drivenet[train]'") from error
     check_apart(out, [source])

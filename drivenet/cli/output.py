@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from drivenet.files import write_atomic
 from drivenet.latency import END_TO_END, STAGES
-from drivenet.modelspec import write_atomic
 from drivenet.result import Totals
 from drivenet.sinks.target import cannot_write, check_apart, check_stdout, check_writable
 

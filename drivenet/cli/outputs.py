@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from drivenet.address import mask_uri
+from drivenet.artefacts.catalog import files_read
 from drivenet.cli.output import console
 from drivenet.config import NodeSettings, yaml_file
 from drivenet.engine.base import Engine
-from drivenet.engine.catalog import files_read
 from drivenet.errors import UsageError
 from drivenet.overlay import Painter
 from drivenet.result import Totals

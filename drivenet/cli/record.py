@@ -6,13 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
+from drivenet.artefacts.compiled import artefacts_beside
+from drivenet.artefacts.passport import read_passport
 from drivenet.cli.output import console
 from drivenet.data.base import Dataset
-from drivenet.engine.artefacts import artefacts_beside
 from drivenet.engine.base import Engine
-from drivenet.engine.passport import read_passport
 from drivenet.errors import EngineError, UsageError
-from drivenet.modelspec import sha256_of
+from drivenet.files import sha256_of
 
 
 def check_record(engine: Engine, samples: Dataset) -> None:

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import click
 
 from drivenet.address import mask_uri
+from drivenet.artefacts.catalog import engine_file
 from drivenet.cli.output import console, progress, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks
 from drivenet.cli.signals import ended_by_signals
 from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS, choose, open_engine
 from drivenet.engine.base import Engine
-from drivenet.engine.catalog import engine_file
 from drivenet.errors import UsageError
 from drivenet.overlay import VIEWS, Painter
 from drivenet.pipeline import POLICIES, Pipeline
@@ -159,8 +159,8 @@ def _as_it_is(settings: NodeSettings) -> Engine:
 
 
 def _rebuilt(settings: NodeSettings) -> Engine:
-    from drivenet.export.again import request_for
-    from drivenet.export.rebuild import open_or_rebuild
+    from drivenet.build.rebuild import open_or_rebuild
+    from drivenet.build.rebuild_request import request_for
 
     request = request_for(_file(settings), settings.backend, settings.precision)
     return open_or_rebuild(request, settings.threads, console.print)

@@ -10,9 +10,10 @@ from torch import nn
 from drivenet.convert.publishers import PUBLISHERS, import_checkpoint
 from drivenet.errors import SinkError, UsageError
 from drivenet.export.onnx import export_onnx
+from drivenet.files import sha256_of
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models.blocks import check_size
-from drivenet.modelspec import Tail, sha256_of
+from drivenet.modelspec import Tail
 
 #: Height and width that an import is deployed at unless told otherwise.
 INPUT = (512, 1024)

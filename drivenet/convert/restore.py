@@ -17,14 +17,15 @@ import torch
 from torch import nn
 
 from drivenet.convert.checkpoint import write_checkpoint
-from drivenet.engine.onnx_file import read_spec
+from drivenet.data.pictures import folder_pictures, synthetic_pictures
+from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.errors import UsageError
-from drivenet.export.parity import folder_pictures, synthetic_pictures
 from drivenet.export.simplify import Graph, Node, unsplit_expansions
+from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.models import create
 from drivenet.models.deployed import normalise
-from drivenet.modelspec import ModelSpec, sha256_of
+from drivenet.modelspec import ModelSpec
 from drivenet.prepare import prepare
 
 _PREFIX = "/network/"

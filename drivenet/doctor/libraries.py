@@ -9,11 +9,12 @@ import platform
 import re
 from typing import Any
 
+from drivenet.artefacts.catalog import find, list_models
 from drivenet.doctor.machine import is_jetson
 from drivenet.doctor.row import Row
-from drivenet.engine.catalog import find, list_models
-from drivenet.engine.nvidia import probe
-from drivenet.engine.openvino_model import without_telemetry
+from drivenet.engine import machine
+from drivenet.engine.cuda.nvidia import probe
+from drivenet.engine.openvino.model import without_telemetry
 from drivenet.errors import DrivenetError
 from drivenet.resources import engines_dir
 
@@ -91,8 +92,8 @@ def check_onnxruntime() -> Row:
 
 def _cuda_error(ort: Any) -> str:
     """Why the default model does not start on the CUDA that is there, empty if it does or there is none."""
-    from drivenet.engine.onnx_file import CPU, open_session  # they import onnxruntime, which may be broken
-    from drivenet.engine.onnxruntime import usable_providers
+    from drivenet.engine.onnxruntime.engine import usable_providers
+    from drivenet.engine.onnxruntime.file import CPU, open_session  # they import onnxruntime, which may be broken
 
     providers = usable_providers()
     if providers == CPU:
@@ -154,7 +155,7 @@ def _is_there(packages: str) -> bool:
 def check_engines() -> Row:
     """The models that ship."""
     try:
-        names = [str(row["name"]) for row in list_models(engines_dir())]
+        names = [str(row["name"]) for row in list_models(engines_dir(), machine)]
     except DrivenetError as error:
         return Row("models", "broken", str(error), "install drivenet again: pip install .")
     if not names:

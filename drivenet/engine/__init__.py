@@ -6,8 +6,8 @@ import importlib
 from pathlib import Path
 from typing import SupportsIndex, get_args
 
+from drivenet.artefacts.catalog import engine_file
 from drivenet.engine.base import Engine
-from drivenet.engine.catalog import engine_file
 from drivenet.engine.choice import Choice, choose_among
 from drivenet.errors import EngineError, UsageError, nearest
 from drivenet.modelspec import Precision
@@ -15,9 +15,9 @@ from drivenet.modelspec import Precision
 #: Where each backend lives: ``module:Class``. The class takes (file, precision, threads).
 BACKENDS = {
     "null": "drivenet.engine.null:NullEngine",
-    "onnxruntime": "drivenet.engine.onnxruntime:OnnxRuntimeEngine",
-    "openvino": "drivenet.engine.openvino:OpenVinoEngine",
-    "tensorrt": "drivenet.engine.tensorrt:TensorRtEngine",
+    "onnxruntime": "drivenet.engine.onnxruntime.engine:OnnxRuntimeEngine",
+    "openvino": "drivenet.engine.openvino.engine:OpenVinoEngine",
+    "tensorrt": "drivenet.engine.tensorrt.engine:TensorRtEngine",
 }
 PRECISIONS = ("auto", *get_args(Precision))
 
@@ -75,6 +75,24 @@ def _load(backend: str) -> type:
             f"the backend {backend} cannot be imported: {error}", cure="install drivenet with what it needs"
         ) from error
     return found
+
+
+def machine(backend: str) -> dict[str, str]:
+    """What this machine is to a backend that compiles, as passports state it.
+
+    Raises:
+        EngineError: where it lacks what the backend needs.
+    """
+    if backend == "openvino":
+        from drivenet.engine.openvino import model
+
+        return model.machine()
+    from drivenet.engine.cuda.driver import require_gpu
+    from drivenet.engine.tensorrt import engine as tensorrt
+    from drivenet.engine.tensorrt.session import import_tensorrt
+
+    gpu = require_gpu()
+    return tensorrt.machine(import_tensorrt(), gpu)
 
 
 def open_unproven(artefact: Path, backend: str) -> Engine:

@@ -6,9 +6,9 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivenet.engine.artefacts import backend_of, build_command, find_built
-from drivenet.engine.nvidia import probe
-from drivenet.engine.spec_json import read_spec_json
+from drivenet.artefacts.compiled import backend_of, build_command, find_built
+from drivenet.artefacts.spec_json import read_spec_json
+from drivenet.engine.cuda.nvidia import probe
 from drivenet.errors import DrivenetError, UsageError, nearest
 from drivenet.modelspec import spec_path
 

@@ -69,6 +69,6 @@ class NullEngine(Engine):
 
 
 def _spec_of(file: Path) -> ModelSpec:
-    from drivenet.engine.onnx_file import read_spec  # without a file no backend is imported
+    from drivenet.engine.onnxruntime.file import read_spec  # without a file no backend is imported
 
     return read_spec(file)

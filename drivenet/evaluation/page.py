@@ -15,9 +15,9 @@ from drivenet.evaluation.confusion import confusion_svg
 from drivenet.evaluation.flicker import Flicker
 from drivenet.evaluation.gallery import Gallery, Shown
 from drivenet.evaluation.reliability import reliability_svg
+from drivenet.files import write_atomic
 from drivenet.labels import LabelSet
 from drivenet.metrics import TOLERANCE
-from drivenet.modelspec import write_atomic
 
 PAGE = "index.html"
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from drivenet.engine.onnx_file import CONFIDENCE, OUTPUT
+from drivenet.engine.onnxruntime.file import CONFIDENCE, OUTPUT
 from drivenet.errors import UsageError
 from drivenet.export.stored import load, store
 from drivenet.modelspec import ModelSpec

@@ -15,8 +15,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from drivenet.errors import UsageError
 from drivenet.export.stored import load, store
+from drivenet.files import sha256_of
 from drivenet.frame import Image
-from drivenet.modelspec import ModelSpec, sha256_of
+from drivenet.modelspec import ModelSpec
 from drivenet.prepare import prepare
 
 #: What is computed in int8; all else stays float.

@@ -14,12 +14,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from drivenet.errors import UsageError
 from drivenet.export.simplify import simplify
 from drivenet.export.stored import store
+from drivenet.files import sha256_of
 from drivenet.labels import built_in
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models import create
 from drivenet.models.blocks import check_size
 from drivenet.models.deployed import MEAN, STD, Deployed
-from drivenet.modelspec import LabelsSpec, ModelSpec, Tail, sha256_of
+
+#: The newest that TensorRT 8.5 (JetPack 5) reads.
+from drivenet.modelspec import LabelsSpec, ModelSpec, Tail
 
 #: The newest that TensorRT 8.5 (JetPack 5) reads.
 OPSET = 17

@@ -7,7 +7,8 @@ from pathlib import Path
 import onnx
 
 from drivenet.errors import ModelSpecError, SinkError, UsageError
-from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path, write_atomic
+from drivenet.files import write_atomic
+from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path
 
 
 def load(source: Path) -> tuple[onnx.ModelProto, ModelSpec]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from drivenet.errors import UsageError
-from drivenet.modelspec import sha256_of, write_atomic
+from drivenet.files import sha256_of, write_atomic
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

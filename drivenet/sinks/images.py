@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drivenet.modelspec import write_atomic
+from drivenet.files import write_atomic
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result
 from drivenet.sinks.base import Sink, view_of
@@ -41,9 +41,9 @@ class ImageFolderSink(Sink):
         stem = f"{result.frame.index:06d}"
         try:
             if self.needs_view:
-                write_atomic(self._folder / f"{stem}.jpg", encode_jpeg(view_of(result), _QUALITY))
+                write_atomic(self._folder / f"{stem}.jpg", encode_jpeg(view_of(result), _QUALITY), durable=False)
             else:
                 png = encode_palette_png(result.classmap.ids, result.labels.rgb_table)
-                write_atomic(self._folder / f"{stem}.png", png)
+                write_atomic(self._folder / f"{stem}.png", png, durable=False)
         except OSError as error:
             raise cannot_write(self._folder, error) from error

@@ -11,9 +11,9 @@ import cv2
 
 from drivenet.address import one_line
 from drivenet.errors import SinkError
+from drivenet.files import write_atomic
 from drivenet.frame import Image
 from drivenet.latency import now_ns
-from drivenet.modelspec import write_atomic
 from drivenet.overlay import VIEWS, Painter, marked
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink

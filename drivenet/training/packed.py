@@ -15,8 +15,9 @@ import torch
 from drivenet.config import check
 from drivenet.data.base import Sample
 from drivenet.errors import UsageError
+from drivenet.files import write_atomic
 from drivenet.models import checkpoint
-from drivenet.modelspec import ModelSpec, write_atomic
+from drivenet.modelspec import ModelSpec
 from drivenet.training.assemble import Material, assemble, draw, wanted_frames
 from drivenet.training.pack import Pack
 from drivenet.training.ranks import ALONE

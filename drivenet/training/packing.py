@@ -18,7 +18,7 @@ from drivenet.config import load_yaml
 from drivenet.data import open_dataset
 from drivenet.data.base import Sample
 from drivenet.errors import SourceError, UsageError
-from drivenet.modelspec import write_atomic
+from drivenet.files import write_atomic
 from drivenet.training.libraries import libraries
 from drivenet.training.pack import FORMAT, INDEX
 from drivenet.training.settings import TrainSettings

@@ -16,12 +16,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from drivenet.errors import UsageError
+from drivenet.files import write_atomic
 from drivenet.labels import LabelSet
 from drivenet.metrics import ConfusionMatrix
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
 from drivenet.models.deployed import normalise
-from drivenet.modelspec import write_atomic
 from drivenet.training.autocast import autocast
 from drivenet.training.board import Board, NoBoard, open_board
 from drivenet.training.ema import Ema

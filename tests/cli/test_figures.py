@@ -22,7 +22,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     palette_model(folder, "other")
     palette_model(folder, "standard", val_miou=0.5, trained_on="paint")
     (folder / "catalog.json").write_text('{"default": "standard"}')
-    for module in ("drivenet.engine.catalog", "drivenet.cli.models", "drivenet.cli.bench"):
+    for module in ("drivenet.artefacts.catalog", "drivenet.cli.models", "drivenet.cli.bench"):
         monkeypatch.setattr(f"{module}.engines_dir", lambda: folder)
     monkeypatch.chdir(tmp_path)
     return folder

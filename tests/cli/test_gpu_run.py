@@ -9,8 +9,8 @@ import pytest
 from cli_parts import LONG_S, balanced, line_count, started, stats, wait_until
 from onnx_models import palette_model
 
-from drivenet.export.build import build
-from drivenet.export.request import BuildRequest
+from drivenet.build.build import build
+from drivenet.build.request import BuildRequest
 
 pytestmark = [pytest.mark.gpu("tensorrt"), pytest.mark.timeout(600)]
 

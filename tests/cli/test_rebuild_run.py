@@ -12,10 +12,10 @@ import pytest
 from cli_parts import LONG_S, balanced, line_count, started, stats, wait_until
 from onnx_models import palette_model
 
+from drivenet.artefacts.passport import passport_path, read_passport
+from drivenet.build.build import build
+from drivenet.build.request import BuildRequest
 from drivenet.engine import open_engine
-from drivenet.engine.passport import passport_path, read_passport
-from drivenet.export.build import build
-from drivenet.export.request import BuildRequest
 
 SOURCE = ("synthetic://96x64@30", "--policy", "every", "--rate", "30", "--headless", "--stats", "s.jsonl")
 REBUILD = ("--backend", "openvino", "--precision", "fp32", "--rebuild")

@@ -14,12 +14,12 @@ pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
 from click.testing import CliRunner  # noqa: E402
 from torch import nn  # noqa: E402
 
+from drivenet.build.parity import synthetic_pictures  # noqa: E402
 from drivenet.cli.import_ import import_  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.export.int8 import quantise  # noqa: E402
 from drivenet.export.onnx import export_checkpoint, export_onnx  # noqa: E402
-from drivenet.export.parity import synthetic_pictures  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
 from drivenet.modelspec import LabelsSpec  # noqa: E402

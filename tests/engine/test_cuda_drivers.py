@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivenet.engine import cuda
-from drivenet.engine.cuda import Driver
-from drivenet.engine.cuda_bindings import BindingsDriver
-from drivenet.engine.cuda_pycuda import PycudaDriver
+from drivenet.engine.cuda import driver as cuda
+from drivenet.engine.cuda.bindings import BindingsDriver
+from drivenet.engine.cuda.driver import Driver
+from drivenet.engine.cuda.pycuda import PycudaDriver
 from drivenet.errors import EngineError
 
 

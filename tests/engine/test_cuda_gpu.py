@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from drivenet.engine.cuda import DRIVERS, Driver
-from drivenet.engine.cuda_graph import capture
+from drivenet.engine.cuda.driver import DRIVERS, Driver
+from drivenet.engine.cuda.graph import capture
 from drivenet.errors import EngineError
 
 pytestmark = pytest.mark.gpu("torch")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from drivenet.engine import nvidia
-from drivenet.engine.cuda_graph import capture
+from drivenet.engine.cuda import nvidia
+from drivenet.engine.cuda.graph import capture
 from drivenet.errors import EngineError
 
 SOURCE = """

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from onnx_models import SIZE, palette_graph, palette_model, palette_spec, sure_model, sure_of, write_onnx
 
 from drivenet.engine import open_engine
-from drivenet.engine.openvino import OpenVinoEngine
+from drivenet.engine.openvino.engine import OpenVinoEngine
 from drivenet.errors import EngineError, ModelSpecError
 
 BACKENDS = ("onnxruntime", "openvino")

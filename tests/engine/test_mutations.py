@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from onnx_models import SIZE, palette_model, palette_spec
 
-from drivenet.engine.admission import admit
-from drivenet.engine.onnxruntime import OnnxRuntimeEngine
-from drivenet.engine.passport import Parity, Passport, passport_path
+from drivenet.artefacts.admission import admit
+from drivenet.artefacts.passport import Parity, Passport, passport_path
+from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.errors import DrivenetError, EngineError
-from drivenet.modelspec import sha256_of
+from drivenet.files import sha256_of
 
 MACHINE = {"gpu": "Orin", "compute_capability": "8.7", "tensorrt": "8.5.3.1"}
 ROUNDS = 200

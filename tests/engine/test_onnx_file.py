@@ -12,7 +12,7 @@ import pytest
 from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, write_onnx
 
 from drivenet.engine import open_engine
-from drivenet.engine.onnx_file import read_spec
+from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.errors import EngineError, ModelSpecError
 from drivenet.modelspec import spec_path
 

@@ -13,13 +13,13 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, write_onnx
 
-from drivenet.engine import onnxruntime as onnxruntime_engine
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.cpu import physical_cores
-from drivenet.engine.nvidia import Gpu
-from drivenet.engine.onnx_file import CPU, _exact
-from drivenet.engine.onnxruntime import OnnxRuntimeEngine
+from drivenet.engine.cuda.nvidia import Gpu
+from drivenet.engine.onnxruntime import engine as onnxruntime_engine
+from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
+from drivenet.engine.onnxruntime.file import CPU, _exact
 from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.labels import CAMVID, CITYSCAPES
 from drivenet.modelspec import LabelsSpec
@@ -54,7 +54,9 @@ def test_gives_the_ids_that_the_graph_computes(file: Path) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize("module", ["drivenet.engine.onnxruntime", "drivenet.export.int8", "drivenet.doctor.libraries"])
+@pytest.mark.parametrize(
+    "module", ["drivenet.engine.onnxruntime.engine", "drivenet.export.int8", "drivenet.doctor.libraries"]
+)
 def test_nobody_is_told_and_no_id_is_kept(file: Path, tmp_path: Path, module: str) -> None:
     """Whichever module of ours brings ONNX Runtime in; what it would keep it shows if it is asked to."""
     program = (

@@ -47,7 +47,8 @@ def test_a_wrong_argument_says_what_exists(tmp_path: Path, arguments: dict[str, 
 
 def test_a_backend_is_imported_only_when_it_is_named() -> None:
     code = (
-        "import sys; from drivenet.engine import open_engine, catalog; open_engine(None, 'null');"
+        "import sys; from drivenet.artefacts import catalog; from drivenet.engine import open_engine;"
+        "open_engine(None, 'null');"
         "heavy = {'onnxruntime', 'onnx', 'torch', 'openvino', 'tensorrt'} & set(sys.modules); sys.exit(repr(heavy)"
         " if heavy else 0)"
     )

@@ -15,11 +15,11 @@ import pytest
 from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, sure_model, write_onnx
 
 from drivenet.engine import open_engine
-from drivenet.engine import openvino as openvino_engine
 from drivenet.engine.cpu import physical_cores
 from drivenet.engine.cpu_features import cpu_features, native_precisions
-from drivenet.engine.openvino import OpenVinoEngine
-from drivenet.engine.openvino_model import CACHE_VARIABLE
+from drivenet.engine.openvino import engine as openvino_engine
+from drivenet.engine.openvino.engine import OpenVinoEngine
+from drivenet.engine.openvino.model import CACHE_VARIABLE
 from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.labels import CAMVID, CITYSCAPES
 
@@ -30,7 +30,7 @@ def _openvino() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["drivenet.engine.openvino_model.import_openvino()", "drivenet.doctor.libraries.check_openvino()"]
+    "call", ["drivenet.engine.openvino.model.import_openvino()", "drivenet.doctor.libraries.check_openvino()"]
 )
 def test_nobody_is_told_that_openvino_was_imported(call: str) -> None:
     pytest.importorskip("openvino_telemetry")

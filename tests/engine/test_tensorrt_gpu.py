@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 from onnx_models import SIZE, paint, palette_model
 
-from drivenet.engine import choose, cuda, open_engine, tensorrt, tensorrt_lane
-from drivenet.engine.catalog import find
-from drivenet.engine.passport import passport_path, read_passport
+from drivenet.artefacts.catalog import find
+from drivenet.artefacts.passport import passport_path, read_passport
+from drivenet.build.build import build
+from drivenet.build.request import BuildRequest
+from drivenet.build.tensorrt_network import ARGMAX
+from drivenet.engine import choose, open_engine
+from drivenet.engine.cuda import driver as cuda
+from drivenet.engine.tensorrt import engine as tensorrt
+from drivenet.engine.tensorrt import lane as tensorrt_lane
 from drivenet.errors import EngineError
-from drivenet.export.build import build
-from drivenet.export.request import BuildRequest
-from drivenet.export.tensorrt_network import ARGMAX
 from drivenet.labels import CAMVID
 from drivenet.metrics import agreement
 from drivenet.modelspec import spec_path
@@ -40,7 +43,8 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "default.npz"
 LOSE_THE_DEVICE = """
 import sys
 import numpy as np
-from drivenet.engine import open_engine, tensorrt_lane
+from drivenet.engine import open_engine
+from drivenet.engine.tensorrt import lane as tensorrt_lane
 from drivenet.errors import EngineError
 
 tensorrt_lane.capture = lambda stream, enqueue: (None, "not in this test")

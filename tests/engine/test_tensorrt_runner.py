@@ -13,12 +13,16 @@ import pytest
 from onnx_models import SIZE, paint, palette_model, palette_spec
 from tensorrt_double import GPU, Context, CudaEngine, RecordingDriver, TensorRt
 
-from drivenet.engine import cuda, nvidia, open_engine, tensorrt, tensorrt_lane
-from drivenet.engine.nvidia import Gpu
-from drivenet.engine.passport import Parity, Passport, passport_path
+from drivenet.artefacts.passport import Parity, Passport, passport_path
+from drivenet.engine import open_engine
+from drivenet.engine.cuda import driver as cuda
+from drivenet.engine.cuda import nvidia
+from drivenet.engine.cuda.nvidia import Gpu
+from drivenet.engine.tensorrt import engine as tensorrt
+from drivenet.engine.tensorrt import lane as tensorrt_lane
 from drivenet.errors import EngineError, UsageError
+from drivenet.files import sha256_of
 from drivenet.labels import CAMVID
-from drivenet.modelspec import sha256_of
 
 PARITY = Parity(
     reference="palette.onnx", pictures="none", images=1, agreement=1, worst_class="Sky", worst_iou=1,

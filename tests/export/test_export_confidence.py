@@ -14,15 +14,15 @@ onnx = pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed
 from click.testing import CliRunner  # noqa: E402
 from onnx_models import palette_model, sure_model, sure_of  # noqa: E402
 
+from drivenet.artefacts.passport import read_passport  # noqa: E402
+from drivenet.build.build import build  # noqa: E402
+from drivenet.build.request import BuildRequest  # noqa: E402
 from drivenet.cli.export import export as command  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
-from drivenet.engine.passport import read_passport  # noqa: E402
 from drivenet.errors import ModelSpecError, UsageError  # noqa: E402
-from drivenet.export.build import build  # noqa: E402
 from drivenet.export.confidence import add_confidence  # noqa: E402
 from drivenet.export.int8 import PARTS, quantise  # noqa: E402
 from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
-from drivenet.export.request import BuildRequest  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
 from drivenet.models.deployed import Deployed  # noqa: E402

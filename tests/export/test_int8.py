@@ -12,13 +12,13 @@ onnx = pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed
 
 from onnx import numpy_helper  # noqa: E402
 
+from drivenet.build.openvino import quantise_repeated_once  # noqa: E402
+from drivenet.build.plan import find_reference  # noqa: E402
+from drivenet.build.request import BuildRequest  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import ModelSpecError, SinkError, UsageError  # noqa: E402
-from drivenet.export.decide import find_reference  # noqa: E402
 from drivenet.export.int8 import PARTS, float_nodes, quantise  # noqa: E402
 from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
-from drivenet.export.openvino import quantise_repeated_once  # noqa: E402
-from drivenet.export.request import BuildRequest  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.metrics import agreement  # noqa: E402
 from drivenet.models import create  # noqa: E402

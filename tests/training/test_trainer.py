@@ -21,8 +21,8 @@ from tiny_runs import TINY, losses, tiny  # noqa: E402
 
 from drivenet.cli.train import train  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
+from drivenet.files import sha256_of  # noqa: E402
 from drivenet.models import checkpoint  # noqa: E402
-from drivenet.modelspec import sha256_of  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.ema import Ema  # noqa: E402
 from drivenet.training.networks import start_from  # noqa: E402

@@ -1,0 +1,71 @@
+"""What a request comes to: the precision that is built, and the FP32 ONNX that it is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from drivenet.artefacts.spec_json import read_spec_json
+from drivenet.build.request import BuildRequest
+from drivenet.engine.cpu_features import native_precisions
+from drivenet.engine.onnxruntime.file import read_spec
+from drivenet.errors import ModelSpecError, UsageError, nearest
+from drivenet.modelspec import ModelSpec, Precision
+
+
+def decide_precision(request: BuildRequest, spec: ModelSpec) -> Precision:
+    """What is to be built; UsageError if the ONNX cannot give it."""
+    if request.size not in (None, spec.input):
+        h, w = request.size or spec.input
+        have = "{}x{}".format(*spec.input)
+        cure = f"drivenet export --size {h}x{w} writes one of that size"
+        raise UsageError(f"size {h}x{w} for {request.onnx}", f"{have}, height x width", cure)
+    asked = request.precision
+    if asked not in ("auto", *get_args(Precision)):
+        raise UsageError(f"no precision {asked!r}", cure=nearest(asked, ["auto", *get_args(Precision)]))
+    if (asked == "int8" and spec.precision != "int8") or (spec.precision != "fp32" and asked not in ("auto", "int8")):
+        raise UsageError(
+            f"precision {asked} from {request.onnx}, which is {spec.precision}",
+            f"{'int8' if spec.precision == 'int8' else 'fp32, fp16 or bf16'}",
+            "drivenet export --precision int8 writes the ONNX that int8 is built from",
+        )
+    if asked != "auto":
+        return _known(asked)
+    if spec.precision != "fp32":
+        return spec.precision
+    if request.backend == "tensorrt":
+        return "fp16"
+    return "bf16" if "bf16" in native_precisions() else "fp32"
+
+
+def _known(precision: str) -> Precision:
+    return next(p for p in get_args(Precision) if p == precision)
+
+
+def find_reference(request: BuildRequest, spec: ModelSpec) -> Path:
+    """The FP32 ONNX that the artefact must keep to."""
+    if request.reference is not None:
+        found = read_spec(request.reference)
+        if found.precision != "fp32":
+            raise UsageError(f"{request.reference} is {found.precision}", "an fp32 ONNX as reference")
+        return request.reference
+    if spec.precision == "fp32":
+        return request.onnx
+    for beside in sorted(request.onnx.parent.glob("*.json")):
+        onnx = beside.with_suffix(".onnx")
+        if onnx.is_file() and _is_reference(beside, spec):
+            return onnx
+    raise UsageError(
+        f"{request.onnx} is {spec.precision} and no fp32 ONNX of the same checkpoint lies beside it",
+        "something to compare the build with",
+        "name it with --reference",
+    )
+
+
+def _is_reference(beside: Path, spec: ModelSpec) -> bool:
+    try:
+        other = read_spec_json(beside)
+    except ModelSpecError:  # some other JSON
+        return False
+    same = all(getattr(other, f) == getattr(spec, f) for f in ("source_sha256", "labels", "input", "output"))
+    return other.precision == "fp32" and bool(spec.source_sha256) and same
