@@ -7,6 +7,7 @@ from pathlib import Path
 from drivenet.data.base import Dataset
 from drivenet.data.pairs import Pair, PairDataset, class_ids, match, need_folder
 from drivenet.labels import CAMVID, LabelSet
+from drivenet.picture_files import list_files
 
 VOID = 11
 
@@ -25,7 +26,7 @@ def open_camvid(root: Path | None, split: str, labels: LabelSet | None = None) -
     layout = f"CamVid in the SegNet split: {split}/*.png and {split}annot/*.png"
     folder = need_folder(need_folder(Path(root or "."), layout) / split, layout)
     annotations = need_folder(folder.with_name(f"{split}annot"), layout)
-    images, truths = ({f.name: f for f in d.glob("*.png")} for d in (folder, annotations))
+    images, truths = ({f.name: f for f in list_files(d, (".png",))} for d in (folder, annotations))
     values = class_ids(CAMVID, VOID)
     pairs = [Pair(image, label, values) for image, label in match(images, truths, str(folder))]
     return PairDataset("camvid", split, CAMVID, pairs)

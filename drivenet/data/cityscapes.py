@@ -7,6 +7,7 @@ from pathlib import Path
 from drivenet.data.base import Dataset
 from drivenet.data.pairs import LabelValues, Pair, PairDataset, class_ids, match, need_folder
 from drivenet.labels import CITYSCAPES, IGNORE_ID, LabelSet
+from drivenet.picture_files import list_files, list_folders
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 TRAIN_ID_SUFFIX = "_gtFine_labelTrainIds.png"
@@ -45,5 +46,5 @@ def open_cityscapes(root: Path | None, split: str, labels: LabelSet | None = Non
 
 def _by_key(folder: Path, suffix: str) -> dict[str, Path]:
     """``CITY/aachen_000000_000019`` -> file, for the files with a suffix."""
-    files = folder.glob(f"*/*{suffix}")
+    files = (file for city in list_folders(folder) for file in list_files(city, (".png",), ending=suffix))
     return {f"{f.parent.name}/{f.name.removesuffix(suffix)}": f for f in files}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from drivenet.data.base import Dataset
 from drivenet.data.pairs import Pair, PairDataset, class_ids, match, need_folder
 from drivenet.errors import SourceError, UsageError
 from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.picture_files import list_files
 
 _CURE = "save void as 255, or give the --labels that these ids are of; colours are no ids"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
@@ -31,11 +32,19 @@ def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -
         raise UsageError("no label set for a plain folder", "what its ids mean", "give --labels NAME or FILE.yaml")
     layout = f"images/* and labels/*.png, or {split}/images/* and {split}/labels/*.png"
     top = need_folder(Path(root or "."), layout)
-    part, name = (top / split, split) if (top / split).is_dir() else (top, "all")
-    pictures = sorted(f for f in need_folder(part / "images", layout).iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
-    truths = {f.stem: f for f in need_folder(part / "labels", layout).glob("*.png")}
+    part, name = (top / split, split) if os.path.isdir(top / split) else (top, "all")
+    pictures = list_files(need_folder(part / "images", layout))
+    truths = _truths(need_folder(part / "labels", layout))
     images = {f.stem: f for f in pictures}
     if len(images) < len(pictures):
         raise SourceError(f"{part / 'images'} holds two pictures of one stem", "one picture a label file")
     values = replace(class_ids(labels, IGNORE_ID), cure=_CURE)
     return PairDataset("folder", name, labels, [Pair(i, t, values) for i, t in match(images, truths, str(part))])
+
+
+def _truths(folder: Path) -> dict[str, Path]:
+    """Label files by stem; SourceError where all that there are have another format."""
+    found = list_files(folder, (".png",))
+    if not found and (others := list_files(folder)):
+        raise SourceError(f"{min(others)} is no PNG", "labels as PNG", "save the labels as PNG, with class ids")
+    return {file.stem: file for file in found}

@@ -13,9 +13,23 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.data.base import Dataset, Sample
+from drivenet.decoding import decode, read_bytes, read_labelled
 from drivenet.errors import SourceError, SourceNotFoundError
 from drivenet.labels import IGNORE_ID, LabelSet
 from drivenet.palette_png import decode_palette_png, png_format
+from drivenet.picture_files import unreadable
+
+#: How files begin whose format may store values other than it was given.
+_LOSSY = {
+    b"\xff\xd8": "a JPEG",
+    b"RIFF": "a WebP",
+    b"II*\0": "a TIFF",
+    b"MM\0*": "a TIFF",
+    b"GIF8": "a GIF",
+    b"\0\0\0\x0cjP": "a JPEG 2000",
+    b"\xff\x4f\xff\x51": "a JPEG 2000",
+    b"\xff\x0a": "a JPEG XL",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,7 @@ class PairDataset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         pair = self.pairs[index]
         ids = pair.values.to_ids(read_label(pair.label), str(pair.label))
-        return Sample(read_picture(pair.image), ids, pair.image.name)
+        return Sample(read_labelled(pair.image, ids.shape[:2]), ids, pair.image.name)
 
     def __repr__(self) -> str:
         return f"PairDataset({self.name} {self.split}, {len(self)} pictures, labels {self.labels.name})"
@@ -90,8 +104,17 @@ def class_ids(labels: LabelSet, void: int) -> LabelValues:
 
 
 def need_folder(folder: Path, layout: str) -> Path:
-    """The folder; SourceNotFoundError saying the layout that was looked for if there is none."""
-    if not folder.is_dir():
+    """The folder.
+
+    Raises:
+        SourceNotFoundError: if there is none, saying the layout that was looked for.
+        SourceError: if a folder above it may not be entered.
+    """
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    if not is_folder:
         raise SourceNotFoundError(f"no folder {folder}", layout, "give --root the folder that holds these")
     return folder
 
@@ -114,11 +137,6 @@ def match(images: Mapping[str, Path], labels: Mapping[str, Path], where: str) ->
     return [(images[key], labels[key]) for key in sorted(images)]
 
 
-def read_picture(file: Path) -> npt.NDArray[np.uint8]:
-    """A picture as (H, W, 3) uint8 BGR; SourceError if it cannot be read."""
-    return _decode(_content(file), cv2.IMREAD_COLOR, file)
-
-
 def read_label(file: Path) -> Ids:
     """A label picture as it is stored: grey values or, of a palette, numbers, (H, W) uint8.
 
@@ -126,32 +144,27 @@ def read_label(file: Path) -> Ids:
         SourceError: if it is neither, or of less than 8 bits without a palette: readers differ in whether a 1 among
             two values means 1 or 255.
     """
-    content = _content(file)
+    content = read_bytes(file)
+    _check_lossless(content, file)
     numbers = decode_palette_png(content)
     if numbers is not None:
         return numbers
-    stored, (bits, _) = _decode(content, cv2.IMREAD_UNCHANGED, file), png_format(content)
+    stored, (bits, _) = decode(content, cv2.IMREAD_UNCHANGED), png_format(content)
+    if stored is None:
+        raise SourceError(f"{file} is no picture", "a whole PNG", "download it again")
     if stored.ndim != 2 or stored.dtype != np.uint8 or 0 < bits < 8:
         found = f"has a bit depth of {bits}" if 0 < bits < 8 else f"decodes to {stored.dtype} {stored.shape}"
         raise SourceError(
             f"{file} {found}", "8-bit grey values or numbers of a palette, one label a pixel", "save ids as 8-bit grey"
         )
-    return stored
+    return np.asarray(stored, np.uint8)
 
 
-def _content(file: Path) -> bytes:
-    # Not cv2.imread: it writes to the terminal for a missing file and cannot say why.
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SourceNotFoundError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def _decode(content: bytes, flags: int, file: Path) -> npt.NDArray[np.uint8]:
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
-    except cv2.error:  # sizes that no picture has
-        image = None
-    if image is None:
-        raise SourceError(f"{file} is no picture", "a whole PNG or JPEG", "download it again")
-    return np.asarray(image)
+def _check_lossless(content: bytes, file: Path) -> None:
+    """Raise SourceError for a format that may change values: beside every edge there would be other classes."""
+    kind = next((name for start, name in _LOSSY.items() if content.startswith(start)), "")
+    if content[4:8] == b"ftyp":
+        kind = "an AVIF or HEIC"
+    if kind:
+        what = f"{file} is {kind} inside, which may change label values"
+        raise SourceError(what, "labels as PNG", "save the labels as PNG from where they were made")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from drivenet.decoding import read_picture
 from drivenet.errors import UsageError
 from drivenet.frame import Image
+from drivenet.picture_files import IMAGE_SUFFIXES, list_files
 from drivenet.synthetic import HELD_OUT_SEED, MIN_SIZE, SyntheticDrive
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _SYNTHETIC_FRAMES, _FRAME_STEP, _MAX_PICTURES = 8, 90, 64
 
 
@@ -26,17 +26,11 @@ def folder_pictures(folder: Path) -> list[Image]:
     """The pictures in a folder, evenly taken if there are many.
 
     Raises:
-        UsageError: if it holds none, or one that cannot be read.
+        UsageError: if it holds none.
+        SourceError: if there is no such folder, or it or a picture cannot be read.
     """
-    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in SUFFIXES)
+    files = sorted(list_files(folder))
     if not files:
-        raise UsageError(f"{folder} holds no pictures", f"a folder with {', '.join(SUFFIXES)}")
+        raise UsageError(f"{folder} holds no pictures", f"a folder with {', '.join(sorted(IMAGE_SUFFIXES))}")
     chosen = [files[round(i)] for i in np.linspace(0, len(files) - 1, min(len(files), _MAX_PICTURES))]
-    return [_read(file) for file in chosen]
-
-
-def _read(file: Path) -> Image:
-    picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise UsageError(f"{file} cannot be read as a picture")
-    return np.asarray(picture, np.uint8)
+    return [read_picture(file) for file in chosen]

@@ -14,12 +14,12 @@ from urllib.parse import unquote, urlsplit
 
 from drivenet.address import mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
+from drivenet.picture_files import IMAGE_SUFFIXES
 from drivenet.sources.base import Source
 from drivenet.sources.detached import Detached
 from drivenet.sources.options import Options
 from drivenet.sources.reconnect import Reconnecting
 from drivenet.sources.replay import Replay
-from drivenet.sources.uri import IMAGE_SUFFIXES
 
 __all__ = ["Source", "files_of", "kind_of", "mask_uri", "open_source"]
 

@@ -7,16 +7,15 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from drivenet.errors import NoVideoError, SourceError
-from drivenet.frame import Frame, Image
+from drivenet.decoding import read_picture
+from drivenet.errors import NoVideoError
+from drivenet.frame import Frame
 from drivenet.latency import now_ns
+from drivenet.picture_files import IMAGE_SUFFIXES, is_hidden, list_files, unreadable
 from drivenet.sources.base import Source
 from drivenet.sources.opencv import silence_opencv
 from drivenet.sources.options import Options
-from drivenet.sources.uri import IMAGE_SUFFIXES, no_such_file
+from drivenet.sources.uri import no_such_file
 
 
 class Images(Source):
@@ -41,7 +40,7 @@ class Images(Source):
         for index, path in enumerate(self._paths):
             if self._closed:
                 return
-            image = read_image(path)
+            image = read_picture(path)
             yield Frame(image, index, now_ns())
 
     def close(self) -> None:
@@ -65,36 +64,28 @@ def find_images(uri: str) -> list[Path]:
     path = Path(uri)
     try:
         if path.is_dir():
-            # as in a glob; Macs put "._NAME.jpg", which is no picture, beside every picture on a memory stick
-            found = [p for p in path.iterdir() if not p.name.startswith(".")]
+            found = list_files(path)
         elif path.exists():
             return [path]
         else:
-            found = [Path(name) for name in glob.glob(uri, recursive=True)]
+            found = _matching(uri)
             if not found:
                 raise no_such_file(path)
-        # a link that leads nowhere stays in, to be told of
+        # a link that leads nowhere stays in, to be reported
         pictures = [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and (p.is_file() or not p.exists())]
-    except PermissionError:
-        raise SourceError(
-            f"{uri} cannot be read: permission denied", cure="check the permissions of its folder"
-        ) from None
+    except OSError as error:
+        raise unreadable(uri, error) from None
     return sorted(pictures, key=_natural)
 
 
-def read_image(path: Path) -> Image:
-    """Decode a picture, upright by its EXIF mark, as (H, W, 3) uint8 BGR; SourceError naming it if that fails."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {(error.strerror or 'unknown error').lower()}") from None
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error:
-        image = None
-    if image is None:
-        raise SourceError(f"{path} is damaged or no picture", cure="remove or replace it")
-    return np.ascontiguousarray(image, np.uint8)
+def _matching(pattern: str) -> list[Path]:
+    """The files that match a glob, without those that no folder shows: where ``*`` or ``**`` stands for them."""
+    parts = Path(pattern).parts
+    literal = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    if "**" in parts:
+        list_files(Path(*parts[:literal]), recursive=True)  # glob passes over what may not be read
+    found = map(Path, glob.glob(pattern, recursive=True))
+    return [path for path in found if not is_hidden(Path(*path.parts[literal:-1]))]
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""How sources are written: pictures by their suffix, sizes, rates and counts."""
+"""How sources are written: sizes, rates and counts, and paths that lead nowhere."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from pathlib import Path
 
 from drivenet.address import mask_uri
 from drivenet.errors import SourceNotFoundError, UsageError
-
-_JPEG = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
-IMAGE_SUFFIXES = frozenset({".png", *_JPEG, ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"})
 
 
 def parse_size(text: str, where: str) -> tuple[int, int]:

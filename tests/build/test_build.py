@@ -27,7 +27,7 @@ from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine import choose, machine, open_engine
 from drivenet.engine.cpu_features import native_precisions
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
-from drivenet.errors import EngineError, UsageError
+from drivenet.errors import EngineError, SourceError, UsageError
 from drivenet.labels import CAMVID
 
 needs_bf16 = pytest.mark.skipif("bf16" not in native_precisions(), reason="this processor lacks bf16")
@@ -182,7 +182,7 @@ def test_calibration_pictures_take_the_place_of_the_synthetic_drive(openvino: No
     assert (built.passport.parity.images, built.passport.parity.pictures) == (3, str(folder))
     assert f"--calibration {folder}" in built.passport.rebuild(onnx.parent)
     (folder / "torn.png").write_bytes(b"no picture")
-    with pytest.raises(UsageError, match="cannot be read as a picture"):
+    with pytest.raises(SourceError, match=r"torn\.png is damaged or no picture"):
         folder_pictures(folder)
 
 

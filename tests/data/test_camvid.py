@@ -90,7 +90,7 @@ def test_damaged_and_vanished_files_are_named(root: Path, folder: str) -> None:
     file = root / folder / "a.png"
     for content in (b"", b"no picture", file.read_bytes()[:60]):
         file.write_bytes(content)
-        with pytest.raises(SourceError, match=r"a\.png is no picture"):
+        with pytest.raises(SourceError, match=r"a\.png is (damaged or )?no picture"):
             dataset[0]
     file.unlink()
     with pytest.raises(SourceNotFoundError, match=r"a\.png cannot be read"):
