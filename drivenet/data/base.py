@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from drivenet.classmap import Ids
 from drivenet.errors import SourceError
 from drivenet.frame import Image
@@ -19,18 +22,22 @@ class Sample:
         image: (H, W, 3) uint8 BGR.
         ids: (H, W) uint8 class ids; 255 where there is no truth.
         name: how messages name it.
+        instances: (H, W) integers, an id for each countable thing, 0 elsewhere; None where there is no such truth.
 
     Raises:
-        SourceError: if picture and ids differ in size.
+        SourceError: if picture, ids and instances differ in size.
     """
 
     image: Image
     ids: Ids
     name: str
+    instances: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         if self.image.shape[:2] != self.ids.shape:
             raise SourceError(f"{self.name}: picture {self.image.shape[:2]}, labels {self.ids.shape}", "equal sizes")
+        if self.instances is not None and self.instances.shape != self.ids.shape:
+            raise SourceError(f"{self.name}: instances {self.instances.shape}, labels {self.ids.shape}", "equal sizes")
 
     def __repr__(self) -> str:
         h, w = self.ids.shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivenet.data.base import Dataset, Sample
-from drivenet.labels import LabelSet
+from drivenet.labels import CAMVID, LabelSet
 from drivenet.synthetic import HELD_OUT_SEED, SyntheticDrive
 
 WIDTH, HEIGHT, FPS = 960, 540, 30.0
@@ -23,16 +23,17 @@ class SyntheticDataset(Dataset):
         spacing: indices from one frame of a drive to the next.
         width: of the pictures.
         height: of the pictures.
+        labels: the classes, Cityscapes' or CamVid's.
     """
 
     name = "synthetic"
-    labels = SyntheticDrive.labels
 
     def __init__(
-        self, split: str, drives: int = 12, frames: int = 4, spacing: int = 97, width: int = WIDTH, height: int = HEIGHT
-    ) -> None:
-        self.split, self.frames, self.spacing = split, frames, spacing
-        self.drives = [SyntheticDrive(width, height, FPS, FIRST_SEED[split] + i) for i in range(drives)]
+        self, split: str, drives: int = 12, frames: int = 4, spacing: int = 97, width: int = WIDTH,
+        height: int = HEIGHT, labels: LabelSet = CAMVID,
+    ) -> None:  # fmt: skip
+        self.split, self.frames, self.spacing, self.labels = split, frames, spacing, labels
+        self.drives = [SyntheticDrive(width, height, FPS, FIRST_SEED[split] + i, labels) for i in range(drives)]
 
     def __len__(self) -> int:
         return len(self.drives) * self.frames
@@ -41,10 +42,10 @@ class SyntheticDataset(Dataset):
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         drive, frame = self.drives[index // self.frames], index % self.frames * self.spacing
-        image, ids = drive.render(frame)
-        return Sample(image, ids, f"synthetic seed {drive.seed} frame {frame}")
+        drawn = drive.frame(frame)
+        return Sample(drawn.image, drawn.ids, f"synthetic seed {drive.seed} frame {frame}", drawn.instances)
 
 
 def open_synthetic(root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
-    """The drives of a split in their standard number and size; ``root`` and ``labels`` are not used."""
-    return SyntheticDataset(split)
+    """The drives of a split in their standard number and size, in CamVid's classes unless others are asked for."""
+    return SyntheticDataset(split, labels=labels or CAMVID)

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from drivenet.classmap import Ids
 from drivenet.synthetic.camera import Camera
-from drivenet.synthetic.canvas import BUILDING, PAVEMENT, ROAD, TREE, Canvas
+from drivenet.synthetic.canvas import BUILDING, ROAD, SIDEWALK, TERRAIN, VEGETATION, Canvas, Surface
 from drivenet.synthetic.world import World
 
 FAR = 200.0
+SKYLINE = 55.0  #: metres of fog before the silhouette, which stays on the horizon like what is infinitely far
 _TILE = 256
 _MARK = 200  #: a road surface, not a class
 
@@ -29,7 +31,7 @@ def noise_tile(seed: int) -> Float:
     return np.asarray(0.35 * fine + 0.6 * blotch[16:-16, 16:-16], np.float32)
 
 
-def draw_ground(canvas: Canvas, camera: Camera, world: World, seconds: float) -> None:
+def draw_ground(canvas: Canvas, camera: Camera, world: World) -> None:
     """Fill everything below the horizon, and hills or roofs on it."""
     _skyline(canvas, camera, world)
     top = max(0, int(np.floor(camera.horizon)) + 1)
@@ -41,10 +43,22 @@ def draw_ground(canvas: Canvas, camera: Camera, world: World, seconds: float) ->
     columns = np.arange(camera.width, dtype=np.float32) + 0.5
     x = (columns[None, :] - np.float32(camera.cx)) * (z / camera.focal)[:, None] - shift[:, None]
     along = z + np.float32(camera.travelled)
-    _paint(canvas, world, x, z, along, top)
+    ids = _paint(canvas, world, x, z, along, top)
+    _lay(canvas, camera, ids, top)
 
 
-def _paint(canvas: Canvas, world: World, x: Float, z: Float, along: Float, top: int) -> None:
+def _lay(canvas: Canvas, camera: Camera, ids: Ids, top: int) -> None:
+    """Make the pixels from row ``top`` on those of the flat ground, with class ids of ``ids``."""
+    corners = ((0.0, camera.horizon - 0.5), (1.0, camera.horizon - 0.5), (0.0, camera.horizon + 99.5))
+    inverse = (0.0, 0.0, 100 / (camera.focal * camera.lift))
+    table = np.zeros(256, np.uint16)
+    for cls in (ROAD, SIDEWALK, TERRAIN):
+        table[cls] = canvas.surface(Surface(cls, corners=corners, inverse_depths=inverse))
+    canvas.keys[top:] = table[ids]
+
+
+def _paint(canvas: Canvas, world: World, x: Float, z: Float, along: Float, top: int) -> Ids:
+    """Colour the rows from ``top`` on; their class ids."""
     rng = np.random.default_rng((world.seed, 5))
     tone = rng.uniform(70, 165)
     road = np.array([tone * rng.uniform(0.97, 1.06), tone, tone * rng.uniform(0.97, 1.05)], np.float32)
@@ -54,23 +68,23 @@ def _paint(canvas: Canvas, world: World, x: Float, z: Float, along: Float, top: 
     mark = np.array([205, 222, 228] if rng.random() < 0.8 else [80, 190, 225], np.float32)
 
     half, side = np.float32(world.half_road), np.abs(x)
-    ids = np.full(x.shape, TREE, np.uint8)
-    ids[side < half + 2.5] = PAVEMENT
+    ids = np.full(x.shape, TERRAIN, np.uint8)
+    ids[side < half + 2.5] = SIDEWALK
     ids[side < half] = ROAD
     palette = np.zeros((256, 3), np.uint8)
-    palette[ROAD], palette[PAVEMENT], palette[TREE], palette[_MARK] = road, walk, grass, mark
+    palette[ROAD], palette[SIDEWALK], palette[TERRAIN], palette[_MARK] = road, walk, grass, mark
     surface = ids.copy()
     surface[_marks(side, half, along)] = _MARK
     grain = noise_tile(world.seed)[((along * 14).astype(np.int32) % _TILE)[:, None], (x * 14).astype(np.int32) & 255]
     near = np.exp(-z / 45)[:, None].astype(np.float32)
-    factor = 1 + grain * near * np.where(ids == TREE, np.float32(0.26), np.float32(0.09))
+    factor = 1 + grain * near * np.where(ids == TERRAIN, np.float32(0.26), np.float32(0.09))
     factor[(side > half) & (side < half + 0.25)] *= 1.22  # kerb stone
     factor[(side > half - 0.22) & (side < half)] *= 0.8  # gutter
     colour = cv2.LUT(cv2.merge([surface] * 3), palette[:, None, :])
     colour = cv2.multiply(colour, cv2.merge([factor] * 3), dtype=cv2.CV_8U)
     keep = np.repeat(np.exp(-canvas.fog * z)[:, None], x.shape[1], axis=1).astype(np.float32)
     canvas.image[top:] = cv2.blendLinear(colour, np.full_like(colour, 190), keep, 1 - keep)
-    canvas.ids[top:] = ids
+    return ids
 
 
 def _marks(side: Float, half: np.float32, along: Float) -> npt.NDArray[np.bool_]:
@@ -97,4 +111,4 @@ def _skyline(canvas: Canvas, camera: Camera, world: World) -> None:
     shape = [(-1, bottom), *top, (camera.width, bottom)]
     tone = float(rng.uniform(60, 130))
     colour = (tone * 1.02, tone, tone * 0.98) if roofs else (tone * 0.5, tone * 0.85, tone * 0.6)
-    canvas.polygon(shape, colour, BUILDING if roofs else TREE, 55.0)
+    canvas.polygon(shape, colour, BUILDING if roofs else VEGETATION, SKYLINE, [np.inf] * len(shape))

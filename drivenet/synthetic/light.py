@@ -9,7 +9,7 @@ import numpy as np
 
 from drivenet.frame import Image
 from drivenet.synthetic.camera import Camera
-from drivenet.synthetic.canvas import SKY, Canvas
+from drivenet.synthetic.canvas import Canvas
 from drivenet.synthetic.ground import noise_tile
 
 #: Seconds one look lasts before the next has faded in.
@@ -55,12 +55,12 @@ def expose(canvas: Canvas, light: Light, camera: Camera, rng: np.random.Generato
     """The picture as a camera would see it: lit, with sky, texture and sensor noise; (H, W, 3) uint8 BGR."""
     levels = np.arange(256)[:, None, None] * light.gain
     image = np.asarray(cv2.LUT(canvas.image, np.clip(levels, 0, 255).astype(np.uint8)))
-    sky = canvas.ids == SKY
+    sky = canvas.keys == 0
     filled = np.flatnonzero(sky.any(axis=1))
     if filled.size:
         rows = int(filled[-1]) + 1
         np.copyto(image[:rows], _sky(light, camera, rows), where=sky[:rows, :, None])
-    image = cv2.add(image, _sensor_noise(canvas.ids.shape, rng), dtype=cv2.CV_8U)
+    image = cv2.add(image, _sensor_noise(canvas.keys.shape, rng), dtype=cv2.CV_8U)
     return np.asarray(cv2.GaussianBlur(image, (3, 3), 0.5), np.uint8)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -27,6 +27,7 @@ class Thing:
         size: width, height, length in metres.
         colour: BGR.
         variant: 0..1, chooses details.
+        id: its own for the whole drive, from 1 on; odd for what stands still.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Thing:
     size: tuple[float, float, float]
     colour: tuple[float, float, float]
     variant: float
+    id: int
 
 
 @dataclass
@@ -64,7 +66,7 @@ class World:
             (float(rng.uniform(0, 5)), float(rng.uniform(60, 200)), float(rng.uniform(0, 6.3))) for _ in "ab"
         ]
         self._first_style = int(rng.integers(len(STYLES)))
-        self._traffic = [self._vehicle(rng) for _ in range(int(rng.integers(3, 8)))]
+        self._traffic = [self._vehicle(rng) for _ in range(int(rng.integers(3, MOST_TRAFFIC)))]
 
     def travelled(self, seconds: float) -> float:
         """Metres driven."""
@@ -88,17 +90,16 @@ class World:
         at = self.travelled(seconds)
         first = int(at // SEGMENT) - 1
         near = [
-            Thing(t.kind, t.x, t.z - at, t.side, t.size, t.colour, t.variant)
+            replace(t, z=t.z - at)
             for k in range(first, first + int(SIGHT / SEGMENT) + 2)
             for t in _furnish(self.seed, k, self.half_road, self.style(k))
         ]
-        near += [self._moving(spec, seconds) for spec in self._traffic]
+        near += self.traffic(seconds)
         yield from sorted((t for t in near if t.z + t.size[2] > 1.8 and t.z < SIGHT), key=lambda t: -t.z)
 
     def _vehicle(self, rng: np.random.Generator) -> dict[str, float | str | int]:
-        kinds = ("car", "car", "car", "van", "truck", "bicyclist")
         return {
-            "kind": kinds[int(rng.integers(len(kinds)))],
+            "kind": TRAFFIC[int(rng.integers(len(TRAFFIC)))],
             "oncoming": int(rng.random() < 0.5),
             "speed": float(rng.uniform(0.7, 1.25)),
             "start": float(rng.uniform(0, 120)),
@@ -106,24 +107,55 @@ class World:
             "variant": float(rng.random()),
         }
 
-    def _moving(self, spec: dict[str, float | str | int], seconds: float) -> Thing:
+    def traffic(self, seconds: float) -> list[Thing]:
+        """All that moves; one that is left behind comes again ahead, or the other way round, as another thing."""
+        return [self._moving(number, spec, seconds) for number, spec in enumerate(self._traffic)]
+
+    def moved(self, start: float, end: float) -> dict[int, float]:
+        """How many metres the ground (id 0) and all that moves come nearer in a time; NaN for what is gone then."""
+        later = {t.id: t.z for t in self.traffic(end)}
+        ground = {0: self.travelled(end) - self.travelled(start)}
+        return ground | {t.id: t.z - later.get(t.id, math.nan) for t in self.traffic(start)}
+
+    def _moving(self, number: int, spec: dict[str, float | str | int], seconds: float) -> Thing:
         kind, oncoming = str(spec["kind"]), bool(spec["oncoming"])
-        own = self.speed * float(spec["speed"]) * (0.5 if kind == "bicyclist" else 1.0)
+        own = self.speed * float(spec["speed"]) * (0.5 if kind == "cyclist" else 1.0)
         relative = -own - self.speed if oncoming else own - self.speed
-        z = 6.0 + (float(spec["start"]) + relative * seconds) % 100.0
+        lap, place = divmod(float(spec["start"]) + relative * seconds, 100.0)
+        z = 6.0 + place
         near_side = -1 if self.keeps_left else 1
         lane = (-near_side if oncoming else near_side) * self.half_road
-        x = lane * (0.88 if kind == "bicyclist" else 0.5)
+        x = lane * (0.88 if "cyclist" in kind else 0.5)
         size = VEHICLE_SIZES[kind]
-        return Thing(kind, x, z, -1 if oncoming else 1, size, paint(float(spec["hue"])), float(spec["variant"]))
+        times = int(2 * lap if lap >= 0 else -2 * lap - 1)
+        return Thing(kind, x, z, -1 if oncoming else 1, size, paint(float(spec["hue"])), float(spec["variant"]),
+                     2 * (number + MOST_TRAFFIC * times) + 2)  # fmt: skip
 
 
 VEHICLE_SIZES = {
     "car": (1.8, 1.5, 4.2),
     "van": (2.0, 2.2, 5.0),
     "truck": (2.5, 3.3, 8.0),
-    "bicyclist": (0.75, 1.8, 0.6),
+    "bus": (2.55, 3.1, 11.0),
+    "tram": (2.4, 3.5, 18.0),
+    "cyclist": (0.75, 1.8, 0.6),
+    "motorcyclist": (0.8, 1.7, 0.8),
 }
+#: How often each kind drives, and how many vehicles there are at most.
+TRAFFIC = (
+    *["car"] * 5,
+    "van",
+    "truck",
+    "truck",
+    "bus",
+    "bus",
+    "cyclist",
+    "cyclist",
+    "motorcyclist",
+    "motorcyclist",
+    "tram",
+)
+MOST_TRAFFIC = 8
 
 _PAINTS = [
     (35, 35, 38), (60, 60, 60), (120, 120, 118), (190, 190, 190), (235, 235, 235), (40, 30, 150), (30, 30, 200),
@@ -137,6 +169,8 @@ def paint(hue: float) -> tuple[float, float, float]:
     return float(b), float(g), float(r)
 
 
+#: More than the things that can stand in one segment.
+MOST_FURNITURE = 32
 #: How often a segment's side holds a thing, by style.
 _DENSITY = {
     "town": {"building": 0.85, "tree": 0.25, "pole": 0.35, "parked": 0.4, "walker": 0.5, "fence": 0.15},
@@ -160,7 +194,8 @@ def _furnish(seed: int, k: int, half_road: float, style: str) -> tuple[Thing, ..
         def put(kind: str, x: float, size: tuple[float, float, float], colour: tuple[float, ...], side: int = side,
                 dz: float = 0.0) -> None:  # fmt: skip
             b, g, r = colour
-            out.append(Thing(kind, float(x), z0 + dz, side, size, (b, g, r), float(rng.random())))
+            number = 2 * ((k + 10) * MOST_FURNITURE + len(out)) + 1
+            out.append(Thing(kind, float(x), z0 + dz, side, size, (b, g, r), float(rng.random()), number))
 
         if rng.random() < density["building"]:
             depth = float(rng.uniform(3.2, 6))

@@ -12,7 +12,7 @@ from drivenet.data import open_dataset
 from drivenet.data.base import Sample
 from drivenet.data.synthetic import SyntheticDataset
 from drivenet.errors import UsageError
-from drivenet.labels import LabelSet
+from drivenet.labels import CAMVID, LabelSet
 from drivenet.training.augment import Augment
 from drivenet.training.on_device.batches import DeviceBatches
 from drivenet.training.ranks import ALONE, Ranks
@@ -99,7 +99,7 @@ def load(data: DataSettings, root: Path | None) -> Material:
     """
     if data.dataset == "synthetic":
         held_out = draw("val", min(data.synthetic_frames, VAL_FRAMES))
-        return Material([], draw("train", data.synthetic_frames), held_out, SyntheticDataset.labels)
+        return Material([], draw("train", data.synthetic_frames), held_out, CAMVID)
     train, val = (open_dataset(data.dataset, root, split) for split in ("train", "val"))
     drawn = draw("train", wanted_frames(data, train.labels))
     # Cityscapes takes 24 GB decoded, so its files are read again and again; the others stay in memory.
@@ -110,7 +110,7 @@ def load(data: DataSettings, root: Path | None) -> Material:
 
 def wanted_frames(data: DataSettings, labels: LabelSet) -> int:
     """How many drawn frames go with pictures of these labels."""
-    return data.synthetic_frames if data.synthetic_share and labels == SyntheticDataset.labels else 0
+    return data.synthetic_frames if data.synthetic_share and labels == CAMVID else 0
 
 
 def draw(split: str, frames: int) -> list[Sample]:

@@ -7,7 +7,7 @@ import pytest
 
 from drivenet.data import open_dataset
 from drivenet.data.synthetic import FIRST_SEED, SyntheticDataset
-from drivenet.labels import CAMVID
+from drivenet.labels import CAMVID, CITYSCAPES, COUNTABLE_GROUPS
 from drivenet.synthetic import HELD_OUT_SEED
 
 
@@ -30,3 +30,12 @@ def test_samples_are_many_scenes_and_always_the_same() -> None:
         np.testing.assert_array_equal(dataset[i].ids, sample.ids)
     with pytest.raises(IndexError):
         dataset[4]
+
+
+def test_the_classes_are_those_asked_for_and_every_thing_has_an_id() -> None:
+    dataset = open_dataset("synthetic", None, "val", CITYSCAPES)
+    assert dataset.labels == CITYSCAPES
+    sample = SyntheticDataset("val", drives=1, frames=1, width=256, height=144, labels=CITYSCAPES)[0]
+    countable = np.isin(sample.ids, [i for g in COUNTABLE_GROUPS for i in CITYSCAPES.ids_of_group(g)])
+    assert sample.instances is not None
+    np.testing.assert_array_equal(sample.instances > 0, countable)

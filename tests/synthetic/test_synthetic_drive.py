@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drivenet.errors import UsageError
-from drivenet.labels import CAMVID
+from drivenet.labels import CAMVID, CITYSCAPES, VOC, LabelSet
 from drivenet.synthetic import SyntheticDrive
 from drivenet.synthetic.light import LOOK_SECONDS, Light
 
@@ -28,12 +28,30 @@ def test_pictures_and_ids_have_the_size_asked_for() -> None:
     assert image.flags.c_contiguous
 
 
-def test_every_class_occurs_and_nothing_else() -> None:
+@pytest.mark.parametrize("labels", [CITYSCAPES, CAMVID], ids=lambda labels: labels.name)
+def test_every_class_occurs_and_nothing_else(labels: LabelSet) -> None:
     seen: set[int] = set()
-    for seed in range(8):
+    for seed in range(24):
         for index in (0, 200, 400):
-            seen |= set(np.unique(SyntheticDrive(256, 144, seed=seed).render(index)[1]).tolist())
-    assert seen == set(range(len(CAMVID)))
+            seen |= set(np.unique(SyntheticDrive(256, 144, seed=seed, labels=labels).render(index)[1]).tolist())
+    assert seen == set(range(len(labels)))
+
+
+def test_camvid_is_the_same_drive_in_fewer_classes() -> None:
+    """Every Cityscapes class falls into one of CamVid's, in its group where both have it, and the images are equal."""
+    fine, coarse = (SyntheticDrive(256, 144, seed=1, labels=labels) for labels in (CITYSCAPES, CAMVID))
+    for index in range(0, 900, 90):
+        (image, ids), (same, mapped) = fine.render(index), coarse.render(index)
+        assert np.array_equal(image, same)
+        for cls in np.unique(ids):
+            (onto,) = np.unique(mapped[ids == cls])
+            groups = CITYSCAPES.groups[CITYSCAPES.classes[cls]], CAMVID.groups[CAMVID.classes[onto]]
+            assert groups[0] == groups[1] or CITYSCAPES.classes[cls] in ("bicycle", "motorcycle")
+
+
+def test_other_label_sets_cannot_be_drawn() -> None:
+    with pytest.raises(UsageError, match="cityscapes or camvid"):
+        SyntheticDrive(64, 64, labels=VOC)
 
 
 def test_the_road_lies_ahead_under_the_sky() -> None:
