@@ -217,6 +217,12 @@ class NodeSettings(Settings):
         None, gt=0, allow_inf_nan=False, description="Replay a recording at fixed due times, so many frames a second."
     )
     max_frames: int | None = Field(None, ge=1, description="End after so many captured frames.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe lines of the log on standard error [default: info]."
+    )
+    log_format: Literal["plain", "json"] = Field(
+        "plain", description="Lines of the log as text or as JSON objects [default: plain]."
+    )
 
     def masked(self) -> NodeSettings:
         """The same without the credentials in addresses, for people to see."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from drivenet.files import write_atomic
 from drivenet.latency import END_TO_END, STAGES
+from drivenet.log import JsonFormatter, PlainFormatter
 from drivenet.result import Totals
 from drivenet.sinks.target import cannot_write, check_apart, check_stdout, check_writable
 
@@ -44,12 +46,24 @@ console = _Beside(
 report = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=1000)
 
 
+#: How the log's lines look; :func:`drivenet.cli.logs.logged` sets it.
+log_formatter: logging.Formatter = PlainFormatter()
+
+
 def err(message: str) -> None:
-    """One line on standard error."""
+    """One line on standard error: text, or JSON where the log is JSON."""
+    if isinstance(log_formatter, JsonFormatter):
+        line(log_formatter.format(logging.LogRecord("drivenet", logging.ERROR, "", 0, message, None, None)))
+    else:
+        line(f"drivenet: {message}")
+
+
+def line(text: str) -> None:
+    """A line on standard error as it is; the work goes on if nobody takes it."""
     if sys.stderr is None:  # print would take standard output in its place
         return
     try:
-        print(f"drivenet: {message}", file=sys.stderr)
+        print(text, file=sys.stderr, flush=True)
     except OSError:  # the exit code tells all the same
         abandon(sys.stderr)
 

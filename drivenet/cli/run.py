@@ -12,6 +12,7 @@ import click
 
 from drivenet.address import mask_uri
 from drivenet.artefacts.catalog import engine_file
+from drivenet.cli.logs import logged
 from drivenet.cli.output import console, progress, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks
 from drivenet.cli.signals import ended_by_signals
@@ -19,6 +20,7 @@ from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS, choose, open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
+from drivenet.log import FORMATS, LEVELS, hide
 from drivenet.overlay import VIEWS, Painter
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
@@ -64,6 +66,8 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--policy", type=click.Choice(POLICIES))
 @_setting("--rate", type=float, metavar="HZ")
 @_setting("--max-frames", type=int, metavar="N")
+@_setting("--log-level", type=click.Choice(LEVELS))
+@_setting("--log-format", type=click.Choice(FORMATS))
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Settings by these names.")
 @click.option("--print-config", is_flag=True, help="Print the settings that result, without secrets, and end.")
 @click.pass_context
@@ -89,11 +93,14 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, **option
         click.echo(json.dumps(settings.masked().model_dump(mode="json"), indent=1))
         return
     check_outputs(settings, config)
-    totals = run_node(settings)
-    show_totals(totals)
-    for path in (*settings.out, settings.stats or "-"):
-        if path != "-" and Path(path).exists():
-            console.print(f"wrote {path}")
+    with logged(settings.log_level, settings.log_format):
+        if settings.token:
+            hide(settings.token.get_secret_value())
+        totals = run_node(settings)
+        show_totals(totals)
+        for path in (*settings.out, settings.stats or "-"):
+            if path != "-" and Path(path).exists():
+                console.print(f"wrote {path}")
 
 
 def resolve(config: Path | None, options: dict[str, Any]) -> NodeSettings:
