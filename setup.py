@@ -99,6 +99,7 @@ setup(
         "openvino": ["openvino>=2025.0"],
         "cuda": ["cuda-bindings>=12.6"],
         "tensorrt": ["onnx>=1.17", "tensorrt>=10.0; platform_machine == 'x86_64'", "pycuda>=2024.1"],
+        "import": ["onnx>=1.17"],
         "robotics": ROBOTICS,
         "mqtt": MQTT,
         "ros2": ROS2,

@@ -15,7 +15,7 @@ from drivenet.engine.cpu import cpu_model, physical_cores
 from drivenet.errors import UsageError
 from drivenet.frame import Image
 from drivenet.latency import P99_MIN_SAMPLES, now_ns
-from drivenet.prepare import prepare
+from drivenet.prepare import prepare_for
 
 #: What every row's numbers mean.
 CONTRACT = {
@@ -88,7 +88,7 @@ def bench(
     if not engines or not images or rounds < 1 or warmup < 0:
         told = f"{len(engines)} engines, {len(images)} pictures, {rounds} rounds, {warmup} warm-up rounds"
         raise UsageError(told, "at least one each, warm-up 0 or more")
-    turns = [_Turns(e, [prepare(image, e.spec.input) for image in images]) for e in engines]
+    turns = [_Turns(e, [prepare_for(image, e.spec) for image in images]) for e in engines]
     for _ in range(warmup):
         for turn in turns:
             turn.run(keep=False)
@@ -120,7 +120,7 @@ def throughput(engines: Sequence[Engine], images: Sequence[Image], rounds: int) 
     """
     if not images or rounds < 1:
         raise UsageError(f"{len(images)} pictures, {rounds} rounds", "at least one each")
-    prepared = [[prepare(image, e.spec.input) for image in images] for e in engines]
+    prepared = [[prepare_for(image, e.spec) for image in images] for e in engines]
     passes, spent = -(-rounds // _TURNS), [0] * len(engines)
     for turn in range(_TURNS + 1):
         for i, engine in enumerate(engines):

@@ -71,6 +71,10 @@ class ModelSpec(BaseModel):
     normalisation: Literal["in_graph"] = "in_graph"
     argmax: Literal["in_graph"] = "in_graph"
     confidence: bool = Field(default=False, description="whether the graph also gives how sure it is; left out if not")
+    letterbox: int | None = Field(
+        default=None, ge=0, le=255,
+        description="grey of the bars around a picture that keeps its proportions; left out where it is stretched",
+    )  # fmt: skip
     tail: Tail = "half"
     precision: Precision = "fp32"
     labels: LabelsSpec
@@ -92,9 +96,11 @@ class ModelSpec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_not(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without ``confidence`` a spec is written as before there was any: files and seals stay valid."""
+        """Without ``confidence`` or ``letterbox`` a spec is written as before there was any: seals stay valid."""
         fields: dict[str, Any] = as_usual(self)
-        return fields if self.confidence else {name: v for name, v in fields.items() if name != "confidence"}
+        absent = {name for name, there in (("confidence", self.confidence), ("letterbox", self.letterbox is not None))
+                  if not there}  # fmt: skip
+        return {name: v for name, v in fields.items() if name not in absent}
 
     @cached_property
     def label_set(self) -> LabelSet:

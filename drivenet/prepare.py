@@ -1,4 +1,4 @@
-"""The one thing the host does to a picture before the engine: resize it. And ids back to picture size."""
+"""The one thing the host does to an image before the engine: resize it, with bars if it keeps its proportions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import numpy as np
 
 from drivenet.classmap import Ids
 from drivenet.frame import Image
+from drivenet.modelspec import ModelSpec
+
+Size = tuple[int, int]
 
 
 def prepare(image: Image, size: tuple[int, int]) -> Image:
@@ -29,6 +32,57 @@ def prepare(image: Image, size: tuple[int, int]) -> Image:
     area = shrinks and to_h <= h and to_w <= w
     out = cv2.resize(image, (to_w, to_h), interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR)
     return np.asarray(out, np.uint8)
+
+
+def prepare_for(image: Image, spec: ModelSpec) -> Image:
+    """The input that a model takes of an image: resized, with grey bars if its spec says ``letterbox``.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        spec: of the engine.
+
+    Returns:
+        (height, width, 3) uint8 BGR of ``spec.input``, C-contiguous.
+    """
+    if spec.letterbox is None:
+        return prepare(image, spec.input)
+    top, left, height, width = _window((image.shape[0], image.shape[1]), spec.input)
+    out = np.full((*spec.input, 3), spec.letterbox, np.uint8)
+    out[top : top + height, left : left + width] = prepare(image, (height, width))
+    return out
+
+
+def crop_bars(ids: Ids, spec: ModelSpec, size: Size) -> Ids:
+    """The part of an engine's ids that belongs to the image: all of it unless the spec says ``letterbox``.
+
+    Args:
+        ids: of ``spec.output``, as the engine gives them; confidences are cropped alike.
+        spec: of the engine.
+        size: (height, width) of the image that went through :func:`prepare_for`.
+
+    Returns:
+        (H', W') uint8, C-contiguous.
+    """
+    if spec.letterbox is None:
+        return ids
+    top, left, height, width = _window(size, spec.input)
+    down, across = (out / side for out, side in zip(ids.shape, spec.input, strict=True))
+    rows = _scaled(top, top + height, down)
+    columns = _scaled(left, left + width, across)
+    return np.ascontiguousarray(ids[rows, columns])
+
+
+def _scaled(start: int, end: int, by: float) -> slice:
+    """A range of pixels in another resolution, at least one wide."""
+    first = round(start * by)
+    return slice(first, max(first + 1, round(end * by)))
+
+
+def _window(size: Size, into: Size) -> tuple[int, int, int, int]:
+    """Top, left, height and width of an image centred in an input with its proportions kept."""
+    factor = min(into[0] / size[0], into[1] / size[1])
+    height, width = (min(to, max(1, round(side * factor))) for side, to in zip(size, into, strict=True))
+    return (into[0] - height) // 2, (into[1] - width) // 2, height, width
 
 
 def resize_ids(ids: Ids, size: tuple[int, int]) -> Ids:

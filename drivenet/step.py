@@ -7,7 +7,7 @@ from drivenet.engine.base import Engine
 from drivenet.frame import Frame
 from drivenet.labels import LabelSet
 from drivenet.latency import Stamps, now_ns, waited_ns
-from drivenet.prepare import prepare
+from drivenet.prepare import crop_bars, prepare_for
 from drivenet.result import Result
 from drivenet.scene import analyse
 
@@ -27,11 +27,12 @@ def process(frame: Frame, engine: Engine, labels: LabelSet) -> Result:
         EngineError: for a failed inference.
     """
     stamps = Stamps(frame.captured_ns, taken=now_ns())
-    image = prepare(frame.image, engine.spec.input)
+    image = prepare_for(frame.image, engine.spec)
     worker = engine.worker
     before = waited_ns(worker)
     stamps.prepared = now_ns()
-    classmap = ClassMap(engine.infer(image), frame.index, frame.captured_ns)
+    ids = crop_bars(engine.infer(image), engine.spec, frame.size)
+    classmap = ClassMap(ids, frame.index, frame.captured_ns)
     stamps.inferred = now_ns()
     stamps.waited = max(0, waited_ns(worker) - before)  # the worker ends where one engine takes over from another
     scene = analyse(classmap, labels, frame.size)

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivenet.prepare import prepare, resize_ids
+from drivenet.labels import CAMVID
+from drivenet.modelspec import LabelsSpec, ModelSpec
+from drivenet.prepare import crop_bars, prepare, prepare_for, resize_ids
 
 SIDE = st.integers(1, 70)
 
@@ -69,3 +71,35 @@ def test_ids_survive_a_whole_multiple_and_back(factor: int) -> None:
     np.testing.assert_array_equal(large, ids.repeat(factor, 0).repeat(factor, 1))
     np.testing.assert_array_equal(resize_ids(large, (13, 17)), ids)
     assert resize_ids(ids, (13, 17)) is ids
+
+
+@pytest.mark.parametrize(
+    ("size", "window"), [((50, 100), (8, 0, 16, 32)), ((64, 16), (0, 12, 32, 8)), ((32, 32), (0, 0, 32, 32))]
+)
+def test_a_letterbox_keeps_proportions_and_its_ids_are_cropped(size: tuple[int, int], window: tuple[int, ...]) -> None:
+    spec = letterboxed()
+    top, left, height, width = window
+    inside = np.s_[top : top + height, left : left + width]
+    prepared = prepare_for(np.full((*size, 3), 200, np.uint8), spec)
+    expected = np.full((32, 32, 3), 114, np.uint8)
+    expected[inside] = 200
+    np.testing.assert_array_equal(prepared, expected)
+    ids = np.arange(16 * 16, dtype=np.uint8).reshape(16, 16)
+    cropped = crop_bars(ids, spec, size)
+    np.testing.assert_array_equal(cropped, ids[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2])
+    assert cropped.flags.c_contiguous
+
+
+def test_without_a_letterbox_nothing_is_cropped() -> None:
+    spec = letterboxed().model_copy(update={"letterbox": None})
+    ids = np.zeros((16, 16), np.uint8)
+    assert crop_bars(ids, spec, (50, 100)) is ids
+    assert "letterbox" not in spec.to_json()
+    assert ModelSpec.from_json(letterboxed().to_json(), "here").letterbox == 114
+
+
+def letterboxed() -> ModelSpec:
+    return ModelSpec(
+        name="boxed", architecture="none", input=(32, 32), output=(16, 16), mean=(0, 0, 0), std=(1, 1, 1),
+        letterbox=114, labels=LabelsSpec.of(CAMVID), params=0, gmac=0,
+    )  # fmt: skip

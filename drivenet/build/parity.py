@@ -11,7 +11,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
 from drivenet.metrics import ConfusionMatrix
-from drivenet.prepare import prepare
+from drivenet.prepare import prepare_for
 
 #: By precision: least share of equal pixels, least IoU of the worst class.
 THRESHOLDS = {"fp32": (0.999, 0.95), "fp16": (0.995, 0.80), "bf16": (0.995, 0.80), "int8": (0.97, 0.50)}
@@ -51,7 +51,7 @@ def compare(
         raise UsageError("no pictures to compare on")
     matrix = ConfusionMatrix.empty(theirs.label_set)
     for done, picture in enumerate(pictures, 1):
-        image = prepare(picture, theirs.input)
+        image = prepare_for(picture, theirs)
         matrix.add(reference.infer(image), candidate.infer(image))
         if progress is not None:
             progress(done, len(pictures))

@@ -42,9 +42,12 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         from drivenet.data.pictures import folder_pictures
         from drivenet.export.confidence import add_confidence
         from drivenet.export.int8 import quantise
-        from drivenet.export.onnx import export_checkpoint
+
+        if source.suffix != ".onnx":
+            from drivenet.export.onnx import export_checkpoint
     except ModuleNotFoundError as error:
-        raise UsageError(f"export needs {error.name}", cure="pip install 'drivenet[train]'") from error
+        extra = "import" if error.name == "onnx" else "train"
+        raise UsageError(f"export needs {error.name}", cure=f"pip install 'drivenet[{extra}]'") from error
     check_apart(out, [source])
     if source.suffix == ".onnx":
         refuse(["size", "tail", "machine"], str(source), "a checkpoint; an ONNX keeps its own")

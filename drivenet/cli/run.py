@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -100,7 +99,7 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, **option
         totals = run_node(settings)
         show_totals(totals)
         for path in (*settings.out, settings.stats or "-"):
-            if path != "-" and os.path.exists(path):
+            if path != "-" and Path(path).exists():
                 console.print(f"wrote {path}")
 
 

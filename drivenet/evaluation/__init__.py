@@ -16,7 +16,7 @@ from drivenet.errors import SourceError
 from drivenet.evaluation.calibration import Calibration, as_number
 from drivenet.labels import GROUPS, LabelSet
 from drivenet.metrics import TOLERANCE, BoundaryScore, ConfusionMatrix
-from drivenet.prepare import prepare, resize_ids
+from drivenet.prepare import crop_bars, prepare_for, resize_ids
 
 Progress = Callable[[int, int], None]
 
@@ -156,8 +156,9 @@ def evaluate(
         raise SourceError(f"{dataset.name} {dataset.split} holds no pictures")
     for i in range(total):
         sample = dataset[i]
-        ids, confidence = engine.infer_confident(prepare(sample.image, engine.spec.input))
-        predicted = resize_ids(ids, _size(sample.ids))
+        size, spec = _size(sample.ids), engine.spec
+        ids, confidence = engine.infer_confident(prepare_for(sample.image, spec))
+        predicted = resize_ids(crop_bars(ids, spec, size), size)
         truth = sample.ids if same else _groups(sample.ids, theirs)
         predicted = predicted if same else _groups(predicted, ours)
         one = ConfusionMatrix.empty(labels)
@@ -166,7 +167,8 @@ def evaluate(
         report.boundary.add(truth, predicted)
         if confidence is not None:
             report.calibration = report.calibration or Calibration()
-            report.calibration.add(truth, predicted, resize_ids(confidence, _size(sample.ids)), len(labels))
+            sure = resize_ids(crop_bars(confidence, spec, size), size)
+            report.calibration.add(truth, predicted, sure, len(labels))
         report.images += 1
         if visit is not None:
             visit(Scored(sample, truth, predicted, labels, one.miou()))

@@ -11,7 +11,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, SourceError
 from drivenet.frame import Frame
 from drivenet.metrics import agreement
-from drivenet.prepare import prepare
+from drivenet.prepare import prepare_for
 
 #: The share of equal ids that float engines of one model keep to: they differ by the rounding of floats alone.
 SAME_FLOATS = 0.999
@@ -69,7 +69,7 @@ def compare_engines(
     found = [Agreement(other.describe()) for other in others]
     done = 0
     for done, frame in enumerate(frames, 1):
-        image = prepare(frame.image, reference.spec.input)
+        image = prepare_for(frame.image, reference.spec)
         expected = reference.infer(image).copy()
         for other, one in zip(others, found, strict=True):
             one.shares.append(agreement(expected, other.infer(image)))

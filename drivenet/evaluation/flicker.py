@@ -16,7 +16,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import SourceError
 from drivenet.frame import Frame, Image
 from drivenet.labels import LabelSet
-from drivenet.prepare import prepare
+from drivenet.prepare import crop_bars, prepare, prepare_for
 
 #: A point that the flow carries to the other frame and back may end this many pixels of the class map off.
 ROUND_TRIP = 1.0
@@ -126,7 +126,7 @@ def evaluate_flicker(
     found = Flicker(engine.spec.label_set, source=source)
     before: tuple[Image, Ids] | None = None
     for done, frame in enumerate(itertools.islice(frames, limit), 1):
-        ids = engine.infer(prepare(frame.image, engine.spec.input))
+        ids = crop_bars(engine.infer(prepare_for(frame.image, engine.spec)), engine.spec, frame.size)
         grey = cv2.cvtColor(prepare(frame.image, (ids.shape[0], ids.shape[1])), cv2.COLOR_BGR2GRAY)
         after = (np.asarray(grey, np.uint8), ids)
         if before is not None:

@@ -14,7 +14,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import SourceError, UsageError
 from drivenet.frame import Frame
 from drivenet.labels import LabelSet
-from drivenet.prepare import prepare, resize_ids
+from drivenet.prepare import crop_bars, prepare_for, resize_ids
 
 
 class _Facts(BaseModel):
@@ -77,7 +77,8 @@ def score_regions(engine: Engine, frames: Iterable[Frame], outlines: OutlinedCli
     for frame in frames:
         if frame.index in wanted:
             _check_size(frame, outlines)
-            ids = resize_ids(engine.infer(prepare(frame.image, engine.spec.input)), frame.size)
+            found = engine.infer(prepare_for(frame.image, engine.spec))
+            ids = resize_ids(crop_bars(found, engine.spec, frame.size), frame.size)
             rows.append({"frame": frame.index, "regions": _shares(ids, wanted.pop(frame.index), labels)})
         if not wanted:
             break

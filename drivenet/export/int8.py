@@ -18,7 +18,7 @@ from drivenet.export.stored import load, store
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
-from drivenet.prepare import prepare
+from drivenet.prepare import prepare_for
 
 #: What is computed in int8; all else stays float.
 QUANTISED = ("Conv", "Add", "Concat", "MaxPool", "AveragePool")
@@ -58,7 +58,7 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
         # Folds what is constant, so that every convolution has its weights and bias at hand.
         quant_pre_process(source, clean, skip_symbolic_shape=True)
         quantize_static(
-            clean, small, _Pictures(pictures, spec.input), QuantFormat.QDQ, list(QUANTISED), per_channel=True,
+            clean, small, _Pictures(pictures, spec), QuantFormat.QDQ, list(QUANTISED), per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
             nodes_to_exclude=sorted(float_nodes(onnx.load(clean).graph, keep)), extra_options=_SYMMETRIC,
         )  # fmt: skip
@@ -166,8 +166,8 @@ def _cast_ids_to_float_first(graph: onnx.GraphProto) -> None:
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]
     """The pictures as the engine would get them."""
 
-    def __init__(self, pictures: Sequence[Image], size: tuple[int, int]) -> None:
-        self._frames = iter([prepare(picture, size)[None] for picture in pictures])
+    def __init__(self, pictures: Sequence[Image], spec: ModelSpec) -> None:
+        self._frames = iter([prepare_for(picture, spec)[None] for picture in pictures])
 
     def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
         frame = next(self._frames, None)

@@ -25,7 +25,8 @@ def load(source: Path) -> tuple[onnx.ModelProto, ModelSpec]:
         raise UsageError(f"cannot read {source}: {reason}", "an ONNX that drivenet export wrote") from error
     text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
     if text is None:
-        raise ModelSpecError(f"{source} holds no ModelSpec", "an ONNX that drivenet export wrote")
+        raise ModelSpecError(f"{source} is an ONNX of another program", "one that drivenet wrote",
+                             f"import it first: drivenet import {source} --from onnx --out mine.onnx")  # fmt: skip
     return model, ModelSpec.from_json(text, str(source))
 
 

@@ -14,8 +14,8 @@ pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
 from click.testing import CliRunner  # noqa: E402
 from torch import nn  # noqa: E402
 
-from drivenet.build.parity import synthetic_pictures  # noqa: E402
 from drivenet.cli.import_ import import_  # noqa: E402
+from drivenet.data.pictures import synthetic_pictures  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.export.int8 import quantise  # noqa: E402

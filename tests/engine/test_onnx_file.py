@@ -56,7 +56,7 @@ def test_a_file_that_is_no_onnx(tmp_path: Path) -> None:
 
 def test_an_onnx_without_a_spec_is_not_ours(tmp_path: Path) -> None:
     file = write_onnx(tmp_path / "foreign.onnx", palette_graph(), None)
-    with pytest.raises(ModelSpecError, match=r"not ours.*drivenet export"):
+    with pytest.raises(ModelSpecError, match=r"of another program.*drivenet import"):
         read_spec(file)
 
 

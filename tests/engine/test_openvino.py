@@ -98,7 +98,7 @@ def test_refuses_what_is_no_model_of_ours(tmp_path: Path) -> None:
         OpenVinoEngine(None)
     with pytest.raises(EngineError, match="no engine"):
         OpenVinoEngine(tmp_path / "nothing.onnx")
-    with pytest.raises(ModelSpecError, match="not ours"):
+    with pytest.raises(ModelSpecError, match="of another program"):
         OpenVinoEngine(write_onnx(tmp_path / "bare.onnx", palette_graph(), None))
     (tmp_path / "bare.xml").write_text("<net/>", encoding="utf-8")
     with pytest.raises(EngineError, match="has no passport"):

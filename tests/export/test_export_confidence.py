@@ -171,7 +171,7 @@ def test_impossible_requests_leave_nothing_behind(sure: Path, tmp_path: Path) ->
         (bare, "out.pt", UsageError, r"ends in \.onnx"),
         (tmp_path / "missing.onnx", "out.onnx", UsageError, "cannot read"),
         (tmp_path / "least.onnx", "out.onnx", UsageError, "0 ArgMax nodes and opset 17"),
-        (tmp_path / "foreign.onnx", "out.onnx", ModelSpecError, "holds no ModelSpec"),
+        (tmp_path / "foreign.onnx", "out.onnx", ModelSpecError, "of another program"),
     ):
         with pytest.raises(error, match=message):
             add_confidence(source, tmp_path / out)

@@ -78,9 +78,9 @@ def spec_of(session: Any, file: Path) -> ModelSpec:
         raise ModelSpecError(f"{file} holds damaged metadata", "a whole file", "copy or export it again") from error
     if text is None:
         raise ModelSpecError(
-            f"{file} is an ONNX that is not ours: it has no {METADATA_KEY}",
-            "an ONNX that says its input, normalisation and labels",
-            "write it with drivenet export",
+            f"{file} is an ONNX of another program: it has no {METADATA_KEY}",
+            "an ONNX that states its input, normalisation and labels",
+            f"import it first: drivenet import {file} --from onnx --labels cityscapes --out mine.onnx",
         )
     spec = parse_spec(text, str(file))
     beside = spec_path(file)

@@ -1,0 +1,156 @@
+"""Reads an ONNX from elsewhere and normalises it for the surgery: one file, fp32, one output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, compose, helper, inliner, numpy_helper, version_converter
+
+from drivenet.errors import UsageError
+
+#: The oldest that is read, and the oldest that can be quantised, which an older one is raised to if that works.
+OLDEST, RAISED = 11, 13
+#: In front of every name of the original, so that none meets a name of ours.
+PREFIX = "imported/"
+#: Operators behind which a probability is still one.
+_KEEPS_VALUES = ("Cast", "Identity", "Reshape", "Resize", "Squeeze", "Transpose", "Upsample")
+_TYPE_ATTRIBUTES = {"Cast": "to", "EyeLike": "dtype", "RandomNormal": "dtype", "RandomUniform": "dtype"}
+
+
+def read(file: Path) -> onnx.ModelProto:
+    """The model with its external data.
+
+    Raises:
+        UsageError: for a file that is missing, no ONNX, or lacks its external data, or one of a too old opset.
+    """
+    try:
+        model = onnx.load(file)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf, onnx and the file system have no base class in common
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        cure = "copy the .data file beside it" if "xternal" in str(error) or ".data" in str(error) else ""
+        raise UsageError(f"cannot read {file}: {reason}", "an ONNX file", cure) from error
+    version = opset(model)
+    if version < OLDEST:
+        raise UsageError(
+            f"{file} is of opset {version}", f"{OLDEST} or newer", f"export it with opset {RAISED} or newer"
+        )
+    return model
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operators."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def normal_form(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
+    """A copy with inlined functions, an opset that can be quantised, fp32 weights, the one output, prefixed names."""
+    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    if copy.functions:
+        copy = inliner.inline_local_functions(copy)
+    del copy.graph.value_info[:]
+    _drop_listed_constants(copy.graph)
+    if opset(copy) < RAISED:
+        copy = _raised(copy)
+    to_single(copy.graph)
+    prune(copy.graph, output)
+    copy = compose.add_prefix(copy, PREFIX)
+    _domains(copy)
+    return copy
+
+
+def _drop_listed_constants(graph: onnx.GraphProto) -> None:
+    """Old exporters list the weights among the inputs, where nothing may rely on their values."""
+    constants = {tensor.name for tensor in graph.initializer}
+    kept = [port for port in graph.input if port.name not in constants]
+    del graph.input[:]
+    graph.input.extend(kept)
+
+
+def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """At an opset that knows scales by channel; as it is where an operator cannot be converted."""
+    try:
+        return version_converter.convert_version(model, RAISED)
+    except Exception:  # noqa: BLE001 - the converter raises what it likes; the comparison shows whether it matters
+        return model
+
+
+def subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
+    """The bodies of loops and branches directly inside these nodes."""
+    attributes = [attribute for node in nodes for attribute in node.attribute]
+    return [a.g for a in attributes if a.type == onnx.AttributeProto.GRAPH] + [
+        g for a in attributes if a.type == onnx.AttributeProto.GRAPHS for g in a.graphs
+    ]
+
+
+def reads(node: onnx.NodeProto) -> set[str]:
+    """The tensors that a node reads, also inside its bodies."""
+    found = set(node.input)
+    for body in subgraphs([node]):
+        for inner in body.node:
+            found |= reads(inner)
+        found |= {port.name for port in body.output}
+    return found
+
+
+def prune(graph: onnx.GraphProto, output: str) -> None:
+    """Leave one output and what it needs, in place."""
+    needed, kept = {output}, []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= reads(node)
+    tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
+    ports = [port for port in graph.output if port.name == output]
+    for field, rest in ((graph.node, kept[::-1]), (graph.initializer, tensors), (graph.output, ports)):
+        copies = [type(one).FromString(one.SerializeToString()) for one in rest]
+        del field[:]
+        field.extend(copies)
+
+
+def to_single(graph: onnx.GraphProto) -> None:
+    """Half-precision constants, casts and ports as single precision, in place: processors compute in that anyway."""
+    for tensor in graph.initializer:
+        _single(tensor)
+    for port in [*graph.input, *graph.output]:
+        if port.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            port.type.tensor_type.elem_type = TensorProto.FLOAT
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                _single(attribute.t)
+            elif attribute.name == _TYPE_ATTRIBUTES.get(node.op_type) and attribute.i == TensorProto.FLOAT16:
+                attribute.i = TensorProto.FLOAT
+    for body in subgraphs(graph.node):
+        to_single(body)
+
+
+def _single(tensor: onnx.TensorProto) -> None:
+    if tensor.data_type == TensorProto.FLOAT16:
+        values = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def _domains(model: onnx.ModelProto) -> None:
+    """Only the operator sets that a node is of, each once; optimisers leave theirs behind."""
+    used: set[str] = set()
+    waiting = [model.graph]
+    while waiting:
+        graph = waiting.pop()
+        used |= {"" if node.domain == "ai.onnx" else node.domain for node in graph.node}
+        waiting += subgraphs(graph.node)
+    versions = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in model.opset_import}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(d, v) for d, v in versions.items() if d in used or d == "")
+
+
+def ends_in_sigmoid(model: onnx.ModelProto, output: str) -> bool:
+    """Whether an output is what a Sigmoid made, or that resized."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    node = makers.get(output)
+    while node is not None and node.op_type in _KEEPS_VALUES:
+        node = makers.get(node.input[0]) if node.input else None
+    return node is not None and node.op_type == "Sigmoid"

@@ -1,0 +1,232 @@
+"""``drivenet import --from onnx``: the file gives what the original gives behind its declared preprocessing."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx (extra [import]) is not installed")
+
+import onnxruntime as ort  # noqa: E402
+from onnx import TensorProto, helper  # noqa: E402
+
+from drivenet import Segmenter  # noqa: E402
+from drivenet.convert.declaration import PRESETS, Declaration, preset  # noqa: E402
+from drivenet.convert.onnx_model import Request, import_onnx  # noqa: E402
+from drivenet.convert.reference import compare, resize  # noqa: E402
+from drivenet.engine import open_engine  # noqa: E402
+from drivenet.errors import DrivenetError, EngineError, UsageError  # noqa: E402
+from drivenet.labels import CITYSCAPES, LabelSet  # noqa: E402
+from drivenet.prepare import prepare_for  # noqa: E402
+from drivenet.synthetic import SyntheticDrive  # noqa: E402
+from tests.convert.foreign_models import Net  # noqa: E402
+
+FIVE = LabelSet("five", tuple("abcde"), tuple((i, 0, 0) for i in range(5)), dict.fromkeys("abcde", "background"))
+TWO = LabelSet("two", ("rest", "lane"), ((0, 0, 0), (9, 9, 9)), {"rest": "background", "lane": "road"})
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    drive = SyntheticDrive(160, 120, seed=3)
+    return [drive.render(i * 60)[0] for i in range(3)]
+
+
+def convert(file: Path, pictures: list[np.ndarray], declared: Declaration, labels: LabelSet = FIVE, **more: Any) -> Any:
+    out = file.with_name("out.onnx")
+    return import_onnx(Request(file, out, declared, labels, **more), pictures, "the test"), out
+
+
+def expected(file: Path, image: np.ndarray, declared: Declaration, layout: str = "nchw", output: int = 0) -> np.ndarray:
+    """The first output on an image of the input's size, by the formula that people write down."""
+    session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+    pixels = image[..., ::-1] if declared.colour == "rgb" else image
+    x = ((pixels * declared.scale - np.array(declared.mean)) / np.array(declared.std))[None]
+    x = x.transpose(0, 3, 1, 2) if layout == "nchw" else x
+    port = session.get_inputs()[0]
+    return session.run(None, {port.name: x.astype(np.float16 if "16" in port.type else np.float32)})[output]
+
+
+@pytest.mark.parametrize("opset", [11, 12, 13, 17, 21])
+@pytest.mark.parametrize("name", ["smp", "mmseg", "paddleseg"])
+def test_scores_at_a_stride_by_opset_and_preset(tmp_path: Path, pictures: list, opset: int, name: str) -> None:
+    file = Net().write(tmp_path / "net.onnx", opset=opset)
+    made, out = convert(file, pictures, preset(name))
+    with closing(open_engine(out, backend="onnxruntime")) as engine:
+        for picture in pictures:
+            image = prepare_for(picture, made.spec)
+            scores = expected(file, image, PRESETS[name])[0]
+            assert scores.shape == (5, 16, 24)
+            assert np.mean(engine.infer(image) == resize(scores, (64, 96)).argmax(0)) > 0.999
+    assert (made.spec.input, made.spec.output, made.agreement.pictures) == ((64, 96), (64, 96), 3)
+    assert made.agreement.equal > 0.999
+
+
+@pytest.mark.parametrize("declared", [
+    Declaration(colour="bgr", scale=1.0), Declaration(colour="bgr", mean=(0.1, 0.2, 0.3), std=(0.2, 0.3, 0.4)),
+    Declaration(layout="nhwc", mean=(0.5, 0.4, 0.3)), Declaration(layout="nhwc", colour="bgr"),
+])  # fmt: skip
+def test_layouts_and_colours(tmp_path: Path, pictures: list, declared: Declaration) -> None:
+    file = Net(layout=declared.layout).write(tmp_path / "net.onnx")
+    made, out = convert(file, pictures, declared)
+    image = prepare_for(pictures[0], made.spec)
+    scores = expected(file, image, declared, declared.layout)[0]
+    with closing(open_engine(out, backend="onnxruntime")) as engine:
+        assert np.mean(engine.infer(image) == resize(scores, (64, 96)).argmax(0)) > 0.999
+
+
+def test_the_record_states_mean_and_std_as_every_spec_does(tmp_path: Path, pictures: list) -> None:
+    declared = Declaration(colour="bgr", scale=1.0, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
+    made, _ = convert(Net().write(tmp_path / "net.onnx"), pictures, declared)
+    assert made.spec.mean == pytest.approx((0.485, 0.456, 0.406), abs=1e-3)
+    assert made.spec.std == pytest.approx((0.229, 0.224, 0.225), abs=1e-3)
+    assert made.spec.params == (8 * 27 + 8) + (5 * 72 + 5)
+
+
+def test_external_data_listed_weights_and_half_precision(tmp_path: Path, pictures: list) -> None:
+    files = [
+        Net().write(tmp_path / "external.onnx", external=True),
+        Net().write(tmp_path / "listed.onnx", opset=11, listed=True),
+        Net(half=True).write(tmp_path / "half.onnx"),
+    ]
+    for file in files:
+        made, out = convert(file, pictures, preset("smp"))
+        assert made.agreement.equal > 0.999
+        assert made.spec.precision == "fp32"
+        assert TensorProto.FLOAT16 not in {t.data_type for t in onnx.load(out).graph.initializer}
+    (tmp_path / "external.onnx.data").unlink()
+    with pytest.raises(UsageError, match=r"cannot read .*external\.onnx"):
+        convert(files[0], pictures, preset("smp"))
+
+
+def test_open_axes_need_a_size(tmp_path: Path, pictures: list) -> None:
+    file = Net(axes=("height", "width")).write(tmp_path / "net.onnx")
+    with pytest.raises(UsageError, match=r"of any size.*give --size"):
+        convert(file, pictures, preset("smp"))
+    made, _ = convert(file, pictures, preset("smp"), size=(96, 128), tail="half")
+    assert (made.spec.input, made.spec.output) == ((96, 128), (48, 64))
+    fixed = Net().write(tmp_path / "fixed.onnx")
+    with pytest.raises(UsageError, match=r"--size 128x96, but .*expected 96x64"):
+        convert(fixed, pictures, preset("smp"), size=(96, 128))
+
+
+def ids_net(file: Path, keepdims: int, kind: int = TensorProto.INT64, trailing: bool = False) -> Path:
+    net = Net().add("ArgMax", axis=1, keepdims=keepdims)
+    if kind != TensorProto.INT64:
+        net.add("Cast", to=kind)
+    if trailing:
+        net.add("Transpose", perm=[0, 2, 3, 1])
+    return net.write(file, (net.end, kind, 3 + keepdims))
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.INT32, TensorProto.UINT8])
+def test_ids_stay_as_they_come(tmp_path: Path, pictures: list, keepdims: int, kind: int) -> None:
+    made, _ = convert(ids_net(tmp_path / "net.onnx", keepdims, kind), pictures, preset("mmseg"))
+    assert (made.spec.output, made.agreement.equal) == ((16, 24), 1.0)
+    with pytest.raises(UsageError, match="--tail half for a model that gives ids"):
+        convert(tmp_path / "net.onnx", pictures, preset("mmseg"), tail="half")
+
+
+def test_ids_with_a_last_axis_and_ids_as_floats(tmp_path: Path, pictures: list) -> None:
+    made, _ = convert(
+        ids_net(tmp_path / "net.onnx", 1, TensorProto.INT32, trailing=True), pictures, preset("nvidia-tao")
+    )
+    assert made.spec.output == (16, 24)
+    file = ids_net(tmp_path / "floats.onnx", 0, TensorProto.FLOAT)
+    with pytest.raises(UsageError, match=r"one channel for each of 5 classes.*--output ids"):
+        convert(file, pictures, preset("smp"))
+    made, _ = convert(file, pictures, dataclasses.replace(preset("smp"), kind="ids"))
+    assert made.spec.output == (16, 24)
+
+
+def test_scores_with_a_last_axis(tmp_path: Path, pictures: list) -> None:
+    net = Net().add("Transpose", perm=[0, 2, 3, 1])
+    made, _ = convert(net.write(tmp_path / "net.onnx"), pictures, preset("smp"))
+    assert made.spec.output == (64, 96)
+
+
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_one_channel_for_two_classes(tmp_path: Path, pictures: list, sigmoid: bool) -> None:
+    net = Net(classes=1, stride=2)
+    if sigmoid:
+        net.add("Sigmoid")
+    file = net.write(tmp_path / "net.onnx")
+    made, out = convert(file, pictures, preset("smp"), TWO)
+    image = prepare_for(pictures[0], made.spec)
+    plane = resize(expected(file, image, PRESETS["smp"])[0], (64, 96))[0]
+    with closing(open_engine(out, backend="onnxruntime")) as engine:
+        assert np.mean(engine.infer(image) == (plane > (0.5 if sigmoid else 0))) > 0.999
+    with pytest.raises(UsageError, match="two classes for a single channel"):
+        convert(file, pictures, preset("smp"))
+
+
+def test_several_outputs_have_to_be_chosen_from(tmp_path: Path, pictures: list) -> None:
+    net = Net()
+    net.nodes.append(helper.make_node("Sigmoid", [net.end], ["aux"]))
+    file = net.write(tmp_path / "net.onnx", ("aux", net.type, 4), (net.end, net.type, 4))
+    with pytest.raises(UsageError, match=f"2 outputs; expected one of aux, {net.end}"):
+        convert(file, pictures, preset("smp"))
+    _, out = convert(file, pictures, dataclasses.replace(preset("smp"), outputs=("nothing", net.end)))
+    assert "Sigmoid" not in {node.op_type for node in onnx.load(out).graph.node}
+
+
+def test_a_letterbox_is_done_and_undone(tmp_path: Path) -> None:
+    """The best of three channels of a picture's own colours; the picture is higher than the input is."""
+    net = Net(classes=3, stride=1, axes=(64, 64))
+    net.nodes, net.tensors, net.end = [], [], "image"
+    net.add("Identity")
+    picture = np.zeros((120, 40, 3), np.uint8)
+    for i, part in enumerate(np.array_split(np.arange(120), 3)):
+        picture[part, :, i] = 200  # blue, green, red
+    labels = LabelSet("rgb", ("red", "green", "blue"), ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+                      dict.fromkeys(("red", "green", "blue"), "background"))  # fmt: skip
+    made, out = convert(net.write(tmp_path / "net.onnx"), [picture], preset("ultralytics-semantic"), labels)
+    assert made.spec.letterbox == 114
+    with Segmenter(out) as segmenter:
+        found = segmenter.segment(picture)
+    rows = (slice(36), slice(44, 76), slice(84, 120))
+    assert [np.unique(found.ids[part]).tolist() for part in rows] == [[2], [1], [0]]
+    assert sum(found.scene.classes.values()) == pytest.approx(1)
+
+
+def test_what_differs_is_refused_with_the_figure(tmp_path: Path, pictures: list) -> None:
+    class Constant:
+        def ids(self, image: np.ndarray) -> np.ndarray:
+            return (np.arange(100) == 0).astype(np.uint8).reshape(10, 10)
+
+    with pytest.raises(EngineError, match=r"99.0000% of pixels .* expected at least 99.9%"):
+        compare(Constant(), lambda image: np.zeros((10, 10), np.uint8), pictures, "x", "ab")  # type: ignore[arg-type]
+
+
+def test_pictures_with_one_class_prove_nothing(tmp_path: Path) -> None:
+    black = [np.zeros((64, 96, 3), np.uint8)]
+    net = Net(classes=5, stride=1)
+    net.tensors = net.tensors[:2]
+    net.nodes, net.end = net.nodes[:2], net.nodes[1].output[0]
+    net.add("ReduceMean", axes=[1, 2, 3], keepdims=1)
+    net.add("Expand", np.array([1, 5, 64, 96], np.int64))
+    with pytest.raises(UsageError, match=r"nothing but a on .*--samples DIR"):
+        convert(net.write(tmp_path / "net.onnx"), black, preset("smp"))
+
+
+@pytest.mark.parametrize(("net", "labels", "message"), [
+    (Net(classes=4), FIVE, r"\[1, 4, 16, 24\].*5 channels, one for each class"),
+    (Net(layout="nhwc"), FIVE, "did you mean --layout nhwc"),
+])  # fmt: skip
+def test_a_contradiction_is_told(tmp_path: Path, pictures: list, net: Net, labels: LabelSet, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        convert(net.write(tmp_path / "net.onnx"), pictures, preset("smp"), labels)
+
+
+def test_what_is_no_such_model(tmp_path: Path, pictures: list) -> None:
+    (tmp_path / "text.onnx").write_text("no model")
+    old = Net().write(tmp_path / "old.onnx", opset=9)
+    for file, message in ((tmp_path / "text.onnx", "cannot read"), (tmp_path / "none.onnx", "cannot read"),
+                          (old, "opset 9; expected 11 or newer")):  # fmt: skip
+        with pytest.raises(DrivenetError, match=message):
+            convert(file, pictures, preset("smp"), CITYSCAPES)
