@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from urllib.parse import parse_qsl
@@ -38,6 +39,19 @@ def mask_uri(uri: str) -> str:
     holds_credentials = at and (scheme or ":" in before) and scheme_of(uri) != "synthetic"
     rest = f"***@{after}" if holds_credentials else uri[start:]
     return uri[:start] + _SECRET_VALUE.sub(r"\1=***", rest)
+
+
+def expand_home(path: str) -> str:
+    """The path with ``~`` or ``~NAME`` at its start replaced by that home folder.
+
+    Raises:
+        UsageError: where there is no such folder, as for a user number without a name and HOME unset in a container.
+    """
+    expanded = os.path.expanduser(path)
+    first = path.partition("/")[0]
+    if expanded == path and first == "~":
+        raise UsageError(f"{path} names a home folder, and this user has none", cure="set HOME or give the whole path")
+    return expanded
 
 
 def one_line(text: str) -> str:

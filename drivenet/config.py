@@ -18,17 +18,13 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from drivenet.address import mask_uri
-from drivenet.errors import ConfigError, nearest
+from drivenet.address import expand_home, mask_uri
+from drivenet.config_problems import problems_of
+from drivenet.errors import ConfigError, UsageError
 from drivenet.labels import GROUPS, LabelSet, built_in
 from drivenet.resources import configs_dir
-
-#: Settings whose values no message shows.
-_SECRET = ("token",)
-#: pydantic's word for a key that there is not.
-_UNKNOWN = "extra_forbidden"
 
 
 class Settings(BaseModel):
@@ -85,8 +81,8 @@ def _read(path: Path) -> dict[Any, Any]:
 
 def yaml_file(path: Path) -> Path:
     """The file that is meant; ``configs/...`` ships with drivenet, and need not lie where the command runs."""
-    file = Path(os.path.expanduser(path))
-    if file.exists() or file.parts[:1] != ("configs",):
+    file = Path(expand_home(str(path)))
+    if os.path.exists(file) or file.parts[:1] != ("configs",):  # unlike Path.exists it raises nothing
         return file
     shipped = configs_dir().joinpath(*file.parts[1:])
     return shipped if shipped.is_file() else file
@@ -104,8 +100,7 @@ def check(values: dict[str, Any], model: type[S], where: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = _unknown_keys(model, [e for e in error.errors() if e["type"] == _UNKNOWN])
-        problems += [_problem(e) for e in error.errors() if e["type"] != _UNKNOWN]
+        problems = problems_of(error, model)
         training = model is NodeSettings and isinstance(values.get("model"), dict)
         cure = "settings of a training go to drivenet train" if training else ""
         raise ConfigError(f"{where}: {'; '.join(problems)}", cure=cure) from error
@@ -123,36 +118,16 @@ def json_schema(model: type[Settings]) -> dict[str, Any]:
     return {"$schema": GenerateJsonSchema.schema_dialect, **model.model_json_schema(schema_generator=_Untitled)}
 
 
-def _problem(error: ErrorDetails) -> str:
-    key, got = _key(error), error["input"]
-    shown = f", got {got!r:.60}" if isinstance(got, (bool, int, float, str)) and key not in _SECRET else ""
-    return f"{key}: {error['msg']}{', got nothing' if got is None else shown}"
-
-
-def _unknown_keys(model: type[BaseModel], errors: list[ErrorDetails]) -> list[str]:
-    """The keys by what may have been meant, so that the known ones are listed once at most."""
-    by_hint: dict[str, list[str]] = {}
-    for error in errors:
-        by_hint.setdefault(_hint(model, error["loc"]), []).append(_key(error))
-    return [f"unknown key{'s' if len(keys) > 1 else ''} {', '.join(keys)}{hint}" for hint, keys in by_hint.items()]
-
-
-def _hint(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    owner: Any = model
-    for part in loc[:-1]:
-        owner = getattr(owner.model_fields.get(str(part)), "annotation", None)
-        if not (isinstance(owner, type) and issubclass(owner, BaseModel)):
-            return ""
-    return f", {nearest(str(loc[-1]), owner.model_fields)}"
-
-
-def _key(error: ErrorDetails) -> str:
-    return ".".join(map(str, error["loc"])) or "the whole"
+def _at_home(text: str) -> str:
+    try:
+        return expand_home(text)
+    except UsageError as error:
+        raise PydanticCustomError("home", "{why}", {"why": str(error)}) from None
 
 
 #: A path, an address or a name; ``~/`` at its start is the home folder, also where no shell has expanded it.
-Place = Annotated[str, AfterValidator(os.path.expanduser)]
-_Source = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(os.path.expanduser)]
+Place = Annotated[str, AfterValidator(_at_home)]
+_Source = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_at_home)]
 
 
 def _as_list(value: Any) -> Any:

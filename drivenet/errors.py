@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
 
 
 class DrivenetError(Exception):
@@ -77,6 +78,20 @@ class SinkError(DrivenetError):
     """Nowhere to write results to."""
 
     exit_code = 5
+
+
+E = TypeVar("E", bound=DrivenetError)
+
+
+def refused(kind: type[E], path: object, error: OSError) -> E:
+    """An error of a kind for a file that is there and that the operating system does not let us read.
+
+    >>> str(refused(EngineError, "a.onnx", PermissionError(13, "Permission denied")))
+    'a.onnx cannot be read: permission denied; check the permissions of it and of its folders'
+    """
+    why = (error.strerror or "unknown error").lower()
+    cure = "check the permissions of it and of its folders" if isinstance(error, PermissionError) else ""
+    return kind(f"{path} cannot be read: {why}", cure=cure)
 
 
 def nearest(word: object, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from drivenet.errors import SourceError, SourceNotFoundError
+from drivenet.errors import SourceError, SourceNotFoundError, refused
 
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
 IMAGE_SUFFIXES = frozenset({".png", *_JPEG, ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"})
@@ -71,7 +71,4 @@ def _of_system(name: str) -> bool:
 
 def unreadable(path: str | Path, error: OSError) -> SourceError:
     """The SourceError for a file or folder that is there and that the system does not let us read."""
-    why = (error.strerror or "unknown error").lower()
-    cure = "check the permissions of it and its folders" if isinstance(error, PermissionError) else ""
-    kind = SourceNotFoundError if isinstance(error, FileNotFoundError) else SourceError
-    return kind(f"{path} cannot be read: {why}", cure=cure)
+    return refused(SourceNotFoundError if isinstance(error, FileNotFoundError) else SourceError, path, error)

@@ -10,7 +10,7 @@ from typing import Any
 from drivenet.artefacts.built import Here, list_built
 from drivenet.artefacts.passport import passport_path
 from drivenet.artefacts.spec_json import read_spec_json
-from drivenet.errors import EngineError, nearest
+from drivenet.errors import EngineError, nearest, refused
 from drivenet.modelspec import spec_path
 from drivenet.resources import engines_dir
 
@@ -58,8 +58,13 @@ def find(name_or_file: str | None, folder: Path) -> Path:
         return models[_require_default(folder, models)]
     if name_or_file in models:
         return models[name_or_file]
-    if os.path.exists(name_or_file):  # Path.exists raises for a name that no file can have
+    try:
+        os.stat(name_or_file)
         return Path(name_or_file)
+    except PermissionError as error:
+        raise refused(EngineError, name_or_file, error) from error
+    except (OSError, ValueError):  # also for a name that no file can have
+        pass
     expected = "a file, or a name that drivenet models lists"
     raise EngineError(f"no engine {name_or_file!r}", expected, _hint(name_or_file, models))
 

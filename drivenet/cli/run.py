@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -99,7 +100,7 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, **option
         totals = run_node(settings)
         show_totals(totals)
         for path in (*settings.out, settings.stats or "-"):
-            if path != "-" and Path(path).exists():
+            if path != "-" and os.path.exists(path):
                 console.print(f"wrote {path}")
 
 

@@ -61,7 +61,7 @@ def open_sink(target: str | os.PathLike[str], *, fps: float, visualize: str) -> 
     suffix = path.suffix.lower()
     if target in ("", "-") or "://" in target:
         raise UsageError(f"output {target!r}", _EXPECTED)
-    if target.endswith(("/", "\\")) or not suffix or path.is_dir():
+    if target.endswith(("/", "\\")) or not suffix or os.path.isdir(path):
         return sink_class("images")(path, visualize=visualize)
     if suffix in VIDEO_SUFFIXES:
         return sink_class("video")(path, fps=fps)

@@ -21,12 +21,13 @@ def check_writable(path: Path) -> None:
     Raises:
         SinkError: if the path is a folder, or its place is no folder, not writable or full.
     """
-    if path.is_dir():
-        raise SinkError(f"cannot write {path}: it is a folder", "a file name")
-    if path.exists() and not path.is_file():
-        return  # a device or a pipe: opening it is the only test
     try:
-        if path.exists():
+        there = _stat(path)
+        if there and stat.S_ISDIR(there.st_mode):
+            raise SinkError(f"cannot write {path}: it is a folder", "a file name")
+        if there and not stat.S_ISREG(there.st_mode):
+            return  # a device or a pipe: opening it is the only test
+        if there:
             path.open("ab").close()
         _probe(path.parent)
     except OSError as error:
@@ -86,6 +87,14 @@ def cannot_write(path: Path, error: Exception) -> SinkError:
     """The SinkError for what the operating system said."""
     said = getattr(error, "strerror", None) or str(error)
     return SinkError(f"cannot write {path}: {said}", cure="name a place that is writable and has room")
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None if there is nothing of that name; OSError if that cannot be told, or nothing can have it."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _probe(folder: Path) -> None:

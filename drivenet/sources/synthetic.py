@@ -7,13 +7,15 @@ import threading
 from collections.abc import Iterator
 
 from drivenet.address import split_settings
-from drivenet.errors import UsageError
 from drivenet.frame import Frame
 from drivenet.latency import now_ns
 from drivenet.sources.base import Source
 from drivenet.sources.options import Options
 from drivenet.sources.uri import parse_count, parse_rate, parse_size
 from drivenet.synthetic import SyntheticDrive
+
+#: How far the camera drives from one frame to the next where an address states no rate.
+_UNPACED_FPS = 30.0
 
 
 class Synthetic(Source):
@@ -52,12 +54,11 @@ class Synthetic(Source):
 
 
 def open_synthetic(uri: str, options: Options) -> Synthetic:
-    """Open ``synthetic://WxH@FPS[?seed=N&frames=N]``."""
+    """Open ``synthetic://WxH[@FPS][?seed=N&frames=N]``; without a rate every frame comes as soon as it is drawn."""
     address, settings = split_settings(uri, ("seed", "frames"))
     size, at, rate = address.partition("://")[2].partition("@")
-    if not at:
-        raise UsageError(f"{uri} has no frame rate", "synthetic://WIDTHxHEIGHT@FPS such as synthetic://1280x720@30")
     width, height = parse_size(size, uri)
     seed = parse_count(settings["seed"], uri) if "seed" in settings else options.seed
     frames = parse_count(settings["frames"], uri, least=1) if "frames" in settings else None
-    return Synthetic(SyntheticDrive(width, height, parse_rate(rate, uri), seed), frames, options.paced)
+    fps = parse_rate(rate, uri) if at else _UNPACED_FPS
+    return Synthetic(SyntheticDrive(width, height, fps, seed), frames, options.paced and bool(at))

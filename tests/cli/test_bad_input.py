@@ -151,7 +151,9 @@ def test_engines_without_a_default(
         (("--stats", "folder"), 5, "folder: it is a folder"),
         (("--rate", "0"), 2, "rate: .*got 0.0"),
         (("--rate", "nan"), 2, "rate"),
-        (("--alpha", "2"), 2, "alpha: .*got 2.0"),
+        (("--alpha", "2"), 2, "alpha: must be at most 1, got 2.0; did you mean 0.02"),
+        (("--alpha", "50"), 2, "alpha: must be at most 1, got 50.0; did you mean 0.5"),
+        (("--alpha", "-1"), 2, "alpha: must be at least 0, got -1.0\n"),
         (("--threads", "0"), 2, "threads"),
         (("--max-frames", "0"), 2, "max_frames"),
         (("--max-frames", "x"), 2, "--max-frames"),
@@ -207,6 +209,15 @@ def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_configurations(here: Path, capsys: pytest.CaptureFixture[str], text: str, pattern: str) -> None:
     (here / "node.yaml").write_bytes(text.encode("latin-1"))
     refused(capsys, 2, pattern, "run", "clip.mp4", *NULL, "--config", "node.yaml")
+
+
+@pytest.mark.parametrize("name", ["color", "colours", "colr"])
+def test_the_colour_of_a_label_by_another_name(here: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    rows = "".join(f"- {{name: c{i}, {name}: [{i}, 0, 0]}}\n" for i in range(11))
+    (here / "labels.yaml").write_text(f"name: mine\nclasses:\n{rows}")
+    keys = ", ".join(f"classes.{i}.{name}" for i in range(3))
+    told = rf"labels.yaml: unknown keys {keys} and 8 more, did you mean colour\?\n"
+    refused(capsys, 2, told, "eval", "--dataset", "folder", "--root", ".", "--labels", "labels.yaml")
 
 
 def test_settings_of_a_training_are_sent_to_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

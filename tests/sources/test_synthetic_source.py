@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from drivenet import Pipeline, open_engine
 from drivenet.errors import UsageError
 from drivenet.latency import now_ns
 from drivenet.sources.options import Options
@@ -42,6 +43,13 @@ def test_a_paced_drive_is_live_and_never_faster_than_its_rate() -> None:
     assert all(b > a for a, b in pairwise(times))
 
 
+def test_without_a_rate_nobody_waits_and_nothing_is_dropped() -> None:
+    source = open_synthetic("synthetic://64x48?frames=40", Options())
+    assert (source.live, source.fps, source.frames) == (False, 30, 40)
+    totals = Pipeline(source, open_engine(backend="null"), []).run()
+    assert (totals.captured, totals.published, totals.dropped) == (40, 40, {})
+
+
 def test_closing_ends_an_endless_drive_in_mid_wait() -> None:
     source = Synthetic(SyntheticDrive(64, 48, 0.001))
     frames = iter(source)
@@ -57,7 +65,7 @@ def test_closing_ends_an_endless_drive_in_mid_wait() -> None:
     "uri",
     [
         "synthetic://",
-        "synthetic://1280x720",
+        "synthetic://64x48@",
         "synthetic://1280@30",
         "synthetic://8x8@30",
         "synthetic://64x48@0",

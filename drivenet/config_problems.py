@@ -1,0 +1,85 @@
+"""What pydantic finds wrong in settings, in words for the one who wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from drivenet.errors import nearest
+
+#: Settings whose values no message shows.
+_SECRET = ("token",)
+#: pydantic's word for a key that there is not.
+_UNKNOWN = "extra_forbidden"
+#: So many keys are named in a message, the others counted.
+_NAMED = 3
+_BOUNDS = {
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be less than {lt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be above {gt:g}",
+}
+
+Loc = tuple[int | str, ...]
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Every problem in a few words. A misspelt key is not reported as missing under its right name as well."""
+    hints = {e["loc"]: _hint(model, e["loc"]) for e in error.errors() if e["type"] == _UNKNOWN}
+    meant = {(*loc[:-1], hint.removeprefix(", did you mean ").removesuffix("?")) for loc, hint in hints.items()}
+    others = [e for e in error.errors() if e["type"] != _UNKNOWN and e["loc"] not in meant]
+    return _unknown_keys(hints) + [_problem(e) for e in others]
+
+
+def _problem(error: ErrorDetails) -> str:
+    key, got = _key(error["loc"]), error["input"]
+    bound = _BOUNDS.get(error["type"])
+    message = bound.format(**error["ctx"]) if bound else error["msg"]
+    shown = f", got {got!r:.60}" if isinstance(got, (bool, int, float, str)) and key not in _SECRET else ""
+    return f"{key}: {message}{', got nothing' if got is None else shown}{_as_fraction(error)}"
+
+
+def _as_fraction(error: ErrorDetails) -> str:
+    """The hint for a percentage that was given where a fraction was asked for."""
+    is_fraction = error["type"] == "less_than_equal" and error["ctx"]["le"] == 1
+    try:
+        percent = float(error["input"]) if is_fraction else 0.0
+    except (TypeError, ValueError):
+        return ""
+    return f"; did you mean {percent / 100:g}?" if 1 < percent <= 100 else ""
+
+
+def _unknown_keys(hints: dict[Loc, str]) -> list[str]:
+    """The keys by what may have been meant, so that the known ones are listed once at most."""
+    by_hint: dict[str, list[str]] = {}
+    for loc, hint in hints.items():
+        by_hint.setdefault(hint, []).append(_key(loc))
+    return [f"unknown key{'s' if len(keys) > 1 else ''} {_listed(keys)}{hint}" for hint, keys in by_hint.items()]
+
+
+def _listed(keys: list[str]) -> str:
+    more = len(keys) - _NAMED
+    return ", ".join(keys) if more <= 1 else f"{', '.join(keys[:_NAMED])} and {more} more"
+
+
+def _hint(model: type[BaseModel], loc: Loc) -> str:
+    owner: type[BaseModel] | None = model
+    for part in (part for part in loc[:-1] if isinstance(part, str)):
+        field = owner.model_fields.get(part) if owner else None
+        owner = next(_models_in(field.annotation), None) if field else None
+    return f", {nearest(str(loc[-1]), owner.model_fields)}" if owner else ""
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type names: itself, or those in a list or a choice."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
+
+
+def _key(loc: Loc) -> str:
+    return ".".join(map(str, loc)) or "the whole"
