@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -19,54 +19,78 @@ TOLERANCE = 0.0075
 
 @dataclass
 class ConfusionMatrix:
-    """Pixel counts, rows = truth, columns = prediction, (n, n) int64. Truth outside 0..n-1 is ignored."""
+    """Pixel counts over any number of pictures. Matrices of one label set add up.
+
+    Args:
+        labels: the classes.
+        counts: (n, n) int64, rows = truth, columns = prediction. Truth outside 0..n-1 is ignored.
+        unlabelled: (n,) int64 by true class: pixels whose prediction, 255, is none of the classes. They are wrong.
+    """
 
     labels: LabelSet
     counts: npt.NDArray[np.int64]
+    unlabelled: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not self.unlabelled.size:
+            self.unlabelled = np.zeros(len(self.labels), np.int64)
 
     @classmethod
     def empty(cls, labels: LabelSet) -> ConfusionMatrix:
         """A matrix of zeros."""
         return cls(labels, np.zeros((len(labels), len(labels)), np.int64))
 
+    def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        """The counts of both; UsageError for other classes."""
+        _same_classes(self.labels, other.labels)
+        return ConfusionMatrix(self.labels, self.counts + other.counts, self.unlabelled + other.unlabelled)
+
     def add(self, truth: Ids, predicted: Ids) -> None:
         """Count the pixels of one picture; both (H, W) uint8.
 
         Raises:
-            UsageError: if the shapes differ or a prediction is not an id of the label set.
+            UsageError: if the shapes differ or a prediction is neither an id of the label set nor 255.
         """
         n = len(self.labels)
         if truth.shape != predicted.shape:
             raise UsageError(f"prediction {predicted.shape} against truth {truth.shape}", "equal shapes")
         keep = truth < n
         t, p = truth[keep].astype(np.int64), predicted[keep].astype(np.int64)
+        none = p == IGNORE_ID
+        self.unlabelled += np.bincount(t[none], minlength=n)
+        t, p = t[~none], p[~none]
         if p.size and int(p.max()) >= n:
             raise UsageError(f"prediction holds id {int(p.max())}", f"ids 0..{n - 1} of {self.labels.name}")
         self.counts += np.bincount(t * n + p, minlength=n * n).reshape(n, n)
 
+    @property
+    def pixels(self) -> int:
+        """How many were counted."""
+        return int(self.counts.sum() + self.unlabelled.sum())
+
     def iou(self) -> dict[str, float]:
         """Intersection over union by class; NaN for a class in neither truth nor prediction."""
-        return dict(zip(self.labels.classes, _iou(self.counts), strict=True))
+        return dict(zip(self.labels.classes, _iou(self.counts, self.unlabelled), strict=True))
 
     def miou(self) -> float:
         """Mean IoU over the classes that occur in the truth or the prediction."""
-        return float(np.nanmean(_iou(self.counts))) if self.counts.sum() else float("nan")
+        return float(np.nanmean(_iou(self.counts, self.unlabelled))) if self.pixels else float("nan")
 
     def pixel_accuracy(self) -> float:
         """Share of counted pixels that are right."""
-        return float(np.trace(self.counts) / max(1, self.counts.sum()))
+        return float(np.trace(self.counts) / max(1, self.pixels))
 
     def group_iou(self) -> dict[str, float]:
         """IoU by group, background left out; classes of one group count as one."""
         table = self.labels.group_table[: len(self.labels)]
         onehot = np.eye(len(GROUPS), dtype=np.int64)[table]
-        values = _iou(onehot.T @ self.counts @ onehot)
+        values = _iou(onehot.T @ self.counts @ onehot, onehot.T @ self.unlabelled)
         return {g: v for g, v in zip(GROUPS, values, strict=True) if g != "background"}
 
 
-def _iou(counts: npt.NDArray[np.int64]) -> list[float]:
+def _iou(counts: npt.NDArray[np.int64], unlabelled: npt.NDArray[np.int64]) -> list[float]:
     hit = np.diag(counts).astype(float)
-    union = counts.sum(0) + counts.sum(1) - np.diag(counts)
+    union = counts.sum(0) + counts.sum(1) - np.diag(counts) + unlabelled
     return [float(h / u) if u else float("nan") for h, u in zip(hit, union, strict=True)]
 
 
@@ -91,6 +115,11 @@ class BoundaryScore:
     def empty(cls, labels: LabelSet) -> BoundaryScore:
         """Nothing counted."""
         return cls(labels, np.zeros((len(labels), 4), np.int64))
+
+    def __add__(self, other: BoundaryScore) -> BoundaryScore:
+        """The counts of both; UsageError for other classes."""
+        _same_classes(self.labels, other.labels)
+        return BoundaryScore(self.labels, self.counts + other.counts)
 
     def add(self, truth: Ids, predicted: Ids) -> None:
         """Count the boundaries of one picture; both (H, W) uint8, truth outside 0..n-1 is ignored.
@@ -123,6 +152,11 @@ class BoundaryScore:
         """Mean over the classes that have a boundary in the truth or the prediction; NaN if none has."""
         values = [v for v in self.f_score().values() if not math.isnan(v)]
         return sum(values) / len(values) if values else float("nan")
+
+
+def _same_classes(ours: LabelSet, theirs: LabelSet) -> None:
+    if ours.classes != theirs.classes:
+        raise UsageError(f"counts of {ours.name} and of {theirs.name}", "counts of the same classes to add up")
 
 
 def _disc(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,8 @@ import click
 
 from drivenet.artefacts.catalog import files_read
 from drivenet.cli.agreement import agreement, show_agreement
+from drivenet.cli.eval_suite import percent as _percent
+from drivenet.cli.eval_suite import score_suite
 from drivenet.cli.given import refuse
 from drivenet.cli.output import check_file, console, progress, table, write_json
 from drivenet.cli.output import report as shown
@@ -21,21 +23,24 @@ from drivenet.engine import BACKENDS, PRECISIONS, open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.evaluation import Report
-from drivenet.evaluation import evaluate as score
 from drivenet.evaluation.calibration import Calibration
 from drivenet.evaluation.flicker import Flicker, evaluate_flicker
 from drivenet.evaluation.gallery import Gallery
 from drivenet.evaluation.page import PAGE, write_page
+from drivenet.evaluation.suite import Part, view
 from drivenet.labels import LabelSet
 from drivenet.sinks.target import check_writable
 from drivenet.sources import files_of, open_source
 
 #: The one of the thresholds, 0..1, that the line about confidence tells of.
 SURE = 0.9
+#: The options of one data set, by the names of their parameters.
+_OF_ONE = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_fringes", "flicker", "flicker_frames",
+           "same", "record", "folder")  # fmt: skip
 
 
 @click.command("eval")
-@click.argument("engine", required=False)
+@click.argument("engines", nargs=-1, metavar="[ENGINE]...")
 @click.option("--dataset", type=click.Choice(sorted(DATASETS)), default="synthetic", show_default=True)
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data set.")
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True)
@@ -43,6 +48,25 @@ SURE = 0.9
 @click.option("--precision", type=click.Choice(PRECISIONS), default="auto")
 @click.option("--threads", type=click.IntRange(min=1))
 @click.option("--labels", metavar="NAME|FILE.yaml", help="What the ids of --dataset folder mean.")
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    metavar="FILE.yaml",
+    help="What each label may be in the engine's classes [default: what ships].",
+)
+@click.option("--protocol", metavar="WxH", help="Bring pictures and labels to this size first [default: their own].")
+@click.option(
+    "--ignore-fringes",
+    multiple=True,
+    metavar="CLASS",
+    help="Rims of this class thinner than 3 pixels have no truth; may be repeated.",
+)
+@click.option(
+    "--suite",
+    type=click.Path(path_type=Path),
+    metavar="FILE.yaml",
+    help="One table over the data sets of a file, for each ENGINE [default: all that drivenet models lists].",
+)
 @click.option("--flicker", metavar="SOURCE", help="Also the flicker rate on consecutive frames of a clip, folder ...")
 @click.option("--flicker-frames", type=click.IntRange(min=2), default=250, show_default=True, metavar="N")
 @click.option(
@@ -54,7 +78,8 @@ SURE = 0.9
 @click.option("--record", is_flag=True, help="Note the mIoU on val in ENGINE, an ONNX, and its JSON.")
 @click.option("--report", "folder", type=click.Path(path_type=Path), metavar="DIR", help=f"Write DIR/{PAGE}.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the scores as JSON; - is standard output.")
-def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, labels: str | None,
+def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: str, labels: str | None,
+             mapping: Path | None, protocol: str | None, ignore_fringes: tuple[str, ...], suite: Path | None,
              flicker: str | None, flicker_frames: int, same: str | None, record: bool, folder: Path | None,
              json_file: str | None, **how: Any) -> None:  # fmt: skip
     """Score ENGINE (a file or a name; the default model without it) on labelled pictures.
@@ -66,17 +91,23 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     drivenet eval --dataset synthetic
     drivenet eval fast --dataset camvid --root CamVid --split test --json scores.json
     drivenet eval --dataset folder --root mine --labels mine.yaml --report out
+    drivenet eval fast accurate --suite sets.yaml --json table.json
     drivenet eval fast --flicker drive.mp4
     drivenet eval fast --agreement drive.mp4
     """
+    if suite is not None:
+        refuse(_OF_ONE, "--suite, which names its data sets", "none of them")
+        return score_suite(engines, suite, json_file, **how)
+    engine = _only(engines)
     clips = [clip for clip in (flicker, same) if clip]
     read = [*files_read(engine, how["backend"]), *chain.from_iterable(map(files_of, clips))]
-    check_file(json_file, *read, yaml_file(Path(labels)) if labels else None)
+    check_file(json_file, *read, yaml_file(Path(labels)) if labels else None, mapping)
     if folder is not None:
         check_writable(folder / PAGE)
     for clip in clips:
         open_source(clip, paced=False).close()  # one that is not there is told before the pictures are scored
     samples = _samples(dataset, root, split, _label_set(dataset, labels))
+    part = Part(dataset, view(samples, protocol, ignore_fringes), mapping)
     loaded = open_engine(engine, **how)
     if record:
         check_record(loaded, samples)
@@ -84,9 +115,8 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     try:
         with progress() as bar:
             task = bar.add_task("pictures", total=len(samples), note="")
-            report = score(
-                loaded, samples, lambda done, _: bar.update(task, completed=done), gallery.visit if folder else None
-            )
+            visit = gallery.visit if folder else None
+            report = part.score(loaded, lambda done, _: bar.update(task, completed=done), visit)
         flickers = _flicker(loaded, flicker, flicker_frames) if flicker else None
     finally:
         loaded.close()
@@ -101,6 +131,12 @@ def evaluate(engine: str | None, dataset: str, root: Path | None, split: str, la
     write_json(json_file, {**report.to_dict(), **{name: what for name, what in more.items() if what}})
     if folder is not None:
         console.print(f"wrote {write_page(folder, report, gallery, flickers)}")
+
+
+def _only(engines: tuple[str, ...]) -> str | None:
+    if len(engines) > 1:
+        raise UsageError(f"{len(engines)} engines: {', '.join(engines)}", "one", "score several with --suite FILE.yaml")
+    return engines[0] if engines else None
 
 
 def _samples(dataset: str, root: Path | None, split: str, labels: LabelSet | None) -> Dataset:
@@ -135,7 +171,12 @@ def _show(report: Report, flicker: Flicker | None) -> None:
     rows = [[name, _percent(v), _percent(edges[name])] for name, v in iou.items()]
     rows += [[f"group {name}", _percent(v), ""] for name, v in report.matrix.group_iou().items()]
     data = report.dataset
-    table(f"IoU on {data['name']} {data['split']}, {report.images} pictures", ["class", "IoU %", "boundary F %"], rows)
+    at = "{1}x{0}".format(*report.compared_at) if report.compared_at else "the labels' own sizes"
+    table(
+        f"IoU on {data['name']} {data['split']}, {report.images} pictures at {at}",
+        ["class", "IoU %", "boundary F %"],
+        rows,
+    )
     classes = report.compared_on == "classes"
     headline = f"mIoU {_percent(report.miou)} %" if classes else f"mIoU of groups {_percent(report.group_miou)} %"
     shown.print(
@@ -160,7 +201,3 @@ def _confidence(calibration: Calibration) -> str:
         f"calibration error {_percent(calibration.ece())} %; "
         f"at {SURE:.0%} or more {_percent(sure.share)} % of the pixels, {_percent(sure.accuracy)} % of them right"
     )
-
-
-def _percent(value: float) -> str:
-    return "-" if value != value else f"{100 * value:.2f}"

@@ -13,7 +13,9 @@ from drivenet.errors import UsageError
 #: Kind of file to ``module:class`` of its settings.
 KINDS = {
     "labels": "drivenet.config:LabelSettings",
+    "mapping": "drivenet.label_mapping:MappingSettings",
     "node": "drivenet.config:NodeSettings",
+    "suite": "drivenet.evaluation.suite:SuiteSettings",
 }
 
 

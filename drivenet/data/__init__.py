@@ -15,6 +15,7 @@ DATASETS = {
     "camvid": "drivenet.data.camvid:open_camvid",
     "cityscapes": "drivenet.data.cityscapes:open_cityscapes",
     "folder": "drivenet.data.folder:open_folder",
+    "iddlite": "drivenet.data.iddlite:open_iddlite",
     "synthetic": "drivenet.data.synthetic:open_synthetic",
 }
 #: Those that need no root folder.

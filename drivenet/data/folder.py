@@ -15,7 +15,9 @@ from drivenet.picture_files import list_files
 _CURE = "save void as 255, or give the --labels that these ids are of; colours are no ids"
 
 
-def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
+def open_folder(
+    root: Path | None, split: str, labels: LabelSet | None = None, dataset: str = "folder"
+) -> Dataset:  # fmt: skip
     """Pictures with a label file of the same stem, whose grey values are class ids or 255 (ignored).
 
     Args:
@@ -23,6 +25,7 @@ def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -
             splits.
         split: ``train``, ``val`` or ``test``; the whole is one split, called ``all``, where there are none.
         labels: what the ids mean.
+        dataset: how summaries name it.
 
     Raises:
         UsageError: without a label set.
@@ -39,7 +42,7 @@ def open_folder(root: Path | None, split: str, labels: LabelSet | None = None) -
     if len(images) < len(pictures):
         raise SourceError(f"{part / 'images'} holds two pictures of one stem", "one picture a label file")
     values = replace(class_ids(labels, IGNORE_ID), cure=_CURE)
-    return PairDataset("folder", name, labels, [Pair(i, t, values) for i, t in match(images, truths, str(part))])
+    return PairDataset(dataset, name, labels, [Pair(i, t, values) for i, t in match(images, truths, str(part))])
 
 
 def _truths(folder: Path) -> dict[str, Path]:

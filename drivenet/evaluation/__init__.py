@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from drivenet.classmap import Ids
 from drivenet.data.base import Dataset, Sample
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError
 from drivenet.evaluation.calibration import Calibration, as_number
-from drivenet.labels import GROUPS, LabelSet
+from drivenet.evaluation.comparison import GROUP_LABELS as GROUP_LABELS
+from drivenet.evaluation.comparison import compare
+from drivenet.label_mapping import LabelMapping
+from drivenet.labels import LabelSet
 from drivenet.metrics import TOLERANCE, BoundaryScore, ConfusionMatrix
 from drivenet.prepare import crop_bars, prepare_for, resize_ids
 
@@ -40,15 +40,6 @@ class Scored:
     miou: float
 
 
-#: The groups as a label set of their own: what is left to compare when engine and truth have other classes.
-GROUP_LABELS = LabelSet(
-    "groups",
-    GROUPS,
-    ((128, 64, 128), (220, 220, 0), (220, 20, 60), (0, 0, 142), (0, 0, 0)),
-    {group: group for group in GROUPS},
-)
-
-
 @dataclass
 class Report:
     """What an evaluation found.
@@ -59,6 +50,7 @@ class Report:
         images: how many pictures.
         engine: :meth:`Engine.describe`.
         dataset: its ``name``, ``split`` and ``labels``.
+        sizes: (height, width) of the label pictures that were compared at.
         boundary: the boundary pixels, by the same classes or groups.
         calibration: confidence against truth; None where the engine offers no confidence.
     """
@@ -68,6 +60,7 @@ class Report:
     images: int = 0
     engine: dict[str, object] = field(default_factory=dict)
     dataset: dict[str, object] = field(default_factory=dict)
+    sizes: set[tuple[int, int]] = field(default_factory=set)
     boundary: BoundaryScore = field(init=False)
     calibration: Calibration | None = None
 
@@ -88,7 +81,12 @@ class Report:
     @property
     def pixel_accuracy(self) -> float:
         """Share of counted pixels with the right class (or group, background included); NaN if none was counted."""
-        return self.matrix.pixel_accuracy() if self.matrix.counts.any() else float("nan")
+        return self.matrix.pixel_accuracy() if self.matrix.pixels else float("nan")
+
+    @property
+    def compared_at(self) -> tuple[int, int] | None:
+        """(height, width) that all pictures were compared at; None where they differ, or there was none."""
+        return next(iter(self.sizes)) if len(self.sizes) == 1 else None
 
     def to_dict(self) -> dict[str, object]:
         """The evaluation as JSON: numbers of 0..1, None for what does not occur. ``iou`` only for classes,
@@ -101,11 +99,13 @@ class Report:
             "pixel_accuracy": as_number(self.pixel_accuracy),
             "groups": {name: as_number(v) for name, v in self.matrix.group_iou().items()},
             "images": self.images,
+            "compared_at": list(self.compared_at) if self.compared_at else None,
             "dataset": dict(self.dataset),
             "engine": dict(self.engine),
             "confusion": {
                 "names": list(self.matrix.labels.classes),
                 "truth_by_prediction": self.matrix.counts.tolist(),
+                "unlabelled": self.matrix.unlabelled.tolist(),
             },
             "boundary": {
                 "tolerance": TOLERANCE,
@@ -125,31 +125,32 @@ def evaluate(
     dataset: Dataset,
     progress: Progress | None = None,
     visit: Callable[[Scored], None] | None = None,
+    mapping: LabelMapping | None = None,
 ) -> Report:
     """Score an engine: resize to its input, infer, resize the ids (nearest) to the labels' size, count all pixels.
 
-    Where engine and dataset have other classes, both are reduced to the groups road, sign, pedestrian, vehicle and
-    background before they are compared, and the report says so. Confidence stays that of the winning class, which is
-    the least that its group has.
+    Where engine and dataset have other classes, the engine's are mapped onto the dataset's own; where no mapping leads
+    there, both are reduced to the groups road, sign, pedestrian, vehicle and background before they are compared, and
+    the report says so. Confidence stays that of the winning class, which is the least that what it is mapped to has.
 
     Args:
         engine: the artefact as deployed.
         dataset: pictures with truth; id 255 is ignored.
         progress: called with (done, total) after every picture.
         visit: called with every picture and its score.
+        mapping: from the dataset's labels to the engine's classes; the one that ships without it.
 
     Raises:
         SourceError: for a dataset without pictures, or files that cannot be read.
         EngineError: for a failed inference.
+        UsageError: for a mapping that no score follows from.
     """
-    ours, theirs = engine.spec.label_set, dataset.labels
-    same = ours.classes == theirs.classes
-    labels = theirs if same else GROUP_LABELS
+    common = compare(engine.spec.label_set, dataset.labels, mapping)
     report = Report(
-        ConfusionMatrix.empty(labels),
-        "classes" if same else "groups",
+        ConfusionMatrix.empty(common.labels),
+        common.on,
         engine=engine.describe(),
-        dataset={"name": dataset.name, "split": dataset.split, "labels": theirs.name},
+        dataset={"name": dataset.name, "split": dataset.split, "labels": dataset.labels.name},
     )
     total = len(dataset)
     if not total:
@@ -158,29 +159,22 @@ def evaluate(
         sample = dataset[i]
         size, spec = _size(sample.ids), engine.spec
         ids, confidence = engine.infer_confident(prepare_for(sample.image, spec))
-        predicted = resize_ids(crop_bars(ids, spec, size), size)
-        truth = sample.ids if same else _groups(sample.ids, theirs)
-        predicted = predicted if same else _groups(predicted, ours)
-        one = ConfusionMatrix.empty(labels)
+        truth, predicted = common.truth[sample.ids], common.predicted[resize_ids(crop_bars(ids, spec, size), size)]
+        one = ConfusionMatrix.empty(common.labels)
         one.add(truth, predicted)
-        report.matrix.counts += one.counts
+        report.matrix += one
         report.boundary.add(truth, predicted)
+        report.sizes.add(size)
         if confidence is not None:
             report.calibration = report.calibration or Calibration()
             sure = resize_ids(crop_bars(confidence, spec, size), size)
-            report.calibration.add(truth, predicted, sure, len(labels))
+            report.calibration.add(truth, predicted, sure, len(common.labels))
         report.images += 1
         if visit is not None:
-            visit(Scored(sample, truth, predicted, labels, one.miou()))
+            visit(Scored(sample, truth, predicted, common.labels, one.miou()))
         if progress is not None:
             progress(report.images, total)
     return report
-
-
-def _groups(ids: Ids, labels: LabelSet) -> npt.NDArray[np.uint8]:
-    """Ids of :data:`GROUP_LABELS`; 255 stays."""
-    groups: npt.NDArray[np.uint8] = labels.group_table[ids]
-    return groups
 
 
 def _size(ids: Ids) -> tuple[int, int]:

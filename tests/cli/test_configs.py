@@ -11,6 +11,7 @@ from cli_parts import call, write_clip
 from drivenet.cli.run import resolve, run
 from drivenet.config import NodeSettings, load_labels, load_yaml
 from drivenet.errors import ConfigError, UsageError
+from drivenet.evaluation.suite import SuiteSettings
 from drivenet.resources import configs_dir
 from drivenet.sources import kind_of
 
@@ -23,7 +24,7 @@ def name_of(file: Path) -> str:
 
 
 def test_all_kinds_are_there() -> None:
-    assert {f.parent.name for f in FILES} == {"labels", "node", "train"}
+    assert {f.parent.name for f in FILES} == {"labels", "node", "suite", "train"}
     assert {f.stem for f in NODES} >= {"webcam", "dashcam", "rtsp", "jetson", "benchmark"}
 
 
@@ -36,6 +37,8 @@ def test_it_loads(file: Path) -> None:
         from drivenet.training.settings import TrainSettings
 
         load_yaml(file, TrainSettings)
+    elif file.parent.name == "suite":
+        load_yaml(file, SuiteSettings).check_names(file)
     else:
         assert kind_of(resolve(file, {}).source or "")
 

@@ -180,6 +180,50 @@ def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: py
     assert "tensorrt fp32 not compared" in told
 
 
+SUITE = """
+sets:
+  - {name: whole, root: data, labels: mine.yaml}
+  - {name: seen at 96x64, root: data, labels: mine.yaml, protocol: 96x64, ignore_fringes: [lane]}
+"""
+
+
+def test_a_suite_is_one_table_of_all_engines_on_all_data_sets(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    palette_model(here, "camvid")
+    Path("suite.yaml").write_text(SUITE, encoding="utf-8")
+    command = ("eval", "two.onnx", "camvid.onnx", "--backend", "onnxruntime", "--suite", "suite.yaml")
+    assert call(*command, "--json", "table.json") == 0
+    rows = json.loads(Path("table.json").read_text(encoding="utf-8"))["scores"]
+    assert [(row["model"], row["set"], row["compared_on"], row["compared_at"]) for row in rows] == [
+        ("two.onnx", "whole", "classes", [32, 48]),
+        ("two.onnx", "seen at 96x64", "classes", [64, 96]),
+        ("camvid.onnx", "whole", "groups", [32, 48]),
+        ("camvid.onnx", "seen at 96x64", "groups", [64, 96]),
+    ]
+    assert call(*FOLDER, "--labels", "mine.yaml", "--json", "one.json") == 0
+    alone = json.loads(Path("one.json").read_text(encoding="utf-8"))
+    assert alone == {name: value for name, value in rows[0].items() if name not in ("model", "set")}
+    told = capsys.readouterr().out
+    assert "whole: 3 pictures at 48x32, in %" in told
+    assert "seen at 96x64: 3 pictures at 96x64, in %" in told
+    (lane,) = [line.split() for line in told.splitlines() if line.split()[:1] == ["lane"]][:1]
+    assert lane == ["lane", f"{100 * 3 / 3.5:.2f}", "-"]
+
+
+def test_a_suite_that_is_not_right_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, says in (
+        ("sets: []", "sets: "),
+        ("sets: [{name: a, rood: data}]", "unknown key sets.0.rood"),
+        ("sets: [{name: a}, {name: a}]", "names two data sets 'a'"),
+        ("sets: [{name: a, root: data}]", "no label set for a plain folder"),
+        ("sets: [{name: a, root: gone, labels: mine.yaml}]", "gone"),
+    ):
+        Path("suite.yaml").write_text(text, encoding="utf-8")
+        assert call("eval", "two.onnx", "--suite", "suite.yaml") in (2, 3)
+        printed = capsys.readouterr()
+        assert says in printed.err
+        assert printed.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("code", "says", "options"),
     [
@@ -190,7 +234,7 @@ def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: py
         (2, "--labels with synthetic", ("--dataset", "synthetic", "--labels", "camvid")),
         (
             2,
-            "--root with synthetic, which is drawn; expected --dataset camvid|cityscapes|folder --root DIR",
+            "--root with synthetic, which is drawn; expected --dataset camvid|cityscapes|folder|iddlite --root DIR",
             ("--dataset", "synthetic"),
         ),
         (
@@ -200,6 +244,15 @@ def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: py
         ),
         (3, "nowhere.mp4", ("--labels", "mine.yaml", "--flicker", "nowhere.mp4")),
         (3, "nowhere.mp4", ("--labels", "mine.yaml", "--agreement", "nowhere.mp4")),
+        (
+            2,
+            "label set mine has no class 'lain'; did you mean lane",
+            ("--labels", "mine.yaml", "--ignore-fringes", "lain"),
+        ),
+        (2, "protocol '480'; expected WIDTHxHEIGHT in pixels", ("--labels", "mine.yaml", "--protocol", "480")),
+        (2, "cannot read no.yaml", ("--labels", "mine.yaml", "--mapping", "no.yaml")),
+        (2, "2 engines: two.onnx, other; expected one; score several with --suite", ("other", "--labels", "mine.yaml")),
+        (2, "--dataset, --root with --suite, which names its data sets", ("--suite", "s.yaml")),
         (5, "cannot write", ("--labels", "mine.yaml", "--report", "mine.yaml")),
     ],
 )

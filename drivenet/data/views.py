@@ -1,0 +1,84 @@
+"""A dataset as seen otherwise: at another size, or without the fringes of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from drivenet.classmap import Ids
+from drivenet.data.base import Dataset, Sample
+from drivenet.labels import IGNORE_ID
+from drivenet.prepare import prepare, resize_ids
+
+#: What lies in no square of this many pixels of its class is a fringe.
+_SQUARE = np.ones((3, 3), np.uint8)
+
+
+class View(Dataset):
+    """A dataset whose samples are changed when they are read."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.name, self.split, self.labels = dataset.name, dataset.split, dataset.labels
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.change(self.dataset[index])
+
+    def change(self, sample: Sample) -> Sample:
+        """The sample as it is seen."""
+        raise NotImplementedError
+
+
+class Resized(View):
+    """Pictures (as :func:`prepare`) and ids (nearest) at one size.
+
+    Args:
+        dataset: of any sizes.
+        size: (height, width).
+    """
+
+    def __init__(self, dataset: Dataset, size: tuple[int, int]) -> None:
+        super().__init__(dataset)
+        self.size = size
+
+    def change(self, sample: Sample) -> Sample:
+        """Both at :attr:`size`."""
+        return replace(sample, image=prepare(sample.image, self.size), ids=resize_ids(sample.ids, self.size))
+
+
+class WithoutFringes(View):
+    """Pixels of some classes that lie in no 3x3 square of their class have no truth.
+
+    Labels that were decoded from colours have rims one or two pixels thin where two colours mix to a third: the dark
+    blue of a truck around every car of ``cityscapes256``.
+
+    Args:
+        dataset: whose ids are cleaned.
+        classes: names of the classes whose fringes are left out.
+
+    Raises:
+        UsageError: for a class that the dataset does not have.
+    """
+
+    def __init__(self, dataset: Dataset, classes: Sequence[str]) -> None:
+        super().__init__(dataset)
+        self.classes = tuple(dataset.labels.id_of(name) for name in classes)
+
+    def change(self, sample: Sample) -> Sample:
+        """The same picture with cleaned ids."""
+        return replace(sample, ids=without_fringes(sample.ids, self.classes))
+
+
+def without_fringes(ids: Ids, classes: Sequence[int]) -> Ids:
+    """Ids (H, W) uint8 with 255 where one of the classes does not survive an opening by a 3x3 square."""
+    out: Ids = ids.copy()
+    for i in classes:
+        mask = (ids == i).astype(np.uint8)
+        out[(mask > 0) & (cv2.morphologyEx(mask, cv2.MORPH_OPEN, _SQUARE) == 0)] = IGNORE_ID
+    return out
