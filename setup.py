@@ -107,6 +107,7 @@ setup(
         "zenoh": ZENOH,
         "train": ["onnx>=1.17", "tensorboard>=2.18", "torch>=2.11", "torchvision>=0.26"],
         "test": [
+            "cityscapesScripts>=2.3",
             "hypothesis>=6.100",
             "jsonschema>=4.21",
             "onnx>=1.17",

@@ -1,0 +1,209 @@
+"""Panoptic truth and predictions in the field's files: Cityscapes ``instanceIds``, COCO panoptic, 8-bit instances."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.classmap import Ids
+from drivenet.data.cityscapes import EVALUATED
+from drivenet.errors import SourceError, UsageError
+from drivenet.files import write_atomic
+from drivenet.labels import CITYSCAPES, IGNORE_ID, LabelSet
+from drivenet.panoptic import CITYSCAPES_THINGS, SHIFT, Segments, class_of, thing_table
+
+INSTANCE_SUFFIX = "_gtFine_instanceIds.png"
+#: So many things of one class an ``instanceIds`` file can hold.
+_MOST = 1000
+
+Numbers = npt.NDArray[np.int32]
+
+
+def read_instance_ids(path: Path) -> tuple[Ids, Numbers]:
+    """Read a Cityscapes ``*_instanceIds.png``.
+
+    Returns:
+        ids (H, W) uint8 train ids, 255 for what is not evaluated, and instances (H, W) int32: from 1 on, apart by
+        class; 0 for stuff, and for things of which no single one is known (a group).
+
+    Raises:
+        SourceError: for a file that is missing or holds other values.
+    """
+    values = _read(path).astype(np.int64)
+    single = values >= _MOST
+    label = np.where(single, values // _MOST, values)
+    if int(label.max()) > max(EVALUATED) or (label.size and int(label.min()) < 0):
+        raise SourceError(f"{path} holds {int(values.max())}", "label ids 0..33, or label id x 1000 + number")
+    table = np.full(max(EVALUATED) + 1, IGNORE_ID, np.uint8)
+    table[list(EVALUATED)] = np.arange(len(EVALUATED))
+    ids = np.asarray(table[label])
+    return ids, np.where(single & (ids != IGNORE_ID), values % _MOST + 1, 0).astype(np.int32)
+
+
+def write_instance_ids(path: Path, ids: Ids, instances: npt.NDArray[np.integer]) -> None:
+    """Write a Cityscapes ``*_instanceIds.png`` (16 bits); numbers run from 0 for each class.
+
+    Args:
+        path: where it goes.
+        ids: (H, W) train ids; 255 becomes ``unlabeled``.
+        instances: (H, W); 0 in a thing class makes a group.
+
+    Raises:
+        UsageError: for more than 1,000 things of one class.
+    """
+    things = thing_table(CITYSCAPES, CITYSCAPES_THINGS)
+    table = np.zeros(256, np.uint16)
+    table[: len(EVALUATED)] = EVALUATED
+    values = table[ids]
+    single = things[ids] & (instances > 0)
+    for cls in np.unique(ids[single]):
+        mask = single & (ids == cls)
+        numbers, of = np.unique(instances[mask], return_inverse=True)
+        if len(numbers) > _MOST:
+            raise UsageError(f"{len(numbers)} things of class {CITYSCAPES.classes[cls]}", f"at most {_MOST} in {path}")
+        values[mask] = int(table[cls]) * _MOST + of
+    write_atomic(path, _png(values))
+
+
+def read_instances(path: Path) -> npt.NDArray[np.uint8]:
+    """Read 8-bit instance numbers: 0 no thing, 1..254 a thing, 255 to be ignored; SourceError if it is not that."""
+    values = _read(path)
+    if values.dtype != np.uint8:
+        raise SourceError(f"{path} holds {values.dtype}", "8-bit instance numbers")
+    return np.asarray(values, np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class CocoPanoptic:
+    """COCO panoptic JSON with its folder of PNG files.
+
+    Args:
+        classes: name by category id.
+        things: the names with ``isthing``.
+        annotations: by file name (of the PNG), the ``annotations`` members.
+        folder: where the PNG files are.
+    """
+
+    classes: dict[int, str]
+    things: tuple[str, ...]
+    annotations: dict[str, dict[str, Any]]
+    folder: Path
+
+    def read(self, file_name: str, labels: LabelSet) -> Segments:
+        """The segments of one image in classes of ``labels``, with crowds; see :func:`drivenet.panoptic.segments`.
+
+        Raises:
+            SourceError: if PNG and JSON do not fit each other or the label set.
+        """
+        if file_name not in self.annotations:
+            raise SourceError(f"no annotation of {file_name}", f"one of {len(self.annotations)} files")
+        path = self.folder / file_name
+        pixels = _read(path).astype(np.int64)
+        if pixels.ndim != 3:
+            raise SourceError(f"{path} has one channel", "an RGB PNG whose colours are segment ids")
+        keys, of = np.unique(pixels[..., 2] + 256 * pixels[..., 1] + 65536 * pixels[..., 0], return_inverse=True)
+        known = self._known(path, labels)
+        unknown = sorted(set(keys.tolist()) - set(known) - {0})
+        if unknown:
+            raise SourceError(f"{path} holds segment {unknown[0]}", "segments that its JSON lists")
+        table = np.array([known.get(k, 0) for k in keys.tolist()], np.int64)
+        return np.asarray(table[of].reshape(pixels.shape[:2]))
+
+    def _known(self, path: Path, labels: LabelSet) -> dict[int, int]:
+        out, number = {}, 0
+        for info in self.annotations[path.name]["segments_info"]:
+            name = self.classes.get(info["category_id"])
+            if name not in labels.classes:
+                raise SourceError(f"{path}: category {info['category_id']} ({name})", f"a class of {labels.name}")
+            single = name in self.things and not info.get("iscrowd", 0)
+            number += single
+            out[int(info["id"])] = (labels.id_of(name) + 1 << SHIFT) + (number if single else 0)
+        return out
+
+
+def read_coco_panoptic(path: Path, folder: Path | None = None) -> CocoPanoptic:
+    """Read a COCO panoptic JSON.
+
+    Args:
+        path: the JSON.
+        folder: of its PNG files; without, the folder of the JSON's own name beside it.
+
+    Raises:
+        SourceError: for a file that is missing or is no such JSON.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        classes = {int(c["id"]): str(c["name"]) for c in found["categories"]}
+        things = tuple(str(c["name"]) for c in found["categories"] if c["isthing"])
+        annotations = {str(a["file_name"]): a for a in found["annotations"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path}: {error}", "a COCO panoptic JSON with categories and annotations") from error
+    return CocoPanoptic(classes, things, annotations, folder or path.with_suffix(""))
+
+
+def write_coco_panoptic(
+    path: Path, images: Iterable[tuple[str, Segments]], labels: LabelSet, things: Sequence[str]
+) -> None:
+    """Write a COCO panoptic JSON and, in the folder of its name beside it, a PNG an image.
+
+    Category ids are class ids. Segment ids are class id x 1000 + 1 + the number of the thing, so that no two are equal.
+
+    Args:
+        path: of the JSON.
+        images: name without suffix, and segments.
+        labels: the classes.
+        things: which are things.
+    """
+    entries, files = [], []
+    for name, map_ in images:
+        pixels, infos = _coco(map_, thing_table(labels, tuple(things)))
+        write_atomic(path.with_suffix("") / f"{name}.png", _png(pixels))
+        entries.append({"image_id": name, "file_name": f"{name}.png", "segments_info": infos})
+        files.append({"id": name, "file_name": name, "height": map_.shape[0], "width": map_.shape[1]})
+    categories = [
+        {"id": i, "name": c, "supercategory": labels.groups[c], "isthing": int(c in things),
+         "color": list(labels.palette[i])} for i, c in enumerate(labels.classes)
+    ]  # fmt: skip
+    write_atomic(path, json.dumps({"images": files, "annotations": entries, "categories": categories}))
+
+
+def _coco(map_: Segments, things: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint8], list[dict[str, Any]]]:
+    """BGR pixels of segment ids, and their ``segments_info``."""
+    keys, of = np.unique(map_, return_inverse=True)
+    of = of.reshape(map_.shape)
+    classes, ids, seen = class_of(keys), np.zeros(len(keys), np.int64), dict.fromkeys(range(256), 0)
+    infos: list[dict[str, Any]] = []
+    for i, (key, cls) in enumerate(zip(keys.tolist(), classes.tolist(), strict=True)):
+        if not key:
+            continue
+        crowd = bool(things[cls]) and key % (1 << SHIFT) == 0
+        ids[i] = cls * 1000 + 1 + seen[cls]
+        seen[cls] += 1
+        x, y, w, h = cv2.boundingRect((of == i).astype(np.uint8))
+        infos.append(
+            {"id": int(ids[i]), "category_id": cls, "area": int(np.count_nonzero(of == i)), "bbox": [x, y, w, h],
+             "iscrowd": int(crowd)}
+        )  # fmt: skip
+    pixels = ids[of]
+    return np.stack([pixels >> 16, pixels >> 8 & 255, pixels & 255], -1).astype(np.uint8), infos
+
+
+def _read(path: Path) -> npt.NDArray[np.generic]:
+    """The pixels as they are stored, colours as BGR."""
+    if not path.is_file():
+        raise SourceError(f"no file {path}", "a PNG of instances")
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise SourceError(f"{path} cannot be read", "a PNG of instances")
+    return pixels
+
+
+def _png(pixels: npt.NDArray[Any]) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
