@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from drivenet.engine.base import Engine
-from drivenet.engine.cpu import cpu_model, physical_cores
 from drivenet.errors import UsageError
 from drivenet.frame import Image
+from drivenet.host.cpu import cpu_model, physical_cores
 from drivenet.latency import P99_MIN_SAMPLES, now_ns
 from drivenet.prepare import prepare_for
 

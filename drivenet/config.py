@@ -21,6 +21,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError
 
 from drivenet.address import expand_home, mask_uri
+from drivenet.backends import BACKENDS
 from drivenet.config_problems import problems_of
 from drivenet.errors import ConfigError, UsageError
 from drivenet.labels import GROUPS, LabelSet, built_in
@@ -143,6 +144,19 @@ Texts = Annotated[tuple[str, ...], _LISTED, _LISTED_SCHEMA]
 Places = Annotated[tuple[Place, ...], _LISTED, _LISTED_SCHEMA]
 
 
+def _is_backend(value: Any) -> Any:
+    if value not in ("auto", *BACKENDS):
+        known = ", ".join(map(repr, ("auto", *BACKENDS)))
+        raise PydanticCustomError("literal_error", "Input should be {known}", {"known": known})
+    return value
+
+
+#: Checked when it is used, so that backends of other packages count.
+_BackendName = Annotated[
+    str, BeforeValidator(_is_backend), WithJsonSchema({"enum": ["auto", *BACKENDS], "type": "string"})
+]
+
+
 class NodeSettings(Settings):
     """A node: what ``drivenet run`` takes, by the same names. The command line wins over the file.
 
@@ -157,7 +171,7 @@ class NodeSettings(Settings):
     engine: Place | None = Field(
         None, description="A model file, or a name from drivenet models [default: the one marked there]."
     )
-    backend: Literal["auto", "null", "onnxruntime", "openvino", "tensorrt"] = Field(
+    backend: _BackendName = Field(
         "auto", description="What runs the engine; auto takes the fastest that can [default: auto]."
     )
     precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = Field(

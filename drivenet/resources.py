@@ -14,6 +14,11 @@ def engines_dir() -> Path:
     return _shipped("engines")
 
 
+def is_packaged(folder: Path) -> bool:
+    """Whether a folder is part of an installed package, which nothing is written to."""
+    return _PACKAGE in folder.resolve().parents
+
+
 def configs_dir() -> Path:
     """The folder of the shipped YAML files: ``node/``, ``train/``, ``labels/``. ConfigError if it is missing."""
     return _shipped("configs")

@@ -64,6 +64,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(f"needs a GPU: {missing}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _engines_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests build for the user goes to a folder of theirs; what this user has built does not count."""
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
+    os.environ.pop("DRIVENET_ENGINES", None)
+
+
 @pytest.fixture(autouse=True)
 def _one_opencv_thread() -> None:
     """Tests run side by side, and each core already has one."""

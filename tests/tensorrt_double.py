@@ -20,8 +20,8 @@ import onnxruntime as ort
 from google.protobuf.message import DecodeError
 
 from drivenet.engine.cuda.driver import Buffer, Driver
-from drivenet.engine.cuda.nvidia import Gpu
 from drivenet.errors import EngineError
+from drivenet.host.nvidia import Gpu
 
 API = json.loads((Path(__file__).parent / "fixtures" / "tensorrt_api.json").read_text(encoding="utf-8"))
 

@@ -21,5 +21,5 @@ def compiled(trt: Any, onnx: Path, precision: str, argmax: str, folder: Path, **
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builder, "require_gpu", lambda: GPU)
         patch.setattr(builder, "import_tensorrt", lambda: trt)
-        request = BuildRequest(onnx, "tensorrt", precision, argmax=argmax, **options)
+        request = BuildRequest(onnx, "tensorrt", precision, options={"argmax": argmax, **options})
         return builder.build_tensorrt(request, precision, target), target.read_bytes()

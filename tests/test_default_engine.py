@@ -10,7 +10,7 @@ import pytest
 
 from drivenet.artefacts.catalog import find, list_models
 from drivenet.data import open_dataset
-from drivenet.engine import machine, open_engine
+from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.evaluation import evaluate
 from drivenet.files import sha256_of
@@ -70,7 +70,7 @@ def test_the_score_on_held_out_drawn_frames_is_as_stated(engine: Engine) -> None
 
 
 def test_the_default_says_what_it_is() -> None:
-    rows = list_models(engines_dir(), machine)
+    rows = list_models(engines_dir())
     assert [row["default"] for row in rows].count(True) == 1
     for row in rows:
         assert row["trained_on"]

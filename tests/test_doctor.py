@@ -15,10 +15,10 @@ import drivenet.doctor as doctor_package
 from drivenet.cli.doctor import doctor
 from drivenet.doctor import examine, libraries, machine
 from drivenet.doctor.row import Row
-from drivenet.engine import choice
-from drivenet.engine.cuda.nvidia import Gpu
+from drivenet.engine import tensorrt
 from drivenet.engine.onnxruntime import engine as onnxruntime
 from drivenet.errors import SinkError
+from drivenet.host.nvidia import Gpu
 
 
 def test_every_part_has_a_row_and_what_is_not_ok_has_a_cure() -> None:
@@ -110,8 +110,8 @@ def test_cuda_that_is_listed_and_does_not_start_is_broken(monkeypatch: pytest.Mo
 
 def test_auto_is_told_for_the_model_that_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU with TensorRT is not enough: nothing was built from it."""
-    monkeypatch.setattr(choice, "probe", lambda: Gpu(name="RTX"))
-    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
+    monkeypatch.setattr(tensorrt, "probe", lambda: Gpu(name="RTX"))
+    monkeypatch.setattr(tensorrt.importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
     report = json.loads(CliRunner().invoke(doctor, ["--json", "-"]).stdout)
     assert report["auto"]["backend"] == "openvino"
     assert "no engine was built from it" in report["auto"]["why"]

@@ -15,6 +15,7 @@ import av
 import pytest
 
 import drivenet
+from drivenet.host.cpu_features import native_precisions
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -119,3 +120,27 @@ def test_installed_wheel_runs_its_default_engine(installed: Path, tmp_path: Path
     assert Path(lines[-1]["engine"]["file"]).is_relative_to(installed)
     with av.open(tmp_path / "drive.mp4") as recording:
         assert sum(1 for _ in recording.decode(video=0)) == 4
+
+
+def test_what_an_installed_wheel_builds_is_outside_of_it_and_found_by_name(installed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    precision = "bf16" if "bf16" in native_precisions() else "fp32"
+    carried = sorted(path for path in installed.rglob("*") if "__pycache__" not in path.parts)
+    for path in (installed / "drivenet/_engines").rglob("*"):
+        path.chmod(0o444)
+    (installed / "drivenet/_engines").chmod(0o555)
+    wanted = ["--backend", "openvino", "--precision", precision]
+    done = run_installed(installed, tmp_path, "-c", COMMAND, "build", "fast", *wanted, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    built = Path(json.loads(done.stdout)["file"])
+    assert built.parent == Path(os.environ["XDG_DATA_HOME"]) / "drivenet/engines"
+    run = ["run", "synthetic://320x192@30?frames=2", "--headless", "--stats", "s.jsonl", "--engine", "fast"]
+    done = run_installed(installed, tmp_path, "-c", COMMAND, *run, "--precision", precision)
+    assert done.returncode == 0, done.stderr
+    engine = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[-1])["engine"]
+    assert (engine["backend"], engine["precision"]) == ("openvino", precision)
+    assert precision == "fp32" or engine["file"] == str(built)  # OpenVINO runs an fp32 ONNX as it is
+    done = run_installed(installed, tmp_path, "-c", COMMAND, "models", "--json", "-")
+    (row,) = [row for row in json.loads(done.stdout)["models"] if row["name"] == "fast"]
+    assert [(told["file"], told["admitted"]) for told in row["built"]] == [(str(built), True)]
+    assert sorted(path for path in installed.rglob("*") if "__pycache__" not in path.parts) == carried

@@ -25,7 +25,7 @@ import numpy as np
 
 from drivenet.artefacts.spec_json import read_spec_json
 from drivenet.benchmark import CONTRACT, THROUGHPUT, bench, environment, throughput
-from drivenet.build.build import BUILDERS, Built, build
+from drivenet.build.build import Built, build
 from drivenet.build.request import BuildRequest
 from drivenet.data.pictures import synthetic_pictures
 from drivenet.doctor import examine
@@ -87,7 +87,7 @@ class Clock:
 
 @click.command()
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--backend", type=click.Choice(sorted(BUILDERS)), default="tensorrt", show_default=True)
+@click.option("--backend", type=click.Choice(sorted(FLOATS)), default="tensorrt", show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the artefacts here.")
 @click.option("--golden", type=click.Path(path_type=Path), default=Path("tests/golden/default.npz"), show_default=True)
 @click.option("--argmax", type=click.Choice(["auto", "topk", "select"]), default="auto", show_default=True,
@@ -137,8 +137,8 @@ def _requests(onnx: Path, backend: str, folder: Path, argmax: str) -> list[Build
     """The ONNX as it is, as the measure of all, and what is to be built of it."""
     precision = read_spec_json(spec_path(onnx)).precision
     wanted = ("int8",) if precision == "int8" else FLOATS[backend]
-    cache = folder / "kernels.timing"
-    built = [BuildRequest(onnx, backend, p, out=folder, timing_cache=cache, argmax=argmax) for p in wanted]
+    own = {"timing_cache": folder / "kernels.timing", "argmax": argmax} if backend == "tensorrt" else {}
+    built = [BuildRequest(onnx, backend, p, out=folder, options=own) for p in wanted]
     return [BuildRequest(onnx, "onnxruntime", precision), *built]
 
 

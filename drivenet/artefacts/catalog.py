@@ -1,20 +1,24 @@
-"""The models that lie in a folder: their names, which one is the default, and what each is."""
+"""The models on the search path: their names, which one is the default, and what each is."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from drivenet.artefacts.built import Here, list_built
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from drivenet.artefacts.built import list_built
 from drivenet.artefacts.passport import passport_path
 from drivenet.artefacts.spec_json import read_spec_json
+from drivenet.artefacts.store import search_path
+from drivenet.backends import BACKENDS
 from drivenet.errors import EngineError, nearest, refused
+from drivenet.host.cpu_features import native_precisions
 from drivenet.modelspec import spec_path
-from drivenet.resources import engines_dir
 
-#: Names the default in the folder: ``{"default": "NAME"}``.
+#: Names the default: ``{"default": "NAME", "where": [{"has": [...], "default": "NAME"}, ...]}``; of ``where`` the first
+#: counts whose facts this machine all :func:`has`.
 CATALOG = "catalog.json"
 
 
@@ -22,7 +26,8 @@ def engine_file(engine: str | Path | None, backend: str) -> Path | None:
     """The file that a request means.
 
     Args:
-        engine: a file; or the name of a model that ships, which goes before a file of that name; None = the default.
+        engine: a file; or the name of a model on the search path, which goes before a file of that name; None = the
+            default.
         backend: ``null`` without an engine needs no file: None.
 
     Raises:
@@ -30,11 +35,11 @@ def engine_file(engine: str | Path | None, backend: str) -> Path | None:
     """
     if isinstance(engine, Path):
         return engine
-    return None if engine is None and backend == "null" else find(engine, engines_dir())
+    return None if engine is None and backend == "null" else find(engine)
 
 
 def files_read(engine: str | Path | None, backend: str = "auto") -> list[Path]:
-    """The file that a request means, and what lies beside it; none where that cannot be told."""
+    """The file that a request means, and what is beside it; none where that cannot be told."""
     try:
         file = engine_file(engine, backend)
     except EngineError:
@@ -42,20 +47,21 @@ def files_read(engine: str | Path | None, backend: str = "auto") -> list[Path]:
     return [] if file is None else [file, spec_path(file), passport_path(file), file.with_suffix(".bin")]
 
 
-def find(name_or_file: str | None, folder: Path) -> Path:
+def find(name_or_file: str | None, *folders: Path) -> Path:
     """The ONNX that a request means.
 
     Args:
-        name_or_file: the name of a model in ``folder`` (its file without the suffix), or any file;
-            a name goes first. None = the default model.
-        folder: where the models lie.
+        name_or_file: the name of a model (its file without the suffix), or any file; a name goes first. None = the
+            default model.
+        folders: where the models are; without any :func:`~drivenet.artefacts.store.search_path`.
 
     Raises:
         EngineError: if there is no such model or file, or no default.
     """
-    models = _models(folder)
+    folders = folders or search_path()
+    models = models_in(*folders)
     if name_or_file is None:
-        return models[_require_default(folder, models)]
+        return models[_require_default(folders, models)]
     if name_or_file in models:
         return models[name_or_file]
     try:
@@ -69,49 +75,76 @@ def find(name_or_file: str | None, folder: Path) -> Path:
     raise EngineError(f"no engine {name_or_file!r}", expected, _hint(name_or_file, models))
 
 
-def list_models(folder: Path, here: Here) -> list[dict[str, Any]]:
-    """What ``drivenet models`` tells of every model in a folder, the default first, then by name.
-
-    Args:
-        folder: where the models are.
-        here: :func:`drivenet.engine.machine`.
+def list_models(*folders: Path) -> list[dict[str, Any]]:
+    """What ``drivenet models`` reports of every model, the default first, then by name; folders as for :func:`find`.
 
     Raises:
         ModelSpecError: for a model whose JSON is not valid.
         EngineError: for a catalogue that is not valid.
     """
-    models = _models(folder)
-    default = default_of(folder)
-    rows = [_row(name, file, name == default, here) for name, file in models.items()]
+    folders = folders or search_path()
+    default = default_of(*folders)
+    rows = [_row(name, file, name == default) for name, file in models_in(*folders).items()]
     return sorted(rows, key=lambda row: (not row["default"], row["name"]))
 
 
-def default_of(folder: Path) -> str | None:
-    """The default model's name: what :data:`CATALOG` says, else the only model, else None.
+def default_of(*folders: Path) -> str | None:
+    """The default model's name: what the first :data:`CATALOG` says, else the only model, else None.
 
     Raises:
         EngineError: if the catalogue is damaged or names a model that is not there.
     """
-    models, catalog = _models(folder), folder / CATALOG
-    if not catalog.exists():
+    folders = folders or search_path()
+    models = models_in(*folders)
+    catalog = next((folder / CATALOG for folder in folders if (folder / CATALOG).exists()), None)
+    if catalog is None:
         return next(iter(models)) if len(models) == 1 else None
     try:
-        content = json.loads(catalog.read_text(encoding="utf-8"))
+        content = _Catalog.model_validate_json(catalog.read_bytes())
+    except ValidationError as error:
+        raise EngineError(f"{catalog} holds something else", '{"default": "NAME"}') from error
     except (OSError, ValueError, RecursionError) as error:
         raise EngineError(f"{catalog} cannot be read: {error}", '{"default": "NAME"}') from error
-    if not isinstance(content, dict) or set(content) != {"default"} or not isinstance(content["default"], str):
-        raise EngineError(f"{catalog} holds something else", '{"default": "NAME"}')
-    name: str = content["default"]
-    if name not in models:
-        raise EngineError(f"{catalog} names {name!r}", "a model beside it", _hint(name, models))
-    return name
+    for name in content.names:
+        if name not in models:
+            raise EngineError(f"{catalog} names {name!r}", "a model beside it", _hint(name, models))
+    return next((rule.default for rule in content.where if all(map(has, rule.has))), content.default)
 
 
-def _require_default(folder: Path, models: dict[str, Path]) -> str:
-    name = default_of(folder)
+class _Rule(BaseModel):
+    """A default for machines that have all of something."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    has: list[str] = Field(min_length=1)
+    default: str
+
+
+class _Catalog(BaseModel):
+    """What the file holds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    default: str
+    where: list[_Rule] = []
+
+    @property
+    def names(self) -> list[str]:
+        return [self.default, *(rule.default for rule in self.where)]
+
+
+def has(fact: str) -> bool:
+    """Whether this machine has a precision in its processor, or what a backend needs."""
+    if fact in BACKENDS:
+        return not BACKENDS[fact].against()
+    return fact in native_precisions()
+
+
+def _require_default(folders: tuple[Path, ...], models: dict[str, Path]) -> str:
+    name = default_of(*folders)
     if name is None:
         what = f"{len(models)} models and no {CATALOG}" if models else "no models"
-        raise EngineError(f"{folder} holds {what}", "a default model", "name one with --engine")
+        raise EngineError(f"{', '.join(map(str, folders))} holds {what}", "a default model", "name one with --engine")
     return name
 
 
@@ -119,13 +152,17 @@ def _hint(name: str, models: dict[str, Path]) -> str:
     return nearest(name, models) if models else "there are no models"
 
 
-def _models(folder: Path) -> dict[str, Path]:
-    """Every ONNX with a JSON beside it, by name, in order."""
-    files = (json_file.with_suffix(".onnx") for json_file in sorted(folder.glob("*.json")))
-    return {file.stem: file for file in files if file.is_file()}
+def models_in(*folders: Path) -> dict[str, Path]:
+    """Every ONNX with a JSON beside it, by name, in order; of two with one name the one in the earlier folder."""
+    found: dict[str, Path] = {}
+    for folder in folders or search_path():
+        for file in (json_file.with_suffix(".onnx") for json_file in sorted(folder.glob("*.json"))):
+            if file.is_file():
+                found.setdefault(file.stem, file)
+    return dict(sorted(found.items()))
 
 
-def _row(name: str, file: Path, default: bool, here: Here) -> dict[str, Any]:
+def _row(name: str, file: Path, default: bool) -> dict[str, Any]:
     spec = read_spec_json(file.with_suffix(".json"))
     return {
         "name": name,
@@ -140,5 +177,5 @@ def _row(name: str, file: Path, default: bool, here: Here) -> dict[str, Any]:
         "val_miou": spec.val_miou,
         "trained_on": spec.trained_on,
         "data_licence": spec.data_licence,
-        "built": list_built(file, here),
+        "built": list_built(file),
     }

@@ -20,8 +20,6 @@ FORMAT: Literal[1] = 1
 #: Bytes; a longer file is no passport.
 MAX_BYTES = 1 << 20
 
-Backend = Literal["tensorrt", "openvino"]
-
 
 class NotAdmittedError(EngineError):
     """A compiled artefact that may not be used as it is; one that is built again may."""
@@ -65,7 +63,7 @@ class Passport(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = FORMAT
-    backend: Backend
+    backend: str = Field(min_length=1)
     precision: Precision
     files: dict[str, str] = Field(min_length=1, description="SHA-256 of every file of the artefact, by its name")
     onnx: str = Field(min_length=1, description="what it was built from: a name beside the artefact, or a path")

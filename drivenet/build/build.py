@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from drivenet._version import __version__
 from drivenet.artefacts.compiled import artefact_path
 from drivenet.artefacts.passport import Parity, Passport, passport_path
+from drivenet.backends import BACKENDS, compiling
 from drivenet.build.parity import compare
 from drivenet.build.plan import decide_precision, find_reference
 from drivenet.build.request import BuildRequest, Product
@@ -26,14 +26,10 @@ from drivenet.errors import EngineError, UsageError, nearest
 from drivenet.files import sha256_of, write_atomic
 from drivenet.modelspec import ModelSpec, Precision
 
-#: Where each backend's builder lives: ``module:function``, called with (request, precision, target).
-BUILDERS = {
-    "openvino": "drivenet.build.openvino:build_openvino",
-    "tensorrt": "drivenet.build.tensorrt:build_tensorrt",
-}
-
 #: Told what is being done now.
 Tell = Callable[[str], None]
+#: Writes (request, precision, target) and says what it has written.
+Builder = Callable[[BuildRequest, str, Path], Product]
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,9 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
         ModelSpecError: for an ONNX without a spec.
         EngineError: for a failed build, or one that falls short of its reference.
     """
-    if request.backend not in BUILDERS:
-        raise UsageError(f"no builder for the backend {request.backend!r}", cure=nearest(request.backend, BUILDERS))
+    builders = [backend.name for backend in compiling()]
+    if request.backend not in builders:
+        raise UsageError(f"no builder for the backend {request.backend!r}", cure=nearest(request.backend, builders))
     spec = read_spec(request.onnx)
     digest = sha256_of(request.onnx)
     precision = decide_precision(request, spec)
@@ -81,9 +78,10 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
     target = artefact_path(request.onnx, request.backend, precision, folder)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(_scratch(folder)))
+        builder: Builder = BACKENDS[request.backend].load("build")
         tell(f"building {target.name} with {request.backend}")
         started = time.monotonic()
-        product = _builder(request.backend)(request, precision, scratch / target.name)
+        product = builder(request, precision, scratch / target.name)
         seconds = time.monotonic() - started
         if sha256_of(request.onnx) != digest:
             raise EngineError(f"{request.onnx} was changed while it was built", "a file that stays", "build it again")
@@ -109,12 +107,6 @@ def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
 def scratch_prefix(process: int) -> str:
     """How the folders begin that a process builds in: who kills it can find what it leaves behind."""
     return f".build-{process}-"
-
-
-def _builder(backend: str) -> Callable[[BuildRequest, str, Path], Product]:
-    module, name = BUILDERS[backend].split(":")
-    builder: Callable[[BuildRequest, str, Path], Product] = getattr(importlib.import_module(module), name)
-    return builder
 
 
 def _passport(

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from drivenet.build.request import BuildRequest, Product
-from drivenet.engine.cpu_features import native_precisions, needed_for
 from drivenet.engine.openvino.model import import_openvino, machine, reason
 from drivenet.errors import EngineError, UsageError
+from drivenet.host.cpu_features import native_precisions, needed_for
 
 
 def build_openvino(request: BuildRequest, precision: str, target: Path) -> Product:
@@ -23,7 +23,7 @@ def build_openvino(request: BuildRequest, precision: str, target: Path) -> Produ
     """
     openvino = import_openvino()
     native = native_precisions()
-    floats = request.floats or ("bf16" if "bf16" in native else "fp32")
+    floats = request.option("floats") or ("bf16" if "bf16" in native else "fp32")
     for asked in {precision, floats} if precision == "int8" else {precision}:
         if asked not in native:
             told = f"precision {asked} on a processor without {needed_for(asked)}"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import get_args
 
 from drivenet.artefacts.spec_json import read_spec_json
+from drivenet.backends import BACKENDS
 from drivenet.build.request import BuildRequest
-from drivenet.engine.cpu_features import native_precisions
 from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.errors import ModelSpecError, UsageError, nearest
 from drivenet.modelspec import ModelSpec, Precision
@@ -33,9 +33,7 @@ def decide_precision(request: BuildRequest, spec: ModelSpec) -> Precision:
         return _known(asked)
     if spec.precision != "fp32":
         return spec.precision
-    if request.backend == "tensorrt":
-        return "fp16"
-    return "bf16" if "bf16" in native_precisions() else "fp32"
+    return _known(next(iter(BACKENDS[request.backend].builds(spec.precision)), spec.precision))
 
 
 def _known(precision: str) -> Precision:

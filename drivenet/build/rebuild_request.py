@@ -7,23 +7,12 @@ from typing import Any
 
 from drivenet.artefacts.compiled import artefact_path, backend_of
 from drivenet.artefacts.passport import NotAdmittedError, Passport, read_passport
-from drivenet.build.build import BUILDERS
+from drivenet.backends import BACKENDS, compiling
 from drivenet.build.plan import decide_precision
 from drivenet.build.request import BuildRequest
 from drivenet.engine import choose
 from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.errors import UsageError
-
-#: What the flags of a passport become in a request.
-_OPTIONS: dict[str, Any] = {
-    "calibration": Path,
-    "reference": Path,
-    "floats": str,
-    "workspace": int,
-    "timing-cache": Path,
-    "dla": int,
-    "argmax": str,
-}
 
 
 def request_for(file: Path | None, backend: str = "auto", precision: str = "auto") -> BuildRequest:
@@ -41,13 +30,15 @@ def request_for(file: Path | None, backend: str = "auto", precision: str = "auto
     made_for = backend_of(file) if file else None
     if backend == "auto":
         backend = made_for or choose().backend
-    if file is None or backend not in BUILDERS:
-        raise UsageError(f"a rebuild for the backend {backend}", " or ".join(sorted(BUILDERS)), "drivenet doctor")
+    builders = [known.name for known in compiling()]
+    if file is None or backend not in builders:
+        raise UsageError(f"a rebuild for the backend {backend}", " or ".join(sorted(builders)), "drivenet doctor")
     if made_for:
         return _of_artefact(file, backend, precision)
-    precision = decide_precision(BuildRequest(file, backend, precision), read_spec(file))
-    passport = _passport_of(artefact_path(file, backend, precision, file.parent))
-    return BuildRequest(file, backend, precision, **_options(passport))
+    request = BuildRequest(file, backend, precision)
+    precision = decide_precision(request, read_spec(file))
+    passport = _passport_of(artefact_path(file, backend, precision, request.folder))
+    return BuildRequest(file, backend, precision, **_options(passport, backend))
 
 
 def _of_artefact(artefact: Path, backend: str, precision: str) -> BuildRequest:
@@ -60,7 +51,7 @@ def _of_artefact(artefact: Path, backend: str, precision: str) -> BuildRequest:
     if not onnx.is_file():
         raise UsageError(f"cannot build {artefact} again", f"{onnx}, which it is built from")
     out = None if onnx.parent == artefact.parent else artefact.parent
-    return BuildRequest(onnx, backend, named, out=out, **_options(passport))
+    return BuildRequest(onnx, backend, named, out=out, **_options(passport, backend))
 
 
 def _passport_of(artefact: Path) -> Passport | None:
@@ -71,8 +62,9 @@ def _passport_of(artefact: Path) -> Passport | None:
         return None
 
 
-def _options(passport: Passport | None) -> dict[str, Any]:
-    """The options that an artefact was built with."""
+def _options(passport: Passport | None, backend: str) -> dict[str, Any]:
+    """What an artefact was built with, as arguments of a request."""
     given = passport.options if passport else {}
-    options = {name.replace("-", "_"): kind(given[name]) for name, kind in _OPTIONS.items() if name in given}
-    return {**options, "gpu_fallback": "no-gpu-fallback" not in given}
+    common: dict[str, Any] = {name: Path(given[name]) for name in ("calibration", "reference") if name in given}
+    read = {option: option.read(given) for option in BACKENDS[backend].options}
+    return {**common, "options": {option.name: value for option, value in read.items() if value != option.default}}

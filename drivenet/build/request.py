@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from drivenet.artefacts.store import home_of
+from drivenet.backends import BACKENDS
 
 
 @dataclass(frozen=True)
@@ -12,19 +17,14 @@ class BuildRequest:
 
     Args:
         onnx: the deployed model.
-        backend: tensorrt or openvino.
-        precision: ``auto`` takes int8 for an int8 ONNX, else fp16 (tensorrt), or bf16 where the processor has it.
+        backend: one that compiles.
+        precision: ``auto`` takes int8 for an int8 ONNX, else what is usual for the backend.
         size: height and width that the ONNX must have; None takes what it has.
-        out: where the artefact goes; None = beside the ONNX.
+        out: where the artefact goes; None = :func:`~drivenet.artefacts.store.home_of` the ONNX.
         calibration: pictures to compare on; None = the synthetic drive.
         reference: the FP32 ONNX to compare with; None = the ONNX itself, or the one of the same checkpoint beside it.
         accept_parity: keep an artefact that falls short.
-        floats: openvino: what an int8 network's float layers compute in; None = bf16 where the processor has it.
-        workspace: tensorrt: scratch memory while building, MiB; None leaves it to TensorRT.
-        timing_cache: tensorrt: kernel timings, read and written; None keeps none.
-        dla: tensorrt: the core of a Jetson's deep-learning accelerator to build for; None = the GPU.
-        gpu_fallback: tensorrt: whether the GPU takes the layers that the DLA cannot.
-        argmax: tensorrt: how the class with the highest score is found, ``auto`` times both ways.
+        options: what the backend alone takes, by the names of its :class:`~drivenet.backends.BuildOption`.
     """
 
     onnx: Path
@@ -35,17 +35,18 @@ class BuildRequest:
     calibration: Path | None = None
     reference: Path | None = None
     accept_parity: bool = False
-    floats: str | None = None
-    workspace: int | None = None
-    timing_cache: Path | None = None
-    dla: int | None = None
-    gpu_fallback: bool = True
-    argmax: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def option(self, name: str) -> Any:
+        """The value of an option of the backend, its default where it was not given."""
+        given = self.options.get(name)
+        known = {option.name: option for option in BACKENDS[self.backend].options}
+        return known[name].default if given is None else given
 
     @property
     def folder(self) -> Path:
         """Where the artefact goes."""
-        return self.out or self.onnx.parent
+        return self.out or home_of(self.onnx)
 
 
 @dataclass(frozen=True)

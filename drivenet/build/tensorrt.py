@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from drivenet.backends import BACKENDS
 from drivenet.build.request import BuildRequest, Product
 from drivenet.build.tensorrt_network import ARGMAX, lower_argmax
 from drivenet.build.tensorrt_precision import Typing, typing_of
 from drivenet.engine.cuda.driver import open_driver, require_gpu
-from drivenet.engine.cuda.nvidia import Gpu
 from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.engine.tensorrt.engine import machine
 from drivenet.engine.tensorrt.session import Session, import_tensorrt, make_log, start
 from drivenet.errors import EngineError, UsageError
 from drivenet.files import write_atomic
+from drivenet.host.nvidia import Gpu
 
 #: Its parsers take uint8 between an end of the graph and a cast alone, 8.5 the float side of that cast alone.
 from drivenet.modelspec import ModelSpec
@@ -54,8 +55,8 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     gpu = require_gpu()
     trt = import_tensorrt()
     typing = typing_of(trt, precision)
-    ways = ARGMAX if request.argmax == "auto" else (request.argmax,)
-    cache, plans = _Timings(request.timing_cache, len(ways)), {}
+    ways = ARGMAX if request.option("argmax") == "auto" else (request.option("argmax"),)
+    cache, plans = _Timings(request.option("timing_cache"), len(ways)), {}
     failed: dict[str, EngineError] = {}
     for way in ways:
         try:
@@ -89,14 +90,8 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
 
 def _options(request: BuildRequest) -> dict[str, str]:
     """The flags that would build it again."""
-    given = {
-        "workspace": request.workspace,
-        "timing-cache": request.timing_cache and request.timing_cache.resolve(),
-        "dla": request.dla,
-        "argmax": None if request.argmax == "auto" else request.argmax,
-    }
-    options = {name: str(value) for name, value in given.items() if value is not None}
-    return options if request.gpu_fallback else {**options, "no-gpu-fallback": ""}
+    taken = BACKENDS["tensorrt"].options
+    return {flag: text for option in taken for flag, text in option.note(request.option(option.name)).items()}
 
 
 def _build(
@@ -113,7 +108,7 @@ def _build(
     keep = lower_argmax(trt, network, classes, argmax)
     config = builder.create_builder_config()
     _configure(trt, config, request, precision, typing)
-    if request.dla is not None:
+    if request.option("dla") is not None:
         _use_dla(trt, config, request, precision, int(getattr(builder, "num_DLA_cores", 0)))
     cache.attach(config)
     plan = builder.build_serialized_network(network, config)
@@ -131,8 +126,8 @@ def _configure(trt: Any, config: Any, request: BuildRequest, precision: str, typ
         config.set_flag(getattr(flags, name))
     if precision == "fp32":
         config.clear_flag(flags.TF32)  # it rounds to 10 bits, which is not what fp32 says
-    if request.workspace is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace << 20)
+    if request.option("workspace") is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.option("workspace") << 20)
     # A convolutional network needs none of the libraries around TensorRT; without them a process is smaller.
     sources = trt.TacticSource.__members__
     own = [source for name, source in sources.items() if not name.startswith(("CUBLAS", "CUDNN"))]
@@ -143,11 +138,12 @@ def _configure(trt: Any, config: Any, request: BuildRequest, precision: str, typ
 def _use_dla(trt: Any, config: Any, request: BuildRequest, precision: str, cores: int) -> None:
     if precision != "fp16":  # the GPU would silently take everything of an int8 ONNX as well
         raise UsageError(f"precision {precision} on a DLA core", "fp16", "it takes int8 by calibration only")
-    if request.dla not in range(cores):  # the GPU would silently take everything
-        raise UsageError(f"DLA core {request.dla} on a machine with {cores}", "the number of one, from 0")
+    core = request.option("dla")
+    if core not in range(cores):  # the GPU would silently take everything
+        raise UsageError(f"DLA core {core} on a machine with {cores}", "the number of one, from 0")
     config.default_device_type = trt.DeviceType.DLA
-    config.DLA_core = request.dla
-    if request.gpu_fallback:
+    config.DLA_core = core
+    if request.option("gpu_fallback"):
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
 
 
@@ -194,7 +190,7 @@ def _time(trt: Any, gpu: Gpu, plan: bytes, spec: ModelSpec, request: BuildReques
     image = np.random.default_rng(0).integers(0, 256, (*spec.input, 3), np.uint8)
 
     def measure() -> float:
-        session = Session(trt, open_driver(), plan, spec, request.onnx.name, gpu.integrated, request.dla)
+        session = Session(trt, open_driver(), plan, spec, request.onnx.name, gpu.integrated, request.option("dla"))
         try:
             return float(np.median([_clock(lambda: session.run(image)) for _ in range(_TIMED)][_TIMED // 5 :]))
         finally:

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from drivenet.artefacts.catalog import files_read, find
+from drivenet.artefacts.catalog import files_read, find, models_in
+from drivenet.artefacts.store import search_path
 from drivenet.benchmark import CONTRACT, THROUGHPUT, environment, throughput
 from drivenet.benchmark import bench as measure
-from drivenet.cli.bench_all import BACKENDS as ALL_BACKENDS
+from drivenet.cli.bench_all import backends as all_backends
 from drivenet.cli.bench_all import candidates, open_all
 from drivenet.cli.bench_table import markdown, named
 from drivenet.cli.output import check_file, progress, table, write_json, write_text
@@ -22,7 +23,6 @@ from drivenet.engine import BACKENDS, open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.frame import Image
-from drivenet.resources import engines_dir
 from drivenet.sinks.target import identity
 from drivenet.synthetic import SyntheticDrive
 
@@ -58,7 +58,7 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool,
     """
     if json_file and table_file and identity(json_file) == identity(table_file) is not None:
         raise UsageError(f"--json {json_file} and --table {table_file}", "one of them there")
-    shipped = sorted(engines_dir().glob("*.onnx")) if everything else (None,)
+    shipped = list(models_in().values()) if everything else (None,)
     read = [file for engine in engines or shipped for file in files_read(engine)]
     check_file(json_file, *read)
     check_file(table_file, *read)
@@ -96,12 +96,12 @@ def _open(engines: tuple[str, ...], backends: tuple[str, ...], threads: int | No
 def _open_all(
     engines: tuple[str, ...], backends: tuple[str, ...], threads: int | None, opened: ExitStack
 ) -> tuple[list[Engine], dict[str, str]]:
-    unknown = [backend for backend in backends if backend not in ALL_BACKENDS]
+    unknown = [backend for backend in backends if backend not in all_backends()]
     if unknown:
-        raise UsageError(f"--all with {unknown[0]}", " or ".join(ALL_BACKENDS))
-    models = [find(name, engines_dir()) for name in engines] or sorted(engines_dir().glob("*.onnx"))
+        raise UsageError(f"--all with {unknown[0]}", " or ".join(all_backends()))
+    models = [find(name) for name in engines] or list(models_in().values())
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-    loaded, failed = open_all(candidates(models, backends or ALL_BACKENDS), folder, threads)
+    loaded, failed = open_all(candidates(models, backends or all_backends()), folder, threads)
     for engine in loaded:
         opened.callback(engine.close)
     return loaded, failed
@@ -132,4 +132,4 @@ def _show(report: dict[str, Any]) -> None:
 
 def _short(file: str) -> str:
     """A model that ships by its file's name, any other as it was named."""
-    return Path(file).name if Path(file).parent == engines_dir() else file
+    return Path(file).name if Path(file).parent in search_path() else file

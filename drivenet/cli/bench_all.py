@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivenet.artefacts.spec_json import read_spec_json
+from drivenet.backends import BACKENDS, Backend, ranked
 from drivenet.build.build import build
 from drivenet.build.request import BuildRequest
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
-from drivenet.engine.cpu_features import native_precisions
 from drivenet.errors import DrivenetError
+from drivenet.host.cpu_features import native_precisions
 from drivenet.modelspec import spec_path
 
-BACKENDS = ("onnxruntime", "openvino")
+#: In tables, the exact one first.
+_ORDER = ("fp32", "bf16", "fp16", "int8")
+
+
+def backends() -> tuple[str, ...]:
+    """Those that run on what is here without a plan for one GPU."""
+    return tuple(backend.name for backend in reversed(ranked()) if backend.runs_onnx)
 
 
 @dataclass(frozen=True)
@@ -37,22 +44,28 @@ def candidates(models: Sequence[Path], backends: Sequence[str]) -> list[Candidat
 
     Args:
         models: ONNX files with their JSON beside them.
-        backends: of :data:`BACKENDS`, which are wanted.
+        backends: of :func:`backends`, which are wanted.
 
     Raises:
         ModelSpecError: for a model whose JSON is missing or not valid.
     """
-    return [c for onnx in models for c in _of_model(onnx, native_precisions()) if c.backend in backends]
+    return [c for onnx in models for c in _of_model(onnx) if c.backend in backends]
 
 
-def _of_model(onnx: Path, native: tuple[str, ...]) -> Iterator[Candidate]:
+def _of_model(onnx: Path) -> Iterator[Candidate]:
     precision = read_spec_json(spec_path(onnx)).precision
-    yield Candidate(onnx, "onnxruntime", precision)
-    floats = [name for name in ("fp32", "bf16", "fp16") if name in native]
-    if precision != "int8":
-        yield from (Candidate(onnx, "openvino", name) for name in floats)
-    elif "int8" in native:
-        yield from (Candidate(onnx, "openvino", "int8", name) for name in floats if name != "fp16")
+    for backend in (backend for backend in reversed(ranked()) if backend.runs_onnx):
+        if not backend.suffix:
+            yield Candidate(onnx, backend.name, precision)
+        for built in sorted(backend.builds(precision), key=_ORDER.index):
+            floats = _floats(backend) if built == "int8" else (None,)
+            yield from (Candidate(onnx, backend.name, built, name) for name in floats)
+
+
+def _floats(backend: Backend) -> tuple[str | None, ...]:
+    """What the backend lets layers compute in that int8 leaves in float, as far as this processor has it."""
+    choices = next((option.choices for option in backend.options if option.name == "floats"), ())
+    return tuple(name for name in choices if name in native_precisions()) or (None,)
 
 
 def open_all(rows: Sequence[Candidate], folder: Path, threads: int | None) -> tuple[list[Engine], dict[str, str]]:
@@ -72,10 +85,14 @@ def open_all(rows: Sequence[Candidate], folder: Path, threads: int | None) -> tu
 
 
 def _opened(row: Candidate, folder: Path, threads: int | None) -> Engine:
-    if row.backend == "onnxruntime":
+    if not BACKENDS[row.backend].suffix:
         return open_engine(row.onnx, row.backend, threads=threads)
     out = folder / (row.floats or "rest")  # artefacts of one precision have one name
-    built = build(BuildRequest(row.onnx, row.backend, row.precision, out=out, floats=row.floats))
+    built = build(BuildRequest(row.onnx, row.backend, row.precision, out=out, options=_given(floats=row.floats)))
     engine = open_engine(built.file, threads=threads)
     engine.file = engine.spec.name  # the files are gone when the row is read
     return engine
+
+
+def _given(**options: str | None) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}

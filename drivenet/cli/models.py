@@ -9,8 +9,6 @@ import click
 
 from drivenet.artefacts.catalog import list_models
 from drivenet.cli.output import check_file, report, table, write_json
-from drivenet.engine import machine
-from drivenet.resources import engines_dir
 
 
 @click.command()
@@ -23,7 +21,7 @@ def models(json_file: str | None) -> None:
     drivenet models --json -
     """
     check_file(json_file)
-    rows = list_models(engines_dir(), machine)
+    rows = list_models()
     if json_file != "-":
         _show_models(rows)
         _show_built([built for row in rows for built in row["built"]])

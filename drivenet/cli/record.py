@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
-from drivenet.artefacts.compiled import artefacts_beside
+from drivenet.artefacts.compiled import artefacts_of
 from drivenet.artefacts.passport import read_passport
 from drivenet.cli.output import console
 from drivenet.data.base import Dataset
@@ -43,7 +43,7 @@ def write_record(file: Path, miou: float) -> None:
     stored.store(model, spec.model_copy(update={"val_miou": round(miou, 4)}), file, full_check=False)
     console.print(f"noted val mIoU {miou:.4f} in {file}")
     written = sha256_of(file)
-    for artefact, *_ in artefacts_beside(file):
+    for artefact, *_ in artefacts_of(file):
         with suppress(EngineError):  # one without a passport was refused before
             passport = read_passport(artefact)
             if passport.onnx_sha256 != written:  # the score may be the one that was noted before

@@ -12,10 +12,9 @@ from typing import Any
 from drivenet.artefacts.catalog import find, list_models
 from drivenet.doctor.machine import is_jetson
 from drivenet.doctor.row import Row
-from drivenet.engine import machine
-from drivenet.engine.cuda.nvidia import probe
 from drivenet.engine.openvino.model import without_telemetry
 from drivenet.errors import DrivenetError
+from drivenet.host.nvidia import probe
 from drivenet.resources import engines_dir
 
 #: Distributions that write into the one folder ``onnxruntime``.
@@ -99,7 +98,7 @@ def _cuda_error(ort: Any) -> str:
     if providers == CPU:
         return ""
     try:
-        open_session(find(None, engines_dir()), ort.SessionOptions(), providers)
+        open_session(find(None), ort.SessionOptions(), providers)
     except DrivenetError as error:
         return str(error)
     return ""
@@ -155,7 +154,7 @@ def _is_there(packages: str) -> bool:
 def check_engines() -> Row:
     """The models that ship."""
     try:
-        names = [str(row["name"]) for row in list_models(engines_dir(), machine)]
+        names = [str(row["name"]) for row in list_models()]
     except DrivenetError as error:
         return Row("models", "broken", str(error), "install drivenet again: pip install .")
     if not names:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from drivenet.doctor.row import Row
-from drivenet.engine.cpu import cpu_model, physical_cores
-from drivenet.engine.cpu_features import native_precisions
-from drivenet.engine.cuda.nvidia import probe
+from drivenet.host.cpu import cpu_model, physical_cores
+from drivenet.host.cpu_features import native_precisions
+from drivenet.host.nvidia import probe
 
 #: Major release of Jetson Linux to that of JetPack.
 _JETPACKS = {"35": "5", "36": "6", "38": "7", "39": "7"}

@@ -1,14 +1,13 @@
-"""Which backend a request means: the fastest that can really run the file here, and why it is that one."""
+"""Which backend a request means: the first that can really run the file here, and why it is that one."""
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from drivenet.artefacts.compiled import backend_of, build_command, find_built
 from drivenet.artefacts.spec_json import read_spec_json
-from drivenet.engine.cuda.nvidia import probe
+from drivenet.backends import BACKENDS, Backend, ranked
 from drivenet.errors import DrivenetError, UsageError, nearest
 from drivenet.modelspec import spec_path
 
@@ -21,58 +20,49 @@ class Choice:
     why: str
 
 
-def choose_among(known: tuple[str, ...], backend: str, file: Path | None, precision: str) -> Choice:
-    """See :func:`drivenet.engine.choose`."""
+def choose(backend: str = "auto", file: Path | None = None, precision: str = "auto") -> Choice:
+    """Which backend a request means.
+
+    Args:
+        backend: ``auto`` or one of :data:`~drivenet.backends.BACKENDS`. ``auto`` takes the first by its rank that can
+            run here: tensorrt where there is a GPU and an engine that was built from the file, else openvino where it
+            is installed, else onnxruntime; a compiled artefact goes to the backend that it is made for.
+        file: what is to be run; None asks for the machine alone.
+        precision: what is to be computed.
+
+    Raises:
+        UsageError: for a backend that does not exist, naming those that do.
+    """
     if backend != "auto":
-        if backend not in known:
-            raise UsageError(f"no backend {backend!r}", cure=nearest(backend, ["auto", *known]))
+        if backend not in BACKENDS:
+            raise UsageError(f"no backend {backend!r}", cure=nearest(backend, ["auto", *BACKENDS]))
         return Choice(backend, "it was asked for")
     made_for = backend_of(file) if file else None
     if made_for:
         return Choice(made_for, f"{file} is made for it")
-    against = {"tensorrt": _against_tensorrt(file, precision), "openvino": _against_openvino(file)}
-    for name, obstacle in against.items():
+    passed: list[str] = []
+    for candidate in ranked():
+        obstacle = _against(candidate, file, precision)
         if not obstacle:
-            return Choice(name, _why(name, against))
-    return Choice("onnxruntime", _why("onnxruntime", against))
+            return Choice(candidate.name, "; ".join([candidate.why, *passed]))
+        passed.append(f"{candidate.name} not: {obstacle}")
+    raise UsageError(f"no backend can run {file}", cure="; ".join(passed))
 
 
-def _why(name: str, against: dict[str, str]) -> str:
-    """What speaks for a backend, and against those that go before it."""
-    good = {
-        "tensorrt": "there is a GPU with TensorRT",
-        "openvino": "it is the fastest here",
-        "onnxruntime": "it runs everywhere that drivenet is installed",
-    }
-    passed = [f"{other} not: {obstacle}" for other, obstacle in against.items() if obstacle and other != name]
-    return "; ".join([good[name], *passed])
-
-
-def _against_tensorrt(file: Path | None, precision: str) -> str:
-    """What keeps TensorRT from being used, empty if nothing does."""
-    if probe().missing:
-        return probe().missing
-    if importlib.util.find_spec("tensorrt") is None:
-        return "the package tensorrt is missing"
-    if file is None:
-        return ""
+def _against(backend: Backend, file: Path | None, precision: str) -> str:
+    """What keeps a backend from running a file here, empty if nothing does."""
     try:
-        built = find_built(file, "tensorrt", precision)
+        obstacle = backend.against(_computed(file) if backend.runs_onnx else None)
+        if obstacle or file is None or backend.runs_onnx:
+            return obstacle
+        if find_built(file, backend.name, precision):
+            return ""
+        wanted = next(iter(backend.builds(_computed(file) or "fp32")), "auto") if precision == "auto" else precision
+        return f"no engine was built from it: {build_command(file, backend.name, wanted)}"
     except (DrivenetError, OSError) as error:
         return str(error)
-    wanted = "fp16" if precision == "auto" else precision
-    return "" if built else f"no engine was built from it: {build_command(file, 'tensorrt', wanted)}"
 
 
-def _against_openvino(file: Path | None) -> str:
-    if importlib.util.find_spec("openvino") is None:
-        return "the package openvino is missing"
-    from drivenet.engine.cpu_features import native_precisions, needed_for
-
-    if file is None or not spec_path(file).is_file():
-        return ""
-    try:
-        precision = read_spec_json(spec_path(file)).precision
-    except DrivenetError as error:
-        return str(error)
-    return "" if precision in native_precisions() else f"{precision} needs {needed_for(precision)}"
+def _computed(file: Path | None) -> str | None:
+    """The precision of an ONNX by the JSON beside it; None where there is none."""
+    return read_spec_json(spec_path(file)).precision if file and spec_path(file).is_file() else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from drivenet.backends import Backend
 from drivenet.classmap import Ids
 from drivenet.engine.base import Engine
 from drivenet.engine.checks import check_image, check_precision
@@ -13,6 +14,8 @@ from drivenet.errors import EngineError
 from drivenet.frame import Image
 from drivenet.labels import CAMVID
 from drivenet.modelspec import LabelsSpec, ModelSpec
+
+BACKEND = Backend("null", "drivenet.engine.null:NullEngine", runs_onnx=True)
 
 #: The spec of a null engine without a file.
 SPEC = ModelSpec(

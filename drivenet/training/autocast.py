@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from drivenet.engine.cpu_features import native_precisions
+from drivenet.host.cpu_features import native_precisions
 
 
 def autocast(device: torch.device) -> torch.autocast:

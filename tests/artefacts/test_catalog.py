@@ -9,7 +9,6 @@ import pytest
 from onnx_models import palette_model
 
 from drivenet.artefacts.catalog import CATALOG, default_of, find, list_models
-from drivenet.engine import machine
 from drivenet.errors import EngineError, ModelSpecError
 
 
@@ -54,7 +53,7 @@ def test_without_a_default_none_is_made_up(folder: Path, tmp_path: Path) -> None
     (folder / CATALOG).unlink()
     with pytest.raises(EngineError, match=r"2 models and no catalog.json.*--engine"):
         find(None, folder)
-    assert [row["default"] for row in list_models(folder, machine)] == [False, False]
+    assert [row["default"] for row in list_models(folder)] == [False, False]
     with pytest.raises(EngineError, match="no models"):
         find(None, tmp_path / "nowhere")
     with pytest.raises(EngineError, match="no models"):
@@ -66,18 +65,18 @@ def test_without_a_default_none_is_made_up(folder: Path, tmp_path: Path) -> None
 )
 def test_a_damaged_catalogue_is_named(folder: Path, content: str) -> None:
     (folder / CATALOG).write_text(content, encoding="utf-8")
-    for call in (lambda: find(None, folder), lambda: list_models(folder, machine)):
+    for call in (lambda: find(None, folder), lambda: list_models(folder)):
         with pytest.raises(EngineError, match=CATALOG):
             call()
 
 
 def test_the_default_comes_first_then_the_others_by_name(folder: Path) -> None:
     palette_model(folder, "alpha-int8")
-    assert [row["name"] for row in list_models(folder, machine)] == ["beta.v2", "alpha", "alpha-int8"]
+    assert [row["name"] for row in list_models(folder)] == ["beta.v2", "alpha", "alpha-int8"]
 
 
 def test_lists_what_every_model_is(folder: Path) -> None:
-    rows = list_models(folder, machine)
+    rows = list_models(folder)
     assert [row["name"] for row in rows] == ["beta.v2", "alpha"]
     assert rows[1] == {
         "name": "alpha",
@@ -99,8 +98,8 @@ def test_lists_what_every_model_is(folder: Path) -> None:
 
 def test_a_json_without_its_artefact_is_no_model_and_a_damaged_one_is_named(folder: Path) -> None:
     (folder / "notes.json").write_text("{}", encoding="utf-8")
-    assert len(list_models(folder, machine)) == 2
+    assert len(list_models(folder)) == 2
     (folder / "alpha.json").write_text("{}", encoding="utf-8")
     assert find("beta.v2", folder).exists()
     with pytest.raises(ModelSpecError, match=r"alpha\.json"):
-        list_models(folder, machine)
+        list_models(folder)

@@ -24,10 +24,10 @@ from drivenet.build.request import BuildRequest
 from drivenet.cli.build import build as command
 from drivenet.cli.models import models
 from drivenet.data.pictures import folder_pictures, synthetic_pictures
-from drivenet.engine import choose, machine, open_engine
-from drivenet.engine.cpu_features import native_precisions
+from drivenet.engine import choose, open_engine
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.errors import EngineError, SourceError, UsageError
+from drivenet.host.cpu_features import native_precisions
 from drivenet.labels import CAMVID
 
 needs_bf16 = pytest.mark.skipif("bf16" not in native_precisions(), reason="this processor lacks bf16")
@@ -68,18 +68,18 @@ def test_a_build_has_a_passport_with_figures_and_runs(openvino: None, onnx: Path
 
 def test_what_was_built_stands_in_the_list_of_models(openvino: None, onnx: Path) -> None:
     built = build(BuildRequest(onnx, "openvino", "fp32"))
-    (row,) = list_models(onnx.parent, machine)
+    (row,) = list_models(onnx.parent)
     (told,) = row["built"]
     assert (told["file"], told["backend"], told["precision"]) == (str(built.file), "openvino", "fp32")
     assert (told["parity"]["agreement"], told["parity"]["accepted"]) == (1, False)
     assert (told["admitted"], told["why_not"]) == (True, None)
     palette_model(onnx.parent, val_miou=0.5)
-    (told,) = list_built(onnx, machine)
+    (told,) = list_built(onnx)
     assert told["parity"]["agreement"] == 1
     assert not told["admitted"]
     assert "was built from another palette.onnx" in told["why_not"]
     passport_path(built.file).unlink()
-    (told,) = list_built(onnx, machine)
+    (told,) = list_built(onnx)
     assert (told["parity"], told["admitted"]) == (None, False)
     assert "has no passport" in told["why_not"]
 
@@ -87,7 +87,7 @@ def test_what_was_built_stands_in_the_list_of_models(openvino: None, onnx: Path)
 def test_a_plan_is_listed_where_there_is_no_gpu(onnx: Path) -> None:
     plan = onnx.with_name("palette-fp16.plan")
     plan.write_bytes(b"compiled elsewhere")
-    (told,) = list_built(onnx, machine)
+    (told,) = list_built(onnx)
     assert (told["backend"], told["precision"], told["admitted"]) == ("tensorrt", "fp16", False)
 
 
@@ -95,7 +95,7 @@ def test_the_command_lists_what_was_built(openvino: None, onnx: Path, monkeypatc
     """Figures for people, and the reason and the cure where an artefact would be refused."""
     file = build(BuildRequest(onnx, "openvino", "fp32")).file
     onnx.with_name("palette-bf16.xml").write_text("no passport beside it")
-    monkeypatch.setattr("drivenet.cli.models.engines_dir", lambda: onnx.parent)
+    monkeypatch.setattr("drivenet.artefacts.store.engines_dir", lambda: onnx.parent)
     done = CliRunner().invoke(models)
     assert done.exit_code == 0
     table = done.stdout
@@ -268,7 +268,9 @@ def test_an_int8_build_is_held_against_the_float_network_of_its_checkpoint(openv
     assert built.passport.options["floats"] == ("bf16" if "bf16" in native_precisions() else "fp32")
     engine = open_engine(built.file)
     assert engine.describe()["precision"] == "int8"
-    plain = build(BuildRequest(onnx, "openvino", accept_parity=True, floats="fp32", out=tmp_path / "plain"))
+    plain = build(
+        BuildRequest(onnx, "openvino", accept_parity=True, out=tmp_path / "plain", options={"floats": "fp32"})
+    )
     assert open_engine(plain.file).describe()["floats"] == "fp32"
     assert "--floats fp32" in plain.passport.rebuild(tmp_path)
 

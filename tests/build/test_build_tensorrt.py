@@ -42,7 +42,7 @@ def trt(monkeypatch: pytest.MonkeyPatch) -> TensorRt:
 
 def test_a_plan_is_built_compared_and_run(trt: TensorRt, tmp_path: Path) -> None:
     onnx_file = palette_model(tmp_path)
-    built = build(BuildRequest(onnx_file, "tensorrt", workspace=512, argmax="select"))
+    built = build(BuildRequest(onnx_file, "tensorrt", options={"workspace": 512, "argmax": "select"}))
     assert built.file == tmp_path / "palette-fp16.plan"
     passport = built.passport
     assert passport.machine == {"gpu": "Orin", "compute_capability": "8.7", "tensorrt": "8.5.3.1"}
@@ -115,7 +115,7 @@ def test_a_way_that_cannot_be_built_leaves_the_other(trt: TensorRt, tmp_path: Pa
     assert "Could not find any implementation" in built.passport.recorded["without_select"]
     open_engine(built.file).close()
     with pytest.raises(EngineError, match="Could not find any implementation"):
-        build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32", argmax="select"))
+        build(BuildRequest(palette_model(tmp_path), "tensorrt", "fp32", options={"argmax": "select"}))
 
 
 def test_a_way_that_does_not_run_leaves_the_other(
@@ -158,7 +158,7 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(trt: TensorRt, tmp_path:
     refuse = type("Refuses", (trt.Builder,), {"build_serialized_network": lambda self, network, config: None})
     trt.Builder = refuse
     with pytest.raises(EngineError, match=r"TensorRT 8\.5\.3\.1 cannot build .* in fp16"):
-        build(BuildRequest(onnx_file, "tensorrt", argmax="topk"))
+        build(BuildRequest(onnx_file, "tensorrt", options={"argmax": "topk"}))
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -168,7 +168,7 @@ def test_a_timing_cache_is_read_and_written(trt: TensorRt, tmp_path: Path) -> No
         trt.calls.clear()
         if content:
             cache.write_bytes(content)
-        build(BuildRequest(palette_model(tmp_path), "tensorrt", timing_cache=cache, argmax="topk"))
+        build(BuildRequest(palette_model(tmp_path), "tensorrt", options={"timing_cache": cache, "argmax": "topk"}))
         assert [call for call in trt.calls if "timing_cache" in call] == [
             f"set_timing_cache {one!r}" for one in attached
         ]
@@ -177,10 +177,12 @@ def test_a_timing_cache_is_read_and_written(trt: TensorRt, tmp_path: Path) -> No
 
 def test_a_plan_is_kept_though_its_timing_cache_cannot_be(trt: TensorRt, tmp_path: Path) -> None:
     onnx_file = palette_model(tmp_path)
-    request = BuildRequest(onnx_file, "tensorrt", timing_cache=onnx_file / "kernels.timing", argmax="topk")
+    request = BuildRequest(
+        onnx_file, "tensorrt", options={"timing_cache": onnx_file / "kernels.timing", "argmax": "topk"}
+    )
     built = build(request)
     assert built.file.is_file()
-    assert built.passport.recorded["timing_cache"].startswith(f"not written to {request.timing_cache}: ")
+    assert built.passport.recorded["timing_cache"].startswith(f"not written to {onnx_file / 'kernels.timing'}: ")
 
 
 def test_a_rebuild_from_anywhere_asks_for_the_same(
@@ -194,14 +196,14 @@ def test_a_rebuild_from_anywhere_asks_for_the_same(
     monkeypatch.chdir(tmp_path)
     asked = BuildRequest(
         Path("models/palette.onnx"), "tensorrt", "fp16", out=Path("out"), reference=Path("elsewhere/exact.onnx"),
-        timing_cache=Path("kernels.timing"), argmax="select",
+        options={"timing_cache": Path("kernels.timing"), "argmax": "select"},
     )  # fmt: skip
     built = build(asked)
     monkeypatch.chdir(elsewhere)
     again = request_for(out / built.file.name, "tensorrt")
     assert again == BuildRequest(
-        onnx_file, "tensorrt", "fp16", out=out, reference=reference, timing_cache=tmp_path / "kernels.timing",
-        argmax="select",
+        onnx_file, "tensorrt", "fp16", out=out, reference=reference,
+        options={"timing_cache": tmp_path / "kernels.timing", "argmax": "select"},
     )  # fmt: skip
     assert f"drivenet build {onnx_file} " in built.passport.rebuild(out)
     assert build(again).file == out / "palette-fp16.plan"
@@ -211,17 +213,19 @@ def test_an_accelerator_core_computes_fp16_only(trt: TensorRt, tmp_path: Path) -
     """An int8 ONNX says its precision in layers that the core does not know: all of it would go to the GPU."""
     onnx_file = palette_model(tmp_path)
     with pytest.raises(UsageError, match="precision fp32 on a DLA core; expected fp16"):
-        build(BuildRequest(onnx_file, "tensorrt", "fp32", dla=0))
+        build(BuildRequest(onnx_file, "tensorrt", "fp32", options={"dla": 0}))
     int8 = palette_model(tmp_path, "palette-int8", precision="int8")
     with pytest.raises(UsageError, match="precision int8 on a DLA core; expected fp16"):
-        build(BuildRequest(int8, "tensorrt", "int8", dla=0, reference=onnx_file))
+        build(BuildRequest(int8, "tensorrt", "int8", reference=onnx_file, options={"dla": 0}))
     with pytest.raises(UsageError, match="DLA core 2 on a machine with 2; expected the number of one"):
-        build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=2))
-    built = build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=1, argmax="topk"))
+        build(BuildRequest(onnx_file, "tensorrt", "fp16", options={"dla": 2}))
+    built = build(BuildRequest(onnx_file, "tensorrt", "fp16", options={"dla": 1, "argmax": "topk"}))
     assert "set_flag GPU_FALLBACK" in trt.calls
     assert "--dla 1" in built.passport.rebuild(tmp_path)
     trt.calls.clear()
-    alone = build(BuildRequest(onnx_file, "tensorrt", "fp16", dla=1, gpu_fallback=False, argmax="topk"))
+    alone = build(
+        BuildRequest(onnx_file, "tensorrt", "fp16", options={"dla": 1, "gpu_fallback": False, "argmax": "topk"})
+    )
     assert "set_flag GPU_FALLBACK" not in trt.calls
     assert "--no-gpu-fallback" in alone.passport.rebuild(tmp_path)
 

@@ -155,10 +155,10 @@ def test_only_what_cannot_be_used_is_built_again(onnx: Path) -> None:
 
 def test_a_request_is_what_the_artefact_was_built_with(onnx: Path) -> None:
     built = build(BuildRequest(onnx, "openvino", "fp32")).file
-    options = {"calibration": "pictures", "workspace": "64", "no-gpu-fallback": ""}
+    options = {"calibration": "pictures", "floats": "fp32"}
     passport = read_passport(built).model_copy(update={"options": options})
     passport_path(built).write_text(passport.sealed().to_json())
-    again = BuildRequest(onnx, "openvino", "fp32", calibration=Path("pictures"), workspace=64, gpu_fallback=False)
+    again = BuildRequest(onnx, "openvino", "fp32", calibration=Path("pictures"), options={"floats": "fp32"})
     assert request_for(onnx, "openvino", "fp32") == again
     assert request_for(built) == again
     passport_path(built).write_text(passport.to_json())  # its seal no longer fits

@@ -10,7 +10,7 @@ from cli_parts import call
 from onnx_models import palette_model
 
 import drivenet.data.synthetic as held_out
-from drivenet.engine.cpu_features import native_precisions
+from drivenet.host.cpu_features import native_precisions
 from drivenet.labels import CAMVID, GROUPS
 
 
@@ -22,8 +22,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     palette_model(folder, "other")
     palette_model(folder, "standard", val_miou=0.5, trained_on="paint")
     (folder / "catalog.json").write_text('{"default": "standard"}')
-    for module in ("drivenet.artefacts.catalog", "drivenet.cli.models", "drivenet.cli.bench"):
-        monkeypatch.setattr(f"{module}.engines_dir", lambda: folder)
+    monkeypatch.setattr("drivenet.artefacts.store.engines_dir", lambda: folder)
     monkeypatch.chdir(tmp_path)
     return folder
 

@@ -39,7 +39,7 @@ def test_a_plan_is_built_while_frames_go_on(tmp_path: Path) -> None:
 
 def test_auto_goes_through_the_gpu(tmp_path: Path) -> None:
     onnx = palette_model(tmp_path)
-    build(BuildRequest(onnx, "tensorrt", "fp32", argmax="topk"))
+    build(BuildRequest(onnx, "tensorrt", "fp32", options={"argmax": "topk"}))
     options = ("--headless", "--engine", onnx, "--out", "o.mp4", "--stats", "s.jsonl")
     with started("run", "synthetic://960x540@30?frames=60", "--policy", "every", *options, cwd=tmp_path) as process:
         out, err = process.communicate(timeout=LONG_S)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drivenet.engine import cpu
+from drivenet.host import cpu
 
 
 def lay(root: Path, files: dict[str, str]) -> Path:

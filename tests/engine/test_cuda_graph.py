@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from drivenet.engine.cuda import nvidia
 from drivenet.engine.cuda.graph import capture
 from drivenet.errors import EngineError
+from drivenet.host import nvidia
 
 SOURCE = """
 #include <string.h>

@@ -15,12 +15,12 @@ from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec,
 
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
-from drivenet.engine.cpu import physical_cores
-from drivenet.engine.cuda.nvidia import Gpu
 from drivenet.engine.onnxruntime import engine as onnxruntime_engine
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.engine.onnxruntime.file import CPU, _exact
 from drivenet.errors import EngineError, ModelSpecError, UsageError
+from drivenet.host.cpu import physical_cores
+from drivenet.host.nvidia import Gpu
 from drivenet.labels import CAMVID, CITYSCAPES
 from drivenet.modelspec import LabelsSpec
 

@@ -15,12 +15,12 @@ import pytest
 from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, sure_model, write_onnx
 
 from drivenet.engine import open_engine
-from drivenet.engine.cpu import physical_cores
-from drivenet.engine.cpu_features import cpu_features, native_precisions
 from drivenet.engine.openvino import engine as openvino_engine
 from drivenet.engine.openvino.engine import OpenVinoEngine
 from drivenet.engine.openvino.model import CACHE_VARIABLE
 from drivenet.errors import EngineError, ModelSpecError, UsageError
+from drivenet.host.cpu import physical_cores
+from drivenet.host.cpu_features import cpu_features, native_precisions
 from drivenet.labels import CAMVID, CITYSCAPES
 
 

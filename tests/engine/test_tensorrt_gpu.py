@@ -80,7 +80,9 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, onnx = tmp_path_factory.mktemp("default"), onnx_of_default()
     for file in (onnx, spec_path(onnx)):
         shutil.copy(file, folder)
-    request = BuildRequest(folder / onnx.name, "tensorrt", "fp16", argmax="topk", timing_cache=folder / TIMINGS)
+    request = BuildRequest(
+        folder / onnx.name, "tensorrt", "fp16", options={"argmax": "topk", "timing_cache": folder / TIMINGS}
+    )
     return build(request).file
 
 
@@ -149,7 +151,7 @@ def test_a_chain_of_comparisons_gives_the_same_ids(
     default: Path, expected: tuple[list[np.ndarray], list[np.ndarray]], tmp_path: Path
 ) -> None:
     onnx, cache = default.with_name(onnx_of_default().name), default.with_name(TIMINGS)
-    request = BuildRequest(onnx, "tensorrt", "fp16", argmax="select", timing_cache=cache, out=tmp_path)
+    request = BuildRequest(onnx, "tensorrt", "fp16", out=tmp_path, options={"argmax": "select", "timing_cache": cache})
     shown, ids = expected
     with closing(open_engine(build(request).file)) as engine:
         chained = np.stack([engine.infer(image) for image in shown])
@@ -158,7 +160,9 @@ def test_a_chain_of_comparisons_gives_the_same_ids(
 
 def test_int8_keeps_to_the_gate(default: Path, tmp_path: Path) -> None:
     onnx = find("fast-int8", engines_dir())
-    request = BuildRequest(onnx, "tensorrt", argmax="topk", timing_cache=default.with_name(TIMINGS), out=tmp_path)
+    request = BuildRequest(
+        onnx, "tensorrt", out=tmp_path, options={"argmax": "topk", "timing_cache": default.with_name(TIMINGS)}
+    )
     built = build(request)
     with closing(open_engine(built.file)) as engine:
         assert (engine.precision, engine.describe()["cuda_graph"]) == ("int8", True)
@@ -208,7 +212,9 @@ def test_auto_takes_what_was_built_and_another_gpu_refuses_it(palette: Path, tmp
 def test_a_timing_cache_is_written_and_read(palette: Path, tmp_path: Path) -> None:
     cache = tmp_path / "kernels.timing"
     for folder in (tmp_path / "first", tmp_path / "second"):
-        built = build(BuildRequest(palette, "tensorrt", "fp32", out=folder, timing_cache=cache, argmax="topk"))
+        built = build(
+            BuildRequest(palette, "tensorrt", "fp32", out=folder, options={"timing_cache": cache, "argmax": "topk"})
+        )
         assert cache.stat().st_size > 0
         image, ids = next(pictures(1))
         with closing(open_engine(built.file)) as engine:

@@ -16,12 +16,12 @@ from tensorrt_double import GPU, Context, CudaEngine, RecordingDriver, TensorRt
 from drivenet.artefacts.passport import Parity, Passport, passport_path
 from drivenet.engine import open_engine
 from drivenet.engine.cuda import driver as cuda
-from drivenet.engine.cuda import nvidia
-from drivenet.engine.cuda.nvidia import Gpu
 from drivenet.engine.tensorrt import engine as tensorrt
 from drivenet.engine.tensorrt import lane as tensorrt_lane
 from drivenet.errors import EngineError, UsageError
 from drivenet.files import sha256_of
+from drivenet.host import nvidia
+from drivenet.host.nvidia import Gpu
 from drivenet.labels import CAMVID
 
 PARITY = Parity(

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
-from drivenet.engine.cpu_features import native_precisions  # noqa: E402
+from drivenet.host.cpu_features import native_precisions  # noqa: E402
 from drivenet.training.autocast import autocast  # noqa: E402
 
 

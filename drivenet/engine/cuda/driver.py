@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from drivenet.engine.cuda.nvidia import Gpu, probe
 from drivenet.errors import EngineError
+from drivenet.host.nvidia import Gpu, probe
 
 #: Python package to ``module:Class``, the preferred first.
 DRIVERS = {

@@ -12,11 +12,11 @@ import onnxruntime as ort
 from drivenet.classmap import Confidence, Ids
 from drivenet.engine.base import Engine
 from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision, warm_up
-from drivenet.engine.cpu import physical_cores
-from drivenet.engine.cuda.nvidia import probe
 from drivenet.engine.onnxruntime.file import CONFIDENCE, CPU, INPUT, OUTPUT, open_session, reason, spec_of
 from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.frame import Image
+from drivenet.host.cpu import physical_cores
+from drivenet.host.nvidia import probe
 
 _CUDA = "CUDAExecutionProvider"
 
@@ -27,7 +27,7 @@ class OnnxRuntimeEngine(Engine):
     Args:
         file: the ONNX; its spec is inside it.
         precision: ``auto`` or what the ONNX has; this backend converts nothing.
-        threads: inside one operator; None = :func:`~drivenet.engine.cpu.physical_cores`. Operators run in turn.
+        threads: inside one operator; None = :func:`~drivenet.host.cpu.physical_cores`. Operators run in turn.
         providers: execution providers, exactly these; None = :func:`usable_providers`, but the processor for int8 and,
             with a warning, where CUDA is there and does not start.
 

@@ -12,8 +12,6 @@ from drivenet.artefacts.compiled import build_command, find_built
 from drivenet.artefacts.passport import Passport
 from drivenet.classmap import Confidence, Ids
 from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision
-from drivenet.engine.cpu import cpu_model, physical_cores
-from drivenet.engine.cpu_features import native_precisions, needed_for
 from drivenet.engine.openvino.model import (
     CONFIDENCE,
     INPUT,
@@ -29,6 +27,8 @@ from drivenet.engine.openvino.model import (
 from drivenet.engine.own_thread import ThreadedEngine
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
+from drivenet.host.cpu import cpu_model, physical_cores
+from drivenet.host.cpu_features import native_precisions, needed_for
 from drivenet.modelspec import ModelSpec, Precision
 
 
@@ -42,7 +42,7 @@ class OpenVinoEngine(ThreadedEngine):
         file: an ONNX, which runs in its own precision, or an artefact of ``drivenet build --backend openvino``.
             With an ONNX and another precision than its own, the artefact of that precision beside it is taken.
         precision: ``auto`` or what is to be computed.
-        threads: None = :func:`~drivenet.engine.cpu.physical_cores`.
+        threads: None = :func:`~drivenet.host.cpu.physical_cores`.
         unproven: whether an artefact may run before it was compared with its reference.
 
     Raises:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drivenet.engine.cpu import cpu_model
-from drivenet.engine.cpu_features import cpu_features
 from drivenet.errors import EngineError
+from drivenet.host.cpu import cpu_model
+from drivenet.host.cpu_features import cpu_features
 from drivenet.modelspec import ModelSpec
 
 INPUT, OUTPUT, CONFIDENCE = "frame", "classes", "confidence"

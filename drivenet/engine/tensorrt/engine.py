@@ -13,11 +13,11 @@ from drivenet.artefacts.compiled import build_command, find_built
 from drivenet.classmap import Ids
 from drivenet.engine.checks import check_ids, check_image, check_precision
 from drivenet.engine.cuda.driver import open_driver, require_gpu
-from drivenet.engine.cuda.nvidia import Gpu
 from drivenet.engine.own_thread import ThreadedEngine
 from drivenet.engine.tensorrt.session import Session, import_tensorrt
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
+from drivenet.host.nvidia import Gpu
 
 T = TypeVar("T")
 

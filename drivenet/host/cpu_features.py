@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drivenet.engine.cpu import PROC
+from drivenet.host.cpu import PROC
 
 #: Flags of ``/proc/cpuinfo`` that bring a precision; any of a row is enough. x86 first, then arm.
 _NEEDS = {

@@ -1,0 +1,52 @@
+"""Where engines are looked for, and where what is built from one goes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from drivenet.resources import engines_dir, is_packaged
+
+#: More folders of engines, searched before the user's; what an installation cannot hold itself goes to the first.
+VARIABLE = "DRIVENET_ENGINES"
+
+
+def search_path() -> tuple[Path, ...]:
+    """``./engines``, the folders of :data:`VARIABLE`, the user's and what ships, in this order; each once."""
+    folders = (Path("engines").absolute(), *_named(), user_folder(), engines_dir())
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        if folder.is_dir():
+            found.setdefault(folder.resolve(), folder)
+    return tuple(found.values())
+
+
+def user_folder() -> Path:
+    """The engines of this user: ``drivenet/engines`` in the folder for data, by default ``~/.local/share``."""
+    data = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(data) if os.path.isabs(data) else Path("~/.local/share").expanduser()) / "drivenet" / "engines"
+
+
+def own_folder() -> Path:
+    """Where what belongs to no model's own folder goes: the first of :data:`VARIABLE`, else the user's."""
+    return next(iter(_named()), user_folder())
+
+
+def home_of(onnx: Path) -> Path:
+    """Where what is built from an ONNX goes: beside it, or :func:`own_folder` where an installation or others own that.
+
+    An installation is replaced as a whole, and may belong to another user.
+    """
+    beside = onnx.parent
+    return beside if not is_packaged(beside) and os.access(beside, os.W_OK) else own_folder()
+
+
+def places_of(onnx: Path) -> tuple[Path, ...]:
+    """The folders that may hold what was built from an ONNX: its own, then the search path."""
+    others = [folder for folder in search_path() if folder.resolve() != onnx.parent.resolve()]
+    return (onnx.parent, *others)
+
+
+def _named() -> list[Path]:
+    """The folders of :data:`VARIABLE`."""
+    return [Path(text).expanduser() for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]
