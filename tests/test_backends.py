@@ -17,6 +17,7 @@ from drivenet.errors import EngineError
 #: A package that adds a backend: engines of the null backend under another name, "compiled" by copying the ONNX.
 MODULE = """
 import shutil
+import tempfile
 from pathlib import Path
 
 from drivenet.artefacts.admission import admit
@@ -35,8 +36,11 @@ class Copier(OnnxRuntimeEngine):
     backend = "copier"
 
     def __init__(self, file, precision="auto", threads=None, unproven=False):
-        self.passport = admit(file, "copier", machine(), unproven).passport
-        super().__init__(file.with_name(self.passport.onnx), precision, threads)
+        admitted = admit(file, "copier", machine(), unproven)
+        with tempfile.TemporaryDirectory() as folder:
+            onnx = Path(folder) / "copied.onnx"
+            onnx.write_bytes(admitted.contents[file.name])
+            super().__init__(onnx, precision, threads)
         self.file = str(file)
 
 
@@ -81,7 +85,7 @@ def test_a_package_adds_a_backend_that_builds_and_runs_by_name(installed: dict[s
     done = drivenet(tmp_path, installed, *run, "--engine", "palette-fp32.copy")
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[-1])
-    assert (summary["engine"]["backend"], summary["processed"]) == ("copier", 2)
+    assert (summary["engine"]["backend"], summary["captured"]) == ("copier", 2)
 
 
 def test_a_backend_that_cannot_be_imported_is_told_when_it_is_named(installed: dict[str, str], tmp_path: Path) -> None:

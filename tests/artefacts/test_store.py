@@ -50,6 +50,7 @@ def test_what_an_installation_carries_is_built_into_the_users_folder(
     places: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = tmp_path / "site-packages" / "drivenet"
+    (package / "_engines").mkdir(parents=True)
     onnx = palette_model(package / "_engines")
     assert store.home_of(onnx) == onnx.parent
     monkeypatch.setattr("drivenet.resources._PACKAGE", package)
