@@ -10,11 +10,10 @@ from typing import Any
 from drivenet.artefacts.catalog import files_read, list_models
 from drivenet.cli.output import check_file, progress, report, table, write_json
 from drivenet.config import yaml_file
-from drivenet.engine import machine, open_engine
+from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.evaluation import Report
 from drivenet.evaluation.suite import Part, load_suite
-from drivenet.resources import engines_dir
 
 
 def score_suite(engines: Sequence[str], file: Path, json_file: str | None, **how: Any) -> None:
@@ -24,7 +23,7 @@ def score_suite(engines: Sequence[str], file: Path, json_file: str | None, **how
         UsageError, ConfigError: for a suite that is not right.
         SourceError, EngineError: for data sets or engines that cannot be opened.
     """
-    names = list(engines) or [model["name"] for model in list_models(engines_dir(), machine)]
+    names = list(engines) or [model["name"] for model in list_models()]
     check_file(json_file, yaml_file(file), *(f for name in names for f in files_read(name, how["backend"])))
     parts = load_suite(file)
     scores = {name: _scores(name, parts, **how) for name in names}
