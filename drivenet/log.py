@@ -84,14 +84,14 @@ class LimitedHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or hold it back."""
-        self.release()
+        self.write_due()
         kind = getattr(record, "kind", _kind(record))
         if self._clock() < self._due.get(kind, 0.0):
             self._held[kind] = record, self._held.get(kind, (record, -1))[1] + 1
         else:
             self._put(kind, record, 0)
 
-    def release(self) -> None:
+    def write_due(self) -> None:
         """Write what was held back and is due by now."""
         now = self._clock()
         for kind in [kind for kind in self._held if now >= self._due[kind]]:
@@ -176,4 +176,4 @@ def release() -> None:
     for handler in logging.getLogger("drivenet").handlers:
         if isinstance(handler, LimitedHandler):
             with handler.lock:  # type: ignore[union-attr]
-                handler.release()
+                handler.write_due()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_broken_camera_writes_a_line_a_second_and_the_newest_follows() -> None
     assert lines[0] == "lost 0"
     assert all(line.endswith("more like this left out)") for line in lines[1:])
     clock.now = 110
-    handler.release()
+    handler.write_due()
     assert lines[-1].startswith("lost 39"), "how it stands in the end is not left out"
 
 
@@ -108,3 +109,18 @@ def test_json_lines_say_when_how_bad_and_where_from(written: list[str]) -> None:
 @pytest.mark.parametrize("text", ["no address here", "12:00 http://host/path?ch=1", "a@b is no secret"])
 def test_other_text_stays_as_it_is(text: str) -> None:
     assert mask_text(text) == text
+
+
+def test_two_threads_write_one_after_the_other(written: list[str]) -> None:
+    """The lock that a handler takes for a line is given back, or the second thread would wait for ever."""
+    log = logging.getLogger("drivenet.threads")
+    done = threading.Event()
+
+    def write() -> None:
+        log.warning("from the second")
+        done.set()
+
+    log.warning("from the first")
+    threading.Thread(target=write, daemon=True).start()
+    assert done.wait(30)
+    assert len(written) == 2
