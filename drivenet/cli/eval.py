@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from drivenet.artefacts.catalog import files_read
 from drivenet.cli.agreement import agreement, show_agreement
 from drivenet.cli.eval_suite import percent as _percent
 from drivenet.cli.eval_suite import score_suite
-from drivenet.cli.given import refuse
+from drivenet.cli.given import given, refuse
 from drivenet.cli.output import check_file, console, progress, table, write_json
 from drivenet.cli.output import report as shown
 from drivenet.cli.record import check_record, write_record
 from drivenet.config import load_labels, yaml_file
 from drivenet.data import DATASETS, ROOTLESS, SPLITS, open_dataset
 from drivenet.data.base import Dataset
+from drivenet.data.sequences.files import snippets
 from drivenet.engine import BACKENDS, PRECISIONS, open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
@@ -30,13 +31,15 @@ from drivenet.evaluation.page import PAGE, write_page
 from drivenet.evaluation.suite import Part, view
 from drivenet.labels import LabelSet
 from drivenet.sinks.target import check_writable
-from drivenet.sources import files_of, open_source
+from drivenet.sources import files_of, kind_of, open_source
 
 #: The one of the thresholds, 0..1, that the line about confidence tells of.
 SURE = 0.9
 #: The options of one data set, by the names of their parameters.
 _OF_ONE = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_fringes", "flicker", "flicker_frames",
            "same", "record", "folder")  # fmt: skip
+#: Those that labelled pictures are asked for with; without one of them, --flicker and --agreement need none.
+_SCORING = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_fringes", "record", "folder")
 
 
 @click.command("eval")
@@ -106,21 +109,20 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
         check_writable(folder / PAGE)
     for clip in clips:
         open_source(clip, paced=False).close()  # one that is not there is told before the pictures are scored
-    samples = _samples(dataset, root, split, _label_set(dataset, labels))
-    part = Part(dataset, view(samples, protocol, ignore_fringes), mapping)
+    part = None
+    if not clips or given(_SCORING):
+        samples = _samples(dataset, root, split, _label_set(dataset, labels))
+        part = Part(dataset, view(samples, protocol, ignore_fringes), mapping)
     loaded = open_engine(engine, **how)
-    if record:
-        check_record(loaded, samples)
+    if record and part:
+        check_record(loaded, part.samples)
     gallery = Gallery()
     try:
-        with progress() as bar:
-            task = bar.add_task("pictures", total=len(samples), note="")
-            visit = gallery.visit if folder else None
-            report = part.score(loaded, lambda done, _: bar.update(task, completed=done), visit)
+        report = _score(loaded, part, gallery if folder else None) if part else None
         flickers = _flicker(loaded, flicker, flicker_frames) if flicker else None
     finally:
         loaded.close()
-    if record:
+    if record and report:
         write_record(Path(loaded.file), report.miou)
     agreed = agreement(engine, same, how["threads"]) if same else None
     if json_file != "-":
@@ -128,9 +130,16 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
         if agreed:
             show_agreement(agreed)
     more = {"flicker": flickers.to_dict() if flickers else None, "agreement": agreed}
-    write_json(json_file, {**report.to_dict(), **{name: what for name, what in more.items() if what}})
-    if folder is not None:
+    scores = report.to_dict() if report else {"engine": loaded.describe()}
+    write_json(json_file, {**scores, **{name: what for name, what in more.items() if what}})
+    if folder is not None and report:
         console.print(f"wrote {write_page(folder, report, gallery, flickers)}")
+
+
+def _score(engine: Engine, part: Part, gallery: Gallery | None) -> Report:
+    with progress() as bar:
+        task = bar.add_task("pictures", total=len(part.samples), note="")
+        return part.score(engine, lambda done, _: bar.update(task, completed=done), gallery.visit if gallery else None)
 
 
 def _only(engines: tuple[str, ...]) -> str | None:
@@ -157,15 +166,36 @@ def _label_set(dataset: str, labels: str | None) -> LabelSet | None:
 
 def _flicker(engine: Engine, uri: str, limit: int) -> Flicker:
     source = open_source(uri, paced=False)
+    starts = _starts(uri)
     try:
         with progress() as bar:
             task = bar.add_task("frames", total=min(limit, source.frames or limit), note="")
-            return evaluate_flicker(engine, source, limit, lambda done: bar.update(task, completed=done), source.name)
+            return evaluate_flicker(
+                engine, source, limit, lambda done: bar.update(task, completed=done), source.name, starts
+            )
     finally:
         source.close()
 
 
-def _show(report: Report, flicker: Flicker | None) -> None:
+def _starts(uri: str) -> frozenset[int]:
+    """The frames of a folder or glob of images at which another snippet begins."""
+    if kind_of(uri) != "images":
+        return frozenset()
+    lengths = [len(part) for part in snippets(files_of(uri))]
+    return frozenset(accumulate(lengths))
+
+
+def _show(report: Report | None, flicker: Flicker | None) -> None:
+    if report:
+        _show_scores(report)
+    if flicker:
+        shown.print(
+            f"flicker {_percent(flicker.rate)} % of the followed pixels "
+            f"({_percent(flicker.covered)} % of all, {flicker.pairs} pairs of frames)"
+        )
+
+
+def _show_scores(report: Report) -> None:
     iou = report.matrix.iou() if report.compared_on == "classes" else {}
     edges = report.boundary.f_score()
     rows = [[name, _percent(v), _percent(edges[name])] for name, v in iou.items()]
@@ -187,11 +217,6 @@ def _show(report: Report, flicker: Flicker | None) -> None:
         shown.print("engine and labels have other classes: compared on groups, background not in the mIoU")
     if report.calibration:
         shown.print(_confidence(report.calibration))
-    if flicker:
-        shown.print(
-            f"flicker {_percent(flicker.rate)} % of the followed pixels "
-            f"({_percent(flicker.covered)} % of all, {flicker.pairs} pairs of frames)"
-        )
 
 
 def _confidence(calibration: Calibration) -> str:

@@ -12,14 +12,18 @@ from drivenet.errors import UsageError
 
 def refuse(names: Collection[str], beside: str, expected: str) -> None:
     """UsageError if the command line gives one of these options, by the names of their parameters, a value."""
+    if found := given(names):
+        raise UsageError(f"{', '.join(found)} with {beside}", expected)
+
+
+def given(names: Collection[str]) -> list[str]:
+    """Which of these options, by the names of their parameters, the command line gives a value, as users write them."""
     context = click.get_current_context()
-    found = [
+    return [
         _written(option, context.params[option.name])
         for option in context.command.params
         if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
     ]
-    if found:
-        raise UsageError(f"{', '.join(found)} with {beside}", expected)
 
 
 def _written(option: click.Parameter, value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -106,6 +106,7 @@ def evaluate_flicker(
     limit: int | None = None,
     progress: Callable[[int], None] | None = None,
     source: str = "",
+    starts: Collection[int] = (),
 ) -> Flicker:
     """Run an engine over consecutive frames and count the changes that the optical flow does not explain.
 
@@ -114,10 +115,11 @@ def evaluate_flicker(
 
     Args:
         engine: the artefact as deployed.
-        frames: of one camera, in order, none left out between them.
+        frames: of one camera, in order, none left out between them but at ``starts``.
         limit: stop after this many frames.
         progress: called with the number of frames done.
         source: where the frames come from, for the record.
+        starts: indices of frames that do not follow the one before them: the first ones of snippets.
 
     Raises:
         SourceError: for fewer than two frames, or what the source raises.
@@ -129,7 +131,7 @@ def evaluate_flicker(
         ids = crop_bars(engine.infer(prepare_for(frame.image, engine.spec)), engine.spec, frame.size)
         grey = cv2.cvtColor(prepare(frame.image, (ids.shape[0], ids.shape[1])), cv2.COLOR_BGR2GRAY)
         after = (np.asarray(grey, np.uint8), ids)
-        if before is not None:
+        if before is not None and frame.index not in starts:
             found.add(before, after)
         before = after
         if progress is not None:

@@ -163,6 +163,25 @@ def test_the_flicker_rate_of_a_clip(here: Path, capsys: pytest.CaptureFixture[st
     assert 0 <= flicker["covered"] <= 1
 
 
+def test_snippets_that_follow_each_other_in_a_glob_have_no_pair_between_them(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every snippet shows one picture, the next one another: there is no flicker. Nothing else is scored."""
+    for city in range(3):
+        (here / "set" / f"city{city}").mkdir(parents=True)
+        shown = np.zeros(SIZE, np.uint8)
+        shown[:, 16 * city :] = 1
+        for i in range(4):
+            assert cv2.imwrite(f"set/city{city}/city{city}_{i:06d}_leftImg8bit.png", paint(shown, MINE))
+    command = ("eval", "two.onnx", "--backend", "onnxruntime", "--flicker", "set/*/*.png")
+    assert call(*command, "--json", "-") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {"engine", "flicker"}
+    assert (found["flicker"]["pairs"], found["flicker"]["rate"]) == (9, 0.0)
+    assert call(*command) == 0
+    assert capsys.readouterr().out.startswith("flicker 0.00 %")
+
+
 def test_the_float_engines_agree_on_every_frame_of_a_clip(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """TensorRT has no plan of this model, and that is said."""
     pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")

@@ -1,0 +1,110 @@
+"""Any folders of frames or videos with sparse labels, listed in a small YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import av
+import numpy as np
+from pydantic import Field
+
+from drivenet.config import Place, Settings, load_labels, load_yaml, yaml_file
+from drivenet.data.pairs import LabelValues, class_ids
+from drivenet.data.sequences.base import FrameSequence, Truth, VideoSet
+from drivenet.data.sequences.files import FileSequence, LabelFile, numbered, semantic
+from drivenet.errors import ConfigError, SourceError, SourceNotFoundError
+from drivenet.frame import Image
+from drivenet.labels import IGNORE_ID
+from drivenet.picture_files import IMAGE_SUFFIXES, list_files
+
+
+class SequenceRow(Settings):
+    """One sequence."""
+
+    frames: Place = Field(description="A folder of images, or a video file; seen from the folder of this file.")
+    labels: Place | None = Field(
+        None,
+        description="A folder of label PNGs with the frames' names, or numbered as the video's frames, from 0.",
+    )
+    name: str | None = Field(None, description="How outputs call it [default: the name of the folder or video].")
+    group: str = Field("", description="A city, a drive: sequences of a group have figures together.")
+    fps: float = Field(0.0, ge=0, allow_inf_nan=False, description="At which it was recorded.")
+
+
+class VideoSettings(Settings):
+    """A video set of one's own."""
+
+    name: str = Field("listed", description="How outputs call the set.")
+    labels: Place = Field("cityscapes", description="What the ids mean: NAME or FILE.yaml.")
+    sequences: tuple[SequenceRow, ...] = Field(min_length=1, description="The sequences.")
+
+
+class VideoSequence(FrameSequence):
+    """A video file, decoded as it is asked for."""
+
+    def __init__(self, name: str, group: str, file: Path, count: int, labels: Mapping[int, LabelFile],
+                 fps: float) -> None:  # fmt: skip
+        names = tuple(f"{name}_{i:06d}" for i in range(count))
+        super().__init__(name, group, names, tuple(sorted(labels)), fps)
+        self.file, self.labels = file, dict(labels)
+
+    def frames(self) -> Iterator[Image]:
+        """The frames in the order that they are shown in."""
+        return (np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in _decode(self.file))
+
+    def truth(self, index: int) -> Truth:
+        """The ids of a labelled frame."""
+        return self.labels[index].read()
+
+
+def open_listed(file: Path, split: str = "") -> VideoSet:
+    """The sequences that a YAML file lists; ``split`` is not used.
+
+    Raises:
+        ConfigError: for a file that is not right, or names a sequence twice.
+        SourceError: for frames or labels that are missing, or labels that belong to no frame.
+    """
+    settings, folder = load_yaml(file, VideoSettings), yaml_file(file).parent
+    labels = load_labels(settings.labels)
+    values = class_ids(labels, IGNORE_ID)
+    sequences = tuple(_open(row, folder, values) for row in settings.sequences)
+    names = [sequence.name for sequence in sequences]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{file} names a sequence {twice[0]!r} twice", "distinct names", "give one a name")
+    return VideoSet(settings.name, split, labels, sequences)
+
+
+def _open(row: SequenceRow, folder: Path, values: LabelValues) -> FrameSequence:
+    place = folder / row.frames
+    name = row.name or place.stem
+    files = {f.stem: f for f in list_files(folder / row.labels, (".png",))} if row.labels else {}
+    if place.is_dir():
+        images = sorted(list_files(place), key=numbered)
+        if not images:
+            raise SourceError(f"{place} holds no images", f"files named {', '.join(sorted(IMAGE_SUFFIXES))}")
+        stems = {image.stem: i for i, image in enumerate(images)}
+        _no_strays(files, stems, place)
+        found = {stems[stem]: semantic(file, values) for stem, file in files.items()}
+        return FileSequence(name, row.group or name, images, found, row.fps)
+    if not place.is_file():
+        raise SourceNotFoundError(f"no {place}", "a folder of images or a video")
+    count = sum(1 for _ in _decode(place))
+    numbers = {file.stem: numbered(file)[1] for file in files.values()}
+    _no_strays({stem: files[stem] for stem in files if not 0 <= numbers[stem] < count}, {}, place)
+    found = {numbers[stem]: semantic(file, values) for stem, file in files.items()}
+    return VideoSequence(name, row.group or name, place, count, found, row.fps)
+
+
+def _no_strays(labels: Mapping[str, Path], frames: Mapping[str, int], where: Path) -> None:
+    if strays := sorted(labels.keys() - frames.keys()):
+        raise SourceError(f"{where} has no frame for label {labels[strays[0]]} ({len(strays)} such)",
+                          "labels of the frames' names or numbers")  # fmt: skip
+
+
+def _decode(file: Path) -> Iterator[av.VideoFrame]:
+    try:
+        with av.open(str(file)) as container:
+            yield from container.decode(video=0)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise SourceError(f"{file} cannot be decoded: {error}", "a whole video") from error
