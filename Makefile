@@ -14,7 +14,7 @@ METADATA := setup.py pyproject.toml
 
 demo: $(VENV)/.base
 	$(BIN)/drivenet run "synthetic://960x540@30?frames=150" --policy every \
-		--out out/demo.mp4 --stats out/demo.jsonl --headless
+		--out out/demo.mp4 --stats out/demo.jsonl --headless --overwrite
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

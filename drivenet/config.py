@@ -187,6 +187,15 @@ class NodeSettings(Settings):
         "zenoh://; may be repeated.",
     )
     stats: Place | None = Field(None, description="One JSON line a frame, and a summary; - is standard output.")
+    segment: str | None = Field(
+        None, description="Cut recordings (video, MCAP, stats) into segments of this length or size: 60s, 5min, 500MB."
+    )
+    keep: str | None = Field(None, description="Delete the oldest segments when all of them take more than this: 20GB.")
+    keep_free: str | None = Field(None, description="Delete the oldest segments to keep this free on the disk: 2GB.")
+    lock_when: Texts = Field(
+        (), description="Never delete segments around a frame with, for example, pedestrian>5%; may be repeated."
+    )
+    overwrite: bool = Field(False, description="Write over files that exist [default: the next free name, FILE-2.mp4].")
     show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")
     headless: bool = Field(False, description="Never a window.")
     serve: str | None = Field(None, description="A live page at this HOST:PORT (extra [web]).")

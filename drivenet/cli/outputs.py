@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,12 +18,17 @@ from drivenet.overlay import Painter
 from drivenet.result import Totals
 from drivenet.sinks import open_sink, sink_class
 from drivenet.sinks.base import Sink
+from drivenet.sinks.recording import RecordingOptions, RecordingSession
+from drivenet.sinks.recording.conditions import any_of
+from drivenet.sinks.recording.options import parse_bytes, parse_segment
 from drivenet.sinks.target import identity
 from drivenet.sources import files_of, kind_of
 from drivenet.sources.base import Source
 
 #: Pictures a second in a video of a recorded source that has no rate, such as a folder: what FFmpeg takes, too.
 PICTURES_FPS = 25.0
+#: Files that a run names at its end.
+_SHOWN = 8
 
 
 def check_outputs(settings: NodeSettings, config: Path | None) -> None:
@@ -53,27 +58,65 @@ def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str |
         yield yaml_file(config), "the configuration"
 
 
-def open_sinks(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> list[Sink]:
-    """As asked for; a window if nothing was. If one cannot be opened, those before it are closed again."""
+def open_sinks(
+    settings: NodeSettings, source: Source, engine: Engine, painter: Painter, written: list[Path]
+) -> list[Sink]:
+    """As asked for; a window if nothing was. If one cannot be opened, those before it are closed again.
+
+    ``written`` is given the files that recordings went to, as they are made.
+    """
     sinks: list[Sink] = []
     with ExitStack() as opened:
-        for sink in _opened(settings, source, engine, painter):
+        for sink in _opened(settings, source, engine, painter, written):
             opened.callback(sink.close, Totals())
             sinks.append(sink)
         opened.pop_all()
     return sinks
 
 
-def _opened(settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> Iterator[Sink]:
+def _opened(
+    settings: NodeSettings, source: Source, engine: Engine, painter: Painter, written: list[Path]
+) -> Iterator[Sink]:
     fps = 0.0 if source.live else source.fps or PICTURES_FPS
+    session = RecordingSession(
+        recording_options(settings), fps=fps, lock_when=any_of(settings.lock_when, engine.spec.label_set)
+    )
+    session.written = written
     for target in settings.out:
-        yield open_sink(target, fps=fps, visualize=settings.visualize)
+        yield _told(target, open_sink(target, fps=fps, visualize=settings.visualize, session=session))
     if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
         yield sink_class("window")(painter, f"drivenet {source.name}")
     if settings.serve:
         yield _page(settings.serve, settings, source, engine, painter)
     if settings.stats:  # last: to close it is to write a summary
-        yield sink_class("jsonl")(settings.stats)
+        yield _told(settings.stats, sink_class("jsonl")(settings.stats, session=session))
+
+
+def recording_options(settings: NodeSettings) -> RecordingOptions:
+    """How the node records; UsageError for what contradicts itself."""
+    seconds, size = parse_segment(settings.segment) if settings.segment else (0.0, 0)
+    if settings.lock_when and not settings.segment:
+        raise UsageError("--lock-when without segments", "--segment 60s or 500MB", "what is locked is a segment")
+    return RecordingOptions(
+        seconds, size, parse_bytes(settings.keep) if settings.keep else 0,
+        parse_bytes(settings.keep_free) if settings.keep_free else 0, settings.overwrite,
+    )  # fmt: skip
+
+
+def _told(named: str, sink: Sink) -> Sink:
+    """The sink; says so if it writes elsewhere than was named, because something is there."""
+    if "://" not in named and named != "-" and Path(sink.target) != Path(named):
+        console.print(f"{named} exists and stays: recording to {sink.target} (--overwrite replaces it)")
+    return sink
+
+
+def show_written(written: Sequence[Path]) -> None:
+    """Say which files a run wrote; of many segments the last ones."""
+    if len(written) > _SHOWN:
+        console.print(f"wrote {len(written)} files, the last of them:")
+    for path in written[-_SHOWN:]:
+        if path.exists():
+            console.print(f"wrote {path}")
 
 
 def _page(address: str, settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> Sink:

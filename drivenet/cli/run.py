@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ from drivenet.address import mask_uri
 from drivenet.artefacts.catalog import engine_file
 from drivenet.cli.logs import logged
 from drivenet.cli.output import console, progress, show_fps, show_totals
-from drivenet.cli.outputs import check_outputs, open_sinks
+from drivenet.cli.outputs import check_outputs, open_sinks, show_written
 from drivenet.cli.signals import ended_by_signals
 from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS, choose, open_engine
@@ -56,6 +55,11 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--rebuild", is_flag=True, default=None)
 @_setting("--out", multiple=True, metavar="FILE|DIR|ADDRESS")
 @_setting("--stats", multiple=True, callback=_once, metavar="FILE.jsonl")
+@_setting("--segment", metavar="60s|500MB")
+@_setting("--keep", metavar="20GB")
+@_setting("--keep-free", metavar="2GB")
+@_setting("--lock-when", multiple=True, metavar="NAME>FRACTION")
+@_setting("--overwrite", is_flag=True, default=None)
 @_setting("--show", is_flag=True, default=None)
 @_setting("--headless", is_flag=True, default=None)
 @_setting("--serve", metavar="HOST:PORT")
@@ -97,11 +101,9 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, **option
     with logged(settings.log_level, settings.log_format):
         if settings.token:
             hide(settings.token.get_secret_value())
-        totals = run_node(settings)
-        show_totals(totals)
-        for path in (*settings.out, settings.stats or "-"):
-            if path != "-" and os.path.exists(path):
-                console.print(f"wrote {path}")
+        written: list[Path] = []
+        show_totals(run_node(settings, written))
+        show_written(written)
 
 
 def resolve(config: Path | None, options: dict[str, Any]) -> NodeSettings:
@@ -122,8 +124,11 @@ def resolve(config: Path | None, options: dict[str, Any]) -> NodeSettings:
     return settings
 
 
-def run_node(settings: NodeSettings) -> Totals:
-    """Open everything, run, and close everything; a signal ends the run in good order."""
+def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
+    """Open everything, run, and close everything; a signal ends the run in good order.
+
+    ``written`` is given the files that recordings went to.
+    """
     with ExitStack() as opened:
         early = kind_of(settings.source or "") not in _DEVICES
         source = _open_source(settings, opened) if early else None
@@ -131,7 +136,7 @@ def run_node(settings: NodeSettings) -> Totals:
         source = source or _open_source(settings, opened)
         chosen = choose(settings.backend, _file(settings), settings.precision)
         painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
-        sinks = open_sinks(settings, source, engine, painter)
+        sinks = open_sinks(settings, source, engine, painter, written)
         opened.pop_all()  # from here on they are the pipeline's
     if settings.backend == "auto" and not settings.rebuild:
         console.print(f"backend {engine.backend}: {chosen.why}")

@@ -11,6 +11,7 @@ from drivenet.address import mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
 from drivenet.overlay import check_view
 from drivenet.sinks.base import Sink
+from drivenet.sinks.recording import RecordingSession
 
 #: Module and class by kind.
 KINDS = {
@@ -40,7 +41,9 @@ def sink_class(kind: str) -> Callable[..., Sink]:
     return found
 
 
-def open_sink(target: str | os.PathLike[str], *, fps: float, visualize: str) -> Sink:
+def open_sink(
+    target: str | os.PathLike[str], *, fps: float, visualize: str, session: RecordingSession | None = None
+) -> Sink:
     """The sink that a path or an address names: a recording, a folder of pictures, a bus or a server.
 
     Args:
@@ -48,6 +51,8 @@ def open_sink(target: str | os.PathLike[str], *, fps: float, visualize: str) -> 
             suffix; or an address with one of :data:`SCHEMES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
         visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; a folder has ids for ``mask``.
+        session: what the recordings of a run share: whether they write over files, segments, a disk budget; None =
+            the next free name, and one file.
 
     Raises:
         UsageError: for any other target or view.
@@ -62,11 +67,11 @@ def open_sink(target: str | os.PathLike[str], *, fps: float, visualize: str) -> 
     if target in ("", "-") or "://" in target:
         raise UsageError(f"output {target!r}", _EXPECTED)
     if target.endswith(("/", "\\")) or not suffix or os.path.isdir(path):
-        return sink_class("images")(path, visualize=visualize)
+        return sink_class("images")(path, visualize=visualize, session=session)
     if suffix in VIDEO_SUFFIXES:
-        return sink_class("video")(path, fps=fps)
+        return sink_class("video")(path, fps=fps, session=session)
     if suffix == ".mcap":
-        return sink_class("mcap")(path)
+        return sink_class("mcap")(path, session=session)
     raise UsageError(f"output {target} ends in {path.suffix}", _EXPECTED, f"a folder of that name is {target}/")
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import select
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from drivenet.errors import SinkError
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
-from drivenet.sinks.target import cannot_write, check_kept, check_stdout, check_writable
+from drivenet.sinks.recording import RecordingFiles, RecordingSession
+from drivenet.sinks.recording.files import failure
+from drivenet.sinks.recording.synced_file import SyncedFile
+from drivenet.sinks.target import check_stdout
 
 
 class JsonlSink(Sink):
@@ -23,7 +25,8 @@ class JsonlSink(Sink):
     Numbers that JSON does not know (NaN, infinities) are written as null.
 
     Args:
-        target: a file, replaced if it exists; ``-`` for standard output.
+        target: a file, or the next free name if it exists; ``-`` for standard output.
+        session: what it shares with the run's other recordings: segments, a disk budget.
 
     Raises:
         SinkError: if nothing can be written there.
@@ -33,21 +36,21 @@ class JsonlSink(Sink):
     needs_view = False
     records = True
 
-    def __init__(self, target: str | Path) -> None:
-        self._path = None if str(target) == "-" else Path(target)
-        self.target = str(self._path or "standard output")
-        self._file: BinaryIO | None = None
+    def __init__(self, target: str | Path, *, session: RecordingSession | None = None) -> None:
+        self._files: RecordingFiles | None = None
+        self._file: SyncedFile | None = None
         self._failed = self._closed = False
-        if self._path:
-            check_writable(self._path)
-        else:
+        if str(target) == "-":
             check_stdout()
+        else:
+            self._files = RecordingFiles(Path(target), session or RecordingSession())
+        self.target = str(self._files.target) if self._files else "standard output"
 
     def publish(self, result: Result) -> None:
         """Write a frame's line."""
         if self._closed:
             raise SinkError(f"{self.target} is closed")
-        self._write(result.to_dict())
+        self._write(result.to_dict(), result)
 
     def close(self, totals: Totals) -> None:
         """Write the summary, unless an earlier line could not be written."""
@@ -57,37 +60,49 @@ class JsonlSink(Sink):
         try:
             if not self._failed:
                 self._write(totals.to_dict())
-                if self._path and self._file:
-                    check_kept(self._path, os.fstat(self._file.fileno()))
         finally:
-            if self._file:
-                self._file.close()
+            self._finish()
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, line: dict[str, Any], result: Result | None = None) -> None:
         text = to_json(line) + "\n"
         try:
-            if self._path:
-                self._to_file(self._path, text.encode())
+            if self._files:
+                self._to_file(self._files, text.encode(), result)
             else:
                 _to_stdout(text)
-        except OSError as error:
+        except (OSError, SinkError) as error:
             self._failed = True
-            if self._path is None and isinstance(error, BrokenPipeError):
+            if self._files is None and isinstance(error, BrokenPipeError):
                 _abandon_stdout()
                 raise SinkError(
                     "standard output was closed by its reader", cure="write to a file instead of -"
                 ) from error
-            raise cannot_write(Path(self.target), error) from error
+            raise failure(Path(self.target), error) from error
 
-    def _to_file(self, path: Path, data: bytes) -> None:
-        if self._file is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("wb", buffering=0)
-        done = self._file.write(data)
-        if done < len(data):  # the disk is full: take the torn line back
-            if self._file.seekable():
-                self._file.truncate(self._file.tell() - done)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def _to_file(self, files: RecordingFiles, data: bytes, result: Result | None) -> None:
+        if self._file is None or (result and files.is_due(result)):
+            self._finish()
+            self._file = files.open(result)
+            self.target = str(self._file.path)
+        before = self._file.size
+        try:
+            self._file.write(data)
+        except OSError:  # the disk is full: take the torn line back
+            self._file.truncate(before)
+            raise
+
+    def _finish(self) -> None:
+        """Complete the file that is open, if one is; raises no second error after a failed write."""
+        file, self._file = self._file, None
+        if not file or not self._files:
+            return
+        try:
+            file.close()
+        except (OSError, SinkError) as error:
+            if not self._failed:
+                raise failure(Path(self.target), error) from error
+        finally:
+            self._files.closed()
 
 
 def to_json(value: dict[str, Any]) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from drivenet.errors import SinkError
 from drivenet.frame import Image
@@ -16,6 +14,9 @@ from drivenet.sinks.cdr import encode
 from drivenet.sinks.clock import WallClock, reached
 from drivenet.sinks.extras import need
 from drivenet.sinks.jpeg import encode_jpeg
+from drivenet.sinks.recording import RecordingFiles, RecordingSession
+from drivenet.sinks.recording.files import failure
+from drivenet.sinks.recording.synced_file import SyncedFile
 from drivenet.sinks.ros_messages import (
     Message,
     box_annotations,
@@ -26,7 +27,6 @@ from drivenet.sinks.ros_messages import (
     node_diagnostics,
 )
 from drivenet.sinks.ros_types import schema_text
-from drivenet.sinks.target import cannot_write, check_kept, check_writable
 
 if TYPE_CHECKING:
     from mcap.writer import Writer
@@ -49,10 +49,11 @@ class McapSink(Sink):
 
     Headers carry the capture time and log times the time of recording, both by the wall clock: the monotonic one
     plus an offset that is taken once, when the sink is made. What was written before the last status report, about
-    half a second ago at most, survives a kill.
+    half a second ago at most, survives a kill, and what was synced, a second earlier, a power cut.
 
     Args:
-        path: ``*.mcap``, written over if it exists, once the first frame is there.
+        path: ``*.mcap``, made once the first frame is there; the next free name if it exists.
+        session: what it shares with the run's other recordings: segments, a disk budget.
 
     Raises:
         UsageError: if the extra ``[robotics]`` is not installed.
@@ -62,21 +63,31 @@ class McapSink(Sink):
     name = "mcap"
     needs_view = False
 
-    def __init__(self, path: Path) -> None:
-        self._path = Path(path)
-        self.target = str(path)
+    def __init__(self, path: Path, *, session: RecordingSession | None = None) -> None:
         need("mcap.writer", "an .mcap file", "robotics")
-        check_writable(self._path)
+        self._files = RecordingFiles(path, session or RecordingSession())
+        self.target = str(self._files.target)
         self._clock = WallClock()
         self._recording: _Recording | None = None
         self._failed = self._closed = False
         self._lost_s = 0.0
+        self._totals = Totals()
 
     def publish(self, result: Result) -> None:
         """Write one frame's messages."""
         if self._closed:
             raise SinkError(f"{self.target} is closed")
         self._lost_s = 0.0
+        try:
+            self._turn_to_file_of(result)
+            assert self._recording
+            self._write(self._recording, self._messages(result))
+        except (SinkError, OSError) as error:
+            self._failed = True
+            raise failure(Path(self.target), error) from error
+
+    def _messages(self, result: Result) -> dict[str, Message]:
+        """A frame's messages by topic; a file begins with what its ids mean."""
         at = self._clock.at(result.frame.captured_ns)
         messages = {
             CAMERA: compressed_image(encode_jpeg(result.frame.image, _QUALITY), "jpeg", at),
@@ -87,9 +98,9 @@ class McapSink(Sink):
             ANNOTATIONS: box_annotations(result, at),
             FRAME: frame_diagnostics(reached(result, self.name), at),
         }
-        if self._recording is None:
+        if self._recording and self._recording.empty:
             messages[LABELS] = label_info(result.labels, at)
-        self._write(messages)
+        return messages
 
     def lost(self, view: Image, seconds: float) -> None:
         """Have the next report say so."""
@@ -97,53 +108,68 @@ class McapSink(Sink):
 
     def status(self, totals: Totals) -> None:
         """Write the counts so far, and all that waits in memory."""
+        self._totals = totals
         if self._recording:
-            self._report(totals)
+            try:
+                self._report(self._recording, totals)
+            except (SinkError, OSError) as error:
+                self._failed = True
+                raise failure(Path(self.target), error) from error
 
     def close(self, totals: Totals) -> None:
         """Write the final counts and the index; raises no second error after a failed write."""
         self._closed = True
-        if not self._recording:
+        try:
+            self._finish(totals)
+        except (SinkError, OSError) as error:
+            if not self._failed:
+                raise failure(Path(self.target), error) from error
+
+    def _turn_to_file_of(self, result: Result) -> None:
+        if self._files.is_due(result):
+            self._finish(self._totals)
+            file = self._files.open(result)
+            self.target = str(file.path)
+            self._recording = _Recording(file)
+
+    def _finish(self, totals: Totals) -> None:
+        """Complete the file that is open, if one is."""
+        recording, self._recording = self._recording, None
+        if not recording:
             return
         try:
             if not self._failed:
-                self._report(totals)
-                self._recording.finish()
-                check_kept(self._path, self._recording.opened)
-        except OSError as error:
-            raise cannot_write(self._path, error) from error
+                self._report(recording, totals)
+                recording.finish()
         finally:
-            self._recording.close()
-            self._recording = None
+            recording.close()
+            self._files.closed()
 
-    def _report(self, totals: Totals) -> None:
-        self._write({DIAGNOSTICS: node_diagnostics(totals, self._clock.now(), self._lost_s)}, flush=True)
+    def _report(self, recording: _Recording, totals: Totals) -> None:
+        self._write(recording, {DIAGNOSTICS: node_diagnostics(totals, self._clock.now(), self._lost_s)})
+        recording.flush()
 
-    def _write(self, messages: dict[str, Message], flush: bool = False) -> None:
+    def _write(self, recording: _Recording, messages: dict[str, Message]) -> None:
         now = self._clock.now()
-        try:
-            self._recording = self._recording or _Recording(self._path)
-            for topic, message in messages.items():
-                self._recording.add(topic, message, now)
-            if flush:
-                self._recording.flush()
-        except OSError as error:
-            self._failed = True
-            raise cannot_write(self._path, error) from error
+        for topic, message in messages.items():
+            recording.add(topic, message, now)
 
 
 class _Recording:
-    """An open MCAP file. All methods raise OSError."""
+    """An open MCAP file. All methods raise OSError and SinkError."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: SyncedFile) -> None:
         from mcap.writer import Writer
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("wb")
-        self.opened = os.fstat(self._file.fileno())
-        self._writer: Writer = Writer(self._file, chunk_size=_CHUNK_BYTES)
+        self._file = file
+        self._writer: Writer = Writer(cast("BinaryIO", file), chunk_size=_CHUNK_BYTES)
         self._channels: dict[str, int] = {}
         self._writer.start("ros2", library="drivenet")
+
+    @property
+    def empty(self) -> bool:
+        """Whether no message was added."""
+        return not self._channels
 
     def add(self, topic: str, message: Message, now: int) -> None:
         """Append a message, recorded ``now`` in nanoseconds since 1970."""
@@ -159,12 +185,10 @@ class _Recording:
     def finish(self) -> None:
         """Write the index."""
         self._writer.finish()  # type: ignore[no-untyped-call]
-        self._file.flush()
 
     def close(self) -> None:
-        """Release the file; what a full disk did not take is gone."""
-        with suppress(OSError):
-            self._file.close()
+        """Sync and release the file."""
+        self._file.close()
 
     def _channel(self, topic: str, kind: str) -> int:
         package, name = kind.split("/")

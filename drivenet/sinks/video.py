@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.i420 import BT601, LIMITED_RANGE, i420
-from drivenet.sinks.target import cannot_write, check_kept, check_writable
+from drivenet.sinks.recording import RecordingFiles, RecordingSession
+from drivenet.sinks.recording.files import failure
+from drivenet.sinks.recording.synced_file import SyncedFile
 
 #: At 720p 5 ms a frame; veryfast takes 13 for five sixths of the size. Without look-ahead no frame waits in memory, but
 #: the newest of a live recording.
@@ -25,6 +26,7 @@ _FORMAT = {
     ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"},
     ".mkv": {"cluster_time_limit": "500"},
 }
+_MUXERS = {".mp4": "mp4", ".mkv": "matroska"}
 #: Ticks a second, and the fewest between two frames (1 ms, what Matroska can tell apart).
 _TICKS, _LEAST_STEP = 90_000, 90
 #: A picture that is shown within this share of a frame of the time that a steady rate would give it is shown then.
@@ -41,11 +43,13 @@ class VideoSink(Sink):
     A recorded source (``fps`` > 0) keeps the times at which its recording shows its frames (``media_ns``), or if it has
     none its rate: frame n is shown at n / fps. A dropped frame leaves its predecessor standing. A live source (``fps``
     0) is recorded with its capture times, and while it is lost the marked view is recorded too. H.264 needs even sizes:
-    an odd picture is widened by repeating its last column or row.
+    an odd picture is widened by repeating its last column or row. All frames of a file have one size: another size goes
+    to the next file.
 
     Args:
-        path: ``*.mp4`` or ``*.mkv``, written over if it exists, once the first frame is there.
+        path: ``*.mp4`` or ``*.mkv``, made once the first frame is there; the next free name if it exists.
         fps: frames a second, on average; 0 for live sources.
+        session: what it shares with the run's other recordings: segments, a disk budget.
 
     Raises:
         SinkError: if nothing can be written there.
@@ -53,9 +57,10 @@ class VideoSink(Sink):
 
     name = "video"
 
-    def __init__(self, path: Path, *, fps: float = 0.0) -> None:
-        self._path = Path(path)
-        self.target = str(path)
+    def __init__(self, path: Path, *, fps: float = 0.0, session: RecordingSession | None = None) -> None:
+        self._suffix = Path(path).suffix.lower()
+        self._files = RecordingFiles(path, session or RecordingSession(fps=fps))
+        self.target = str(self._files.target)
         # a rate beyond what time bases can tell is no rate to keep
         self._rate = Fraction(fps).limit_denominator(1001) if 0 < fps <= 1000 else Fraction(0)
         self._encoder: tuple[OutputContainer, VideoStream] | None = None
@@ -63,15 +68,24 @@ class VideoSink(Sink):
         self._origin = 0
         self._last_pts: int | None = None
         self._step = _LEAST_STEP
-        self._opened: os.stat_result | None = None
+        self._file: SyncedFile | None = None
         self._failed = self._closed = False
-        check_writable(self._path)
 
     def publish(self, result: Result) -> None:
         """Encode one frame."""
+        if self._closed:
+            raise SinkError(f"{self.target} is closed")
         counted = self._rate and result.frame.media_ns is None
         self._step = round(_TICKS / self._rate) if counted else _LEAST_STEP
-        self._write(view_of(result), self._moment(result.frame))
+        view, at = view_of(result), self._moment(result.frame)
+        try:
+            if self._files.is_due(result) or view.shape[:2] != self._size:
+                self._finish()
+                self._open(result, view, at)
+            self._write(view, at)
+        except (SinkError, av.FFmpegError, OSError) as error:
+            self._failed = True
+            raise failure(Path(self.target), error) from error
 
     def _moment(self, frame: Frame) -> int:
         """When a frame is shown, in ticks since nobody knows when."""
@@ -85,41 +99,45 @@ class VideoSink(Sink):
 
     def lost(self, view: Image, seconds: float) -> None:
         """Record that a live source is lost; a recorded one has no time in which it could be."""
-        if self._encoder and not self._rate:
+        if not self._encoder or self._rate or view.shape[:2] != self._size:
+            return
+        try:
             self._write(view, _ticks(now_ns()))
+        except (av.FFmpegError, OSError) as error:
+            self._failed = True
+            raise failure(Path(self.target), error) from error
 
     def close(self, totals: Totals) -> None:
         """Finish the file; a file without a frame is removed. Raises no second error after a failed write."""
         self._closed = True
-        if not self._encoder:
+        try:
+            self._finish()
+        except (SinkError, av.FFmpegError, OSError) as error:
+            if not self._failed:
+                raise failure(Path(self.target), error) from error
+
+    def _finish(self) -> None:
+        """Complete the file that is open, if one is."""
+        if not self._encoder or not self._file:
             return
         (container, stream), self._encoder = self._encoder, None
+        file, self._file = self._file, None
         try:
             if self._last_pts is not None and not self._failed:
                 self._mux(container, stream.encode(None))
             container.close()
-            if self._opened and not self._failed:
-                check_kept(self._path, self._opened)
-        except (av.FFmpegError, OSError) as error:
-            if not self._failed:
-                raise cannot_write(self._path, error) from error
         finally:
-            if self._last_pts is None:
-                self._path.unlink(missing_ok=True)
+            (file.close if self._last_pts is not None else file.discard)()
+            self._last_pts = None
+            self._files.closed()
 
     def _write(self, view: Image, at: int) -> None:
         """Encode a picture at a moment, in ticks."""
-        if self._closed:
-            raise SinkError(f"{self.target} is closed")
-        try:
-            container, stream = self._encoder or self._open(view, at)
-            self._check_size(view)
-            pts = self._pts(at)
-            self._mux(container, self._encode(stream, view, pts))
-            self._last_pts = pts
-        except (av.FFmpegError, OSError) as error:
-            self._failed = True
-            raise cannot_write(self._path, error) from error
+        assert self._encoder
+        container, stream = self._encoder
+        pts = self._pts(at)
+        self._mux(container, self._encode(stream, view, pts))
+        self._last_pts = pts
 
     def _encode(self, stream: VideoStream, view: Image, pts: int) -> list[av.Packet[VideoStream]]:
         frame = av.VideoFrame.from_ndarray(i420(view), format="yuv420p")
@@ -137,14 +155,13 @@ class VideoSink(Sink):
         for packet in packets:
             packet.duration = round(_TICKS / (self._rate or _LIVE_RATE))  # of the last: all others last until the next
             container.mux(packet)
-            self._opened = self._opened or self._path.stat()  # FFmpeg opens it for the first packet
 
-    def _open(self, view: Image, at: int) -> tuple[OutputContainer, VideoStream]:
+    def _open(self, result: Result, view: Image, at: int) -> None:
         self._origin, self._size = at, view.shape[:2]
-        form = {**_FORMAT[self._path.suffix.lower()], "flush_packets": "1"}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        # the prefix keeps names with a colon from being taken for addresses
-        container = av.open(f"file:{self._path}", "w", options=form)
+        self._file = self._files.open(result)
+        self.target = str(self._file.path)
+        form = {**_FORMAT[self._suffix], "flush_packets": "1"}
+        container = av.open(self._file, "w", format=_MUXERS[self._suffix], options=form)
         options = {**_X264, **({} if self._rate else _LIVE_X264)}
         stream = container.add_stream("libx264", rate=self._rate or None, options=options)  # PyAV 17 takes None for 24
         stream.height, stream.width = (n + n % 2 for n in self._size)
@@ -155,19 +172,9 @@ class VideoSink(Sink):
         context.gop_size = max(1, round(self._rate or _LIVE_RATE))
         context.colorspace, context.color_range = BT601, LIMITED_RANGE
         self._encoder = container, stream
-        return self._encoder
-
-    def _check_size(self, view: Image) -> None:
-        if view.shape[:2] != self._size:
-            (h, w), (to_h, to_w) = view.shape[:2], self._size
-            raise SinkError(
-                f"a frame of {w}x{h} in the recording {self._path}",
-                f"{to_w}x{to_h} like the first one",
-                f"write pictures of different sizes: {self._folder_cure()}",
-            )
 
     def _folder_cure(self) -> str:
-        return f"--out {self._path.with_suffix('')}/"
+        return f"--out {Path(self.target).with_suffix('')}/"
 
     def _pts(self, at: int) -> int:
         """Later than the frame before: by a frame where they are counted, else by what containers tell apart."""

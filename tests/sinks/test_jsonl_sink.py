@@ -62,14 +62,15 @@ def test_a_run_without_frames_still_has_its_summary(tmp_path: Path) -> None:
     assert [line["type"] for line in lines_of((tmp_path / "s.jsonl").read_text())] == ["summary"]
 
 
-def test_an_earlier_file_stands_until_the_first_line(tmp_path: Path) -> None:
+def test_an_earlier_file_stands_and_the_next_free_name_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text("old\n")
     sink = JsonlSink(path)
-    assert path.read_text() == "old\n"
+    assert sink.target == str(tmp_path / "s-2.jsonl")
     sink.publish(make_result())
     sink.close(Totals())
-    assert len(lines_of(path.read_text())) == 2
+    assert path.read_text() == "old\n"
+    assert len(lines_of((tmp_path / "s-2.jsonl").read_text())) == 2
 
 
 def test_numbers_that_json_does_not_know_become_null() -> None:

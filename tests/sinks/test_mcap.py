@@ -71,7 +71,7 @@ def cut_messages(path: Path) -> dict[str, list[bytes]]:
     """What a reader gets from a file that ends anywhere, by topic."""
     topics: dict[int, str] = {}
     found: dict[str, list[bytes]] = {}
-    cut = (exceptions.EndOfFile, exceptions.InvalidMagic, struct.error)  # the last one: within a number
+    cut = (exceptions.McapError, struct.error)  # the last one: within a number
     with path.open("rb") as file, suppress(*cut):
         for record in stream.StreamReader(file).records:
             if type(record).__name__ == "Channel":

@@ -200,14 +200,16 @@ def test_a_recorded_source_has_no_lost_pictures(tmp_path: Path) -> None:
     assert len(decoded(path)) == 1
 
 
-def test_a_frame_of_another_size_is_an_error_with_a_cure_and_the_recording_plays(tmp_path: Path) -> None:
-    path = tmp_path / "out.mp4"
-    sink = VideoSink(path, fps=10)
-    sink.publish(make_result(0))
-    with pytest.raises(SinkError, match=r"a frame of 80x60 .*expected 64x48 .*--out .*/out/"):
-        sink.publish(make_result(1, size=(60, 80)))
+@_SUFFIXES
+def test_a_frame_of_another_size_goes_to_the_next_file_and_both_play(tmp_path: Path, suffix: str) -> None:
+    sink = VideoSink(tmp_path / f"out{suffix}", fps=10)
+    for index, size in enumerate([(48, 64), (48, 64), (60, 80), (48, 64)]):
+        sink.publish(make_result(index, size=size))
     sink.close(Totals())
-    assert len(decoded(path)) == 1
+    played = [
+        [p.shape[:2] for _, p in decoded(tmp_path / name)] for name in (f"out{n}{suffix}" for n in ("", "-2", "-3"))
+    ]
+    assert played == [[(48, 64), (48, 64)], [(60, 80)], [(48, 64)]]
 
 
 def test_a_result_without_a_picture_is_an_error(tmp_path: Path) -> None:

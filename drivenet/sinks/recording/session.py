@@ -1,0 +1,67 @@
+"""What the recordings of one source share during a run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from drivenet.frame import Frame
+from drivenet.latency import now_ns
+from drivenet.result import Result
+from drivenet.sinks.recording.clock import Segment, SegmentClock
+from drivenet.sinks.recording.disk import Disk
+from drivenet.sinks.recording.options import RecordingOptions
+from drivenet.sinks.recording.retention import Retention
+
+
+class RecordingSession:
+    """Options, segment clock, locks and disk budget of all recordings of a source. Any thread may use it.
+
+    Args:
+        options: what the user asks for.
+        fps: frames a second of a recorded source; 0 for a live one.
+        lock_when: whether a result is an event that locks the segments around it.
+        disk: the system calls.
+    """
+
+    def __init__(
+        self, options: RecordingOptions | None = None, *, fps: float = 0.0,
+        lock_when: Callable[[Result], bool] = lambda _: False, disk: Disk | None = None,
+    ) -> None:  # fmt: skip
+        self.options, self.disk = options or RecordingOptions(), disk or Disk()
+        self.clock = SegmentClock(round(self.options.segment_s * 1e9))
+        self.retention = Retention(self.options.keep_bytes, self.options.keep_free_bytes, self.disk)
+        #: Every file that was written, in order; a file appears when it is made.
+        self.written: list[Path] = []
+        self._fps, self._lock_when = fps, lock_when
+        self._guard, self._watched = threading.Lock(), -1
+        self._newest_ns = 0
+
+    def lock(self) -> None:
+        """An event happens now: keep the segments from 10 s before it to 10 s after it."""
+        self.retention.lock(self._newest_ns if self._fps else now_ns())
+
+    def segment(self, result: Result) -> Segment:
+        """The segment that a result belongs to."""
+        moment_ns = self._moment(result.frame)
+        self._watch(result, moment_ns)
+        return self.clock.at(moment_ns, result.frame.size, live=not self._fps)
+
+    def segment_now(self) -> Segment:
+        """The segment of a picture that is no frame of a live source and is recorded now."""
+        return self.clock.at(now_ns())
+
+    def _watch(self, result: Result, moment_ns: int) -> None:
+        with self._guard:
+            if result.frame.index <= self._watched:
+                return
+            self._watched, self._newest_ns = result.frame.index, moment_ns
+        if self._lock_when(result):
+            self.retention.lock(moment_ns)
+
+    def _moment(self, frame: Frame) -> int:
+        """When a frame is, in nanoseconds: by the monotonic clock for a live source, else in its recording."""
+        if not self._fps:
+            return frame.captured_ns
+        return frame.media_ns if frame.media_ns is not None else round(frame.index * 1e9 / self._fps)
