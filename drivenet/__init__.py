@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from drivenet._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from drivenet.build.build import Built, build_engine
     from drivenet.classmap import ClassMap
+    from drivenet.config import load_labels
+    from drivenet.convert.onnx_model import import_onnx
     from drivenet.engine import open_engine
     from drivenet.engine.base import Engine
     from drivenet.errors import DrivenetError, EngineError, SinkError, SourceError, UsageError
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from drivenet.result import Result, Totals
     from drivenet.scene import Region, Scene
     from drivenet.segmenter import Segmentation, Segmenter
+    from drivenet.sinks import open_sink
     from drivenet.sinks.base import Sink
     from drivenet.sources import open_source
     from drivenet.sources.base import Source
@@ -32,6 +36,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 #: Where each public name lives.
 _HOMES = {
+    "Built": "drivenet.build.build",
     "ClassMap": "drivenet.classmap",
     "DrivenetError": "drivenet.errors",
     "Engine": "drivenet.engine.base",
@@ -50,11 +55,16 @@ _HOMES = {
     "SourceError": "drivenet.errors",
     "Totals": "drivenet.result",
     "UsageError": "drivenet.errors",
+    "build_engine": "drivenet.build.build",
+    "import_onnx": "drivenet.convert.onnx_model",
+    "load_labels": "drivenet.config",
     "open_engine": "drivenet.engine",
+    "open_sink": "drivenet.sinks",
     "open_source": "drivenet.sources",
 }
 
 __all__ = [
+    "Built",
     "ClassMap",
     "DrivenetError",
     "Engine",
@@ -73,7 +83,11 @@ __all__ = [
     "SourceError",
     "Totals",
     "UsageError",
+    "build_engine",
+    "import_onnx",
+    "load_labels",
     "open_engine",
+    "open_sink",
     "open_source",
 ]
 

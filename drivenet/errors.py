@@ -94,6 +94,25 @@ def refused(kind: type[E], path: object, error: OSError) -> E:
     return kind(f"{path} cannot be read: {why}", cure=cure)
 
 
+def wrapped(kind: type[E], where: str, error: BaseException) -> BaseException:
+    """An error of somebody else's source, engine or sink as one of ours, with the original as its cause.
+
+    Those that are ours already, and those that end a program (KeyboardInterrupt, SystemExit), stay as they are.
+
+    >>> str(wrapped(SinkError, "traffic", ZeroDivisionError("division by zero")))
+    'traffic: ZeroDivisionError: division by zero'
+    >>> str(wrapped(SourceError, "drive", OSError(19, "No such device")))
+    'drive: No such device'
+    """
+    if isinstance(error, DrivenetError) or not isinstance(error, Exception):
+        return error
+    told = error.strerror if isinstance(error, OSError) else None
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    ours = kind(f"{where}: {told or said}")
+    ours.__cause__ = error
+    return ours
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
     """The hint ``did you mean X?`` for a misspelt word, or the whole choice if nothing is near.
 

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import overload
 
 import numpy as np
 
 from drivenet.classmap import ClassMap, Ids
+from drivenet.decoding import read_picture
 from drivenet.engine import open_engine
 from drivenet.errors import SourceError, UsageError
 from drivenet.frame import Frame, Image
 from drivenet.labels import LabelSet
 from drivenet.latency import now_ns
 from drivenet.overlay import Painter
-from drivenet.prepare import resize_ids
-from drivenet.scene import Scene
+from drivenet.prepare import crop_bars, prepare_for, resize_ids
+from drivenet.scene import Scene, analyse
 from drivenet.step import process
 
+#: What is segmented: an image, its file, or a frame.
+One = Image | Frame | str | Path
 #: The stages that a single picture passes.
 _STAGES = ("prepare", "infer", "postprocess")
 
@@ -107,22 +113,77 @@ class Segmenter:
         self._count = 0
         self._one_at_a_time = threading.Lock()
 
-    def segment(self, picture: Image | Frame) -> Segmentation:
-        """Segment one picture.
+    @overload
+    def segment(self, picture: One) -> Segmentation: ...
+    @overload
+    def segment(self, picture: list[One] | tuple[One, ...]) -> list[Segmentation]: ...
+    def segment(self, picture: One | list[One] | tuple[One, ...]) -> Segmentation | list[Segmentation]:
+        """Segment an image, or several of them.
 
         Args:
-            picture: (H, W, 3) uint8 BGR, as ``cv2.imread`` gives it; or a frame, which keeps its index and time.
+            picture: (H, W, 3) uint8 BGR, as ``cv2.imread`` gives it; a path of an image file; a frame, which keeps its
+                index and time; a list of these; or a batch, (N, H, W, 3) uint8 BGR, which is a list to type checkers
+                as ``list(batch)``.
+
+        Returns:
+            What was found; a list for a list or a batch.
 
         Raises:
             UsageError: for anything else.
+            SourceError: for a file that is no image.
             EngineError: for a failed inference, or if the segmenter is closed.
         """
+        if isinstance(picture, (list, tuple)) or (isinstance(picture, np.ndarray) and picture.ndim == 4):
+            return [self._segment_one(one) for one in picture]
+        return self._segment_one(picture)
+
+    def _segment_one(self, picture: One) -> Segmentation:
         with self._one_at_a_time:
-            frame = picture if isinstance(picture, Frame) else _as_frame(picture, self._count)
-            self._count += 1
+            frame = self._frame(picture)
             result = process(frame, self.engine, self.labels)
         stages = result.stamps.stages_ms()
         return Segmentation(frame, result.classmap, result.scene, self.labels, {name: stages[name] for name in _STAGES})
+
+    def segment_many(self, pictures: Iterable[One]) -> Iterator[Segmentation]:
+        """Segment a stream of images for throughput: the engine may have several in work at a time.
+
+        Take all of them, or close the iterator, before the segmenter is used otherwise. ``stages_ms`` holds ``infer``
+        as the time from the prepared image to its ids, in which other images are in work too.
+
+        Args:
+            pictures: as for :meth:`segment`, read as they are needed.
+
+        Raises:
+            UsageError, SourceError, EngineError: as :meth:`segment`, while iterating.
+        """
+        waiting: deque[tuple[Frame, int, int]] = deque()
+
+        def prepared() -> Iterator[Image]:
+            for picture in pictures:
+                frame, start = self._frame(picture), now_ns()
+                image = prepare_for(frame.image, self.engine.spec)
+                waiting.append((frame, start, now_ns()))
+                yield image
+
+        with self._one_at_a_time:
+            for ids in self.engine.infer_many(prepared()):
+                yield self._describe(ids, *waiting.popleft())
+
+    def _describe(self, ids: Ids, frame: Frame, start: int, ready: int) -> Segmentation:
+        """What ids of ``infer_many`` say about their frame."""
+        inferred = now_ns()
+        classmap = ClassMap(crop_bars(ids, self.engine.spec, frame.size), frame.index, frame.captured_ns)
+        scene = analyse(classmap, self.labels, frame.size)
+        times = ((ready - start), (inferred - ready), (now_ns() - inferred))
+        stages = {name: ns / 1e6 for name, ns in zip(_STAGES, times, strict=True)}
+        return Segmentation(frame, classmap, scene, self.labels, stages)
+
+    def _frame(self, picture: One) -> Frame:
+        """A frame as it is, anything else as one with the next number."""
+        if isinstance(picture, Frame):
+            return picture
+        index, self._count = self._count, self._count + 1
+        return _as_frame(read_picture(Path(picture)) if isinstance(picture, (str, Path)) else picture, index)
 
     def close(self) -> None:
         """Release the engine."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from onnx_models import palette_model
 
 from drivenet.artefacts.catalog import default_of
 from drivenet.engine import open_engine
-from drivenet.errors import EngineError, UsageError
+from drivenet.errors import EngineError, SourceError, UsageError
 from drivenet.frame import Frame
 from drivenet.labels import CAMVID
 from drivenet.pipeline import Pipeline
@@ -100,7 +101,7 @@ def test_rows_may_lie_anywhere_in_memory(model: Path) -> None:
     ("picture", "message"),
     [
         (None, "is NoneType.*cv2.imread gives None"),
-        ("drive.png", "is str; expected a C-contiguous HxWx3 uint8 BGR image"),
+        (7, "is int; expected a C-contiguous HxWx3 uint8 BGR image"),
         (np.zeros((4, 4), np.uint8), r"is uint8 \(4, 4\)"),
         (np.zeros((4, 4, 4), np.uint8), r"is uint8 \(4, 4, 4\)"),
         (np.zeros((4, 4, 3), np.float32), r"is float32 \(4, 4, 3\)"),
@@ -152,3 +153,31 @@ def test_a_frame_keeps_its_time() -> None:
     with Segmenter(backend="null") as segmenter:
         found = segmenter.segment(Frame(np.zeros((8, 8, 3), np.uint8), 17, 123))
     assert (found.frame.index, found.classmap.captured_ns) == (17, 123)
+
+
+def test_a_path_a_list_and_a_batch(model: Path, tmp_path: Path) -> None:
+    batch = np.stack([frame.image for frame in open_source(DRIVE, paced=False)])
+    file = tmp_path / "drive.png"
+    assert cv2.imwrite(str(file), batch[0])
+    with Segmenter(model) as segmenter:
+        of_batch = segmenter.segment(batch)  # type: ignore[arg-type]
+        assert isinstance(of_batch, list)
+        of_list = segmenter.segment([file, str(file), batch[2]])
+        assert [found.frame.index for found in [*of_batch, *of_list]] == [0, 1, 2, 3, 4, 5]
+        for found, image in zip(of_list, (batch[0], batch[0], batch[2]), strict=True):
+            assert np.array_equal(found.ids, segmenter.segment(image).ids)
+        with pytest.raises(SourceError, match=r"none\.png cannot be read"):
+            segmenter.segment(tmp_path / "none.png")
+
+
+def test_many_images_give_what_each_gives(model: Path) -> None:
+    with Segmenter(model) as segmenter:
+        expected = [segmenter.segment(frame) for frame in open_source(DRIVE, paced=False)]
+    with Segmenter(model) as segmenter:
+        many = list(segmenter.segment_many(found.frame for found in expected))
+    assert [found.frame for found in many] == [found.frame for found in expected]
+    for one, other in zip(many, expected, strict=True):
+        assert np.array_equal(one.classmap.ids, other.classmap.ids)
+        assert one.scene == other.scene
+        assert set(one.stages_ms) == {"prepare", "infer", "postprocess"}
+        assert min(one.stages_ms.values()) > 0

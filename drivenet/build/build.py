@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivenet._version import __version__
+from drivenet.artefacts.catalog import find
 from drivenet.artefacts.compiled import artefact_path
 from drivenet.artefacts.passport import Parity, Passport, passport_path
 from drivenet.backends import BACKENDS, compiling
@@ -91,6 +92,35 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
         passport = passport.model_copy(update={"parity": _gate(parity, request, target)}).sealed()
         _put_in_place(product.files, folder, passport)
     return Built(target, passport, seconds)
+
+
+def build_engine(
+    model: str | Path,
+    backend: str,
+    precision: str = "auto",
+    *,
+    out: Path | None = None,
+    calibration: Path | None = None,
+    accept_parity: bool = False,
+    **options: object,
+) -> Built:
+    """Compile a model for this machine, compare it with its FP32 ONNX, and put it where engines are looked for.
+
+    Args:
+        model: an ONNX file, or a name that ``drivenet models`` lists.
+        backend: ``openvino`` or ``tensorrt``.
+        precision: ``auto`` takes int8 for an int8 ONNX, else what is usual for the backend.
+        out: folder of the artefact; None for the default place.
+        calibration: folder of images to compare on; None for the synthetic drive.
+        accept_parity: keep an artefact that differs too much from its reference.
+        options: of the backend, by the names that ``drivenet build --help`` lists.
+
+    Raises:
+        UsageError, ModelSpecError, EngineError: as :func:`build`.
+    """
+    request = BuildRequest(find(str(model)), backend, precision, out=out, calibration=calibration,
+                           accept_parity=accept_parity, options=options)  # fmt: skip
+    return build(request)
 
 
 def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:

@@ -9,8 +9,6 @@ from typing import Any
 import click
 
 from drivenet.cli.output import console
-from drivenet.config import load_labels
-from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.errors import UsageError
 
 _OPTIONS = (
@@ -55,22 +53,16 @@ def import_foreign(
     """
     try:
         from drivenet.convert import declaration
-        from drivenet.convert.onnx_model import Request, import_onnx
+        from drivenet.convert.onnx_model import import_onnx
     except ModuleNotFoundError as error:
         raise UsageError(f"import --from onnx needs {error.name}", cure="pip install 'drivenet[import]'") from error
-    base = declaration.preset(preset)
     kinds = [name for name in outputs if name in declaration.KINDS]
     names = tuple(name for name in outputs if name not in declaration.KINDS)
-    declared = base.with_options(
-        scale=declaration.factor(scale), mean=declaration.three(mean, "--mean"), std=declaration.three(std, "--std"),
-        kind=kinds[-1] if kinds else None, outputs=names or None, **given,
+    made = import_onnx(
+        model, out, labels, preset=preset, size=size, tail=tail, samples=samples, scale=declaration.factor(scale),
+        mean=declaration.three(mean, "--mean"), std=declaration.three(std, "--std"), kind=kinds[-1] if kinds else None,
+        outputs=names or None, **given,
     )  # fmt: skip
-    classes = labels or declared.labels
-    if classes is None:
-        raise UsageError("no labels", "the classes of its ids", "give --labels cityscapes, or a FILE.yaml")
-    request = Request(model, out, declared, load_labels(classes), size, tail, preset or "")
-    pictures = synthetic_pictures((540, 960)) if samples is None else folder_pictures(samples)
-    made = import_onnx(request, pictures, "the synthetic drive" if samples is None else str(samples))
     height, width = made.spec.input
     console.print(f"wrote {out} and its JSON: input {width}x{height}, {made.spec.params / 1e6:.2f} M parameters")
     console.print(f"{made.agreement}; classes seen: {', '.join(made.agreement.classes)}")

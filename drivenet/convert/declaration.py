@@ -54,9 +54,12 @@ class Declaration:
             raise UsageError(f"scale {self.scale:g}, std {self.std}", "numbers above 0")
 
     def with_options(self, **given: Any) -> Declaration:
-        """The same with the values that are not None in place of its own."""
-        known = {f.name for f in fields(self)}
-        return replace(self, **{name: v for name, v in given.items() if name in known and v is not None})
+        """The same with the values that are not None in place of its own; UsageError for a name that it has not."""
+        known = [f.name for f in fields(self)]
+        for name in given:
+            if name not in known:
+                raise UsageError(f"nothing to declare is called {name!r}", cure=nearest(name, known))
+        return replace(self, **{name: v for name, v in given.items() if v is not None})
 
     @property
     def normalised_mean(self) -> Three:

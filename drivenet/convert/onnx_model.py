@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
+from drivenet.config import load_labels
 from drivenet.convert import cost, graph
 from drivenet.convert.bake import bake
 from drivenet.convert.declaration import Declaration
+from drivenet.convert.declaration import preset as named
 from drivenet.convert.ports import Input, Output, choose_output, read_input, read_output
 from drivenet.convert.reference import Agreement, Reference, compare
+from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.engine.onnxruntime.file import open_session
 from drivenet.errors import DrivenetError, UsageError
@@ -27,6 +31,8 @@ from drivenet.labels import LabelSet
 from drivenet.modelspec import LabelsSpec, ModelSpec, Tail
 from drivenet.prepare import prepare_for
 
+#: Height and width of the synthetic sample images.
+_SYNTHETIC = (540, 960)
 _DIVISOR: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
 
 
@@ -67,7 +73,43 @@ class Request:
     preset: str = ""
 
 
-def import_onnx(request: Request, pictures: Sequence[Image], source: str) -> Imported:
+def import_onnx(
+    file: str | Path,
+    out: str | Path,
+    labels: str | LabelSet | None = None,
+    *,
+    preset: str | None = None,
+    size: tuple[int, int] | None = None,
+    tail: Tail | None = None,
+    samples: str | Path | None = None,
+    **declared: Any,
+) -> Imported:
+    """Import the ONNX of another program: ``drivenet import --from onnx`` from Python.
+
+    Args:
+        file: the original; external data is read from beside it.
+        out: ``*.onnx``; the spec goes beside it as ``*.json``.
+        labels: what its class ids mean: a label set, a built-in name or a YAML file; None for those of the preset.
+        preset: one of :data:`~drivenet.convert.declaration.PRESETS`.
+        size: (height, width) that it is deployed at; None for its own.
+        tail: size at which scores become ids, ``full``, ``half`` or ``eighth`` of the input's.
+        samples: folder of images to compare with the original on; None for the synthetic drive.
+        declared: fields of :class:`~drivenet.convert.declaration.Declaration` that win over the preset.
+
+    Raises:
+        UsageError, EngineError, SinkError: as :func:`convert_onnx`.
+    """
+    rules = named(preset).with_options(**declared)
+    known = labels or rules.labels
+    if known is None:
+        raise UsageError("no labels", "the classes of its ids", "give --labels cityscapes, or a FILE.yaml")
+    label_set = known if isinstance(known, LabelSet) else load_labels(known)
+    pictures = synthetic_pictures(_SYNTHETIC) if samples is None else folder_pictures(Path(samples))
+    source = "the synthetic drive" if samples is None else str(samples)
+    return convert_onnx(Request(Path(file), Path(out), rules, label_set, size, tail, preset or ""), pictures, source)
+
+
+def convert_onnx(request: Request, pictures: Sequence[Image], source: str) -> Imported:
     """Write the model with its preprocessing and argmax inside, once it gives what the original gives.
 
     Args:

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from drivenet.errors import SinkError
+from drivenet.errors import SinkError, wrapped
 from drivenet.latency import now_ns
 from drivenet.pipeline.accounting import FrameAccounting
 from drivenet.pipeline.delivery import Delivery, DeliveryTracker
@@ -56,8 +56,15 @@ class SinkDispatcher:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether a sink wants the run to end."""
-        return any(w.sink.stop_requested for w in self._queues)
+        """Whether a sink wants the run to end; raises SinkError for one that cannot say."""
+        for queue in self._queues:
+            try:
+                if queue.sink.stop_requested:
+                    return True
+            except Exception as error:  # noqa: BLE001 - raised again
+                ours = wrapped(SinkError, queue.name, error)
+                raise ours from ours.__cause__
+        return False
 
     def start(self) -> None:
         """Start the threads; a sink whose thread does not start is served by the caller's."""
@@ -213,12 +220,8 @@ class SinkDispatcher:
                 self._act_here(queue.sink, act)
             else:
                 act(queue.sink)
-        except OSError as error:
-            said = SinkError(f"{queue.name}: {error.strerror or error}")
-            said.__cause__ = error
-            return said
         except BaseException as error:  # noqa: BLE001 - raised at the end of the run
-            return error
+            return wrapped(SinkError, queue.name, error)
         return None
 
     def _act_here(self, sink: Sink, act: Callable[[Sink], None]) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from drivenet.engine.base import Engine
-from drivenet.errors import SourceError, UsageError
+from drivenet.errors import EngineError, SourceError, UsageError, wrapped
 from drivenet.frame import Frame
 from drivenet.latency import now_ns
 from drivenet.overlay import Painter
@@ -158,12 +158,10 @@ class Pipeline:
                 if count == self.max_frames:
                     return
                 self._asked_ns = now_ns()
-        except SourceError:
-            if not self._control.ending:  # a source that is closed under its reader may complain of just that
-                raise
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - one that is closed under its reader may complain of just that
             if not self._control.ending:
-                raise SourceError(f"{self.source.name}: {error.strerror or error}") from error
+                ours = wrapped(SourceError, self.source.name, error)
+                raise ours from ours.__cause__
         finally:
             self._asked_ns = 0
 
@@ -181,9 +179,10 @@ class Pipeline:
     def _process_one(self, frame: Frame) -> None:
         try:
             result = process(frame, self.engine, self.labels)
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - raised again
             self.accounting.dropped("failed")
-            raise
+            ours = wrapped(EngineError, self.engine.file or type(self.engine).__name__, error)
+            raise ours from ours.__cause__
         self.accounting.processed()
         if not self._results.put(result):
             self.accounting.dropped("stopped")

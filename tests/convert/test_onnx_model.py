@@ -17,7 +17,7 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from drivenet import Segmenter  # noqa: E402
 from drivenet.convert.declaration import PRESETS, Declaration, preset  # noqa: E402
-from drivenet.convert.onnx_model import Request, import_onnx  # noqa: E402
+from drivenet.convert.onnx_model import Request, convert_onnx  # noqa: E402
 from drivenet.convert.reference import compare, resize  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import DrivenetError, EngineError, UsageError  # noqa: E402
@@ -38,7 +38,7 @@ def pictures() -> list[np.ndarray]:
 
 def convert(file: Path, pictures: list[np.ndarray], declared: Declaration, labels: LabelSet = FIVE, **more: Any) -> Any:
     out = file.with_name("out.onnx")
-    return import_onnx(Request(file, out, declared, labels, **more), pictures, "the test"), out
+    return convert_onnx(Request(file, out, declared, labels, **more), pictures, "the test"), out
 
 
 def expected(file: Path, image: np.ndarray, declared: Declaration, layout: str = "nchw", output: int = 0) -> np.ndarray:

@@ -209,13 +209,23 @@ def test_a_source_that_complains_of_being_closed_did_not_fail() -> None:
     assert end(Complains(5, "silence"), sinks=[Keeper(stop_at=4)]).error is None
 
 
-def test_a_bug_in_an_edge_is_raised_as_it_is() -> None:
+@pytest.mark.parametrize(("where", "kind", "message"), [
+    ("source", SourceError, "drive: ZeroDivisionError: by zero"),
+    ("engine", EngineError, "ZeroDivisionError: by zero"),
+    ("sink", SinkError, "keeper: ZeroDivisionError: by zero"),
+])  # fmt: skip
+def test_a_bug_in_an_edge_of_ones_own_says_where_and_keeps_its_cause(
+    where: str, kind: type[DrivenetError], message: str
+) -> None:
     def bug(_: int) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("by zero")
 
-    source, engine = Drive(5), Engine(wait=bug)
-    with pytest.raises(ZeroDivisionError):
-        Pipeline(source, engine, []).run()
+    source = Drive(5, gate=bug) if where == "source" else Drive(5)
+    engine = Engine(wait=bug) if where == "engine" else Engine()
+    sink = Keeper(on_publish=bug) if where == "sink" else Keeper()
+    with pytest.raises(kind, match=message) as caught:
+        Pipeline(source, engine, [sink]).run()
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert (source.times_closed, engine.times_closed) == (1, 1)
 
 
@@ -280,7 +290,7 @@ def test_a_sink_that_cannot_say_whether_to_stop_ends_the_run(policy: str) -> Non
         def stop_requested(self) -> bool:  # type: ignore[override]
             raise ValueError("no idea")
 
-    with pytest.raises(ValueError, match="no idea"):
+    with pytest.raises(SinkError, match="ValueError: no idea"):
         Pipeline(Drive(ENDLESS), Engine(), [Unsure()], policy=policy).run()
 
 
