@@ -181,6 +181,11 @@ class NodeSettings(Settings):
     rebuild: bool = Field(
         False, description="Build a compiled engine that cannot be used while ONNX Runtime serves, then swap."
     )
+    background_build: bool = Field(
+        True,
+        description="Build faster engines of the model in the background at first use, for the next run "
+        "[env: DRIVENET_BACKGROUND_BUILD] [default: on].",
+    )
     out: Places = Field(
         (),
         description="Record or publish there: FILE.mp4, .mkv or .mcap, FOLDER/, rtsp://, ros2://, mqtt:// or "

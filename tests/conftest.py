@@ -69,6 +69,7 @@ def _engines_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests build for the user goes to a folder of theirs; what this user has built does not count."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
     os.environ.pop("DRIVENET_ENGINES", None)
+    os.environ["DRIVENET_BACKGROUND_BUILD"] = "0"
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
-from drivenet.artefacts.spec_json import read_spec_json
+from drivenet.artefacts.family import beside
 from drivenet.backends import BACKENDS
 from drivenet.build.request import BuildRequest
 from drivenet.engine.onnxruntime.file import read_spec
-from drivenet.errors import ModelSpecError, UsageError, nearest
+from drivenet.errors import UsageError, nearest
 from drivenet.modelspec import ModelSpec, Precision
 
 
@@ -49,21 +49,11 @@ def find_reference(request: BuildRequest, spec: ModelSpec) -> Path:
         return request.reference
     if spec.precision == "fp32":
         return request.onnx
-    for beside in sorted(request.onnx.parent.glob("*.json")):
-        onnx = beside.with_suffix(".onnx")
-        if onnx.is_file() and _is_reference(beside, spec):
-            return onnx
+    exact = beside(request.onnx, spec, "fp32")
+    if exact is not None:
+        return exact
     raise UsageError(
         f"{request.onnx} is {spec.precision} and no fp32 ONNX of the same checkpoint lies beside it",
         "something to compare the build with",
         "name it with --reference",
     )
-
-
-def _is_reference(beside: Path, spec: ModelSpec) -> bool:
-    try:
-        other = read_spec_json(beside)
-    except ModelSpecError:  # some other JSON
-        return False
-    same = all(getattr(other, f) == getattr(spec, f) for f in ("source_sha256", "labels", "input", "output"))
-    return other.precision == "fp32" and bool(spec.source_sha256) and same

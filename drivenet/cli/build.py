@@ -12,10 +12,13 @@ from drivenet.artefacts.catalog import files_read, find
 from drivenet.backends import compiling
 from drivenet.build.build import build as build_artefact
 from drivenet.build.request import BuildRequest
+from drivenet.cli.build_all import build_all
 from drivenet.cli.build_options import own_options, take_own
 from drivenet.cli.export import parse_size
+from drivenet.cli.given import refuse
 from drivenet.cli.output import check_file, console, write_json
 from drivenet.engine import PRECISIONS
+from drivenet.errors import UsageError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -25,9 +28,14 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.argument("model", metavar="MODEL")
 @click.option(
     "--backend",
-    required=True,
     type=click.Choice(sorted(backend.name for backend in compiling())),
     help="What it is built for.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Build everything that can serve MODEL here, time it, and keep what drivenet run takes by itself.",
 )
 @click.option(
     "--precision",
@@ -57,16 +65,23 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write the passport and the time as JSON; - is standard output."
 )
-def build(model: str, size: str | None, json_file: str | None, **settings: Any) -> None:  # fmt: skip
+def build(model: str, everything: bool, size: str | None, json_file: str | None, **settings: Any) -> None:  # fmt: skip
     """Compile MODEL (an ONNX, or a name of drivenet models) for this machine, and compare it with its FP32 ONNX.
 
     \b
+    drivenet build fast --all
     drivenet build fast --backend openvino
     drivenet build engines/fast.onnx --backend tensorrt --precision fp16 --timing-cache engines/fast.timing
     """
-    own = take_own(str(settings["backend"]), settings)
     onnx = find(model)
     check_file(json_file, *files_read(onnx))
+    if everything:
+        refuse([*settings, "size"], "--all", "MODEL and --json alone")
+        write_json(json_file, build_all(onnx, show=json_file != "-"))
+        return
+    if settings["backend"] is None:
+        raise UsageError("no --backend", f"{' or '.join(backend.name for backend in compiling())}, or --all")
+    own = take_own(str(settings["backend"]), settings)
     request = BuildRequest(onnx, size=parse_size(size), options=own, **settings)
     with console.status(f"building {request.onnx.name}") as status:
         built = build_artefact(request, lambda text: _tell(status, text))

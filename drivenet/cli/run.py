@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import click
 
 from drivenet.address import mask_uri
-from drivenet.artefacts.catalog import engine_file
 from drivenet.cli.logs import logged
 from drivenet.cli.output import console, progress, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, show_written
+from drivenet.cli.served import open_served
 from drivenet.cli.signals import ended_by_signals
 from drivenet.config import NodeSettings, check, load_yaml
-from drivenet.engine import BACKENDS, PRECISIONS, choose, open_engine
+from drivenet.engine import BACKENDS, PRECISIONS
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.log import FORMATS, LEVELS, hide
@@ -53,6 +53,9 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--precision", type=click.Choice(PRECISIONS))
 @_setting("--threads", type=int)
 @_setting("--rebuild", is_flag=True, default=None)
+@_setting(
+    "--background-build/--no-background-build", "background_build", envvar="DRIVENET_BACKGROUND_BUILD", default=None
+)
 @_setting("--out", multiple=True, metavar="FILE|DIR|ADDRESS")
 @_setting("--stats", multiple=True, callback=_once, metavar="FILE.jsonl")
 @_setting("--segment", metavar="60s|500MB")
@@ -134,12 +137,9 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
         source = _open_source(settings, opened) if early else None
         engine = _open_engine(settings, opened)
         source = source or _open_source(settings, opened)
-        chosen = choose(settings.backend, _file(settings), settings.precision)
         painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
         sinks = open_sinks(settings, source, engine, painter, written)
         opened.pop_all()  # from here on they are the pipeline's
-    if settings.backend == "auto" and not settings.rebuild:
-        console.print(f"backend {engine.backend}: {chosen.why}")
     with progress() as bar:
         task = bar.add_task("frames", total=settings.max_frames or source.frames, note="")
 
@@ -162,22 +162,6 @@ def _open_source(settings: NodeSettings, opened: ExitStack) -> Source:
 
 
 def _open_engine(settings: NodeSettings, opened: ExitStack) -> Engine:
-    engine = (_rebuilt if settings.rebuild else _as_it_is)(settings)
+    engine = open_served(settings, console.print)
     opened.callback(engine.close)
     return engine
-
-
-def _as_it_is(settings: NodeSettings) -> Engine:
-    return open_engine(_file(settings), settings.backend, settings.precision, settings.threads)
-
-
-def _rebuilt(settings: NodeSettings) -> Engine:
-    from drivenet.build.rebuild import open_or_rebuild
-    from drivenet.build.rebuild_request import request_for
-
-    request = request_for(_file(settings), settings.backend, settings.precision)
-    return open_or_rebuild(request, settings.threads, console.print)
-
-
-def _file(settings: NodeSettings) -> Path | None:
-    return engine_file(settings.engine, settings.backend)

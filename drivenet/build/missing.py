@@ -1,0 +1,94 @@
+"""What could be built of a model on this machine and was not yet."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from drivenet.artefacts.timings import build_folder, build_key, lock_path, read_timings, write_timings
+from drivenet.backends import Backend, ranked
+from drivenet.build.build import build
+from drivenet.build.request import BuildRequest
+from drivenet.engine.candidates import candidates, sources_of
+from drivenet.errors import DrivenetError
+from drivenet.modelspec import ModelSpec
+
+Tell = Callable[[str], None]
+
+
+def missing(onnx: Path, threads: int | None = None) -> list[BuildRequest]:
+    """The usual build of each backend from a model and its int8 sibling that is neither there nor known to fail.
+
+    Args:
+        onnx: the model.
+        threads: as a run would use, for whose timings failures are noted.
+    """
+    known = read_timings(onnx, threads)
+    usable = {(c.backend, c.precision) for c in candidates(onnx) if f"{c.file} {c.seal}" not in known.refused}
+    wanted = [request for source in sources_of(onnx) for request in _usual(*source, build_folder(onnx))]
+    return [
+        request
+        for request in wanted
+        if (request.backend, request.precision) not in usable
+        and build_key(request.onnx, request.backend, request.precision) not in known.refused
+    ]
+
+
+def _usual(onnx: Path, spec: ModelSpec, folder: Path) -> Iterator[BuildRequest]:
+    for backend in ranked():
+        precision = _precision(backend, spec)
+        if precision and not backend.against(precision):
+            yield BuildRequest(onnx, backend.name, precision, out=folder)
+
+
+def _precision(backend: Backend, spec: ModelSpec) -> str:
+    """What the backend builds of a model unless asked otherwise; empty if that is nothing but the model again."""
+    precision = next(iter(backend.builds(spec.precision)), "") if backend.build else ""
+    as_it_is = backend.runs_onnx and precision == spec.precision == "fp32"
+    return "" if as_it_is else precision
+
+
+def build_missing(onnx: Path, threads: int | None = None, tell: Tell = lambda text: None) -> None:
+    """Build what is missing, one after the other; what fails is noted and not tried again for this model here."""
+    for request in missing(onnx, threads):
+        try:
+            build(request, tell)
+        except DrivenetError as error:
+            tell(str(error))
+            known = read_timings(onnx, threads)
+            key = build_key(request.onnx, request.backend, request.precision)
+            write_timings(onnx, known.model_copy(update={"refused": {**known.refused, key: str(error)}}))
+
+
+@contextlib.contextmanager
+def sole_builder(onnx: Path) -> Iterator[bool]:
+    """Whether nobody else builds from a model unasked meanwhile; False as well where nothing can be written."""
+    try:
+        lock_path(onnx).parent.mkdir(parents=True, exist_ok=True)
+        file = lock_path(onnx).open("w")
+    except OSError:
+        yield False
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def being_built(onnx: Path) -> bool:
+    """Whether somebody builds from a model unasked at this moment."""
+    try:
+        file = lock_path(onnx).open("r")
+    except OSError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,71 @@
+"""The engine that a run serves, and why it is that one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from drivenet.artefacts.catalog import engine_file
+from drivenet.config import NodeSettings
+from drivenet.engine import choose, open_engine
+from drivenet.engine.base import Engine
+from drivenet.engine.candidates import candidates
+from drivenet.engine.fastest import open_measured
+
+Tell = Callable[[str], None]
+
+
+def open_served(settings: NodeSettings, tell: Tell) -> Engine:
+    """Open what the settings mean; where they leave the choice, the fastest that was measured here.
+
+    Args:
+        settings: of the node.
+        tell: called with one line for people: what was chosen and why, and what is built meanwhile.
+
+    Raises:
+        DrivenetError: as :func:`drivenet.engine.open_engine`.
+    """
+    file = engine_file(settings.engine, settings.backend)
+    if settings.rebuild:
+        return _rebuilt(settings, file, tell)
+    measured = _measured(settings, file, tell) if file is not None else None
+    if measured is not None:
+        engine, why = measured
+    else:
+        engine = open_engine(file, settings.backend, settings.precision, settings.threads)
+        why = choose(settings.backend, file, settings.precision).why
+    if settings.backend == "auto":
+        tell(f"backend {engine.backend} {engine.precision}: {why}")
+    return engine
+
+
+def _measured(settings: NodeSettings, file: Path, tell: Tell) -> tuple[Engine, str] | None:
+    """The fastest of what can serve a file, if more than one can and there are figures, or time to get them."""
+    found = candidates(file, settings.backend, settings.precision)
+    if not found or (settings.backend != "auto" and settings.precision != "auto"):
+        return None
+    free = settings.backend == settings.precision == "auto"
+    waits = free and settings.background_build and _built_meanwhile(file, settings.threads, tell)
+    return open_measured(file, found, settings.threads, may_measure=free and not waits)
+
+
+def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:
+    """Whether something of a model is being built, now or already; it is started here if it can be."""
+    from drivenet.build import background
+    from drivenet.build.missing import being_built, missing
+
+    if being_built(file):
+        return True
+    absent = missing(file, threads)
+    if absent:
+        names = ", ".join(f"{request.backend} {request.precision}" for request in absent)
+        tell(f"built in the background for the next run: {names}")
+        background.start(file, threads)
+    return bool(absent)
+
+
+def _rebuilt(settings: NodeSettings, file: Path | None, tell: Tell) -> Engine:
+    from drivenet.build.rebuild import open_or_rebuild
+    from drivenet.build.rebuild_request import request_for
+
+    return open_or_rebuild(request_for(file, settings.backend, settings.precision), settings.threads, tell)

@@ -1,0 +1,77 @@
+"""What ``drivenet run`` serves when nothing is said: from the second run on the fastest that was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_parts import call
+from onnx_models import palette_model
+
+from drivenet.artefacts.timings import read_timings
+from drivenet.build.missing import being_built
+from drivenet.engine.fastest import fastest
+from drivenet.host.cpu_features import native_precisions
+from drivenet.resources import engines_dir
+
+pytest.importorskip("openvino")
+
+RUN = ("run", "synthetic://320x192@30?frames=3", "--policy", "every", "--headless", "--stats", "s.jsonl")
+
+
+def served(folder: Path) -> tuple[str, str]:
+    engine = json.loads((folder / "s.jsonl").read_text().splitlines()[-1])["engine"]
+    return engine["backend"], engine["precision"]
+
+
+@pytest.mark.skipif(
+    not {"bf16", "int8"} & set(native_precisions()), reason="this processor has neither bf16 nor int8 of its own"
+)
+def test_the_second_run_serves_what_the_first_one_had_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    env = {**os.environ, "DRIVENET_BACKGROUND_BUILD": "1"}
+    command = [sys.executable, "-m", "drivenet", *RUN, "--engine", "fast"]
+    started = time.monotonic()
+    first = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert "built in the background for the next run: openvino" in first.stderr
+    assert served(tmp_path)[1] == "fp32"
+    onnx, folder = engines_dir() / "fast.onnx", tmp_path / "data/drivenet/engines"
+    while time.monotonic() - started < 100 and (being_built(onnx) or not list(folder.glob("*.xml"))):
+        time.sleep(0.2)
+    second = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert "the fastest measured here" in second.stderr
+    rows = read_timings(onnx, None).rows
+    assert len(rows) > 2
+    best = fastest(rows, "fp32")
+    assert served(tmp_path) == (best.backend, best.precision)
+    exact = subprocess.run([*command, "--precision", "fp32"], cwd=tmp_path, env=env, capture_output=True, check=True)
+    assert b"in the background" not in exact.stderr
+    assert served(tmp_path)[1] == "fp32"
+
+
+def test_build_all_tells_what_was_timed_and_what_a_run_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    onnx = palette_model(tmp_path)
+    assert call("build", "palette.onnx", "--all", "--json", "-") == 0
+    told = capsys.readouterr()
+    report = json.loads(told.out)
+    assert {(row["backend"], row["precision"]) for row in report["rows"]} == {
+        ("openvino", "fp32"), ("onnxruntime", "fp32"),
+    }  # fmt: skip
+    assert bool(report["refused"]) == ("bf16" in native_precisions())  # its colours are too close for bf16
+    assert "drivenet run takes" in told.err
+    assert call(*RUN, "--engine", str(onnx)) == 0
+    assert served(tmp_path) == (report["chosen"]["backend"], report["chosen"]["precision"])
+    for wrong, told_why in (
+        (("--all", "--precision", "fp32"), "--precision with --all"),
+        ((), "no --backend; expected openvino or tensorrt, or --all"),
+    ):
+        assert call("build", "palette.onnx", *wrong) == 2
+        assert told_why in capsys.readouterr().err
