@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,10 +65,13 @@ def build_missing(onnx: Path, threads: int | None = None, tell: Tell = lambda te
 
 @contextlib.contextmanager
 def sole_builder(onnx: Path) -> Iterator[bool]:
-    """Whether nobody else builds from a model unasked meanwhile; False as well where nothing can be written."""
+    """Whether nobody else builds from a model unasked meanwhile; False as well where nothing can be written.
+
+    The lock holds the number of the process that has it.
+    """
     try:
         lock_path(onnx).parent.mkdir(parents=True, exist_ok=True)
-        file = lock_path(onnx).open("w")
+        file = lock_path(onnx).open("a+")
     except OSError:
         yield False
         return
@@ -77,6 +81,9 @@ def sole_builder(onnx: Path) -> Iterator[bool]:
         except OSError:
             yield False
             return
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield True
 
 
