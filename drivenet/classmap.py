@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivenet.errors import EngineError
+from drivenet.frame import frozen
 
 Ids = npt.NDArray[np.uint8]
 #: How sure an engine is of each pixel's class: 255 times the probability that it gives that class.
@@ -19,7 +20,7 @@ class ClassMap:
     """Class ids at the model's output size; whoever needs another size resizes (nearest).
 
     Args:
-        ids: (H', W') uint8 class ids, owned by this object.
+        ids: (H', W') uint8 class ids, held read-only.
         index: the index of the frame they belong to.
         captured_ns: the capture time of that frame.
 
@@ -34,6 +35,7 @@ class ClassMap:
     def __post_init__(self) -> None:
         if self.ids.dtype != np.uint8 or self.ids.ndim != 2:
             raise EngineError(f"class map {self.index} is {self.ids.dtype} {self.ids.shape}", "uint8 ids of shape HxW")
+        object.__setattr__(self, "ids", frozen(self.ids))
 
     def __repr__(self) -> str:
         h, w = self.ids.shape

@@ -29,6 +29,8 @@ class DrivenetError(Exception):
     """
 
     exit_code = 1
+    #: What else went wrong in the same run, after this.
+    also: tuple[BaseException, ...] = ()
 
     def __init__(self, received: str, expected: str = "", cure: str = "") -> None:
         self.received, self.expected, self.cure = received, expected, cure

@@ -12,12 +12,19 @@ from drivenet.errors import SourceError
 Image = npt.NDArray[np.uint8]
 
 
+def frozen(array: Image) -> Image:
+    """The same pixels as an array that cannot be written to; the given one stays as it is."""
+    view: Image = array.view()
+    view.flags.writeable = False
+    return view
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """A picture from a source.
 
     Args:
-        image: (H, W, 3) uint8 BGR, C-contiguous. Nobody downstream writes to it.
+        image: (H, W, 3) uint8 BGR, C-contiguous. The frame holds it read-only: who wants to draw takes a copy.
         index: counts every captured frame from 0, also those dropped later.
         captured_ns: ``time.monotonic_ns()`` when the pixels were complete in memory;
             in fixed-rate replay the time at which the frame fell due.
@@ -39,6 +46,7 @@ class Frame:
         if not good or not a.flags.c_contiguous:
             got = f"{a.dtype} {a.shape}" if isinstance(a, np.ndarray) else type(a).__name__
             raise SourceError(f"frame {self.index} is {got}", "a C-contiguous HxWx3 uint8 BGR image")
+        object.__setattr__(self, "image", frozen(a))
 
     @property
     def size(self) -> tuple[int, int]:

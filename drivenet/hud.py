@@ -30,11 +30,13 @@ class Hud:
 
     Args:
         age_ms: from the frame's capture to its drawing.
-        p50_ms: median by stage (:data:`~drivenet.latency.STAGES` and ``end_to_end``); what is absent is not shown.
-        fps: rate by ``source``, ``processed`` and ``published``; None = not known yet.
+        p50_ms: median of the last seconds by stage (:data:`~drivenet.latency.STAGES` and ``end_to_end``); what is
+            absent is not shown.
+        fps: rate of the last seconds by ``source``, ``processed`` and ``published``; None = not known yet.
         dropped: frames dropped so far, by reason.
         source: what the frames come from, without credentials.
         engine: what they went through.
+        warning: what a viewer must know before believing the picture; empty while all is well.
     """
 
     age_ms: float
@@ -43,6 +45,7 @@ class Hud:
     dropped: Mapping[str, int]
     source: str = ""
     engine: str = ""
+    warning: str = ""
 
     def rows(self) -> list[Row]:
         """The panel's rows, most important first: they are left out from the end where room is short."""

@@ -78,6 +78,7 @@ class Painter:
         foot = caption(view, "   ".join(t for t in (hud.source, hud.engine) if t))
         panel(view, self._legend(scene), right=True, bottom=foot)
         panel(view, hud.rows(), bottom=foot)
+        view = marked(view, hud.warning, _RED) if hud.warning else view
         return np.hstack([frame.image, view]) if visualize == "side-by-side" else view
 
     def _colour(self, ids: Ids) -> Image:
@@ -105,16 +106,17 @@ def check_view(visualize: str) -> str:
     return visualize
 
 
-def lost_view(view: Image, seconds: float) -> Image:
+def lost_view(view: Image, seconds: float, word: str = "LOST") -> Image:
     """A greyed copy of a picture with a large ``LOST n s``: nobody takes it for the road as it is now.
 
     Args:
         view: (H, W, 3) uint8 BGR.
-        seconds: since the source gave its last frame.
+        seconds: since when nothing new comes.
+        word: what is wrong.
     """
     grey = cv2.convertScaleAbs(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), alpha=0.6)
     return marked(
-        np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8), f"LOST {int(seconds)} s", _RED, large=True
+        np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8), f"{word} {int(seconds)} s", _RED, large=True
     )
 
 

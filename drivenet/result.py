@@ -59,11 +59,15 @@ class Totals:
         captured: frames that came from the source.
         published: frames that reached a sink.
         dropped: frames that were captured and not published, by reason.
-        fps: mean rate by ``source``, ``processed`` and ``published``; None below two frames.
+        fps: mean rate of the whole run by ``source``, ``processed`` and ``published``; None below two frames.
         latency: percentiles by stage, in ms.
         engine: ``file, backend, precision, input, labels`` of the engine.
         sinks: by name what became of the frames meant for each: ``published``, ``dropped`` (because it was slow or
             the run ended) and, if it raised, ``failed``.
+        live: the last ``window_s`` seconds: ``fps`` by point and ``p50_ms`` by stage; for figures that are shown now.
+        health: :meth:`drivenet.health.Health.to_dict` as it was last.
+        events: how many there were, by code.
+        errors: of the run, in their order.
     """
 
     captured: int = 0
@@ -73,6 +77,10 @@ class Totals:
     latency: StageHistograms = field(default_factory=StageHistograms)
     engine: dict[str, Any] = field(default_factory=dict)
     sinks: dict[str, dict[str, int]] = field(default_factory=dict)
+    live: dict[str, Any] = field(default_factory=dict)
+    health: dict[str, Any] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The ``summary`` line of the stats file."""
@@ -85,4 +93,7 @@ class Totals:
             "latency_ms": self.latency.summary(),
             "engine": dict(self.engine),
             "sinks": {name: dict(counts) for name, counts in self.sinks.items()},
+            "health": dict(self.health),
+            "events": dict(self.events),
+            "errors": list(self.errors),
         }

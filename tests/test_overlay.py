@@ -113,7 +113,7 @@ def test_every_picture_size_can_be_drawn(size: tuple[int, int], labels: LabelSet
 def test_panels_keep_to_their_corner_and_leave_the_road_visible(size: tuple[int, int]) -> None:
     height, width = size
     for right in (False, True):
-        image = frame_of(*size, grey=200).image
+        image = frame_of(*size, grey=200).image.copy()
         panel(image, [Row(f"row {i}", "1.0 ms", (0, 0, 255)) for i in range(60)], right=right)
         touched = np.argwhere((image != 200).any(axis=-1))
         assert len(touched)
@@ -124,7 +124,7 @@ def test_panels_keep_to_their_corner_and_leave_the_road_visible(size: tuple[int,
 
 def test_rows_fall_away_where_room_is_short_the_most_important_last() -> None:
     def rows_drawn(height: int) -> int:
-        image = frame_of(height, 320, grey=200).image
+        image = frame_of(height, 320, grey=200).image.copy()
         panel(image, [Row("a", "b")] * 12)
         return int((image[:, 10] != 200).any(axis=-1).sum()) // 12
 
@@ -134,7 +134,7 @@ def test_rows_fall_away_where_room_is_short_the_most_important_last() -> None:
 
 
 def test_a_row_too_wide_for_half_the_picture_is_left_out() -> None:
-    narrow, wide = (frame_of(300, 320, grey=200).image for _ in range(2))
+    narrow, wide = (frame_of(300, 320, grey=200).image.copy() for _ in range(2))
     panel(narrow, [Row("age", "1 ms")])
     panel(wide, [Row("a very long reason to drop frames, " * 3, "1"), Row("age", "1 ms")])
     assert (narrow == wide).all()
@@ -200,11 +200,11 @@ def test_a_caption_too_long_is_shortened_and_a_flat_picture_has_none() -> None:
     assert type_.shorten("rtsp://a/very/long/address", 90).endswith("...")
     assert type_.width(type_.shorten("rtsp://a/very/long/address", 90)) <= 90
     assert type_.shorten("long", 2) == ""
-    assert caption(frame_of(60, 320).image, "clip.mp4") == 0
+    assert caption(frame_of(60, 320).image.copy(), "clip.mp4") == 0
 
 
 def test_a_file_name_that_is_no_text_is_drawn_with_question_marks() -> None:
-    odd, plain = frame_of(180, 320).image, frame_of(180, 320).image
+    odd, plain = frame_of(180, 320).image.copy(), frame_of(180, 320).image.copy()
     assert caption(odd, "stra\udcdfe\n.mp4") == caption(plain, "stra?e?.mp4") > 0
     assert (odd == plain).all()
     assert letters(16).width("stra\udcdfe") == letters(16).width("stra?e")
@@ -250,7 +250,7 @@ def test_a_lost_source_is_grey_dark_and_marked_and_the_view_untouched() -> None:
 
 
 def test_a_mark_keeps_the_rest_of_the_picture() -> None:
-    view = frame_of(540, 960).image
+    view = frame_of(540, 960).image.copy()
     out = marked(view, "PAUSED")
     assert (out[:450] == 90).all()
     assert out[520].max() > 200

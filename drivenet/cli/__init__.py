@@ -143,7 +143,8 @@ def _run() -> int:
     except DrivenetError as error:
         if _is_interrupt(error):
             return _INTERRUPTED
-        _tell(str(error))
+        for told in (error, *error.also):
+            _tell(str(told) or type(told).__name__)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

@@ -164,4 +164,19 @@ def show_totals(totals: Totals) -> None:
     for name, counts in totals.sinks.items():
         if lost := ", ".join(f"{n} {what}" for what, n in counts.items() if n and what != "published"):
             console.print(f"{name}: {counts['published']} of {sum(counts.values())} frames, {lost}")
-    console.print(f"FPS: {rates}")
+    console.print(f"FPS over the whole run: {rates}")
+    show_health(totals)
+
+
+def show_health(totals: Totals) -> None:
+    """What was not well in a run, if anything was."""
+    health = totals.health
+    if health and health["reconnects"]:
+        console.print(f"source: lost and found again {health['reconnects']} times")
+    if health and health["last_error"]:
+        console.print(f"source, last error: {health['last_error']}")
+    events = {code: n for code, n in totals.events.items() if not code.endswith((".ok", ".starting"))}
+    if events:
+        console.print("events: " + ", ".join(f"{n} {code}" for code, n in events.items()))
+    if health and health["state"] not in ("ok", "starting"):
+        console.print(f"health at the end: {health['state']}, {health['reason']}")

@@ -144,7 +144,7 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
         task = bar.add_task("frames", total=settings.max_frames or source.frames, note="")
 
         def report(totals: Totals) -> None:
-            note = f"{show_fps(totals.fps['published'])} fps, {sum(totals.dropped.values())} dropped"
+            note = f"{show_fps(totals.live['fps']['published'])} fps, {sum(totals.dropped.values())} dropped"
             bar.update(task, completed=totals.captured, note=note)
 
         pipeline = Pipeline(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 from drivenet.hud import Hud
-from drivenet.latency import END_TO_END, STAGES, RateMeter, Stamps, now_ns
+from drivenet.latency import END_TO_END, RateMeter, Stamps, now_ns
+from drivenet.recent import WINDOW_S, RecentRate, RecentStages
 from drivenet.result import Totals
 
-#: How old medians shown in the picture may be.
-_HUD_EVERY_NS = 500_000_000
+#: How old rates and medians of the last seconds may be.
+_LIVE_EVERY_NS = 450_000_000
 
 
 class FrameAccounting:
@@ -24,8 +26,10 @@ class FrameAccounting:
         self._lock = threading.Lock()
         self._totals = Totals(engine=engine)
         self._source, self._processed, self._published = RateMeter(), RateMeter(), RateMeter()
-        self._p50: dict[str, float] = {}
-        self._p50_at = 0
+        self._rates = {point: RecentRate() for point in ("source", "processed", "published")}
+        self._stages = RecentStages()
+        self._live: dict[str, Any] = {}
+        self._live_at = 0
         self._settled = False
 
     def works_with(self, engine: dict[str, Any]) -> None:
@@ -43,12 +47,14 @@ class FrameAccounting:
             if not self._settled:
                 self._totals.captured += 1
                 self._source.tick(captured_ns)
+                self._rates["source"].tick(now_ns())
             return self._totals.captured
 
     def processed(self) -> None:
         """An inference was finished."""
         with self._lock:
             self._processed.tick()
+            self._rates["processed"].tick(now_ns())
 
     def published(self, stamps: Stamps) -> None:
         """Book a frame out that reached a sink."""
@@ -56,6 +62,9 @@ class FrameAccounting:
             self._totals.published += 1
             self._totals.latency.add(stamps)
             self._published.tick(stamps.last_published())
+            now = now_ns()
+            self._rates["published"].tick(now)
+            self._stages.add(now, {END_TO_END: stamps.end_to_end_ms(), **stamps.stages_ms()})
 
     def dropped(self, reason: str, count: int = 1) -> None:
         """Book frames out that nobody will see."""
@@ -77,22 +86,46 @@ class FrameAccounting:
             if held:
                 t.dropped["stopped"] = t.dropped.get("stopped", 0) + held
 
+    def note(self, *, health: dict[str, Any] | None = None, event: str = "", error: str = "") -> None:
+        """Keep how the run is, that an event of this code happened, or an error of the run."""
+        with self._lock:
+            t = self._totals
+            t.health = health or t.health
+            if event:
+                t.events[event] = t.events.get(event, 0) + 1
+            if error:
+                t.errors.append(error)
+
+    def infer_p99_ms(self) -> float:
+        """How long an inference took in 99 of 100 cases; 0 before the first."""
+        with self._lock:
+            return self._totals.latency.by_stage["infer"].percentile(99)
+
     def totals(self) -> Totals:
         """A copy of the counts so far."""
         with self._lock:
             t = self._totals
-            sinks = {name: dict(counts) for name, counts in t.sinks.items()}
-            return Totals(t.captured, t.published, dict(t.dropped), self._fps(), t.latency.copy(), t.engine, sinks)
+            return replace(
+                t, dropped=dict(t.dropped), fps=self._fps(), latency=t.latency.copy(),
+                sinks={name: dict(counts) for name, counts in t.sinks.items()}, live=self._live_now(),
+                health=dict(t.health), events=dict(t.events), errors=list(t.errors),
+            )  # fmt: skip
 
-    def hud(self, stamps: Stamps, source: str, engine: str) -> Hud:
-        """The figures for a picture that is drawn now; medians are at most half a second old."""
-        now = now_ns()
+    def hud(self, stamps: Stamps, source: str, engine: str, warning: str = "") -> Hud:
+        """The figures for a picture that is drawn now; rates and medians are at most half a second old."""
         with self._lock:
-            t = self._totals
-            if now - self._p50_at > _HUD_EVERY_NS and t.published:
-                self._p50 = {name: t.latency.by_stage[name].percentile(50) for name in (END_TO_END, *STAGES)}
-                self._p50_at = now
-            return Hud((now - stamps.captured) / 1e6, self._p50, self._fps(), dict(t.dropped), source, engine)
+            live, dropped = self._live_now(), dict(self._totals.dropped)
+        age_ms = (now_ns() - stamps.captured) / 1e6
+        return Hud(age_ms, live["p50_ms"], live["fps"], dropped, source, engine, warning)
+
+    def _live_now(self) -> dict[str, Any]:
+        """Rates and medians of the last seconds."""
+        now = now_ns()
+        if now - self._live_at > _LIVE_EVERY_NS or not self._live["p50_ms"]:
+            fps = {point: rate.fps(now) for point, rate in self._rates.items()}
+            self._live = {"window_s": WINDOW_S, "fps": fps, "p50_ms": self._stages.p50(now)}
+            self._live_at = now
+        return self._live
 
     def _fps(self) -> dict[str, float | None]:
         """Over one span for both that follow the engine: no more is ever published than was processed."""

@@ -37,6 +37,7 @@ class SinkDispatcher:
     serving: Sink | None = None
     #: A sink failed or wants the run to end, or :meth:`halt` was called: nothing more is handed to timed sinks.
     halted = False
+    _closing = False
 
     def __init__(
         self, sinks: Sequence[Sink], policy: str, accounting: FrameAccounting, failed: Callable[[BaseException], None]
@@ -94,11 +95,17 @@ class SinkDispatcher:
             for queue in self._timed:
                 self._offer(queue, delivery, closed=self.halted)
 
-    def tell(self, kind: str, act: Callable[[Sink], None]) -> None:
-        """Tell every sink something, in its thread and after the results that it has waiting."""
+    def tell(self, kind: str, act: Callable[[Sink], None], *, always: bool = False) -> None:
+        """Tell every sink something, in its thread and after the results that it has waiting.
+
+        Args:
+            kind: of what is told; see :class:`~drivenet.pipeline.sink_queue.Task`.
+            act: tells it.
+            always: also after :meth:`halt`, until the sinks are closed.
+        """
         with self._lock:
             for queue in self._queues:
-                if not (queue.failed or self.halted):
+                if not (queue.failed or self._closing or (self.halted and not always)):
                     queue.tell(kind, act)
 
     def attend(self, done: Callable[[], bool], time_is_up: Callable[[], bool] = lambda: False) -> bool:
@@ -152,6 +159,7 @@ class SinkDispatcher:
     def close(self, totals: Totals, time_is_up: Callable[[], bool]) -> list[SinkQueue]:
         """Close every sink in its thread; those that have not ended in time."""
         with self._lock:
+            self._closing = True
             for queue in self._queues:
                 queue.tell("close", lambda sink: sink.close(totals))
         self.attend(lambda: all(w.ended for w in self._queues), time_is_up)

@@ -11,9 +11,12 @@ from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, SourceError, UsageError, wrapped
 from drivenet.frame import Frame
 from drivenet.latency import now_ns
+from drivenet.log import mask_text
 from drivenet.overlay import Painter
 from drivenet.pipeline.accounting import FrameAccounting
 from drivenet.pipeline.dispatcher import SinkDispatcher
+from drivenet.pipeline.failures import part_of, raise_all
+from drivenet.pipeline.health import HealthMonitor
 from drivenet.pipeline.mailbox import Mailbox
 from drivenet.pipeline.renderer import Renderer
 from drivenet.pipeline.shutdown import Shutdown
@@ -23,9 +26,9 @@ from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
 from drivenet.step import process
 
-#: A live source is lost when it has given nothing for this long (and for three of its frame times).
-LOST_AFTER_S = 1.0
 _TICK_S = 0.25
+#: How often health is decided.
+_CHECK_NS = 240_000_000
 _STATUS_NS = 500_000_000
 #: How long the interpreter's end waits for runs in threads that it does not wait for itself.
 _EXIT_S = 4.0
@@ -52,6 +55,7 @@ class Pipeline:
         painter: draws the views, if a sink wants any; None = overlays.
         max_frames: end after so many captured frames.
         report: called with the running totals about twice a second, from the thread that draws.
+        source_id: names the source in health and events, where a node has several.
 
     Raises:
         UsageError: for an unknown policy, or fewer frames than one; source, engine and sinks stay the caller's then.
@@ -60,7 +64,7 @@ class Pipeline:
     def __init__(
         self, source: Source, engine: Engine, sinks: Sequence[Sink], *, policy: str | None = None,
         painter: Painter | None = None, max_frames: int | None = None,
-        report: Callable[[Totals], None] = lambda _: None,
+        report: Callable[[Totals], None] = lambda _: None, source_id: str = "",
     ) -> None:  # fmt: skip
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames {max_frames}", "at least 1, or None for all")
@@ -71,14 +75,15 @@ class Pipeline:
         self.accounting = FrameAccounting(engine.describe())
         named = source.name, self._engine_name
         self._errors: list[BaseException] = []
-        self._dispatcher = SinkDispatcher(sinks, self.policy, self.accounting, self._errors.append)
+        self.monitor = HealthMonitor(source, source_id, self.accounting.infer_p99_ms)
+        self._dispatcher = SinkDispatcher(sinks, self.policy, self.accounting, self._failed)
         self._renderer = Renderer(sinks, self._dispatcher, painter or Painter(self.labels), self.accounting, *named)
         self._frames: Mailbox[Frame] = Mailbox(self.policy, superseded=lambda _: self.accounting.dropped("superseded"))
         self._results: Mailbox[Result] = Mailbox("every", depth=1 if self.policy == "latest" else 2)
         self._control = RunControl(lambda: self._dispatcher.halted)
         self._all_handed = False
         self._unused, self._done = threading.Semaphore(), threading.Event()
-        self._asked_ns = self._status_ns = 0
+        self._checked_ns = self._status_ns = 0
 
     @property
     def state(self) -> RunState:
@@ -125,45 +130,53 @@ class Pipeline:
                 thread.start()
             self._dispatcher.attend(lambda: self._all_handed)
         except Exception as error:  # noqa: BLE001 - raised below, once everything is closed
-            self._errors.append(error)
+            self._failed(error)
         finally:
             try:
                 totals = self._shutdown(threads)
             finally:
                 self._done.set()
                 _running.discard(self)
-        if self._errors:
-            raise self._errors[0]
+        raise_all(self._errors)
         return totals
+
+    def _failed(self, error: BaseException) -> None:
+        """Keep an error for the end of the run, and let everybody know."""
+        self._errors.append(error)
+        text = str(error) or type(error).__name__
+        self.accounting.note(error=mask_text(text))
+        self.monitor.failed(part_of(error), text)
 
     def _in_thread(self, work: Callable[[], None], ends: Iterable[Mailbox[Frame] | Mailbox[Result]]) -> None:
         """Do a thread's work, keep its error for :meth:`run`, and tell its neighbours that no more comes."""
         try:
             work()
         except BaseException as error:  # noqa: BLE001 - raised by run
-            self._errors.append(error)
+            self._failed(error)
         finally:
             for mailbox in ends:
                 mailbox.close()
 
     def _capture(self) -> None:
-        self._asked_ns = now_ns()
+        self.monitor.source_asked()
         try:
             for frame in self.source:
-                self._asked_ns = 0  # handing it on may take long, and that is not the source's silence
+                self.monitor.source_gave(
+                    frame.size
+                )  # handing it on may take long, and that is not the source's silence
                 count = self.accounting.captured(frame.captured_ns)
                 if self._control.ending or not self._frames.put(frame):
                     self.accounting.dropped("stopped")
                     return
                 if count == self.max_frames:
                     return
-                self._asked_ns = now_ns()
+                self.monitor.source_asked()
         except Exception as error:  # noqa: BLE001 - one that is closed under its reader may complain of just that
             if not self._control.ending:
                 ours = wrapped(SourceError, self.source.name, error)
                 raise ours from ours.__cause__
         finally:
-            self._asked_ns = 0
+            self.monitor.source_ended()
 
     def _process(self) -> None:
         while not self._control.ending:
@@ -177,12 +190,15 @@ class Pipeline:
                 return
 
     def _process_one(self, frame: Frame) -> None:
+        self.monitor.working(True)
         try:
             result = process(frame, self.engine, self.labels)
         except BaseException as error:  # noqa: BLE001 - raised again
             self.accounting.dropped("failed")
             ours = wrapped(EngineError, self.engine.file or type(self.engine).__name__, error)
             raise ours from ours.__cause__
+        finally:
+            self.monitor.working(False)
         self.accounting.processed()
         if not self._results.put(result):
             self.accounting.dropped("stopped")
@@ -191,37 +207,42 @@ class Pipeline:
         try:
             while not (self._control.ending or self._results.finished):
                 self._publish_next()
+                self._tell_health()
                 self._tell_status()
                 if self._dispatcher.stop_requested:
                     self.stop()
         finally:
+            self._tell_health(now=True)
             self._all_handed = True
             self._dispatcher.wake()
 
     def _publish_next(self) -> None:
         # a result is taken only when a sink is ready for it: until then the engine has no place for another one
-        if not self._dispatcher.ready(_TICK_S):
-            return
-        result = self._results.take(_TICK_S)
+        is_ready = self._dispatcher.ready(_TICK_S)
+        self.monitor.blocked(not is_ready)
+        result = self._results.take(_TICK_S) if is_ready else None
         if result is not None:
             self._renderer.publish(result)
-        else:
-            self._watch()
+            self.monitor.published(result.frame.captured_ns)
 
-    def _watch(self) -> None:
-        """Tell the sinks when a live source has fallen silent."""
-        asked_ns = self._asked_ns
-        silent_s = (now_ns() - asked_ns) / 1e9 if asked_ns else 0.0
-        patience_s = max(LOST_AFTER_S, 3 / self.source.fps if self.source.fps > 0 else 0.0)
-        if self.source.live and silent_s > patience_s:
-            self._renderer.lost(silent_s)
+    def _tell_health(self, *, now: bool = False) -> None:
+        """Find out how the run is, every quarter of a second, and tell the sinks."""
+        if now or now_ns() - self._checked_ns >= _CHECK_NS:
+            self._checked_ns = now_ns()
+            health, events = self.monitor.check()
+            self.accounting.note(health=health.to_dict())
+            for event in events:
+                self.accounting.note(event=event.code)
+                self._renderer.event(event)
+            self._renderer.health(health)
 
     def _shutdown(self, threads: list[threading.Thread]) -> Totals:
         """Stop everything within bounds; errors are kept, not raised."""
         complete = self._all_handed and not self._control.ending
-        shutdown = Shutdown(self._control, self._dispatcher, self.accounting, self._errors.append)
+        shutdown = Shutdown(self._control, self._dispatcher, self.accounting, self._failed)
         shutdown.drain(self.source, (self._frames, self._results), complete=complete)
         stuck = not shutdown.join(threads)
+        self._tell_health(now=True)
         totals = shutdown.close_sinks(self._totals, stuck=stuck)
         if not stuck:  # never under a thread that may still be inside it
             shutdown.attempt(self.engine.close)

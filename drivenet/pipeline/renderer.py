@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import cast
 
-from drivenet.frame import Image
+from drivenet.frame import frozen
+from drivenet.health import SILENT, Event, Health
 from drivenet.latency import now_ns
 from drivenet.overlay import Painter, lost_view
 from drivenet.pipeline.accounting import FrameAccounting
@@ -35,6 +35,7 @@ class Renderer:
         self._dispatcher, self._painter, self._accounting = dispatcher, painter, accounting
         self._source, self._engine = source, engine
         self._last: Result | None = None
+        self._health = Health()
 
     def publish(self, result: Result) -> None:
         """Draw a result and hand it out, or book the frame as failed and raise."""
@@ -45,12 +46,17 @@ class Renderer:
             raise
         self._dispatcher.hand(drawn)
 
-    def lost(self, seconds: float) -> None:
-        """Show the last picture marked as lost, if there was one."""
-        if self._last is not None:
-            self._last = self._last if self._last.view is not None else self._with_view(self._last)
-            view = lost_view(cast("Image", self._last.view), seconds)
-            self._dispatcher.tell("lost", lambda s: s.lost(view, seconds))
+    def health(self, health: Health) -> None:
+        """Tell every sink how the run is; where nothing new comes, show the last picture marked."""
+        self._health = health
+        self._dispatcher.tell("health", lambda s: s.health(health), always=True)
+        if health.state in SILENT and self._last is not None and self._last.view is not None:
+            view = frozen(lost_view(self._last.view, health.seconds(), health.state.upper()))
+            self._dispatcher.tell("marked", lambda s: s.marked(view, health))
+
+    def event(self, event: Event) -> None:
+        """Tell every sink what happened."""
+        self._dispatcher.tell("event", lambda s: s.event(event), always=True)
 
     def status(self, totals: Totals) -> None:
         """Tell every sink the counts so far."""
@@ -64,6 +70,11 @@ class Renderer:
         return result
 
     def _with_view(self, result: Result) -> Result:
-        hud = self._accounting.hud(result.stamps, self._source, self._engine())
+        hud = self._accounting.hud(result.stamps, self._source, self._engine(), self._warning())
         view = self._painter.draw(result.frame, result.classmap, result.scene, hud)
-        return replace(result, view=view)
+        return replace(result, view=frozen(view))
+
+    def _warning(self) -> str:
+        """What the picture itself must say while it is new."""
+        health = self._health
+        return f"{health.state.upper()}: {health.reason}" if health.state in ("degraded", "suspect") else ""

@@ -14,6 +14,10 @@ from drivenet.sinks.base import Sink
 _DEPTHS = {"block": 4, "drop": 2}
 #: For recorders, whose frames may be settled many at a time.
 _RECORDS_DEPTH = 16
+#: Events that may wait; of more, the oldest go.
+_EVENTS_DEPTH = 64
+#: What a sink still gets when the run ends early.
+_LASTING = ("event", "health", "close")
 
 
 @dataclass(eq=False)
@@ -21,7 +25,7 @@ class Task:
     """Something that a sink is told.
 
     Args:
-        kind: ``publish``, ``lost``, ``status`` or ``close``.
+        kind: ``publish``, ``health``, ``event``, ``marked``, ``status`` or ``close``.
         act: how it is told.
         delivery: the frame that is published.
     """
@@ -80,8 +84,10 @@ class SinkQueue:
         return oldest.delivery if oldest else None
 
     def tell(self, kind: str, act: Callable[[Sink], None]) -> None:
-        """Tell the sink something, in place of what waits of this kind."""
-        self._tasks = deque(task for task in self._tasks if task.kind != kind)
+        """Tell the sink something, in place of what waits of this kind; events wait beside each other."""
+        same = [task for task in self._tasks if task.kind == kind]
+        for task in same if kind != "event" else same[: max(0, len(same) - _EVENTS_DEPTH + 1)]:
+            self._tasks.remove(task)
         self._give(Task(kind, act))
 
     def take(self) -> Task:
@@ -95,9 +101,9 @@ class SinkQueue:
         self.task = None
 
     def clear(self) -> list[Delivery]:
-        """Take back what waits, but for the closing."""
+        """Take back what waits, but for health, events and the closing."""
         deliveries = [task.delivery for task in self._deliveries() if task.delivery]
-        self._tasks = deque(task for task in self._tasks if task.kind == "close")
+        self._tasks = deque(task for task in self._tasks if task.kind in _LASTING)
         return deliveries
 
     def _deliveries(self) -> list[Task]:

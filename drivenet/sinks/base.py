@@ -6,6 +6,7 @@ from typing import Literal
 
 from drivenet.errors import SinkError
 from drivenet.frame import Image
+from drivenet.health import Event, Health
 from drivenet.result import Result, Totals
 
 
@@ -50,11 +51,24 @@ class Sink:
         """Take one result. Raises SinkError."""
         raise NotImplementedError
 
-    def lost(self, view: Image, seconds: float) -> None:
-        """The source has given nothing for so long; ``view`` is the last one greyed and marked. Not a frame.
+    def health(self, health: Health) -> None:
+        """How the run is: at every change, and at least twice a second. A sink that is slower gets the newest only.
 
-        Comes about four times a second; a sink that is slower is told the newest only.
+        A sink that hears nothing for seconds knows that the run itself has come to a stop.
         """
+
+    def event(self, event: Event) -> None:
+        """Something happened; every event comes, in order."""
+
+    def marked(self, view: Image, health: Health) -> None:
+        """Nothing new comes: ``view`` is the last picture, greyed and marked with the state. Not a frame.
+
+        Comes about four times a second; a sink that is slower gets the newest only.
+        """
+        self.lost(view, health.seconds())
+
+    def lost(self, view: Image, seconds: float) -> None:
+        """The former name of :meth:`marked`, for one more release."""
 
     def status(self, totals: Totals) -> None:
         """The run's counts so far, about twice a second; a sink that is slower is told the newest only."""

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from drivenet.errors import SinkError
+from drivenet.health import Event
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingFiles, RecordingSession
 from drivenet.sinks.recording.files import failure
 from drivenet.sinks.recording.synced_file import SyncedFile
 from drivenet.sinks.target import check_stdout
+from drivenet.wall_clock import WALL
 
 
 class JsonlSink(Sink):
@@ -51,6 +53,11 @@ class JsonlSink(Sink):
         if self._closed:
             raise SinkError(f"{self.target} is closed")
         self._write(result.to_dict(), result)
+
+    def event(self, event: Event) -> None:
+        """Write what happened, but for what is expected."""
+        if event.severity != "debug" and not (self._closed or self._failed):
+            self._write({**event.to_dict(), "unix_ns": WALL.at(event.at_ns)})
 
     def close(self, totals: Totals) -> None:
         """Write the summary, unless an earlier line could not be written."""

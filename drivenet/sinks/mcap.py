@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from drivenet.errors import SinkError
-from drivenet.frame import Image
+from drivenet.health import Event, Health
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sinks.cdr import encode
-from drivenet.sinks.clock import WallClock, reached
+from drivenet.sinks.clock import reached
 from drivenet.sinks.extras import need
 from drivenet.sinks.jpeg import encode_jpeg
 from drivenet.sinks.recording import RecordingFiles, RecordingSession
@@ -22,11 +22,13 @@ from drivenet.sinks.ros_messages import (
     box_annotations,
     class_image,
     compressed_image,
+    event_diagnostics,
     frame_diagnostics,
     label_info,
     node_diagnostics,
 )
 from drivenet.sinks.ros_types import schema_text
+from drivenet.wall_clock import WALL
 
 if TYPE_CHECKING:
     from mcap.writer import Writer
@@ -47,9 +49,9 @@ _CHUNK_BYTES = 1 << 20
 class McapSink(Sink):
     """Records camera, class ids, boxes and figures of every result, and the run's counts twice a second.
 
-    Headers carry the capture time and log times the time of recording, both by the wall clock: the monotonic one
-    plus an offset that is taken once, when the sink is made. What was written before the last status report, about
-    half a second ago at most, survives a kill, and what was synced, a second earlier, a power cut.
+    Headers carry the capture time and log times the time of recording, both by the wall clock (see
+    :class:`~drivenet.wall_clock.WallClock`). What was written before the last status report, about half a second ago
+    at most, survives a kill, and what was synced, a second earlier, a power cut.
 
     Args:
         path: ``*.mcap``, made once the first frame is there; the next free name if it exists.
@@ -67,17 +69,16 @@ class McapSink(Sink):
         need("mcap.writer", "an .mcap file", "robotics")
         self._files = RecordingFiles(path, session or RecordingSession())
         self.target = str(self._files.target)
-        self._clock = WallClock()
+        self._clock = WALL
         self._recording: _Recording | None = None
         self._failed = self._closed = False
-        self._lost_s = 0.0
+        self._health = Health()
         self._totals = Totals()
 
     def publish(self, result: Result) -> None:
         """Write one frame's messages."""
         if self._closed:
             raise SinkError(f"{self.target} is closed")
-        self._lost_s = 0.0
         try:
             self._turn_to_file_of(result)
             assert self._recording
@@ -102,9 +103,19 @@ class McapSink(Sink):
             messages[LABELS] = label_info(result.labels, at)
         return messages
 
-    def lost(self, view: Image, seconds: float) -> None:
-        """Have the next report say so."""
-        self._lost_s = seconds
+    def health(self, health: Health) -> None:
+        """Have the next report say how the run is."""
+        self._health = health
+
+    def event(self, event: Event) -> None:
+        """Record what happened, once there is a recording."""
+        if not self._recording or event.severity == "debug":
+            return
+        try:
+            self._write(self._recording, {DIAGNOSTICS: event_diagnostics(event, self._clock.at(event.at_ns))})
+        except (SinkError, OSError) as error:
+            self._failed = True
+            raise failure(Path(self.target), error) from error
 
     def status(self, totals: Totals) -> None:
         """Write the counts so far, and all that waits in memory."""
@@ -146,7 +157,7 @@ class McapSink(Sink):
             self._files.closed()
 
     def _report(self, recording: _Recording, totals: Totals) -> None:
-        self._write(recording, {DIAGNOSTICS: node_diagnostics(totals, self._clock.now(), self._lost_s)})
+        self._write(recording, {DIAGNOSTICS: node_diagnostics(totals, self._clock.now(), self._health)})
         recording.flush()
 
     def _write(self, recording: _Recording, messages: dict[str, Message]) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from drivenet.address import mask_uri
 from drivenet.errors import SinkError
-from drivenet.frame import Image
-from drivenet.labels import LabelSet
+from drivenet.health import Event, Health
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
-from drivenet.sinks.clock import WallClock, reached
+from drivenet.sinks.clock import reached
 from drivenet.sinks.extras import need
 from drivenet.sinks.jsonl import to_json
 from drivenet.sinks.mqtt_address import MqttAddress, parse_address
+from drivenet.sinks.node_state import NodeState, event_message
+from drivenet.wall_clock import WALL
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, ConnectFlags, MQTTMessageInfo
@@ -37,7 +38,8 @@ class MqttSink(Sink):
     """Publishes ``TOPIC/scene`` for every result (QoS 0), and ``TOPIC/state`` whenever it changes (retained).
 
     A scene is a frame's line of the stats file with ``captured_unix_ns``, its capture time by the wall clock. The
-    state is ``online``, ``lost`` (the source) or ``offline``. Nothing is kept for a broker that is away: when it is
+    state is ``online``, that of the node's health where nothing good comes out (``lost``, ``stalled``, ``suspect``,
+    ``failed``) or ``offline``; ``TOPIC/event`` has what happens. Nothing is kept for a broker that is away: when it is
     back it gets the state and the scenes from then on. At most one scene waits for a slow network.
 
     Args:
@@ -58,49 +60,51 @@ class MqttSink(Sink):
         need("paho.mqtt.client", "an mqtt:// output", "mqtt")
         self.target = mask_uri(uri)
         self._scene, self._state = f"{address.topic}/scene", f"{address.topic}/state"
-        self._clock = WallClock()
-        self._labels: LabelSet | None = None
-        self._engine: dict[str, Any] = {}
+        self._events = f"{address.topic}/event"
+        self._node = NodeState()
         #: Scenes that were not sent because the broker, or the network to it, was away or slow.
         self._missed = 0
         self._last: MQTTMessageInfo | None = None
         self._telling, self._answered, self._left = threading.Lock(), threading.Event(), threading.Event()
         self._refusal = ""
         self._closed = False
-        self._said: dict[str, Any] = {"state": "online", "since": self._now_s()}
+        self._said = self._node.to_dict()
         self._client = self._make_client(address)
         self._connect(address)
 
     def publish(self, result: Result) -> None:
         """Send a scene, if the broker is there and has taken the last one."""
-        if result.labels is not self._labels or self._said["state"] != "online":
-            self._labels = result.labels
-            self._tell("online")
+        if self._node.publishes(result.labels):
+            self._tell()
         if not self._client.is_connected() or self._is_waiting():
             self._missed += 1
             return
-        at = self._clock.at(result.frame.captured_ns)
+        at = WALL.at(result.frame.captured_ns)
         scene = {**reached(result, self.name).to_dict(), "captured_unix_ns": at}
         self._last = self._client.publish(self._scene, to_json(scene))
         with suppress(RuntimeError):  # the connection broke meanwhile
             self._last.wait_for_publish(_WRITE_S)
         self._missed += self._last.rc != 0
 
-    def lost(self, view: Image, seconds: float) -> None:
-        """Say once that the source is lost, and since when."""
-        if self._said["state"] != "lost":
-            self._tell("lost", since=round(self._now_s() - seconds, 3))
+    def health(self, health: Health) -> None:
+        """Say how the node is, when that changes."""
+        if self._node.fares(health):
+            self._tell()
+
+    def event(self, event: Event) -> None:
+        """Send what happened, if the broker is there."""
+        if event.severity != "debug" and self._client.is_connected():
+            self._client.publish(self._events, to_json(event_message(event)))
 
     def status(self, totals: Totals) -> None:
         """Say which engine it is, as soon as that is known."""
-        if totals.engine != self._engine:
-            self._engine = dict(totals.engine)
-            self._tell(self._said["state"], since=self._said["since"])
+        if self._node.works_with(totals.engine):
+            self._tell()
 
     def close(self, totals: Totals) -> None:
         """Say goodbye, and what came of the run; waits no longer than a second for a network that is slow."""
-        counts: dict[str, Any] = {"captured": totals.captured, "published": totals.published, "dropped": totals.dropped}
-        self._tell("offline", reason="ended", **counts, missed=self._missed)
+        self._node.ended(totals, missed=self._missed)
+        self._tell()
         self._leave()
 
     def _is_waiting(self) -> bool:
@@ -110,20 +114,15 @@ class MqttSink(Sink):
         except RuntimeError:  # it never will be
             return False
 
-    def _tell(self, state: str, *, since: float | None = None, **more: Any) -> None:
-        labels = {"name": self._labels.name, "classes": self._labels.classes} if self._labels else None
-        told = {"state": state, "since": since or self._now_s(), **more, "engine": self._engine, "labels": labels}
+    def _tell(self) -> None:
         with self._telling:
-            self._said = told
+            self._said = self._node.to_dict()
             self._send_state()
 
     def _send_state(self) -> None:
         """Under the lock, so that the newest is the last one sent. It has nothing to wait for while offline."""
         if self._client.is_connected():
             self._client.publish(self._state, to_json(self._said), retain=True)
-
-    def _now_s(self) -> float:
-        return round(self._clock.now() / 1e9, 3)
 
     def _connect(self, address: MqttAddress) -> None:
         """Return once the broker has accepted the connection."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from drivenet.health import SILENT, Event, Health
 from drivenet.labels import LabelSet
 from drivenet.result import Result, Totals
 from drivenet.scene import Region
 
 FRAME_ID = "camera"
 #: Levels of ``diagnostic_msgs/DiagnosticStatus``.
-OK, ERROR = 0, 2
+OK, WARN, ERROR = 0, 1, 2
 _LINE_LOOP = 2
 _CLEAR = {"r": 0.0, "g": 0.0, "b": 0.0, "a": 0.0}
 _WHITE = {"r": 1.0, "g": 1.0, "b": 1.0, "a": 1.0}
@@ -91,14 +92,17 @@ def frame_diagnostics(result: Result, wall_ns: int) -> Message:
     return _diagnostics(wall_ns, [_status("drivenet: frame", "", values)])
 
 
-def node_diagnostics(totals: Totals, wall_ns: int, lost_s: float = 0.0) -> Message:
-    """The run so far: counts, rates and latency; an error while the source is lost for ``lost_s`` seconds."""
+def node_diagnostics(totals: Totals, wall_ns: int, health: Health) -> Message:
+    """The run so far: its health and that of its parts, counts, rates of the last seconds, and latency of the run."""
     backend = f"{totals.engine.get('backend', '')} {totals.engine.get('precision', '')}".strip()
     counts = {
         "captured": totals.captured,
         "published": totals.published,
         **{f"dropped {reason}": n for reason, n in totals.dropped.items()},
-        **{f"fps {point}": float("nan") if rate is None else rate for point, rate in totals.fps.items()},
+        **{f"fps {point}": float("nan") if rate is None else rate for point, rate in _rates(totals).items()},
+        **{f"{name} state": part.state for name, part in health.parts.items()},
+        "reconnects": health.reconnects,
+        "last_error": health.last_error,
         **{f"{sink} {what}": n for sink, counts in totals.sinks.items() for what, n in counts.items()},
     }
     latency = {
@@ -106,15 +110,33 @@ def node_diagnostics(totals: Totals, wall_ns: int, lost_s: float = 0.0) -> Messa
         for stage, figures in totals.latency.summary().items()
         for figure, value in figures.items()
     }
-    health = (ERROR, f"source lost for {lost_s:.0f} s") if lost_s else (OK, "running")
+    said = f"{health.state} for {health.seconds():.0f} s: {health.reason}" if health.reason else health.state
     return _diagnostics(
         wall_ns,
         [
-            _status("drivenet: node", backend, counts, *health),
+            _status("drivenet: node", backend, counts, _level(health), said),
             _status("drivenet: latency in ms", backend, latency),
             _status("drivenet: engine", backend, totals.engine),
         ],
     )
+
+
+def event_diagnostics(event: Event, wall_ns: int) -> Message:
+    """Something that happened, as a status of its own."""
+    level = {"warning": WARN, "error": ERROR}.get(event.severity, OK)
+    values = {"code": event.code, "source_id": event.source_id}
+    return _diagnostics(wall_ns, [_status("drivenet: event", "", values, level, event.text)])
+
+
+def _level(health: Health) -> int:
+    if health.state in SILENT:
+        return ERROR
+    return WARN if health.state in ("degraded", "suspect") else OK
+
+
+def _rates(totals: Totals) -> dict[str, float | None]:
+    rates: dict[str, float | None] = totals.live.get("fps", totals.fps)
+    return rates
 
 
 def _diagnostics(wall_ns: int, statuses: list[Fields]) -> Message:

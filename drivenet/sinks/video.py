@@ -11,6 +11,7 @@ from av.video.stream import VideoStream
 
 from drivenet.errors import SinkError
 from drivenet.frame import Frame, Image
+from drivenet.health import Health
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
@@ -97,8 +98,8 @@ class VideoSink(Sink):
         steady = round(frames)
         return round((steady if abs(frames - steady) < _JITTER else frames) * _TICKS / self._rate)
 
-    def lost(self, view: Image, seconds: float) -> None:
-        """Record that a live source is lost; a recorded one has no time in which it could be."""
+    def marked(self, view: Image, health: Health) -> None:
+        """Record that nothing new comes of a live source; a recorded one has no time in which it could be."""
         if not self._encoder or self._rate or view.shape[:2] != self._size:
             return
         try:

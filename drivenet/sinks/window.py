@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from drivenet.address import one_line
 from drivenet.errors import SinkError
 from drivenet.files import write_atomic
 from drivenet.frame import Image
+from drivenet.health import SILENT, Health
 from drivenet.latency import now_ns
-from drivenet.overlay import VIEWS, Painter, marked
+from drivenet.overlay import VIEWS, Painter, lost_view, marked
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 
@@ -23,6 +25,8 @@ _PAUSE, _NEXT_VIEW, _SAVE = ord(" "), ord("\t"), ord("s")
 _KEYS_HELP = "q quit, space pause, tab view, s save"
 #: A first guess that fits the screens people have; the window can be resized.
 _MAX_WIDTH, _MAX_HEIGHT = 1280, 720
+#: Height and width of what is shown before the first picture.
+_BLANK = (360, 640)
 _PROBE = """
 import os
 if os.name == "posix":  # an abort must not leave a core file in the user's folder
@@ -75,11 +79,21 @@ class WindowSink(Sink):
         self._lost = False
         self._obey(cv2.waitKey(1) & 0xFF)
 
-    def lost(self, view: Image, seconds: float) -> None:
+    def marked(self, view: Image, health: Health) -> None:
         """Show the marked view, even where the picture was frozen, and obey the keys."""
         if not self._dismissed():
             self._lost = True
             self._show(view)
+            self._obey(cv2.waitKey(1) & 0xFF)
+
+    def health(self, health: Health) -> None:
+        """Obey the keys though no picture comes; before the first one, say why there is none."""
+        if self._dismissed():
+            return
+        if self._result is None and health.state in SILENT:
+            blank = np.full((*_BLANK, 3), 40, np.uint8)
+            self._show(lost_view(blank, health.seconds(), health.state.upper()))
+        if self._open:
             self._obey(cv2.waitKey(1) & 0xFF)
 
     def close(self, totals: Totals) -> None:

@@ -10,14 +10,16 @@ from urllib.parse import urlsplit
 from drivenet.address import mask_uri
 from drivenet.errors import SinkError, UsageError
 from drivenet.frame import Image
-from drivenet.labels import LabelSet
+from drivenet.health import Event, Health
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
-from drivenet.sinks.clock import WallClock, reached
+from drivenet.sinks.clock import reached
 from drivenet.sinks.extras import need
 from drivenet.sinks.jpeg import encode_jpeg
 from drivenet.sinks.jsonl import to_json
+from drivenet.sinks.node_state import NodeState, event_message
+from drivenet.wall_clock import WALL
 
 if TYPE_CHECKING:
     from zenoh import Config, Query, Session
@@ -27,13 +29,14 @@ _CONNECT_MS = 3000
 _QUALITY = 85
 _ENCODINGS = {
     "scene": "application/json", "class_map": "image/png", "overlay": "image/jpeg", "state": "application/json",
+    "event": "application/json",
 }  # fmt: skip
 _EXPECTED = "zenoh://[host[:port]]/key, such as zenoh:///cars/front"
 
 
 class ZenohSink(Sink):
     """Publishes below a key: ``scene`` (JSON, a stats line with ``captured_unix_ns``), ``class_map`` (PNG whose pixels
-    are class ids), ``overlay`` (JPEG of the view) and ``state`` (JSON); ``alive`` is a liveliness token.
+    are class ids), ``overlay`` (JPEG of the view), ``state`` and ``event`` (JSON); ``alive`` is a liveliness token.
 
     A picture that nobody subscribes to is not encoded. Pictures carry ``{"frame", "captured_unix_ns"}`` as their
     attachment. ``state`` is sent whenever it changes, and answers queries. A slow network drops messages.
@@ -56,10 +59,7 @@ class ZenohSink(Sink):
         import zenoh
 
         self.target, self._key = mask_uri(uri), key
-        self._zenoh, self._clock = zenoh, WallClock()
-        self._labels: LabelSet | None = None
-        self._engine: dict[str, Any] = {}
-        self._told, self._state = "", b""
+        self._zenoh, self._node, self._state = zenoh, NodeState(), b""
         try:
             zenoh.KeyExpr(key)
             self._session: Session = zenoh.open(_config(endpoint))
@@ -67,15 +67,14 @@ class ZenohSink(Sink):
             raise SinkError(f"zenoh does not open {self.target}: {_said(error)}", cure="check key and host") from error
         self._publishers = {name: self._session.declare_publisher(f"{key}/{name}") for name in _ENCODINGS}
         self._session.declare_queryable(f"{key}/state", self._answer)
-        self._tell("online")
+        self._tell()
         self._token = self._session.liveliness().declare_token(f"{key}/alive")
 
     def publish(self, result: Result) -> None:
         """Send one result to whoever subscribes."""
-        if result.labels is not self._labels or self._told != "online":
-            self._labels = result.labels
-            self._tell("online")
-        at = {"frame": result.frame.index, "captured_unix_ns": self._clock.at(result.frame.captured_ns)}
+        if self._node.publishes(result.labels):
+            self._tell()
+        at = {"frame": result.frame.index, "captured_unix_ns": WALL.at(result.frame.captured_ns)}
         if self._wanted("class_map"):
             png = encode_palette_png(result.classmap.ids, result.labels.rgb_table)
             self._put("class_map", png, at)
@@ -84,33 +83,38 @@ class ZenohSink(Sink):
         scene = {**reached(result, self.name).to_dict(), **at}
         self._put("scene", to_json(scene).encode())
 
-    def lost(self, view: Image, seconds: float) -> None:
-        """Say once that the source is lost, and since when; show the marked view."""
-        if self._told != "lost":
-            self._tell("lost", since=self._now_s() - seconds)
+    def marked(self, view: Image, health: Health) -> None:
+        """Show the marked view."""
         if self._wanted("overlay"):
             self._put("overlay", encode_jpeg(view, _QUALITY))
 
+    def health(self, health: Health) -> None:
+        """Say how the node is, when that changes."""
+        if self._node.fares(health):
+            self._tell()
+
+    def event(self, event: Event) -> None:
+        """Send what happened."""
+        if event.severity != "debug":
+            self._put("event", to_json(event_message(event)).encode())
+
     def status(self, totals: Totals) -> None:
         """Say which engine it is, as soon as that is known."""
-        if totals.engine != self._engine:
-            self._engine = dict(totals.engine)
-            self._tell(self._told)
+        if self._node.works_with(totals.engine):
+            self._tell()
 
     def close(self, totals: Totals) -> None:
         """Say goodbye, and what came of the run; the token goes with the session."""
-        counts: dict[str, Any] = {"captured": totals.captured, "published": totals.published, "dropped": totals.dropped}
-        self._tell("offline", reason="ended", **counts)
+        self._node.ended(totals)
+        self._tell()
         self._session.close()  # type: ignore[no-untyped-call]
 
     def _wanted(self, name: str) -> bool:
         status: Any = self._publishers[name].matching_status  # zenoh's own types call it a bool, which it is not
         return bool(status.matching)
 
-    def _tell(self, state: str, *, since: float | None = None, **more: Any) -> None:
-        labels = {"name": self._labels.name, "classes": self._labels.classes} if self._labels else None
-        told = {"state": state, "since": round(since or self._now_s(), 3), **more}
-        self._told, self._state = state, to_json({**told, "engine": self._engine, "labels": labels}).encode()
+    def _tell(self) -> None:
+        self._state = to_json(self._node.to_dict()).encode()
         self._put("state", self._state)
 
     def _answer(self, query: Query) -> None:
@@ -123,9 +127,6 @@ class ZenohSink(Sink):
             self._publishers[name].put(data, encoding=_ENCODINGS[name], attachment=attachment)
         except self._zenoh.ZError as error:
             raise SinkError(f"zenoh takes nothing for {self.target}: {_said(error)}") from error
-
-    def _now_s(self) -> float:
-        return self._clock.now() / 1e9
 
 
 def _config(endpoint: str) -> Config:

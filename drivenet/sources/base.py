@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
 from drivenet.frame import Frame
 
 S = TypeVar("S", bound="Source")
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """How a source fares.
+
+    Args:
+        reconnects: how many times it was lost and found again.
+        last_error: why it was last lost or not opened, without secrets; empty as long as all went well.
+        away: whether it is lost now, and tried again.
+    """
+
+    reconnects: int = 0
+    last_error: str = ""
+    away: bool = False
 
 
 class Source:
@@ -32,6 +48,10 @@ class Source:
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError
+
+    def status(self) -> SourceStatus:
+        """How the source fares; from any thread, at once."""
+        return SourceStatus()
 
     def close(self) -> None:
         """Release the source; a blocked iteration ends soon after."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from drivenet.frame import Frame
-from drivenet.sources.base import Source
+from drivenet.sources.base import Source, SourceStatus
 
 _JOIN_S = 0.5
 
@@ -55,10 +55,9 @@ class Detached(Source):
         finally:  # also of an iteration that is left half-way
             self.close()
 
-    @property
-    def reconnects(self) -> int:
-        """How many times the source was lost and found again."""
-        return int(getattr(self._source, "reconnects", 0))
+    def status(self) -> SourceStatus:
+        """How the source behind it fares."""
+        return self._source.status() if self._source is not None else SourceStatus()
 
     def close(self) -> None:
         """End the iteration at once and the thread as soon as its read returns."""
@@ -116,5 +115,6 @@ class Detached(Source):
                 self._changed.wait_for(lambda: self._waiting is None or not self._wanted or self._closed)
                 if self._closed:
                     return
+                self.fps, self.size = source.fps, source.size  # another stream may be behind it since it was lost
                 self._waiting = frame
                 self._changed.notify_all()

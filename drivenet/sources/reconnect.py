@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from drivenet.errors import SourceError
 from drivenet.frame import Frame
-from drivenet.sources.base import Source
+from drivenet.sources.base import Source, SourceStatus
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 
@@ -28,9 +28,8 @@ class Reconnecting(Source):
         SourceError: if the source cannot be opened the first time.
     """
 
-    #: How many times the source was lost and found again.
+    #: As :class:`~drivenet.sources.base.SourceStatus` has them.
     reconnects = 0
-    #: Why the source was last lost or not opened; empty as long as all went well.
     last_error = ""
 
     def __init__(
@@ -54,6 +53,10 @@ class Reconnecting(Source):
                 yield replace(frame, index=index)
                 index += 1
             source = self._reopened() if self.live else None
+
+    def status(self) -> SourceStatus:
+        """What became of it so far."""
+        return SourceStatus(self.reconnects, self.last_error, away=self._current is None and not self._stop.is_set())
 
     def close(self) -> None:
         """Stop reading, waiting and opening."""

@@ -65,13 +65,13 @@ def line_count(path: Path) -> int:
 
 
 def stats(text: str | bytes) -> tuple[list[dict], dict | None]:
-    """Frame lines and the summary, if there is one, of a stats file in which every line must be whole."""
+    """Frame lines and the summary, if there is one, of a stats file in which every line must be whole; no events."""
     text = text.decode() if isinstance(text, bytes) else text
     assert not text or text.endswith("\n")
     found = [json.loads(line) for line in text.splitlines()]
     summary = found.pop() if found and found[-1]["type"] == "summary" else None
-    assert all(f["type"] == "frame" for f in found)
-    return found, summary
+    assert {f["type"] for f in found} <= {"frame", "event"}
+    return [f for f in found if f["type"] == "frame"], summary
 
 
 def balanced(frames: list[dict], summary: dict | None) -> bool:

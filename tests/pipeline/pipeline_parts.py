@@ -13,6 +13,7 @@ from drivenet.classmap import Ids
 from drivenet.engine.null import NullEngine
 from drivenet.errors import EngineError, SinkError, SourceLostError
 from drivenet.frame import Frame, Image
+from drivenet.health import Event, Health
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
@@ -87,7 +88,9 @@ class Keeper(Sink):
         self.name, self.records, self.needs_view = name, records, needs_view
         self.fail_at, self.stop_at, self.on_publish, self.fail_close = fail_at, stop_at, on_publish, fail_close
         self.results: list[Result] = []
-        self.lost_views: list[tuple[Image, float]] = []
+        self.marked_views: list[tuple[Image, Health]] = []
+        self.healths: list[Health] = []
+        self.events: list[Event] = []
         self.statuses: list[Totals] = []
         self.totals: list[Totals] = []
         self.threads: set[str] = set()
@@ -104,10 +107,19 @@ class Keeper(Sink):
         if call == self.stop_at:
             self.stop_requested = True
 
-    def lost(self, view: Image, seconds: float) -> None:
+    def health(self, health: Health) -> None:
         self._called()
-        self.lost_views.append((view, seconds))
-        self.lost_told.set()
+        self.healths.append(health)
+        if health.state == "lost":
+            self.lost_told.set()
+
+    def event(self, event: Event) -> None:
+        self._called()
+        self.events.append(event)
+
+    def marked(self, view: Image, health: Health) -> None:
+        self._called()
+        self.marked_views.append((view, health))
 
     def status(self, totals: Totals) -> None:
         self._called()

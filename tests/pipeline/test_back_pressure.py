@@ -17,6 +17,7 @@ import pytest
 from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact, fair
 
 from drivenet.errors import SinkError
+from drivenet.health import Health
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.pipeline.deadlines import AFTER_END_S, ShutdownDeadlines
 from drivenet.pipeline.delivery import MAX_UNSETTLED
@@ -71,7 +72,7 @@ def frame_lines(path: Path) -> list[int]:
     """The frames of a stats file, which must have its summary."""
     *frames, summary = (json.loads(line) for line in path.read_text().splitlines())
     assert summary["type"] == "summary"
-    return [f["frame"] for f in frames]
+    return [f["frame"] for f in frames if f["type"] == "frame"]
 
 
 def one_by_one(sink: Keeper) -> Callable[[int], object]:
@@ -241,8 +242,9 @@ def test_deadlines_are_short_once_the_run_is_stopped(monkeypatch: pytest.MonkeyP
 
 def test_losses_and_counts_come_in_order_with_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow sink is told of a loss after the frames before it, of the newest counts only, and of nothing twice."""
-    monkeypatch.setattr("drivenet.pipeline.pipeline.LOST_AFTER_S", 0.01)
+    monkeypatch.setattr("drivenet.pipeline.health.LOST_AFTER_S", 0.01)
     monkeypatch.setattr("drivenet.pipeline.pipeline._TICK_S", 0.01)
+    monkeypatch.setattr("drivenet.pipeline.pipeline._CHECK_NS", 0)
     told: list[object] = []
 
     class Told(Keeper):
@@ -250,9 +252,10 @@ def test_losses_and_counts_come_in_order_with_the_frames(monkeypatch: pytest.Mon
             super().publish(result)
             told.append(result.frame.index)
 
-        def lost(self, view: Any, seconds: float) -> None:
-            super().lost(view, seconds)
-            told.append("lost")
+        def health(self, health: Health) -> None:
+            super().health(health)
+            if health.state == "lost":
+                told.append("lost")
 
     gate, quick = Gate(), Keeper("quick", overflow="drop")
     slow = Told("slow", on_publish=gate, overflow="drop")

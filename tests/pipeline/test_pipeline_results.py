@@ -86,8 +86,9 @@ def test_nothing_is_drawn_that_nobody_asked_for() -> None:
 @pytest.fixture
 def quick_to_miss(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source is missed after a moment, where people wait for a second."""
-    monkeypatch.setattr("drivenet.pipeline.pipeline.LOST_AFTER_S", 0.01)
+    monkeypatch.setattr("drivenet.pipeline.health.LOST_AFTER_S", 0.01)
     monkeypatch.setattr("drivenet.pipeline.pipeline._TICK_S", 0.01)
+    monkeypatch.setattr("drivenet.pipeline.pipeline._CHECK_NS", 0)
 
 
 @pytest.mark.usefixtures("quick_to_miss")
@@ -99,10 +100,12 @@ def test_a_live_source_that_falls_silent_is_marked_and_resumes(tmp_path: Path, n
     totals = Pipeline(source, Engine(), sinks, policy="every").run()
     assert keeper.indices == list(range(6)), "it resumes, and a marked view is no frame"
     assert totals.published == 6
-    assert keeper.lost_views
-    for view, seconds in keeper.lost_views:
+    lost = [health for health in keeper.healths if health.state == "lost"]
+    assert all(health.seconds() > 0.01 and health.parts["engine"].state == "ok" for health in lost)
+    assert (len(keeper.marked_views) > 0) is needs_view
+    for view, health in keeper.marked_views:
         assert view.shape == (*SIZE, 3)
-        assert seconds > 0.01
+        assert health.state == "lost"
         top = view[: SIZE[0] // 8].astype(int)
         assert (np.ptp(top, axis=2) == 0).all(), "greyed"
         assert (np.ptp(view.astype(int), axis=2) > 100).any(), "with a red bar"
@@ -129,7 +132,8 @@ def test_waiting_for_a_slow_engine_is_no_loss(monkeypatch: pytest.MonkeyPatch) -
 
     sink = Statuses(needs_view=True)
     Pipeline(Drive(20, live=True), Engine(wait=wait), [sink], policy="every").run()
-    assert sink.lost_views == []
+    assert sink.marked_views == []
+    assert not any(health.state == "lost" for health in sink.healths)
     assert len(sink.results) == 20
 
 

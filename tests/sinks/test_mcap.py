@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from sink_results import make_result
+from sink_results import fares, make_result
 
 import drivenet
 from drivenet.engine import open_engine
 from drivenet.errors import SinkError, UsageError
+from drivenet.health import Event
 from drivenet.pipeline import Pipeline
 from drivenet.result import Result, Totals
 from drivenet.sinks import open_sink
@@ -204,12 +205,14 @@ def test_a_lost_source_is_an_error_until_it_is_back(tmp_path: Path) -> None:
     )  # fmt: skip
     sink.status(Totals())
     sink.publish(make_result(0, view=False))
-    sink.lost(make_result(0).frame.image, 3.2)
+    sink.health(fares("lost", 3.2, "no frame from the source"))
     sink.status(Totals())
+    sink.event(Event("warning", "source.lost", "source lost"))
+    sink.health(fares("ok"))
     sink.publish(make_result(1, view=False))
     sink.close(Totals())
     said = [(m.status[0].level, m.status[0].message) for _, m in decoded(tmp_path / "d.mcap")[DIAGNOSTICS]]
-    assert said == [(2, "source lost for 3 s"), (0, "running")]
+    assert said == [(2, "lost for 3 s: no frame from the source"), (1, "source lost"), (0, "ok")]
 
 
 def test_without_a_frame_an_earlier_file_stands(tmp_path: Path) -> None:
@@ -233,7 +236,7 @@ def test_a_disk_that_fills_up_is_one_sink_error_and_leaves_what_was_written(tmp_
 import resource, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from sink_results import make_result
+from sink_results import fares, make_result
 from drivenet.errors import SinkError
 from drivenet.result import Totals
 from drivenet.sinks.mcap import McapSink

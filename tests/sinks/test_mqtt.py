@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from mqtt_broker import LONG_S, Broker, Listener, free_port, wait_until
-from sink_results import make_result
+from sink_results import fares, make_result
 
 import drivenet
 from drivenet.cli.run import run_node
@@ -92,10 +92,11 @@ def test_subscribers_get_scenes_and_late_ones_the_state(broker: Broker, listen: 
     assert late["labels"] == {"name": "camvid", "classes": list(result.labels.classes)}
     assert abs(late["since"] - time.time()) < LONG_S
 
-    sink.lost(result.frame.image, 2.0)
-    sink.lost(result.frame.image, 2.3)
+    sink.health(fares("lost", 2.0))
+    sink.health(fares("lost", 2.3))
     lost, _ = listener.next(state("lost"))
     assert lost["since"] <= time.time() - 1.9
+    sink.health(fares("ok"))
     sink.publish(make_result(8, captured_ns=now_ns(), view=False))
     listener.next(state("online"))
     assert listener.next(scene)[0]["frame"] == 8

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from sink_results import make_result
+from sink_results import fares, make_result
 
 from drivenet.errors import SinkError, UsageError
 from drivenet.latency import now_ns
@@ -166,13 +166,14 @@ def test_a_lost_source_is_an_error_with_a_picture_and_without_a_class_map(domain
         sink.publish(make_result(captured_ns=now_ns()))
 
         def speak() -> None:
-            sink.lost(view, 3.2)
+            sink.health(fares("lost", 3.2, "no frame from the source"))
+            sink.marked(view, fares("lost", 3.2))
             sink.status(Totals())
 
         lines = heard(domain, (PICTURES[0], DIAGNOSTICS), speak)
     assert cv2.imdecode(decode(ros, lines[PICTURES[0]]).data, cv2.IMREAD_COLOR)[20, 20].tolist() == [90, 90, 90]
     node = decode(ros, lines[DIAGNOSTICS]).status[0]
-    assert (node.level, node.message) == (2, "source lost for 3 s")
+    assert (node.level, node.message) == (2, "lost for 3 s: no frame from the source")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ import rclpy
 from drivenet.errors import UsageError
 from drivenet.result import Totals
 from drivenet.sinks import open_sink
-from sink_results import make_result
+from sink_results import fares, make_result
 try:
     sink = open_sink("ros2://7/car", fps=0, visualize="overlay")
     sink.publish(make_result())

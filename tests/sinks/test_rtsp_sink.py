@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from rtsp_servers import rtsp_process, rtsp_server
-from sink_results import make_result
+from sink_results import fares, make_result
 
 from drivenet.errors import SinkError, UsageError
 from drivenet.frame import Image
@@ -87,7 +87,7 @@ def test_a_server_gets_a_stream_that_decodes(tmp_path: Path) -> None:
         for index in range(20):
             push(sink, index, (40, 90, 200) if index < 10 else (200, 90, 40))
         until(lambda: len(decoded(file)) == 20)
-        sink.lost(np.full((49, 63, 3), 90, np.uint8), 1.0)
+        sink.marked(np.full((49, 63, 3), 90, np.uint8), fares("lost", 1.0))
         until(lambda: len(decoded(file)) == 21)
     pictures = decoded(file)
     assert {picture.shape for picture in pictures} == {(50, 64, 3)}
@@ -153,7 +153,7 @@ def test_a_server_that_hangs_holds_up_neither_results_nor_the_end(tmp_path: Path
         push(sink, 0)
         os.kill(process, signal.SIGSTOP)
         for _ in range(3):
-            sink.lost(noise, 1.0)
+            sink.marked(noise, fares("lost", 1.0))
     assert not pushers()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from sink_results import make_result
+from sink_results import fares, make_result
 
 from drivenet.errors import SinkError
 from drivenet.frame import Image
@@ -176,10 +176,10 @@ def test_while_a_live_source_is_lost_the_recording_shows_it(tmp_path: Path, monk
     sink = VideoSink(path, fps=0)
     result = make_result(0, size=(96, 128), captured_ns=10**9)
     assert result.view is not None
-    sink.lost(result.view, 1.0)  # before the first frame there is nothing to mark
+    sink.marked(result.view, fares("lost", 1.0))  # before the first frame there is nothing to mark
     sink.publish(result)
     monkeypatch.setattr("drivenet.sinks.video.now_ns", lambda: 3 * 10**9)
-    sink.lost(lost_view(result.view, 2.0), 2.0)
+    sink.marked(lost_view(result.view, 2.0), fares("lost", 2.0))
     sink.publish(make_result(1, size=(96, 128), captured_ns=4 * 10**9))
     sink.close(Totals())
     (_, first), (at, marked), (_, last) = decoded(path)
@@ -195,7 +195,7 @@ def test_a_recorded_source_has_no_lost_pictures(tmp_path: Path) -> None:
     result = make_result(0)
     assert result.view is not None
     sink.publish(result)
-    sink.lost(result.view, 3.0)
+    sink.marked(result.view, fares("lost", 3.0))
     sink.close(Totals())
     assert len(decoded(path)) == 1
 

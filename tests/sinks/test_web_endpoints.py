@@ -180,9 +180,11 @@ def test_health_follows_the_source(node: Node) -> None:
 
 def test_only_new_results_count_as_life(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     result = node.publish()
-    monkeypatch.setattr(run_stats, "STALE_AFTER_S", 0.0)
+    monkeypatch.setattr(run_stats, "SILENT_AFTER_S", 0.0)
     node.sink.publish(result)
-    assert health(node) == (503, 503, "stale")
+    assert health(node) == (503, 503, "stalled")
+    told = json.loads(node.get("/healthz")[2])
+    assert (told["former"], told["parts"]["run"]["state"]) == ("stale", "stalled")
 
 
 def test_pictures_of_a_wide_camera_are_shrunk_for_the_page_only(node: Node) -> None:

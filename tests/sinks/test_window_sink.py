@@ -26,7 +26,7 @@ _NEEDS_X = pytest.mark.skipif(bool(_TOOLS_MISSING), reason=f"{' and '.join(_TOOL
 _VIEWER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from sink_results import make_result
+from sink_results import fares, make_result
 from drivenet.hud import Hud
 from drivenet.labels import CAMVID
 from drivenet.overlay import Painter, lost_view
@@ -40,7 +40,7 @@ while not sink.stop_requested:
     view = painter.draw(plain.frame, plain.classmap, plain.scene, Hud(1.0, {}, {}, {}))
     sink.publish(Result(plain.frame, plain.classmap, plain.scene, CAMVID, plain.stamps, view))
     if index % 10 == 5:
-        sink.lost(lost_view(view, 1.0), 1.0)
+        sink.marked(lost_view(view, 1.0), fares("lost", 1.0))
     state = f"{'paused' if sink._paused else 'running'} {sink._visualize}"
     if state != said:
         print(state, flush=True)

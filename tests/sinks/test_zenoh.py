@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from mqtt_broker import free_port, wait_until
 from PIL import Image
-from sink_results import make_result
+from sink_results import fares, make_result
 
 import drivenet
 from drivenet.errors import SinkError, UsageError
@@ -128,10 +128,12 @@ def test_the_state_changes_answers_and_ends(peer: Peer) -> None:
     (answer,) = peer.session.get("cars/front/state")
     assert said(answer.ok) == now
     result = make_result(3)
-    sink.lost(result.frame.image, 2.0)
+    sink.publish(result)
+    said(state())
+    sink.health(fares("lost", 2.0))
     lost = said(state())
     assert (lost["state"], lost["since"] < now["since"]) == ("lost", True)
-    sink.publish(result)
+    sink.health(fares("ok"))
     back = said(state())
     assert (back["state"], back["labels"]["classes"]) == ("online", list(result.labels.classes))
     sink.close(TOTALS)

@@ -10,8 +10,11 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
+from sink_results import fares
+
 from drivenet.classmap import ClassMap, Ids
 from drivenet.frame import Frame, Image
+from drivenet.health import State
 from drivenet.labels import CAMVID
 from drivenet.latency import Stamps, now_ns
 from drivenet.overlay import Painter
@@ -68,6 +71,7 @@ class Node:
         for _ in range(count):
             result = self._result()
             self.sink.publish(result)
+            self.fare("ok")
             result.stamps.published = {"web": result.stamps.drawn + 1_000_000}
             result.stamps.settled = True
             self.totals.captured += 1
@@ -76,6 +80,7 @@ class Node:
             self.totals.latency.add(result.stamps)
             self.index += 1
         self.totals.fps = {"source": 30.0, "processed": 29.5, "published": 29.25}
+        self.totals.live = {"window_s": 10.0, "fps": dict(self.totals.fps), "p50_ms": {"infer": 3.0}}
         self.sink.status(self.totals)
         return result
 
@@ -105,7 +110,11 @@ class Node:
 
     def lose(self, seconds: float) -> None:
         """The source has fallen silent."""
-        self.sink.lost(pictures()[0][0], seconds)
+        self.fare("lost", seconds)
+
+    def fare(self, state: State, seconds: float = 0.0, reason: str = "") -> None:
+        """The run says how it is."""
+        self.sink.health(fares(state, seconds, reason))
 
     def get(
         self, path: str, headers: dict[str, str] | None = None, method: str = "GET"

@@ -22,7 +22,7 @@ def test_a_camera_that_goes_away_and_comes_back() -> None:
     with rtsp_server(port):
         for frame in frames:
             indices.append(frame.index)
-            if getattr(source, "reconnects", 0):
+            if source.status().reconnects:
                 break
         indices += [f.index for f in itertools.islice(frames, 20)]
     source.close()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from drivenet.address import mask_uri
 from drivenet.frame import Image
+from drivenet.health import Event, Health
 from drivenet.labels import LabelSet
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.cdr import encode
-from drivenet.sinks.clock import WallClock
 from drivenet.sinks.jpeg import encode_jpeg
 from drivenet.sinks.ros2.address import parse_address
 from drivenet.sinks.ros2.bus import DIAGNOSTICS, LATCHED, PICTURES, Bus, open_bus
@@ -18,9 +18,11 @@ from drivenet.sinks.ros_messages import (
     Message,
     class_image,
     compressed_image,
+    event_diagnostics,
     label_info,
     node_diagnostics,
 )
+from drivenet.wall_clock import WALL
 
 _QUALITY = 85
 #: Diagnostics are said once a second (REP 107); the counts come twice as often.
@@ -32,8 +34,8 @@ class Ros2Sink(Sink):
 
     ``NAMESPACE/overlay/compressed`` (CompressedImage, JPEG of the view), ``NAMESPACE/class_map`` (Image, mono8, at
     engine size) and ``NAMESPACE/label_info`` (LabelInfo, once, for late subscribers too); once a second
-    ``/diagnostics`` (DiagnosticArray). Pictures are best effort, keep last 5. Headers carry the capture time: the
-    monotonic one, moved to the wall clock by one offset that is taken at the start.
+    ``/diagnostics`` (DiagnosticArray). Pictures are best effort, keep last 5. Headers carry the capture time
+    by the wall clock (see :class:`~drivenet.wall_clock.WallClock`).
 
     Args:
         uri: ``ros2://DOMAIN/NAMESPACE``, with ``?frame_id=NAME`` for another frame than ``camera``.
@@ -52,15 +54,14 @@ class Ros2Sink(Sink):
         self._namespace, self._frame_id = address.namespace, address.frame_id
         self._overlay = f"{address.namespace}/overlay/compressed"
         self._class_map, self._labels = f"{address.namespace}/class_map", f"{address.namespace}/label_info"
-        self._clock = WallClock()
+        self._clock = WALL
         self._said: LabelSet | None = None
-        self._lost_s = 0.0
+        self._health = Health()
         self._diagnosed_ns = 0
         self._bus = self._joined(address.domain)
 
     def publish(self, result: Result) -> None:
         """Send one result to whoever listens."""
-        self._lost_s = 0.0
         at = self._clock.at(result.frame.captured_ns)
         if result.labels is not self._said:
             self._send(self._labels, label_info(result.labels, at))
@@ -70,9 +71,17 @@ class Ros2Sink(Sink):
         if self._bus.listened(self._class_map):
             self._send(self._class_map, class_image(result, at))
 
-    def lost(self, view: Image, seconds: float) -> None:
-        """Send the marked view, stamped now; there is no class map. Diagnostics turn to an error."""
-        self._lost_s = seconds
+    def health(self, health: Health) -> None:
+        """Have the next diagnostics say how the run is."""
+        self._health = health
+
+    def event(self, event: Event) -> None:
+        """Send what happened as a status of its own."""
+        if event.severity != "debug":
+            self._send_status(event_diagnostics(event, self._clock.at(event.at_ns)))
+
+    def marked(self, view: Image, health: Health) -> None:
+        """Send the marked view, stamped now; there is no class map."""
         if self._bus.listened(self._overlay):
             self._send(self._overlay, compressed_image(encode_jpeg(view, _QUALITY), "jpeg", self._clock.now()))
 
@@ -103,7 +112,9 @@ class Ros2Sink(Sink):
         return bus
 
     def _diagnose(self, totals: Totals) -> None:
-        message = node_diagnostics(totals, self._clock.now(), self._lost_s)
+        self._send_status(node_diagnostics(totals, self._clock.now(), self._health))
+
+    def _send_status(self, message: Message) -> None:
         for status in message.fields["status"]:  # all nodes share one topic, so each says who it is
             status["name"] = self._namespace + status["name"].removeprefix("drivenet")
         self._send("diagnostics", message)

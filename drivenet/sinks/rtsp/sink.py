@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from drivenet.address import mask_uri
 from drivenet.errors import SinkError, UsageError
 from drivenet.frame import Image
+from drivenet.health import Health
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
@@ -53,8 +54,8 @@ class RtspSink(Sink):
         """Push one picture; SinkError if the server takes not even the first."""
         self._push(view_of(result), result.frame.captured_ns, _AWAY_S)
 
-    def lost(self, view: Image, seconds: float) -> None:
-        """Push the marked view, so that who watches sees that the source is lost."""
+    def marked(self, view: Image, health: Health) -> None:
+        """Push the marked view, so that who watches sees that it is old."""
         self._push(view, now_ns(), 0.0)
 
     def close(self, totals: Totals) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import ExitStack
+from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
 
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from drivenet.health import SILENT, WORKING
 from drivenet.overlay import Painter
 from drivenet.sinks.web.access import Access
 from drivenet.sinks.web.hub import EndedError, Hub, TooManyViewersError
@@ -65,7 +67,7 @@ class Pictures:
     async def _still(self, kind: str, media: str, encode: Callable[[Snapshot], bytes]) -> Response:
         """A picture that cannot be marked, and is therefore given only while it is new."""
         snapshot, (state, seconds) = self._hub.newest, self._stats.state()
-        if snapshot is None or state != "ok":
+        if snapshot is None or state not in WORKING:
             return _unavailable(f"{state} for {seconds:.0f} s: no new picture\n")
         data = await self._hub.encoded(snapshot, kind, lambda: encode(snapshot))
         return Response(data, media_type=media, headers={**_PICTURE_HEADERS, "x-frame-index": _index(snapshot)})
@@ -94,7 +96,7 @@ class Pictures:
                 try:
                     snapshot = await asyncio.wait_for(slot.take(), _LOST_TICK_S)
                 except asyncio.TimeoutError:
-                    if snapshot is None or self._stats.state()[0] == "ok":
+                    if snapshot is None or self._stats.state()[0] in WORKING:
                         continue
                 except EndedError:
                     return
@@ -108,10 +110,10 @@ class Pictures:
 
     async def _overlay(self, snapshot: Snapshot) -> bytes:
         state, seconds = self._stats.state()
-        lost_s = seconds if state in ("lost", "stale") else None
-        kind = ("overlay", None if lost_s is None else int(lost_s))
+        lost = (state.upper(), int(seconds)) if state in SILENT else None
         hud = self._stats.hud()
-        return await self._hub.encoded(snapshot, kind, lambda: snapshot.overlay_jpeg(self._painter, hud, lost_s))
+        encode = partial(snapshot.overlay_jpeg, self._painter, hud, lost)
+        return await self._hub.encoded(snapshot, ("overlay", lost), encode)
 
 
 class WatchingResponse(StreamingResponse):
@@ -152,16 +154,16 @@ class Figures:
 
     async def health(self, request: Request) -> Response:
         """``/healthz``: whether the node does its work; a node that is still starting does."""
-        return self._health(request, {"ok", "starting"})
+        return self._health(WORKING | {"starting"})
 
     async def ready(self, request: Request) -> Response:
         """``/readyz``: whether there are results now."""
-        return self._health(request, {"ok"})
+        return self._health(WORKING)
 
-    def _health(self, request: Request, good: set[str]) -> Response:
-        state, seconds = self._stats.state()
-        status = HTTPStatus.OK if state in good else HTTPStatus.SERVICE_UNAVAILABLE
-        return JSONResponse({"state": state, "seconds": round(seconds, 1)}, status)
+    def _health(self, good: Collection[str]) -> Response:
+        health = self._stats.health()
+        status = HTTPStatus.OK if health.state in good else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse(health.to_dict(), status)
 
 
 def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access) -> ASGIApp:

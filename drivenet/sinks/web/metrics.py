@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from drivenet.health import STATES, WORKING
 from drivenet.sinks.web.run_stats import EDGES_MS, NAMES, RunStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -42,8 +43,8 @@ class RunStatsCollector(Collector):
             for outcome, n in counts.items():
                 sinks.add_metric([sink, outcome], n)
         yield sinks
-        fps = GaugeMetricFamily("drivenet_fps", "Mean frames a second since the start", labels=["point"])
-        for point, value in document["fps"].items():
+        fps = GaugeMetricFamily("drivenet_fps", "Frames a second over the last 10 seconds", labels=["point"])
+        for point, value in document["live"]["fps"].items():
             fps.add_metric([point], float("nan") if value is None else value)
         yield fps
         yield from self._gauges(document)
@@ -53,8 +54,9 @@ class RunStatsCollector(Collector):
         frame, state = document["frame"], document["state"]["name"]
         age_s = frame["age_ms"] / 1000 if frame else float("nan")
         yield _gauge("frame_age_seconds", "Age of the newest published frame, from its capture", age_s)
-        yield _gauge("healthy", "1 while new results are published", float(state == "ok"))
+        yield _gauge("healthy", "1 while new results are published", float(state in WORKING))
         yield _gauge("source_lost", "1 while the source gives nothing", float(state == "lost"))
+        yield from _health(document["state"])
         yield _gauge("viewers", "Live pages and MJPEG streams open", self._viewers())
         area = GaugeMetricFamily("drivenet_class_area_ratio", "Share of the newest picture by class", labels=["class"])
         for cls, share in (frame["classes"] if frame else {}).items():
@@ -77,6 +79,20 @@ def exposition(stats: RunStats, viewers: Callable[[], int]) -> Callable[[], byte
     registry = CollectorRegistry(auto_describe=False)
     registry.register(RunStatsCollector(stats, viewers))
     return lambda: generate_latest(registry)
+
+
+def _health(state: dict[str, Any]) -> Iterator[Metric]:
+    """The state of each part, and what became of the source."""
+    parts = GaugeMetricFamily("drivenet_state", "1 for the state that a part is in", labels=["part", "state"])
+    for part, found in state["parts"].items():
+        for name in STATES:
+            parts.add_metric([part, name], float(found["state"] == name))
+    yield parts
+    yield _counter("reconnects", "Times that the source was lost and found again", state["reconnects"])
+    error = GaugeMetricFamily("drivenet_last_error_info", "Why the source was last lost", labels=["error"])
+    if state["last_error"]:
+        error.add_metric([state["last_error"]], 1.0)
+    yield error
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from drivenet.address import one_line
+from drivenet.health import Event, Health, Part, State
 from drivenet.latency import END_TO_END, P99_MIN_SAMPLES, STAGES, Stamps, now_ns
+from drivenet.recent import WINDOW_S
 from drivenet.result import Result, Totals
 from drivenet.sinks.web.snapshot import describe
 
 #: Spans that can be chosen, in seconds; the whole run is one more.
 WINDOWS_S = (10, 60, 300)
 RUN = "run"
-#: No new result for so long is unhealthy.
-STALE_AFTER_S = 2.0
+#: A run that says nothing for so long, not even how it is, has come to a stop itself.
+SILENT_AFTER_S = 2.0
+#: How many events are kept.
+_EVENTS = 50
 #: Edges of the histograms, in ms: four a doubling, from half a millisecond to 8 seconds.
 EDGES_MS = tuple(round(0.5 * 2 ** (k / 4), 4) for k in range(57))
 NAMES = (*STAGES, END_TO_END)
@@ -54,7 +59,7 @@ class Samples:
 class RunStats:
     """Everything that the page, ``/stats.json`` and ``/metrics`` say.
 
-    ``published``, ``status`` and ``lost`` are called by the sink's thread, the rest by the server's.
+    ``published``, ``status``, ``fares`` and ``happened`` are called by the sink's thread, the rest by the server's.
 
     Args:
         source: what the frames come from, without credentials.
@@ -70,8 +75,11 @@ class RunStats:
         self._unfinished: deque[Stamps] = deque()
         self._newest_ns = 0
         self._published_ns = 0
-        self._lost_ns: int | None = None
+        self._health: Health | None = None
+        self._heard_ns = 0
+        self.events: deque[Event] = deque(maxlen=_EVENTS)
         self._run: dict[str, Any] = Totals().to_dict()
+        self._live: dict[str, Any] = {"window_s": WINDOW_S, "fps": self._run["fps"], "p50_ms": {}}
         self._windows: dict[int, tuple[float, int, dict[str, Any]]] = {}
 
     def published(self, result: Result) -> None:
@@ -82,45 +90,51 @@ class RunStats:
             self._result = result
             if result.frame.captured_ns > self._newest_ns:
                 self._newest_ns, self._published_ns = result.frame.captured_ns, now_ns()
-                self._lost_ns = None
 
     def status(self, totals: Totals) -> None:
         """The run's counts."""
         run = totals.to_dict()
         with self.lock:
             self._take_settled()
-            self._run = run
+            self._run, self._live = run, totals.live or self._live
             self.engine = run["engine"] or self.engine
 
-    def lost(self, seconds: float) -> None:
-        """The source has given nothing for so long."""
+    def fares(self, health: Health) -> None:
+        """How the run is."""
         with self.lock:
-            self._lost_ns = now_ns() - round(seconds * 1e9)
+            self._health, self._heard_ns = health, now_ns()
+
+    def happened(self, event: Event) -> None:
+        """Keep an event, but for what is expected."""
+        if event.severity != "debug":
+            with self.lock:
+                self.events.append(event)
 
     def _take_settled(self) -> None:
         while self._unfinished and self._unfinished[0].settled:
             self.samples.add(self._unfinished.popleft())
 
-    def state(self) -> tuple[str, float]:
-        """``starting``, ``ok``, ``stale`` (nothing new comes out) or ``lost`` (nothing comes in), since seconds."""
-        with self.lock:
-            return self._state(now_ns())
+    def state(self) -> tuple[State, float]:
+        """The run's state by its health, and for how many seconds it has been so."""
+        health = self.health()
+        return health.state, health.seconds()
 
-    def _state(self, now: int) -> tuple[str, float]:
-        if self._lost_ns is not None:
-            return "lost", (now - self._lost_ns) / 1e9
-        if not self._published_ns:
-            return "starting", (now - self._started_ns) / 1e9
-        silent_s = (now - self._published_ns) / 1e9
-        return ("stale", silent_s) if silent_s > STALE_AFTER_S else ("ok", 0.0)
+    def health(self) -> Health:
+        """How the run is; stalled where it has not said so for 2 s, whatever it said last."""
+        with self.lock:
+            now, health, heard_ns = now_ns(), self._health, self._heard_ns or self._published_ns
+            began_ns = self._started_ns
+        if heard_ns and (now - heard_ns) / 1e9 > SILENT_AFTER_S:
+            run = Part("stalled", heard_ns, "the run does not say how it is")
+            return replace(health or Health(), parts={**(health.parts if health else {}), "run": run})
+        return health or Health({"run": Part("ok", heard_ns) if heard_ns else Part("starting", began_ns)})
 
     def hud(self) -> dict[str, Any]:
         """The figures that the server-side overlay shows, as :class:`~drivenet.hud.Hud` names them."""
         with self.lock:
-            run = self._run
-        p50 = {name: figures["p50"] for name, figures in run["latency_ms"].items() if figures["n"]}
+            run, live = self._run, self._live
         label = " ".join(str(self.engine[k]) for k in ("backend", "precision") if k in self.engine)
-        figures = {"p50_ms": p50, "fps": run["fps"], "dropped": run["dropped"]}
+        figures = {"p50_ms": live["p50_ms"], "fps": live["fps"], "dropped": run["dropped"]}
         return {**figures, "source": self.source, "engine": label}
 
     def document(self) -> dict[str, Any]:
@@ -145,16 +159,20 @@ class RunStats:
 
     def counts(self) -> dict[str, Any]:
         """State, counts, rates, the newest frame, and the run's latency."""
+        health = self.health().to_dict()
         with self.lock:
             now = now_ns()
-            state, seconds = self._state(now)
+            events = [event.to_dict() for event in self.events]
             frame = describe(self._result) if self._result else None
             if frame is not None:
                 frame["age_ms"] = round(now / 1e6 - frame["captured_ms"], 1)
-            run = dict(self._run)
-        run.pop("type"), run.pop("engine")
+            run, live = dict(self._run), self._live
+        for name in ("type", "engine", "health", "events"):
+            run.pop(name)
         return {
-            "state": {"name": state, "seconds": round(seconds, 2)},
+            "state": {"name": health.pop("state"), **health},
+            "events": events,
+            "live": live,
             "source": self.source,
             "engine": self.engine,
             "uptime_s": round((now - self._started_ns) / 1e9, 1),

@@ -39,6 +39,8 @@ _START_S, _STOP_S = 10.0, 2.0
 # what viewers have to take their leave, before they are cut; uvicorn would cancel them, and write a traceback for each
 _LEAVE_S = 0.5
 
+_LOG = logging.getLogger(__name__)
+
 
 class Cut:
     """Mixed into a protocol: cuts a peer that reads so slowly that one picture takes :data:`STALL_S`."""
@@ -174,17 +176,20 @@ class Server:
     def __init__(self, app: ASGIApp, hub: Hub, listener: socket.socket) -> None:
         self._hub, self._listener = hub, listener
         self._uvicorn = uvicorn.Server(_config(app))
-        self._started = threading.Event()
+        self._started, self._error = threading.Event(), ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="drivenet-web", daemon=True)
         self._thread.start()
         if not self._started.wait(_START_S) or self._loop is None:
-            raise SinkError("the live page does not start", cure="leave --serve out and see what the log says")
+            raise SinkError("the live page does not start", self._error, "leave --serve out")
 
     def _run(self) -> None:
         step_back()  # the threads that encode are started from this one
         try:
             asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - told by check()
+            self._error = str(error) or type(error).__name__
+            _LOG.exception("the live page has ended")
         finally:
             self._started.set()
 
@@ -194,6 +199,12 @@ class Server:
         # the socket listens already: a connection that comes before accept() waits in its queue
         self._started.set()
         await self._uvicorn.serve(sockets=[self._listener])
+
+    def check(self) -> None:
+        """SinkError if the server's thread has ended by itself."""
+        if not self._thread.is_alive():
+            why = f": {self._error}" if self._error else ""
+            raise SinkError(f"the live page has ended{why}", cure="start the node again")
 
     def stop(self) -> None:
         """End all connections and the thread, within about two seconds."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drivenet.errors import UsageError
-from drivenet.frame import Image
+from drivenet.health import Event, Health
 from drivenet.overlay import Painter
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
@@ -73,13 +73,19 @@ class WebSink(Sink):
         return self._hub.viewers
 
     def publish(self, result: Result) -> None:
-        """Leave a result for those who watch."""
+        """Leave a result for those who watch; SinkError if the server has ended, and nobody can any more."""
+        self._server.check()
         self._stats.published(result)
         self._hub.publish(result)
 
-    def lost(self, view: Image, seconds: float) -> None:
+    def health(self, health: Health) -> None:
         """Viewers mark the picture they have; nothing is drawn here."""
-        self._stats.lost(seconds)
+        self._server.check()
+        self._stats.fares(health)
+
+    def event(self, event: Event) -> None:
+        """Keep it for those who watch."""
+        self._stats.happened(event)
 
     def status(self, totals: Totals) -> None:
         """Take the run's counts."""

@@ -58,12 +58,12 @@ class Snapshot:
         """The picture as captured."""
         return encode_jpeg(self.result.frame.image, _QUALITY)
 
-    def overlay_jpeg(self, painter: Painter, hud: Mapping[str, Any], lost_s: float | None) -> bytes:
-        """The picture with overlay and figures; greyed and marked where the source is lost."""
+    def overlay_jpeg(self, painter: Painter, hud: Mapping[str, Any], lost: tuple[str, int] | None) -> bytes:
+        """The picture with overlay and figures; greyed and marked where it is old: with which word, since seconds."""
         r = self.result
         age_ms = (now_ns() - r.frame.captured_ns) / 1e6
         view = painter.draw(r.frame, r.classmap, r.scene, Hud(age_ms=age_ms, **hud))
-        return encode_jpeg(view if lost_s is None else lost_view(view, lost_s), _QUALITY)
+        return encode_jpeg(lost_view(view, lost[1], lost[0]) if lost else view, _QUALITY)
 
     def mask_png(self) -> bytes:
         """The class ids at engine size, with the label colours as palette."""

@@ -6,7 +6,7 @@ import { Picture } from "./picture.js";
 import { Live } from "./socket.js";
 
 const $ = (id) => document.getElementById(id);
-const WORDS = { ok: "LIVE", lost: "LOST", stale: "NO NEW FRAME", starting: "STARTING", connecting: "CONNECTING", reconnecting: "RECONNECTING" };
+const WORDS = { ok: "LIVE", lost: "LOST", stalled: "NO NEW FRAME", failed: "FAILED", suspect: "SUSPECT", degraded: "DEGRADED", starting: "STARTING", connecting: "CONNECTING", reconnecting: "RECONNECTING" };
 const THEMES = ["auto", "dark", "light"];
 
 const picture = new Picture($("picture"), $("tip"));
@@ -39,12 +39,14 @@ const live = new Live({
 
 function setState(name, seconds) {
   if (name !== state.name || seconds) state = { name, since: performance.now() - 1000 * seconds };
-  document.body.dataset.state = $("stage").dataset.state = $("badge").dataset.state = name;
+  const shown = name === "degraded" ? "ok" : name;
+  document.body.dataset.state = $("stage").dataset.state = shown;
+  $("badge").dataset.state = name;
   showState();
 }
 
 function stateText() {
-  const counted = ["lost", "stale"].includes(state.name);
+  const counted = ["lost", "stalled", "failed", "suspect"].includes(state.name);
   return WORDS[state.name] + (counted ? ` ${Math.floor((performance.now() - state.since) / 1000)} s` : "");
 }
 
@@ -59,7 +61,8 @@ function showFigures(stats) {
   $("source").textContent = stats.source;
   const { backend, precision, file } = stats.engine;
   $("engine").textContent = [String(file ?? "").split("/").pop(), backend, precision].filter(Boolean).join(" · ");
-  for (const [kind, rate] of Object.entries(stats.fps)) {
+  $("reason").textContent = stats.state.reason;
+  for (const [kind, rate] of Object.entries(stats.live.fps)) {
     const element = $(`fps-${kind}`);
     if (element) element.textContent = rate === null ? "–" : `${rate.toFixed(1)} fps`;
   }
@@ -108,7 +111,7 @@ function setPause(paused) {
 async function snapshot() {
   if (!picture.shot) return;
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await picture.snapshot(state.name === "ok" ? "" : stateText()));
+  link.href = URL.createObjectURL(await picture.snapshot(["ok", "degraded"].includes(state.name) ? "" : stateText()));
   link.download = `drivenet-${String(picture.shot.frame).padStart(6, "0")}.png`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
