@@ -88,6 +88,7 @@ setup(
         "av>=17.1",
         "click>=8.2",
         "ddsketch>=3.0",
+        "lapx>=0.9",
         "numpy>=1.26",
         "onnxruntime>=1.20",
         "opencv-python>=4.13",

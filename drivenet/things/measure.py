@@ -12,6 +12,7 @@ from drivenet.labels import LabelSet
 from drivenet.things import InstanceMap, Thing
 
 Ints = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.uint32]
 Floats = npt.NDArray[np.float64]
 
 
@@ -24,12 +25,17 @@ class Measured:
         areas: (n,) pixels.
         centroids: (n, 2) x, y; pixel (0, 0) has its centre at 0.5, 0.5.
         classes: (n,) the id that most pixels have, the smaller of two equal ones.
+        x, y: columns and rows of all pixels, thing by thing.
+        starts: (n,) where each thing's pixels begin in them.
     """
 
     boxes: Ints
     areas: Ints
     centroids: Floats
     classes: Ints
+    x: Pixels
+    y: Pixels
+    starts: Ints
 
     def things(
         self, labels: LabelSet, size: tuple[int, int], frame: tuple[int, int], scores: Floats | None = None
@@ -74,7 +80,7 @@ def measure(instances: InstanceMap, ids: Ids, count: int) -> Measured:
     areas = np.bincount(of, minlength=count + 1)[1:]
     starts = np.concatenate([[0], np.cumsum(areas)[:-1]]).astype(np.int64)
     if not count:
-        return Measured(np.zeros((0, 4), np.int64), areas, np.zeros((0, 2)), areas)
+        return Measured(np.zeros((0, 4), np.int64), areas, np.zeros((0, 2)), areas, x, y, areas)
     x0, x1 = np.minimum.reduceat(x, starts).astype(np.int64), np.maximum.reduceat(x, starts).astype(np.int64)
     y0, y1 = y[starts].astype(np.int64), y[starts + areas - 1].astype(np.int64)
     sums = np.stack([np.add.reduceat(x, starts, dtype=np.int64), np.add.reduceat(y, starts, dtype=np.int64)], 1)
@@ -84,4 +90,7 @@ def measure(instances: InstanceMap, ids: Ids, count: int) -> Measured:
         areas,
         sums / areas[:, None] + 0.5,
         votes.reshape(-1, 256)[1:].argmax(1),
+        x,
+        y,
+        starts,
     )
