@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent
 SHIPPED = {"engines": ("*.onnx", "*.json"), "configs": ("**/*.yaml", "**/*.json")}
 
 #: The live page; Python 3.10 gets the last Starlette that supports it.
-WEB = ["h11>=0.14", "prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.54", "websockets>=14"]
+WEB = ["h11>=0.14", "prometheus-client>=0.21", "starlette>=0.46", "uvicorn>=0.54,<0.55", "websockets>=14"]
 
 #: ROS 2's topics without ROS 2; there are no wheels for other processors.
 ROS2 = ["cyclonedds>=11.0; platform_machine == 'x86_64'"]

@@ -205,6 +205,9 @@ class NodeSettings(Settings):
     headless: bool = Field(False, description="Never a window.")
     serve: str | None = Field(None, description="A live page at this HOST:PORT (extra [web]).")
     token: SecretStr | None = Field(None, description="What viewers of the page must show [env: DRIVENET_TOKEN].")
+    secrets: Place | None = Field(
+        None, description="A file of NAME=VALUE lines for the ${NAME} in addresses; the environment has the rest."
+    )
     allow_anonymous: bool = Field(False, description="Let others see the page without a token.")
     allowed_hosts: Texts = Field((), description="Another name of the page's host; may be repeated.")
     visualize: Literal["overlay", "mask", "side-by-side"] = Field(

@@ -21,7 +21,10 @@ FORMATS = ("plain", "json")
 _ROOTS = ("drivenet", "libav")
 #: Least seconds between two lines of one kind, so that what is broken does not fill a disk.
 _EVERY_S = 1.0
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+#: With one slash too: that is what is left of two in a path.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://?[^\s'\"<>]+")
+#: User and password of an address, also where they hold what should have been escaped: all before the last ``@``.
+_CREDENTIALS = re.compile(r"(\b(?!synthetic:)[A-Za-z][A-Za-z0-9+.-]*://?)(?:(?!:/)[^\n])*@")
 #: Attributes of a record that go into a JSON line.
 _FIELDS = ("code", "source_id")
 
@@ -42,8 +45,9 @@ def mask_text(text: str) -> str:
     >>> mask_text("cannot open 'rtsp://admin:s3cret@10.0.0.7/main': refused")
     "cannot open 'rtsp://***@10.0.0.7/main': refused"
     """
-    for secret in _hidden:
+    for secret in sorted(_hidden, key=len, reverse=True):
         text = text.replace(secret, "***")
+    text = _CREDENTIALS.sub(r"\1***@", text)
     return _URI.sub(lambda found: mask_uri(found[0]), text)
 
 

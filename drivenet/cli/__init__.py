@@ -123,6 +123,12 @@ def _tell(message: str) -> None:
     err(message)
 
 
+def _print_traceback() -> None:
+    from drivenet.cli.output import line
+
+    line(traceback.format_exc().rstrip())
+
+
 def _run_anyway() -> int:
     """The exit code, also of what nobody thought of: that is told as the interpreter would, and cleaned up after."""
     try:
@@ -130,7 +136,7 @@ def _run_anyway() -> int:
     except Exception as error:  # noqa: BLE001
         if _is_interrupt(error):
             return _INTERRUPTED
-        traceback.print_exc()
+        _print_traceback()
         return 1
 
 

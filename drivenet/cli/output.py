@@ -16,7 +16,7 @@ from rich.table import Table
 
 from drivenet.files import write_atomic
 from drivenet.latency import END_TO_END, STAGES
-from drivenet.log import JsonFormatter, PlainFormatter
+from drivenet.log import JsonFormatter, PlainFormatter, mask_text
 from drivenet.result import Totals
 from drivenet.sinks.target import cannot_write, check_apart, check_stdout, check_writable
 
@@ -27,7 +27,7 @@ class _Beside(Console):
     def print(self, *args: Any, **how: Any) -> None:
         """As a console does, until something cannot be written: a full disk, a terminal that is gone."""
         try:
-            super().print(*args, **how)
+            super().print(*(mask_text(arg) if isinstance(arg, str) else arg for arg in args), **how)
         except OSError:
             self.on_broken_pipe()
 
@@ -59,11 +59,11 @@ def err(message: str) -> None:
 
 
 def line(text: str) -> None:
-    """A line on standard error as it is; the work goes on if nobody takes it."""
+    """A line on standard error, without secrets; the work goes on if nobody takes it."""
     if sys.stderr is None:  # print would take standard output in its place
         return
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(mask_text(text), file=sys.stderr, flush=True)
     except OSError:  # the exit code tells all the same
         abandon(sys.stderr)
 

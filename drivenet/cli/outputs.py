@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from drivenet.address import mask_uri
+from drivenet.address import mask_uri, scheme_of
 from drivenet.artefacts.catalog import files_read
 from drivenet.cli.output import console
 from drivenet.config import NodeSettings, yaml_file
@@ -33,6 +33,8 @@ _SHOWN = 8
 
 def check_outputs(settings: NodeSettings, config: Path | None) -> None:
     """UsageError if an output is the source, the engine, the configuration or another output."""
+    if settings.stats and scheme_of(settings.stats):
+        raise UsageError(f"--stats {mask_uri(settings.stats)}", "a file, or -", "an address is for --out")
     taken = {identity(path): what for path, what in _inputs(settings, config)}
     for path in (*settings.out, *([settings.stats] if settings.stats else [])):
         place = None if path == "-" else identity(path)

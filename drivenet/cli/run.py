@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from pydantic import SecretStr
 
 from drivenet.address import mask_uri
 from drivenet.cli.logs import logged
@@ -24,6 +25,7 @@ from drivenet.log import FORMATS, LEVELS, hide
 from drivenet.overlay import VIEWS, Painter
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
+from drivenet.secrets import fill_in, read_secrets
 from drivenet.sources import kind_of, open_source
 from drivenet.sources.base import Source
 
@@ -67,6 +69,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--headless", is_flag=True, default=None)
 @_setting("--serve", metavar="HOST:PORT")
 @_setting("--token", envvar="DRIVENET_TOKEN")
+@_setting("--secrets", metavar="FILE")
 @_setting("--allow-anonymous", is_flag=True, default=None)
 @_setting("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME")
 @_setting("--visualize", type=click.Choice(VIEWS))
@@ -100,6 +103,7 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, **option
         # ASCII: pydantic's own JSON has no place for file names that are no UTF-8
         click.echo(json.dumps(settings.masked().model_dump(mode="json"), indent=1))
         return
+    settings = with_secrets(settings)
     check_outputs(settings, config)
     with logged(settings.log_level, settings.log_format):
         if settings.token:
@@ -125,6 +129,20 @@ def resolve(config: Path | None, options: dict[str, Any]) -> NodeSettings:
     if not settings.serve and (settings.allow_anonymous or settings.allowed_hosts):  # a token may stand ready
         raise UsageError("settings of a page without one", "--serve HOST:PORT")
     return settings
+
+
+def with_secrets(settings: NodeSettings) -> NodeSettings:
+    """The settings with every ``${NAME}`` filled in, and no log that shows what was."""
+    known = read_secrets(Path(settings.secrets)) if settings.secrets else {}
+
+    def filled(value: object) -> object:
+        if isinstance(value, str):
+            return fill_in(value, known, hide)
+        if isinstance(value, SecretStr):
+            return SecretStr(fill_in(value.get_secret_value(), known, hide))
+        return tuple(map(filled, value)) if isinstance(value, tuple) else value
+
+    return settings.model_copy(update={name: filled(value) for name, value in settings})
 
 
 def run_node(settings: NodeSettings, written: list[Path]) -> Totals:

@@ -96,6 +96,10 @@ class Access:
         """Whether a request that says where its page came from came from ours. Programs say nothing."""
         return origin is None or origin.partition("://")[2].lower() == host.lower()
 
+    def has_guess(self, headers: Mapping[str, str], query: str) -> bool:
+        """Whether a request shows something that may be meant as the token. A cookie is no guess: nobody guesses it."""
+        return self._token is not None and ("authorization" in headers or "token" in parse_qs(query))
+
     def token_shown(self, headers: Mapping[str, str], cookies: Mapping[str, str], query: str) -> bool:
         """Whether the token, or the pass made of it, is there: ``Authorization: Bearer``, ``?token=`` or cookie.
 

@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from drivenet.sinks.web.access import HEADERS, Access
+from drivenet.sinks.web.ration import Ration
 
 _ASK = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -18,6 +19,9 @@ _ASK = """<!doctype html>
 <button>Open</button></p></form></html>
 """
 _COOKIE_S = 7 * 24 * 3600
+#: Wrong tokens that an address may show at once, and a second.
+GUESSES, GUESSES_PER_S = 10, 1.0
+_TOO_MANY_GUESSES = "too many wrong tokens from this address: wait two seconds\n"
 _REFUSED_WITH_TOKEN = "a token is needed: Authorization: Bearer TOKEN, or ?token=TOKEN\n"
 
 
@@ -31,6 +35,7 @@ class AccessMiddleware:
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
+        self._guesses = Ration(GUESSES, GUESSES_PER_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -58,11 +63,27 @@ class AccessMiddleware:
             return PlainTextResponse("this page is not known under that name: see --allowed-host\n", 421)
         if not access.origin_allowed(request.headers.get("origin"), host):
             return PlainTextResponse("not for pages of other sites\n", 403)
-        if not access.token_shown(request.headers, request.cookies, query):
-            return self._ask(request)
+        if (refusal := self._token_refusal(request, query)) is not None:
+            return refusal
         if request.url.path == "/" and access.token_in_query(query):
             return self._without_token()
         return None
+
+    def _token_refusal(self, request: HTTPConnection, query: str) -> Response | None:
+        """The answer to a request without the token; after some wrong ones the next of that address is not looked at.
+
+        If it were, a right one would still be told apart, and guessing would be as quick as before.
+        """
+        access, address = self._access, request.client.host if request.client else ""
+        is_guess = access.has_guess(request.headers, query)
+        if is_guess and not self._guesses.has(address):
+            is_known = access.token_shown({}, request.cookies, "")
+            return None if is_known else PlainTextResponse(_TOO_MANY_GUESSES, 429, {"retry-after": "2"})
+        if access.token_shown(request.headers, request.cookies, query):
+            return None
+        if is_guess:
+            self._guesses.spend(address)
+        return self._ask(request)
 
     def _ask(self, request: HTTPConnection) -> Response:
         headers = {"www-authenticate": 'Bearer realm="drivenet"'}

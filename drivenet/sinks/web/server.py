@@ -6,7 +6,8 @@ import asyncio
 import logging
 import socket
 import threading
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import h11
 import uvicorn
@@ -17,6 +18,7 @@ from websockets.frames import CloseCode
 
 from drivenet.errors import SinkError
 from drivenet.sinks.priority import step_back
+from drivenet.sinks.web.crowd import BUSY, MAX_CONNECTIONS, MOST_CONNECTIONS, Crowd, HealthOnly
 from drivenet.sinks.web.hub import Hub
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 HEADER_S, KEEP_ALIVE_S = 10, 5
 #: A viewer that takes so long for one picture is gone.
 STALL_S = 20
-#: More open connections are answered 503, and many more not at all.
-MAX_CONNECTIONS, MOST_CONNECTIONS = 128, 512
 _MAX_HEADER_BYTES = 16 * 1024
 _MAX_MESSAGE_BYTES = 1024
 #: How the headers begin that websockets reads and repeats.
@@ -105,14 +105,20 @@ class BoundedHttp(Cut, H11Protocol):
     """uvicorn's HTTP, cut when it stalls, and when a request does not come or comes very slowly."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _crowded = False
+
+    def __init__(self, *args: Any, crowd: Crowd, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._crowd = crowd
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the request."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-        elif len(self.connections) > MAX_CONNECTIONS:
-            self.limit_concurrency = 0  # uvicorn's own limit would refuse those who came before, too
+            self._crowd.make_room(self)
+        if len(self.connections) > MAX_CONNECTIONS:  # uvicorn's own limit would refuse those who came before, too
+            self._crowded = True
+            self.app = HealthOnly(self.app)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -124,6 +130,9 @@ class BoundedHttp(Cut, H11Protocol):
         """Refuse a handshake beyond ASCII: websockets before 17 fails while it answers."""
         if any(name.startswith(_HANDSHAKE) and max(value, default=0) > 127 for name, value in event.headers):
             self.send_400_response(_NO_HANDSHAKE)
+        elif self._crowded or not self._crowd.handshakes.take(self.client[0] if self.client else ""):
+            self.transport.write(BUSY)
+            self.transport.close()
         else:
             super().handle_websocket_upgrade(event)
 
@@ -139,6 +148,7 @@ class BoundedHttp(Cut, H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._forget_deadline()
+        self._crowd.served(self)
         super().connection_lost(exc)
 
     def _watch(self) -> None:
@@ -147,7 +157,9 @@ class BoundedHttp(Cut, H11Protocol):
         incomplete = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
         if upgraded or not incomplete:
             self._forget_deadline()
+            self._crowd.served(self)
         elif self._deadline is None:
+            self._crowd.wait(self)
             self._deadline = self.loop.call_later(HEADER_S, self._give_up)
 
     def _give_up(self) -> None:
@@ -233,7 +245,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         log.setLevel(logging.ERROR)  # what a stranger sends is no matter for this program's log
     return uvicorn.Config(
         app,
-        http=BoundedHttp,
+        http=partial(BoundedHttp, crowd=Crowd()),  # type: ignore[arg-type]
         ws=BoundedWebSocket,
         loop="asyncio",
         lifespan="off",
