@@ -16,6 +16,7 @@ ARCHITECTURES = {
     "bisenetv1": "drivenet.models.bisenetv1:BiSeNetV1",
     "bisenetv2": "drivenet.models.bisenetv2:BiSeNetV2",
     "deeplabv3plus_mobilenetv3": "drivenet.models.deeplabv3plus:DeepLabV3Plus",
+    "efficientnet_fpn": "drivenet.models.efficientnet_fpn:EfficientNetFPN",
     "lraspp_mobilenetv3": "drivenet.models.lraspp:LRASPP",
 }
 

@@ -29,6 +29,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "bisenetv2 as coincheung": ("bisenetv2", {"width": 0.25, "semantic": 0.5, "head": 16, "variant": "coincheung"}),
     "deeplabv3": ("deeplabv3plus_mobilenetv3", {"width": 16, "decoder": False}),
     "deeplabv3plus": ("deeplabv3plus_mobilenetv3", {"width": 16}),
+    "efficientnet_fpn": ("efficientnet_fpn", {"width": 16, "head": 16, "auxiliary": True}),
     "lraspp": ("lraspp_mobilenetv3", {"width": 16}),
 }
 
