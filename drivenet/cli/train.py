@@ -29,8 +29,8 @@ def train(
     Selects on val, never on test. Writes last.pt, best.pt and TensorBoard scalars.
 
     \b
-    drivenet train --config configs/train/camvid_lean.yaml --root CamVid --minutes 60
-    torchrun --nproc-per-node 4 -m drivenet train --config FILE.yaml --root CamVid
+    drivenet train --config configs/train/accurate.yaml --minutes 60
+    torchrun --nproc-per-node 4 -m drivenet train --config FILE.yaml
     tensorboard --logdir runs
     """
     try:

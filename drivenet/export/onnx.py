@@ -92,11 +92,14 @@ def export_checkpoint(
 def _record(state: dict[str, Any], machine: str) -> dict[str, Any]:
     """What is known of a training run; an imported checkpoint brings its own record instead."""
     settings, progress = state["settings"], state["progress"]
-    data, drawn = settings["data"]["dataset"], settings["data"]["synthetic_share"]
+    shares = _shares(settings["data"])
+    several = len(shares) > 1
+    parts = [f"{name} {splits}" + (f" ({share:.0%})" if several else "") for (name, splits), share in shares.items()]
+    licences = [DATA_LICENCES[name] for name in dict.fromkeys(n for n, _ in shares) if name in DATA_LICENCES]
     lineage = state["lineage"] if "lineage" in state else checkpoint_file.lineage(settings)
     return {
-        "trained_on": f"{data} train" + (f" + {drawn:.0%} synthetic drive" if drawn and data != "synthetic" else ""),
-        "data_licence": DATA_LICENCES.get(data, ""),
+        "trained_on": " + ".join(parts),
+        "data_licence": "; ".join(licences),
         "recipe": settings["name"],
         "training": {
             "minutes": round(progress["minutes"], 1), "iterations": progress["iteration"],
@@ -107,9 +110,24 @@ def _record(state: dict[str, Any], machine: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _shares(data: Any) -> dict[tuple[str, str], float]:
+    """What a run learned from: shares of its samples by data set and splits."""
+    if isinstance(data, dict):  # the settings of 0.1: one data set, and drawn frames
+        drawn = data["synthetic_share"]
+        data = [{"dataset": data["dataset"], "share": 1 - drawn}, {"dataset": "synthetic", "share": drawn}]
+    total = sum(one["share"] for one in data)
+    shares: dict[tuple[str, str], float] = {}
+    for one in data:
+        labels = one.get("labels") if one["dataset"] == "folder" else None
+        key = one.get("name") or labels or one["dataset"], "+".join(one.get("splits", ["train"]))
+        shares[key] = shares.get(key, 0) + one["share"] / total
+    return {key: share for key, share in shares.items() if share}
+
+
 DATA_LICENCES = {
     "camvid": "CamVid: non-commercial research use",
     "cityscapes": "Cityscapes: non-commercial research use",
+    "iddlite": "IDD-Lite: non-commercial research use",
     "synthetic": "none: drawn by drivenet",
 }
 

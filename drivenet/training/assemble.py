@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from drivenet.data import open_dataset
-from drivenet.data.base import Sample
-from drivenet.data.synthetic import SyntheticDataset
 from drivenet.errors import UsageError
-from drivenet.labels import CAMVID, LabelSet
 from drivenet.training.augment import Augment
+from drivenet.training.focus import Focus
 from drivenet.training.on_device.batches import DeviceBatches
 from drivenet.training.ranks import ALONE, Ranks
-from drivenet.training.samples import Batches, BatchSource, Pictures, class_shares
-from drivenet.training.settings import DataSettings, TrainSettings
+from drivenet.training.samples import Batches, BatchSource, Order, Pictures, filled
+from drivenet.training.settings import TrainSettings
+from drivenet.training.sources import Material, load
 from drivenet.training.trainer import Trainer
-
-#: Drawn frames come four from a drive, at a size near the data set's.
-FRAMES_A_DRIVE, DRAWN_WIDTH, DRAWN_HEIGHT = 4, 640, 360
-#: Where there is nothing but drawn frames, so many at most are selected on.
-VAL_FRAMES = 48
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a run learns from and is selected on.
-
-    Args:
-        real, drawn: pictures of the data set and of the synthetic drive.
-        val: what to select on.
-        labels: what the ids mean.
-    """
-
-    real: Pictures
-    drawn: Pictures
-    val: Pictures
-    labels: LabelSet
 
 
 def prepare_run(
@@ -57,8 +34,7 @@ def prepare_run(
     Raises:
         UsageError, SourceError: for missing data.
     """
-    root = root or (Path(settings.data.root) if settings.data.root else None)
-    return assemble(settings, load(settings.data, root), folder, ranks.device(device), ranks)
+    return assemble(settings, load(settings, root), folder, ranks.device(device), ranks)
 
 
 def assemble(
@@ -67,55 +43,48 @@ def assemble(
     """Set a run up with pictures that are loaded already; UsageError as :func:`prepare_run`."""
     weights = torch.ones(len(material.labels))
     if settings.loss.weights == "log":
-        shares = class_shares(material.real or material.drawn, len(material.labels))
-        weights = torch.tensor(1 / np.log(1.1 + shares), dtype=torch.float32)
+        weights = torch.tensor(1 / np.log(1.1 + class_shares(material)), dtype=torch.float32)
         weights = weights / weights.mean()
     batches = _batches(settings, material, device, ranks)
-    return Trainer(settings, batches, material.val, material.labels, weights, folder, device, ranks)
+    return Trainer(settings, batches, material, weights, folder, device, ranks)
 
 
 def _batches(settings: TrainSettings, material: Material, device: torch.device, ranks: Ranks) -> BatchSource:
     """Made on the device where that is wanted, else on the host."""
-    m, share, wanted = material, settings.data.synthetic_share, settings.device_augment
-    fit = isinstance(m.real, list) and isinstance(m.drawn, list)
+    wanted = settings.device_augment
+    fit = all(isinstance(source.pictures, list) for source in material.sources)
     if wanted and not fit:
-        raise UsageError(
-            f"device_augment with {settings.data.dataset}", "a data set that fits into memory", "set it to false"
-        )
+        raise UsageError("device_augment with pictures that stay on disk", "data sets in memory", "set it to false")
+    order = Order(filled(material.sources), settings.seed, _focus(settings, material))
     if wanted or (wanted is None and fit and device.type == "cuda"):
-        return DeviceBatches(
-            list(m.real), list(m.drawn), share, settings.augment, m.labels, settings.input, settings.batch,
-            settings.seed, device, ranks,
-        )  # fmt: skip
-    augment = Augment(settings.augment, m.labels)
-    return Batches(m.real, m.drawn, share, augment, settings.input, settings.batch, settings.seed, ranks)
+        return DeviceBatches(order, settings, material.codes, device, ranks)
+    augment = Augment(settings.augment, material.codes)
+    return Batches(order, augment, settings.input, settings.batch, ranks)
 
 
-def load(data: DataSettings, root: Path | None) -> Material:
-    """The pictures that the settings name, from the folder of the data set.
-
-    Raises:
-        UsageError, SourceError: for missing data.
-    """
-    if data.dataset == "synthetic":
-        held_out = draw("val", min(data.synthetic_frames, VAL_FRAMES))
-        return Material([], draw("train", data.synthetic_frames), held_out, CAMVID)
-    train, val = (open_dataset(data.dataset, root, split) for split in ("train", "val"))
-    drawn = draw("train", wanted_frames(data, train.labels))
-    # Cityscapes takes 24 GB decoded, so its files are read again and again; the others stay in memory.
-    if data.dataset == "cityscapes":
-        return Material(train, drawn, val, train.labels)
-    return Material(list(train), drawn, list(val), train.labels)
+def _focus(settings: TrainSettings, material: Material) -> Focus | None:
+    wanted = settings.focus
+    if not wanted.share:
+        return None
+    codes = [material.codes.within([material.labels.id_of(name)]) for name in wanted.classes]
+    ids = [(sample.ids for sample in source.pictures) for source in filled(material.sources)]
+    return Focus(ids, codes, wanted.share)
 
 
-def wanted_frames(data: DataSettings, labels: LabelSet) -> int:
-    """How many drawn frames go with pictures of these labels."""
-    return data.synthetic_frames if data.synthetic_share and labels == CAMVID else 0
+def class_shares(material: Material) -> npt.NDArray[np.float64]:
+    """Share of labelled pixels by class, (classes,) float64: the sources in their shares, sets split evenly."""
+    members = material.codes.members.astype(np.float64)
+    split = members / members.sum(1, keepdims=True)
+    total = np.zeros(len(material.labels))
+    for source in material.sources:
+        counts = _code_counts(source.pictures)
+        total += source.share * (counts @ split[:255]) / max(1, counts.sum())
+    return np.asarray(total / max(total.sum(), 1e-12), np.float64)
 
 
-def draw(split: str, frames: int) -> list[Sample]:
-    """Frames of the synthetic drive, four from each."""
-    if not frames:
-        return []
-    drives = max(1, frames // FRAMES_A_DRIVE)
-    return list(SyntheticDataset(split, drives, FRAMES_A_DRIVE, width=DRAWN_WIDTH, height=DRAWN_HEIGHT))
+def _code_counts(pictures: Pictures) -> npt.NDArray[np.float64]:
+    """Pixels by code, (255,); of at most 500 pictures, evenly spread."""
+    counts = np.zeros(256)
+    for index in range(0, len(pictures), max(1, -(-len(pictures) // 500))):
+        counts += np.bincount(pictures[index].ids.ravel(), minlength=256)
+    return counts[:255]

@@ -7,8 +7,9 @@ import numpy as np
 
 from drivenet.classmap import Ids
 from drivenet.frame import Image
-from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.labels import IGNORE_ID
 from drivenet.training import recolour
+from drivenet.training.sets import SetCodes
 from drivenet.training.settings import AugmentSettings
 
 
@@ -17,30 +18,32 @@ class Augment:
 
     Args:
         settings: probabilities and ranges.
-        labels: tells which ids are sky, road and vehicles.
-        base: pixels of a sample per pixel of the source, across and down, at scale 1.
+        codes: tells which codes are sky, vegetation, road and vehicles.
     """
 
-    def __init__(self, settings: AugmentSettings, labels: LabelSet) -> None:
+    def __init__(self, settings: AugmentSettings, codes: SetCodes) -> None:
         self.settings = settings
+        labels = codes.labels
         self._sky, self._tree = recolour.sky_and_tree(labels)
-        self._road = np.isin(np.arange(256), labels.ids_of_group("road"))
-        self._vehicle = np.isin(np.arange(256), labels.ids_of_group("vehicle"))
+        self._trees = codes.holding(self._tree)
+        self._road, self._vehicle = (codes.within(labels.ids_of_group(group)) for group in ("road", "vehicle"))
 
     def __call__(
-        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator, drawn: bool = False
-    ) -> tuple[Image, Ids]:
+        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator, drawn: bool = False,
+        focus: tuple[int, int] | None = None,
+    ) -> tuple[Image, Ids]:  # fmt: skip
         """A sample of ``settings.crop`` size.
 
         Args:
             image: (H, W, 3) uint8 BGR.
-            ids: (H, W) uint8, 255 is ignored.
-            deployed: height that a whole picture has at the network's input, and width.
+            ids: (H, W) uint8 codes, 255 is ignored.
+            deployed: (height, width) that a whole picture has at the network's input.
             rng: the only source of chance.
             drawn: of the synthetic drive, whose light and colours vary by themselves: hills, no recolouring, half the
                 jitter.
+            focus: a pixel (row, column) that the sample has to show.
         """
-        image, ids = self._geometry(image, ids, deployed, rng)
+        image, ids = self._geometry(image, ids, deployed, rng, focus)
         pixels = image.astype(np.float32)
         if rng.random() < self.settings.hills:
             recolour.hills(pixels, ids, self._sky, self._tree, rng)
@@ -51,17 +54,18 @@ class Augment:
         return self._sensor(np.clip(pixels, 0, 255).astype(np.uint8), rng), ids
 
     def _geometry(
-        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator
+        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator, focus: tuple[int, int] | None
     ) -> tuple[Image, Ids]:
         """Scale, stretch, flip and crop in one warp; what lies outside is black and ignored."""
         s = self.settings
         (h, w), (ch, cw) = ids.shape, s.crop
-        scale = float(np.exp(rng.uniform(*np.log(s.scale)))) * deployed[0] / h
+        scale = float(np.exp(rng.uniform(*np.log(s.scale))))
         stretch = float(np.exp(rng.uniform(*np.log(s.aspect))))
-        sx, sy = scale * stretch, scale
-        slack_x, slack_y = w * sx - cw, h * sy - ch
-        ox = rng.uniform(0, slack_x) if slack_x > 0 else slack_x * rng.uniform(0, 1)
-        oy = rng.uniform(0, slack_y) if slack_y > 0 else slack_y * rng.uniform(0, 1)
+        sx, sy = scale * stretch * deployed[1] / w, scale * deployed[0] / h
+        oy, ox = (
+            _offset(side * factor, crop, None if focus is None else (focus[axis] + 0.5) * factor, rng)
+            for axis, (side, factor, crop) in enumerate(((h, sy, ch), (w, sx, cw)))
+        )
         warp = np.array([[sx, 0, -ox], [0, sy, -oy]], np.float64)
         if rng.random() < s.flip:
             warp = np.array([[-sx, 0, cw - 1 + ox], [0, sy, -oy]], np.float64)
@@ -73,7 +77,7 @@ class Augment:
     def _recolour(self, pixels: recolour.Float, ids: Ids, rng: np.random.Generator) -> None:
         s = self.settings
         if rng.random() < s.dry:
-            recolour.dry(pixels, ids == self._tree, rng)
+            recolour.dry(pixels, self._trees[ids], rng)
         if rng.random() < s.recolour_road:
             recolour.road(pixels, self._road[ids], rng)
         if rng.random() < s.recolour_cars:
@@ -98,6 +102,17 @@ class Augment:
             _, code = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
             out = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
         return out
+
+
+def _offset(side: float, crop: int, shown: float | None, rng: np.random.Generator) -> float:
+    """Where a crop of a scaled side begins; what is ``shown`` lies within it."""
+    draw, slack = rng.uniform(0, 1), side - crop
+    if slack <= 0:
+        return slack * draw
+    if shown is None:
+        return slack * draw
+    low, high = max(0.0, shown - crop), min(slack, shown)
+    return low + (high - low) * draw
 
 
 def _jitter(pixels: recolour.Float, rng: np.random.Generator) -> recolour.Float:

@@ -1,4 +1,4 @@
-"""Class-weighted cross-entropy with Dice and hard-pixel mining, and distillation."""
+"""Cross-entropy of sets of classes, with Dice and hard-pixel mining, and distillation."""
 
 from __future__ import annotations
 
@@ -17,43 +17,80 @@ HARD_AT_LEAST = 16
 class SegmentationLoss(nn.Module):
     """The loss of one batch.
 
-    Cross-entropy weighted by class plus ``dice`` times one minus the mean soft Dice coefficient (Milletari et al.
-    2016) of the classes present. The output is compared at half the sample's size, auxiliary logits at an eighth.
+    A label is a set of classes (see :class:`~drivenet.training.sets.SetCodes`), and the loss of a pixel is
+    ``-log(sum of p over the set)``: the cross-entropy where the set has one class, and nothing about which member it
+    is where it has several (partial labels: Zhao et al., "Object Detection with a Unified Label Space from Multiple
+    Datasets", ECCV 2020). To that comes ``dice`` times one minus the mean soft Dice coefficient (Milletari et al.
+    2016) of the classes present, over pixels of one class. The output is compared at half the sample's size,
+    auxiliary logits at an eighth. Which pixel of 2x2 or 8x8 is the truth is drawn for each batch, since always the
+    same one would teach edges that are shifted.
 
     Args:
-        weights: (C,) float weights of the classes.
+        weights: (C,) float weights of the classes; a set has its members' mean.
         dice, auxiliary: factors of the Dice term and of each auxiliary head.
-        ohem: None, or the probability of the true class from which on a pixel no longer counts (online hard example
+        ohem: None, or the probability of the true set from which on a pixel no longer counts (online hard example
             mining, Shrivastava et al. 2016, by pixel); 1/16 of the labelled pixels always count.
+        members: (256, C) bool, which classes a code may be; 255 is ignored. None: codes are classes.
     """
 
     weights: torch.Tensor
+    members: torch.Tensor
 
-    def __init__(self, weights: torch.Tensor, dice: float, auxiliary: float, ohem: float | None = None) -> None:
+    def __init__(
+        self, weights: torch.Tensor, dice: float, auxiliary: float, ohem: float | None = None,
+        members: torch.Tensor | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.register_buffer("weights", weights)
+        if members is None:
+            members = torch.ones(256, len(weights), dtype=torch.bool)
+            members[: len(weights)] = torch.eye(len(weights), dtype=torch.bool)
+        self.register_buffer("members", members)
+        self.register_buffer("weights", (members * weights).sum(1) / members.sum(1))
         self.dice, self.auxiliary, self.ohem = dice, auxiliary, ohem
 
-    def forward(self, logits: list[torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
-        """Mean loss; ``logits`` (N, C, h, w) each, output first; ``ids`` (N, H, W) uint8."""
-        loss = self._one(logits[0], ids[:, ::2, ::2].long())
+    def forward(self, logits: list[torch.Tensor], codes: torch.Tensor) -> torch.Tensor:
+        """Mean loss; ``logits`` (N, C, h, w) each, output first; ``codes`` (N, H, W) uint8.
+
+        The phases come from torch's generator.
+        """
+        loss = self._one(logits[0], _subsampled(codes, 2))
         for extra in logits[1:]:
-            loss = loss + self.auxiliary * self._one(extra, ids[:, 4::8, 4::8].long())
+            loss = loss + self.auxiliary * self._one(extra, _subsampled(codes, 8))
         return loss
 
-    def _one(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        size = (int(ids.shape[1]), int(ids.shape[2]))
-        if logits.shape[2:] != ids.shape[1:]:
+    def _one(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        size = (int(codes.shape[1]), int(codes.shape[2]))
+        if logits.shape[2:] != codes.shape[1:]:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         logits = logits.float()
-        counts = ids != IGNORE_ID
-        losses = F.cross_entropy(logits, ids, ignore_index=IGNORE_ID, reduction="none")
+        counts = codes != IGNORE_ID
+        losses = set_cross_entropy(logits, self.members[codes])
         if self.ohem is not None:
             counts = counts & (losses >= _hard_from(losses.detach(), counts, self.ohem))
-        weights = self.weights[torch.where(counts, ids, 0)] * counts
+        weights = self.weights[codes] * counts
         # Not reduction="mean": a batch without any truth (all void) would give NaN.
         loss = (losses * weights).sum() / weights.sum().clamp_min(1e-6)
-        return loss + self.dice * dice_loss(logits, ids) if self.dice else loss
+        if not self.dice:
+            return loss
+        ids = torch.where(codes < logits.shape[1], codes, IGNORE_ID)
+        return loss + self.dice * dice_loss(logits, ids)
+
+
+def set_cross_entropy(logits: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
+    """``-log(sum of p over the members)`` by pixel, (N, h, w) float.
+
+    Args:
+        logits: (N, C, h, w) float.
+        members: (N, h, w, C) bool, at least one a pixel.
+    """
+    kept = logits.masked_fill(~members.permute(0, 3, 1, 2), -math.inf)
+    return logits.logsumexp(1) - kept.logsumexp(1)
+
+
+def _subsampled(codes: torch.Tensor, step: int) -> torch.Tensor:
+    """One code of every ``step`` x ``step``, as int64; which one is drawn."""
+    row, column = torch.randint(step, (2,)).tolist()
+    return codes[:, row::step, column::step].long()
 
 
 def _hard_from(losses: torch.Tensor, labelled: torch.Tensor, probability: float) -> torch.Tensor:

@@ -14,6 +14,14 @@ from drivenet.models import create
 from drivenet.training.settings import DistilSettings
 
 
+def start_imagenet(network: nn.Module) -> None:
+    """Start the encoder from ImageNet; UsageError if the network knows no such weights, or they are not installed."""
+    load = getattr(network, "load_imagenet", None)
+    if load is None:
+        raise UsageError("start: imagenet for a network without ImageNet weights", "efficientnet_fpn, or a checkpoint")
+    load()
+
+
 def start_from(network: nn.Module, checkpoint: Path) -> list[str]:
     """Take over a checkpoint's tensors of equal name and shape; returns the names of those that stay as they were.
 
@@ -26,6 +34,23 @@ def start_from(network: nn.Module, checkpoint: Path) -> list[str]:
         raise UsageError(f"{checkpoint} shares no weights with this network", "a checkpoint of a similar network")
     network.load_state_dict(fitting, strict=False)
     return sorted(mine.keys() - fitting.keys())
+
+
+def freeze(network: nn.Module, parts: int) -> list[nn.Module]:
+    """Keep the first parts of the encoder (its stem, then its stages) as they are; returns them.
+
+    Raises:
+        UsageError: if the network has no such encoder, or fewer parts.
+    """
+    if not parts:
+        return []
+    encoder = getattr(network, "encoder", None)
+    all_parts = [] if encoder is None else [encoder.stem, *encoder.stages]
+    if parts > len(all_parts):
+        raise UsageError(f"freeze: {parts}", f"at most {len(all_parts)} for this network")
+    for part in all_parts[:parts]:
+        part.requires_grad_(False)
+    return all_parts[:parts]
 
 
 def teacher_of(

@@ -15,12 +15,22 @@ def learning_rate(options: OptimiserSettings, iteration: int, done: float) -> fl
 
 
 def optimiser_of(network: nn.Module, options: OptimiserSettings, device: torch.device) -> torch.optim.Optimizer:
-    """Weight decay on convolutions only, not on norms and biases."""
+    """Weight decay on convolutions only, not on norms and biases; each group's ``factor`` goes with its rate."""
     groups = [
-        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for n, p in network.named_parameters() if (p.ndim > 1, _encodes(n)) == (decays, encodes)],
+            "weight_decay": options.weight_decay if decays else 0.0,
+            "factor": options.encoder_lr if encodes else 1.0,
+        }
+        for encodes in (False, True)
+        for decays in (True, False)
     ]
+    groups = [group for group in groups if group["params"]]
     fused = device.type == "cuda"
     if options.name == "sgd":
         return torch.optim.SGD(groups, options.lr, momentum=options.momentum, fused=fused)
     return torch.optim.AdamW(groups, options.lr, fused=fused)
+
+
+def _encodes(parameter: str) -> bool:
+    return parameter.startswith("encoder.")

@@ -1,8 +1,9 @@
-"""Pictures, settings and the libraries that read them, in one file for a machine without a network.
+"""Pictures, settings and the libraries that read them, in files for a machine without a network.
 
-A pack is a ZIP archive: ``pack.json`` (format, label set, JPEG quality, names, settings by name), ``SPLIT/00000.jpg``,
-``SPLIT/ids.npy.xz`` (N, H, W) uint8, and ``libraries/*.zip``: what this package needs beyond torch, torchvision, numpy,
-OpenCV and onnx. This module is all that reads one, so it imports nothing else.
+A pack is one or more ZIP archives. The first holds ``pack.json`` (format, JPEG quality, settings by name) and
+``libraries/*.zip``: what this package needs beyond torch, torchvision, numpy, OpenCV and onnx. All hold data sets as
+plain folders: ``datasets/N/SPLIT/images``, ``labels`` and ``finer``. This module is all that reads one, so it imports
+nothing else.
 """
 
 from __future__ import annotations
@@ -12,25 +13,19 @@ import contextlib
 import importlib
 import io
 import json
-import lzma
 import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
-from drivenet.classmap import Ids
-from drivenet.data.base import Sample
 from drivenet.errors import SourceError, SourceNotFoundError, UsageError, nearest
-from drivenet.labels import LabelSet, built_in
 
-FORMAT = 1
+FORMAT = 2
 INDEX = "pack.json"
 #: Needed to read settings and to write a ModelSpec.
 LIBRARIES = ("pydantic", "yaml")
@@ -47,30 +42,39 @@ def this_python() -> str:
 
 
 class Pack:
-    """A pack that is there.
+    """A pack that is there, its data sets unpacked until the process ends.
 
     Args:
-        file: what ``tools/gpu_train.py pack`` wrote.
+        files: what ``tools/gpu_train.py pack`` wrote, all of them.
 
     Raises:
-        SourceError: if it is missing, or no pack.
+        SourceError: if one is missing or no pack, or the first is not among them.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        try:
-            with self._reading():
-                self._zip = zipfile.ZipFile(file)
-                index = json.loads(self._zip.read(INDEX))
-        except OSError as error:
-            raise SourceNotFoundError(f"cannot read {file}: {error.strerror}", "a pack of gpu_train.py") from error
-        if index.get("format") != FORMAT:
-            raise SourceError(f"{file} of format {index.get('format')}", f"format {FORMAT}", "pack again")
-        self.labels: LabelSet = built_in(index["labels"])
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.file = files[0]
+        self._archives = [self._opened(file) for file in files]
+        firsts = [archive for archive in self._archives if INDEX in archive.namelist()]
+        if len(firsts) != 1:
+            raise SourceError(f"{len(firsts)} files with {INDEX}", "all files of one pack", "name all of them")
+        self._zip = firsts[0]
+        with self._reading():
+            index = json.loads(self._zip.read(INDEX))
+        if index.get("format") != FORMAT or index.get("files") != len(files):
+            raise SourceError(
+                f"{len(files)} files of format {index.get('format')}",
+                f"{index.get('files')} files of format {FORMAT}", "name all files of the pack, or pack again",
+            )  # fmt: skip
         self.quality: int = index["quality"]
         self.pythons: list[str] = index["pythons"]
-        self._names: dict[str, list[str]] = index["names"]
         self._settings: dict[str, dict[str, Any]] = index["settings"]
+
+    def _opened(self, file: Path) -> zipfile.ZipFile:
+        try:
+            with self._reading(file):
+                return zipfile.ZipFile(file)
+        except OSError as error:
+            raise SourceNotFoundError(f"cannot read {file}: {error.strerror}", "a pack of gpu_train.py") from error
 
     @property
     def names(self) -> list[str]:
@@ -78,36 +82,31 @@ class Pack:
         return sorted(self._settings)
 
     def settings(self, name: str) -> dict[str, Any]:
-        """One training run's settings; UsageError listing what there is if there is none of that name."""
+        """One training run's settings, their data where it was unpacked; UsageError if there is none of that name."""
         if name not in self._settings:
             raise UsageError(f"no settings {name!r} in {self.file}", cure=nearest(name, self._settings))
-        return self._settings[name]
+        settings = self._settings[name]
+        data = [{**one, "root": one["root"] and str(self.folder / one["root"])} for one in settings["data"]]
+        return {**settings, "data": data}
 
-    def samples(self, split: str) -> list[Sample]:
-        """The pictures of ``train`` or ``val``."""
-        names = self._names[split]
-        with self._reading():
-            ids = self._ids(split)
-            coded = [np.frombuffer(self._zip.read(f"{split}/{i:05}.jpg"), np.uint8) for i in range(len(names))]
-        with ThreadPoolExecutor() as pool:
-            images = list(pool.map(lambda code: cv2.imdecode(code, cv2.IMREAD_COLOR), coded))
-        if any(image is None for image in images):
-            raise SourceError(f"{self.file} holds a picture that OpenCV cannot read", cure="copy it again")
-        return [Sample(np.asarray(i, np.uint8), t, n) for i, t, n in zip(images, ids, names, strict=True)]
+    @cached_property
+    def folder(self) -> Path:
+        """Where the data sets are."""
+        folder = _scratch("drivenet-data-")
+        for archive in self._archives:
+            with self._reading():
+                archive.extractall(folder, [n for n in archive.namelist() if n.startswith("datasets/")])
+        return folder
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self, file: Path | None = None) -> Iterator[None]:
         """What is torn or no pack ends in one line."""
         try:
             yield
-        except (zipfile.BadZipFile, lzma.LZMAError, KeyError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, KeyError, ValueError) as error:
             raise SourceError(
-                f"{self.file} is no whole pack: {error}", "what gpu_train.py pack writes", "copy it again"
+                f"{file or self.file} is no whole pack: {error}", "what gpu_train.py pack writes", "copy it again"
             ) from error
-
-    def _ids(self, split: str) -> Ids:
-        loaded: Ids = np.load(io.BytesIO(lzma.decompress(self._zip.read(f"{split}/ids.npy.xz"))))
-        return loaded
 
     def add_libraries(self) -> None:
         """Make the libraries importable, for the rest of this process, ahead of those that are installed.
@@ -117,12 +116,11 @@ class Pack:
         """
         tag = python_tag(this_python())
         if f"libraries/{tag}.zip" in self._zip.namelist():
-            folder = tempfile.mkdtemp(prefix="drivenet-libraries-")
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            folder = _scratch("drivenet-libraries-")
             with self._reading():
-                for archive in self._archives("any", tag):
+                for archive in self._libraries("any", tag):
                     archive.extractall(folder)
-            sys.path.insert(0, folder)
+            sys.path.insert(0, str(folder))
         try:
             for library in LIBRARIES:
                 importlib.import_module(library)
@@ -132,7 +130,14 @@ class Pack:
                 cure=f"pack again with --python {this_python()}",
             ) from error
 
-    def _archives(self, *names: str) -> Iterator[zipfile.ZipFile]:
+    def _libraries(self, *names: str) -> Iterator[zipfile.ZipFile]:
         for name in names:
             with zipfile.ZipFile(io.BytesIO(self._zip.read(f"libraries/{name}.zip"))) as archive:
                 yield archive
+
+
+def _scratch(prefix: str) -> Path:
+    """A folder that goes with the process."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

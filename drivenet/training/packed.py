@@ -13,16 +13,16 @@ from pathlib import Path
 import torch
 
 from drivenet.config import check
-from drivenet.data.base import Sample
 from drivenet.errors import UsageError
 from drivenet.files import write_atomic
 from drivenet.models import checkpoint
 from drivenet.modelspec import ModelSpec
-from drivenet.training.assemble import Material, assemble, draw, wanted_frames
+from drivenet.training.assemble import assemble
 from drivenet.training.pack import Pack
 from drivenet.training.ranks import ALONE
 from drivenet.training.report import Lines, Row, curves, summary
 from drivenet.training.settings import TrainSettings
+from drivenet.training.sources import Material, load
 from drivenet.training.trainer import Trainer
 
 #: Seconds that nothing is planned for.
@@ -78,7 +78,7 @@ class Sitting:
         self.end = time.monotonic() + 60 * request.minutes
         self.device = ALONE.device(request.device)
         self.machine = _machine(self.device)
-        self._drawn: list[Sample] = []
+        self._material: dict[str, Material] = {}
 
     def run(self) -> list[Row]:
         """Train; returns a row a run, which lie in ``rows.json`` too.
@@ -89,10 +89,9 @@ class Sitting:
         runs, rows = self.request.runs(), []
         for config, seed in runs:
             self._check(config, seed)
-        train, val = self.pack.samples("train"), self.pack.samples("val")
-        self.say(f"{len(train)} + {len(val)} pictures of quality {self.pack.quality} on {self.machine}")
+        self.say(f"pictures of quality {self.pack.quality} on {self.machine}")
         for i, (config, seed) in enumerate(runs):
-            row = self._one(config, seed, train, val, len(runs) - i)
+            row = self._one(config, seed, len(runs) - i)
             if row is None:
                 self.say(f"no time for {', '.join(f'{c} seed {s}' for c, s in runs[i:])}: go on with --resume")
                 break
@@ -113,17 +112,11 @@ class Sitting:
         if last.exists() and not self.request.resume:
             raise UsageError(f"{last} exists", "a new folder", "go on with --resume, or give another --out")
 
-    def _one(
-        self, config: str, seed: int, train: Sequence[Sample], val: Sequence[Sample], left: int
-    ) -> Row | None:  # fmt: skip
+    def _one(self, config: str, seed: int, left: int) -> Row | None:
         """Train one network, or go on with it; None if there is no time."""
         folder = self._folder(config, seed)
         settings = self._settings(config, seed, 1.0)
-        frames = wanted_frames(settings.data, self.pack.labels)
-        if len(self._drawn) < frames:
-            self.say(f"drawing {frames} frames")
-            self._drawn = draw("train", frames)
-        material = Material(list(train), self._drawn[:frames], list(val), self.pack.labels)
+        material = self._loaded(settings)
         trainer = assemble(settings, material, folder, self.device)
         tail = self._rehearse(trainer, config)
         until = time.monotonic() + (self.end - time.monotonic()) / left - tail
@@ -135,6 +128,14 @@ class Sitting:
             self.say(f"{config} seed {seed} is finished: a longer --schedule or more --iterations goes on with it")
         trainer.run(Lines(trainer, f"{config} seed {seed}", self.say), lambda: time.monotonic() > until)
         return self._record(trainer, config, seed, folder)
+
+    def _loaded(self, settings: TrainSettings) -> Material:
+        """What a run learns from; runs of the same data share it."""
+        key = repr((settings.labels, settings.data))
+        if key not in self._material:
+            self.say("loading and drawing")
+            self._material[key] = load(settings)
+        return self._material[key]
 
     def _budget(self, folder: Path, left: int, seconds: float, tail: float) -> float:
         """Minutes of training over which the learning rate falls."""

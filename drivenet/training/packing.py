@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import io
 import json
-import lzma
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
-import numpy as np
 
+from drivenet.classmap import Ids
 from drivenet.config import load_yaml
 from drivenet.data import open_dataset
 from drivenet.data.base import Sample
-from drivenet.errors import SourceError, UsageError
+from drivenet.errors import UsageError
 from drivenet.files import write_atomic
+from drivenet.labels import built_in
 from drivenet.training.libraries import libraries
 from drivenet.training.pack import FORMAT, INDEX
-from drivenet.training.settings import TrainSettings
+from drivenet.training.settings import SourceSettings, TrainSettings
 
-DATASET, SPLITS = "camvid", ("train", "val")
-#: A pack has to fit into one transfer.
-LIMIT_BYTES = 35_000_000
+#: A file of a pack has to fit into one transfer.
+LIMIT_BYTES = 55_000_000
 #: JPEG qualities, the best that fits is taken.
-QUALITIES = tuple(range(95, 79, -1))
+QUALITIES = tuple(range(95, 69, -3))
+
+Entries = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,14 @@ class Packed:
     """What was written.
 
     Args:
-        size: bytes.
+        files: the archives.
+        size: bytes of all.
         quality: of the JPEG pictures.
         pictures: how many.
         names: of the settings.
     """
 
+    files: tuple[Path, ...]
     size: int
     quality: int
     pictures: int
@@ -48,68 +52,83 @@ class Packed:
 
 
 def write_pack(
-    root: Path, configs: Sequence[Path], pythons: Sequence[str], out: Path, limit: int = LIMIT_BYTES
+    configs: Sequence[Path], pythons: Sequence[str], out: Path, root: Path | None = None, limit: int = LIMIT_BYTES,
+    files: int = 2,
 ) -> Packed:  # fmt: skip
-    """Pack CamVid's train and val.
+    """Pack the data sets that training YAML files name, and the files.
 
     Args:
-        root: CamVid's folder.
         configs: training YAML files; a run names them by their stem.
         pythons: versions (``3.12``) to bring the libraries for.
-        out: the file.
-        limit: bytes that it may have.
+        out: the first archive; others get ``-2`` and so on.
+        root: folder of the data set, for runs of one.
+        limit: bytes that an archive may have.
+        files: archives that there may be.
 
     Raises:
         UsageError, SourceError: for settings, pictures or libraries that are not right or do not fit.
     """
     settings = {file.stem: load_yaml(file, TrainSettings) for file in configs}
-    for name, one in settings.items():
-        if one.data.dataset != DATASET:
-            raise UsageError(f"{name} trains on {one.data.dataset}", DATASET)
-    splits = {split: list(open_dataset(DATASET, root, split)) for split in SPLITS}
-    ids = {split: _ids(samples) for split, samples in splits.items()}
-    index = {
-        "format": FORMAT, "labels": DATASET, "pythons": list(pythons),
-        "names": {split: [s.name for s in samples] for split, samples in splits.items()},
-        "settings": {name: one.model_dump(mode="json") for name, one in settings.items()},
-    }  # fmt: skip
-    brought, size = libraries(pythons), 0
+    sources = list(dict.fromkeys(_located(one, root) for s in settings.values() for one in s.data if one.root or root))
+    packed = {name: _packed(one, sources, root) for name, one in settings.items()}
+    brought = [(f"libraries/{name}.zip", code) for name, code in libraries(pythons).items()]
+    size = pictures = 0
     for quality in QUALITIES:
-        data = _archive({**index, "quality": quality}, splits, ids, brought, quality)
-        size = len(data)
-        if size <= limit:
-            write_atomic(out, data)
-            return Packed(size, quality, sum(map(len, splits.values())), tuple(sorted(settings)))
-    raise UsageError(f"{size} bytes at quality {QUALITIES[-1]}", f"at most {limit}", "bring fewer Pythons")
+        entries = [entry for i, one in enumerate(sources) for entry in _entries(one, f"datasets/{i}", quality)]
+        pictures = sum("/images/" in name for name, _ in entries)
+        size = sum(len(code) for _, code in entries + brought)
+        parts = _parted(brought + entries, limit)
+        if len(parts) <= files:
+            index = {"format": FORMAT, "files": len(parts), "quality": quality, "pythons": list(pythons)}
+            parts[0].append((INDEX, json.dumps({**index, "settings": packed}).encode()))
+            written = [out if i == 0 else out.with_stem(f"{out.stem}-{i + 1}") for i in range(len(parts))]
+            for file, part in zip(written, parts, strict=True):
+                write_atomic(file, _archive(part))
+            total = sum(file.stat().st_size for file in written)
+            return Packed(tuple(written), total, quality, pictures, tuple(sorted(settings)))
+    raise UsageError(f"{size} bytes at quality {QUALITIES[-1]}", f"at most {files} x {limit}", "bring fewer Pythons")
 
 
-def _ids(samples: Sequence[Sample]) -> bytes:
-    if len({s.ids.shape for s in samples}) != 1:
-        raise SourceError(f"{len(samples)} pictures of several sizes", "one size, as CamVid's 480x360")
-    buffer = io.BytesIO()
-    np.save(buffer, np.stack([s.ids for s in samples]))
-    return lzma.compress(buffer.getvalue())
+def _located(one: SourceSettings, root: Path | None) -> SourceSettings:
+    """A source by what is packed of it: all that differs but its data is of the run."""
+    return SourceSettings(
+        dataset=one.dataset, root=str(root or one.root), labels=one.labels, refine=one.refine, splits=("train", "val")
+    )
 
 
-def _archive(
-    index: Mapping[str, object], splits: Mapping[str, Sequence[Sample]], ids: Mapping[str, bytes],
-    brought: Mapping[str, bytes], quality: int,
-) -> bytes:  # fmt: skip
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(INDEX, json.dumps(index), zipfile.ZIP_DEFLATED)
-        for name, content in brought.items():
-            archive.writestr(f"libraries/{name}.zip", content)
-        for split, samples in splits.items():
-            archive.writestr(f"{split}/ids.npy.xz", ids[split])
-            with ThreadPoolExecutor() as pool:
-                for i, code in enumerate(pool.map(lambda sample: _jpeg(sample, quality), samples)):
-                    archive.writestr(f"{split}/{i:05}.jpg", code)
-    return buffer.getvalue()
+def _packed(settings: TrainSettings, sources: list[SourceSettings], root: Path | None) -> dict[str, Any]:
+    """Settings as they are in the pack: every data set is a plain folder there."""
+    data = []
+    for one in settings.data:
+        row = one.model_dump(mode="json")
+        if one.dataset != "synthetic":
+            labels = one.labels or one.dataset
+            built_in(labels)
+            row |= {"dataset": "folder", "root": f"datasets/{sources.index(_located(one, root))}", "labels": labels}
+            row |= {"refine": {**row["refine"], "folder": "{split}/finer"} if one.refine else None}
+        data.append(row)
+    return {**settings.model_dump(mode="json"), "data": data}
 
 
-def _jpeg(sample: Sample, quality: int) -> bytes:
-    """Colour at full size (4:4:4), progressive and with tables of its own, which saves a twentieth."""
+def _entries(one: SourceSettings, folder: str, quality: int) -> Iterator[tuple[str, bytes]]:
+    labels = built_in(one.labels) if one.labels else None
+    for split in one.splits:
+        dataset = open_dataset(one.dataset, Path(one.root or "."), split, labels)
+        with ThreadPoolExecutor() as pool:
+            coded = pool.map(lambda i: _coded(dataset[i], quality), range(len(dataset)))  # noqa: B023 - read here
+            for name, image, truth in coded:
+                yield f"{folder}/{split}/images/{name}.jpg", image
+                yield f"{folder}/{split}/labels/{name}.png", truth
+                finer = one.refine and Path(one.root or ".") / one.refine.folder.format(split=split) / f"{name}.png"
+                if finer and finer.is_file():
+                    yield f"{folder}/{split}/finer/{name}.png", finer.read_bytes()
+
+
+def _coded(sample: Sample, quality: int) -> tuple[str, bytes, bytes]:
+    """Stem, and the coded picture and labels.
+
+    Colour at full size (4:4:4), progressive and with tables of its own, which saves a twentieth.
+    """
     options = {
         cv2.IMWRITE_JPEG_QUALITY: quality,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR: cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
@@ -117,4 +136,30 @@ def _jpeg(sample: Sample, quality: int) -> bytes:
         cv2.IMWRITE_JPEG_PROGRESSIVE: 1,
     }
     _, code = cv2.imencode(".jpg", sample.image, [v for pair in options.items() for v in pair])
+    return Path(sample.name).stem, code.tobytes(), _png(sample.ids)
+
+
+def _png(ids: Ids) -> bytes:
+    _, code = cv2.imencode(".png", ids, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     return code.tobytes()
+
+
+def _parted(entries: Entries, limit: int) -> list[Entries]:
+    """In archives of at most ``limit`` bytes, in order; 200 bytes a file for names and tables."""
+    parts: list[Entries] = [[]]
+    size = 0
+    for name, code in entries:
+        size += len(code) + 200
+        if size > limit:
+            parts.append([])
+            size = len(code) + 200
+        parts[-1].append((name, code))
+    return parts
+
+
+def _archive(entries: Entries) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return buffer.getvalue()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from drivenet.classmap import Ids
@@ -16,6 +16,7 @@ from drivenet.data.base import Sample
 from drivenet.errors import UsageError
 from drivenet.frame import Image
 from drivenet.training.augment import Augment
+from drivenet.training.focus import Focus
 from drivenet.training.ranks import ALONE, Ranks
 
 AHEAD = 3  #: batches prepared while the network works
@@ -44,50 +45,107 @@ class BatchSource(Protocol):
         """Batches from an iteration on, without end."""
 
 
-class Batches:
-    """Augmented batches from real and drawn pictures.
+@dataclass(frozen=True)
+class Source:
+    """Pictures of one data set, labelled in codes (see :class:`~drivenet.training.sets.SetCodes`).
 
     Args:
-        real: pictures of the data set.
-        drawn: pictures of the synthetic drive.
-        share: of samples that are drawn.
+        pictures: the pictures.
+        share: of the samples, relative to the other sources'.
+        drawn: whether they are of the synthetic drive.
+    """
+
+    pictures: Pictures
+    share: float
+    drawn: bool = False
+
+
+def filled(sources: Sequence[Source]) -> list[Source]:
+    """Those that samples come from; UsageError if there are none."""
+    some = [s for s in sources if len(s.pictures) and s.share > 0]
+    if not some:
+        raise UsageError("no pictures to train on", "a source with pictures and a share above 0")
+    return some
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What one sample is made of.
+
+    Args:
+        source: its number.
+        picture: its number in the source.
+        shown: a pixel (row, column) that the sample has to show, or None.
+        rng: for all that is still to be drawn.
+    """
+
+    source: int
+    picture: int
+    shown: tuple[int, int] | None
+    rng: np.random.Generator
+
+
+class Order:
+    """Which picture each sample is made of: a pure function of seed and the sample's number.
+
+    Args:
+        sources: what to learn from.
+        seed: of everything.
+        focus: rare classes that some samples have to show; None for no such samples.
+    """
+
+    def __init__(self, sources: Sequence[Source], seed: int, focus: Focus | None = None) -> None:
+        self.sources, self.seed, self.focus = sources, seed, focus
+        shares = np.array([s.share for s in sources])
+        self._shares = shares / shares.sum()
+
+    def pick(self, number: int) -> Pick:
+        """What the sample of a number is made of."""
+        rng = np.random.default_rng((self.seed, 1, number))
+        source = int(rng.choice(len(self.sources), p=self._shares))
+        turn = self._turn(source, number)
+        if self.focus is None:
+            return Pick(source, turn, None, rng)
+        picture, cls = self.focus.choose(source, turn, rng)
+        if cls is None:
+            return Pick(source, picture, None, rng)
+        return Pick(source, picture, self.focus.pixel(self.sources[source].pictures[picture].ids, cls, rng), rng)
+
+    def _turn(self, source: int, number: int) -> int:
+        """The picture of a source whose turn it is: about all of them once an epoch, in a new order each."""
+        count = len(self.sources[source].pictures)
+        epoch, place = divmod(int(number * self._shares[source]), count)
+        return int(np.random.default_rng((self.seed, 2, source, epoch)).permutation(count)[place])
+
+
+class Batches:
+    """Augmented batches from several sources.
+
+    Args:
+        order: which picture each sample is made of.
         augment: how one sample is varied.
         deployed: (height, width) of the network's input in use.
         batch: samples a batch of this process.
-        seed: of everything.
         ranks: which part of all processes' samples is this one's.
-
-    Raises:
-        UsageError: if there is no picture at all.
     """
 
     def __init__(
-        self, real: Pictures, drawn: Pictures, share: float, augment: Augment, deployed: tuple[int, int],
-        batch: int, seed: int, ranks: Ranks = ALONE,
-    ) -> None:  # fmt: skip
-        if not len(real) and not len(drawn):
-            raise UsageError("no pictures to train on", cure="set data.synthetic_frames above 0")
-        self.real, self.drawn, self.share = real, drawn, share if len(drawn) else 0.0
-        self.augment, self.deployed, self.batch, self.seed = augment, deployed, batch, seed
-        self.ranks = ranks
+        self, order: Order, augment: Augment, deployed: tuple[int, int], batch: int, ranks: Ranks = ALONE
+    ) -> None:
+        self.order, self.augment, self.deployed, self.batch, self.ranks = order, augment, deployed, batch, ranks
 
     def at(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures (N, 3, H, W) uint8 BGR, channels last, and ids (N, H, W) uint8 of one iteration."""
+        """Pictures (N, 3, H, W) uint8 BGR, channels last, and codes (N, H, W) uint8 of one iteration."""
         first = (iteration * self.ranks.world + self.ranks.rank) * self.batch
         pairs = [self._sample(first + i) for i in range(self.batch)]
         images = torch.from_numpy(np.stack([p[0] for p in pairs])).permute(0, 3, 1, 2)
         return images, torch.from_numpy(np.stack([p[1] for p in pairs]))
 
     def _sample(self, number: int) -> tuple[Image, Ids]:
-        rng = np.random.default_rng((self.seed, 1, number))
-        drawn = len(self.drawn) > 0 and (not len(self.real) or rng.random() < self.share)
-        if drawn:
-            sample = self.drawn[int(rng.integers(len(self.drawn)))]
-        else:
-            epoch, place = divmod(number, len(self.real))
-            order = np.random.default_rng((self.seed, 2, epoch)).permutation(len(self.real))
-            sample = self.real[int(order[place])]
-        return self.augment(sample.image, sample.ids, self.deployed, rng, drawn)
+        pick = self.order.pick(number)
+        source = self.order.sources[pick.source]
+        sample = source.pictures[pick.picture]
+        return self.augment(sample.image, sample.ids, self.deployed, pick.rng, source.drawn, pick.shown)
 
     def start(self, first: int) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         """Batches from an iteration on, without end, prepared in a thread that ends with the iterator."""
@@ -121,11 +179,3 @@ class Batches:
         finally:
             stop.set()
             thread.join()
-
-
-def class_shares(samples: Pictures, classes: int) -> npt.NDArray[np.float64]:
-    """Share of labelled pixels by class, (classes,) float64; of at most 500 pictures, evenly spread."""
-    counts = np.zeros(256, np.int64)
-    for sample in (samples[i] for i in range(0, len(samples), max(1, -(-len(samples) // 500)))):
-        counts += np.bincount(sample.ids.ravel(), minlength=256)
-    return np.asarray(counts[:classes] / max(1, counts[:classes].sum()), np.float64)

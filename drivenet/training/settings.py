@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from drivenet.config import Place, Settings
 
+#: Drawn frames come so many from a drive.
+FRAMES_A_DRIVE = 4
+
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -16,16 +19,51 @@ class ModelSettings(Settings):
 
     architecture: str
     options: dict[str, Any] = Field(default_factory=dict)
-    start: Place | None = Field(None, description="checkpoint to start from, as far as names and shapes agree")
+    start: Place | Literal["imagenet"] | None = Field(
+        None, description="checkpoint to start from, as far as names and shapes agree; imagenet: the encoder's own"
+    )
+    freeze: int = Field(
+        0, ge=0, description="first parts of the encoder that stay as they are, weights and statistics: stem, stages"
+    )
 
 
-class DataSettings(Settings):
-    """Pictures to learn from."""
+class RefineSettings(Settings):
+    """Finer labels of the same pictures, in the network's classes, trusted within what the true label allows."""
 
-    dataset: Literal["camvid", "cityscapes", "synthetic"] = "camvid"
+    folder: str = Field(description="{split} is the split; relative to the source's root; files of the same stems")
+    classes: tuple[str, ...] = Field(description="the data set's classes that are refined")
+
+
+class SourceSettings(Settings):
+    """Labelled pictures to learn from, and what they are selected on."""
+
+    dataset: Literal["camvid", "cityscapes", "folder", "iddlite", "synthetic"]
     root: Place | None = Field(None, description="folder of the data set; --root wins over it")
-    synthetic_share: float = Field(0.25, ge=0, le=1, description="share of samples drawn from the synthetic drive")
-    synthetic_frames: int = Field(600, ge=0, description="frames rendered once, at the start")
+    labels: str | None = Field(None, description="of a plain folder: a built-in label set, or FILE.yaml")
+    mapping: Place | None = Field(None, description="YAML of the network's classes that each label may be")
+    splits: tuple[Literal["train", "val"], ...] = Field(("train",), description="that are learned from")
+    share: float = Field(1.0, ge=0, description="of the samples, relative to the other sources'")
+    select: float = Field(
+        1.0, ge=0, description="weight of this source's val mIoU in the mean that is selected on; 0: val is not read"
+    )
+    select_pictures: int | None = Field(None, ge=1, description="of val, evenly taken [null: all]")
+    refine: RefineSettings | None = None
+    frames: int = Field(
+        600, ge=0, multiple_of=FRAMES_A_DRIVE, description="of the synthetic drive, rendered once, at the start"
+    )
+    name: str | None = Field(None, description="as records call it [null: its labels, or the data set]")
+
+    @property
+    def known_as(self) -> str:
+        """How figures and records call it."""
+        return self.name or (self.labels if self.dataset == "folder" and self.labels else self.dataset)
+
+
+class FocusSettings(Settings):
+    """Samples whose crop holds a pixel of a rare class."""
+
+    share: float = Field(0.0, ge=0, le=1, description="of the samples")
+    classes: tuple[str, ...] = Field((), description="of the network; each is as likely as the others")
 
 
 class AugmentSettings(Settings):
@@ -33,7 +71,9 @@ class AugmentSettings(Settings):
 
     crop: tuple[int, int] = Field((256, 384), description="height and width of a sample")
     scale: tuple[Factor, Factor] = Field((0.5, 2.0), description="least and most, of the size at the network's input")
-    aspect: tuple[Factor, Factor] = Field((0.95, 1.4), description="horizontal over vertical stretch, least and most")
+    aspect: tuple[Factor, Factor] = Field(
+        (0.75, 1.2), description="horizontal over vertical stretch beyond that of the network's input, least and most"
+    )
     flip: float = Field(0.5, ge=0, le=1)
     recolour_sky: float = Field(0.6, ge=0, le=1)
     recolour_road: float = Field(0.4, ge=0, le=1)
@@ -62,6 +102,7 @@ class OptimiserSettings(Settings):
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
+    encoder_lr: float = Field(1.0, gt=0, description="of an encoder, times lr")
     warmup: int = Field(100, ge=0, description="iterations")
     power: float = Field(0.9, gt=0)
     clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
@@ -91,7 +132,9 @@ class TrainSettings(Settings):
 
     name: str
     model: ModelSettings
-    data: DataSettings = DataSettings()
+    labels: str = Field("cityscapes", description="the network's classes: a built-in label set, or FILE.yaml")
+    data: tuple[SourceSettings, ...] = Field(min_length=1)
+    focus: FocusSettings = FocusSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     loss: LossSettings = LossSettings()

@@ -17,8 +17,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from drivenet.errors import UsageError
 from drivenet.files import write_atomic
-from drivenet.labels import LabelSet
-from drivenet.metrics import ConfusionMatrix
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
 from drivenet.models.deployed import normalise
@@ -26,12 +24,13 @@ from drivenet.training.autocast import autocast
 from drivenet.training.board import Board, NoBoard, open_board
 from drivenet.training.ema import Ema
 from drivenet.training.loss import SegmentationLoss, distillation_loss
-from drivenet.training.networks import start_from, teacher_of
+from drivenet.training.networks import freeze, start_from, start_imagenet, teacher_of
 from drivenet.training.optimiser import learning_rate, optimiser_of
 from drivenet.training.ranks import ALONE, Ranks
-from drivenet.training.samples import BatchSource, Pictures
+from drivenet.training.samples import BatchSource
+from drivenet.training.selection import Score, Selection
 from drivenet.training.settings import TrainSettings
-from drivenet.training.validation import Validation
+from drivenet.training.sources import Material
 
 #: Iterations from one point of the loss curve to the next.
 CURVE_EVERY = 10
@@ -67,8 +66,7 @@ class Trainer:
     Args:
         settings: the run.
         batches: what to learn from.
-        val: what to select on.
-        labels: what the ids mean.
+        material: what to select on, and what the labels mean.
         weights: (C,) class weights of the loss.
         folder: where the run is kept; goes on from ``last.pt`` if there is one.
         device: where to train.
@@ -79,20 +77,22 @@ class Trainer:
     """
 
     def __init__(
-        self, settings: TrainSettings, batches: BatchSource, val: Pictures, labels: LabelSet,
-        weights: torch.Tensor, folder: Path, device: torch.device, ranks: Ranks = ALONE,
+        self, settings: TrainSettings, batches: BatchSource, material: Material, weights: torch.Tensor,
+        folder: Path, device: torch.device, ranks: Ranks = ALONE,
     ) -> None:  # fmt: skip
-        self.settings, self.batches, self.labels = settings, batches, labels
+        self.settings, self.batches, self.labels = settings, batches, material.labels
         self.folder, self.device, self.ranks = folder, device, ranks
         torch.manual_seed(settings.seed)
         self.network = self._network()
-        self.teacher = teacher_of(settings.distil, labels, self.network, self.device)
+        self.frozen = freeze(self.network, settings.model.freeze)
+        self.teacher = teacher_of(settings.distil, self.labels, self.network, self.device)
         self.lineage = checkpoints.lineage(settings.model_dump(mode="json"))
         self.ema = Ema(self.network, self._on_device(self._create()), settings.ema)
         loss = settings.loss
-        self.loss = SegmentationLoss(weights, loss.dice, loss.auxiliary, loss.ohem).to(self.device)
+        members = torch.from_numpy(material.codes.members)
+        self.loss = SegmentationLoss(weights, loss.dice, loss.auxiliary, loss.ohem, members).to(self.device)
         self.optimiser = optimiser_of(self.network, settings.optimiser, self.device)
-        self.validation = Validation(val, labels, settings.input, self.device)
+        self.validation = Selection(material.vals, settings.input, self.device)
         self.progress = Progress()
         self._clock = time.monotonic()
         self._resume()
@@ -106,7 +106,9 @@ class Trainer:
 
     def _network(self) -> nn.Module:
         network = self._create()
-        if self.settings.model.start is not None:
+        if self.settings.model.start == "imagenet":
+            start_imagenet(network)
+        elif self.settings.model.start is not None:
             start_from(network, Path(self.settings.model.start))
         if self.settings.sync_batch_norm:
             if self.device.type != "cuda":
@@ -168,8 +170,10 @@ class Trainer:
         # Dropout: the same after a resume, another in each process.
         torch.manual_seed(hash((self.settings.seed, i)) % 2**31 + self.ranks.rank)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(options, i, self.share_done())
+            group["lr"] = learning_rate(options, i, self.share_done()) * group["factor"]
         self.network.train()
+        for part in self.frozen:
+            part.eval()
         x = normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
         try:
             with autocast(self.device):
@@ -231,22 +235,23 @@ class Trainer:
     def _validate(self, board: Board) -> None:
         if not self.ranks.first:
             return
-        matrix = self.validation(self.ema.average)
-        miou, i = matrix.miou(), self.progress.iteration
-        board.add_scalar("val/miou", miou, i)
-        self.progress.history.append({"iteration": i, "minutes": self.progress.minutes, "val_miou": miou})
-        if miou > self.progress.best:
-            self.progress.best, self.progress.best_iteration = miou, i
-            checkpoints.save(self.folder / "best.pt", self._state(self.ema.average.state_dict(), matrix))
+        score, i = self.validation(self.ema.average), self.progress.iteration
+        for name, miou in {"miou": score.miou, **score.by_source()}.items():
+            board.add_scalar(f"val/{name}", miou, i)
+        row = {"iteration": i, "minutes": self.progress.minutes, "val_miou": score.miou, **score.by_source()}
+        self.progress.history.append(row)
+        if score.miou > self.progress.best:
+            self.progress.best, self.progress.best_iteration = score.miou, i
+            checkpoints.save(self.folder / "best.pt", self._state(self.ema.average.state_dict(), score))
 
-    def _state(self, network: dict[str, Any], matrix: ConfusionMatrix | None = None) -> dict[str, Any]:
+    def _state(self, network: dict[str, Any], score: Score | None = None) -> dict[str, Any]:
         return {
             "network": network,
             "settings": self.settings.model_dump(mode="json"),
             "labels": self.labels.name,
             "lineage": self.lineage,
             "progress": dict(vars(self.progress)),
-            "iou": matrix.iou() if matrix else {},
+            "iou": score.iou() if score else {},
         }
 
     def _save(self) -> None:

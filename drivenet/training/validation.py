@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from drivenet.data.base import Sample
-from drivenet.labels import LabelSet
+from drivenet.label_mapping import LabelMapping
 from drivenet.metrics import ConfusionMatrix
 from drivenet.models.deployed import Deployed
 from drivenet.prepare import prepare, resize_ids
@@ -28,13 +28,14 @@ class Validation:
 
     Args:
         samples: what is scored on. A list stays prepared on the device; others are read every time.
-        labels: what the ids mean.
+        mapping: from the labels of the samples to the network's classes.
         size: (height, width) of the network's input.
         device: where it is done.
     """
 
-    def __init__(self, samples: Pictures, labels: LabelSet, size: tuple[int, int], device: torch.device) -> None:
-        self.samples, self.labels, self.size, self.device = samples, labels, size, device
+    def __init__(self, samples: Pictures, mapping: LabelMapping, size: tuple[int, int], device: torch.device) -> None:
+        self.samples, self.labels, self.size, self.device = samples, mapping.dataset, size, device
+        self._table = torch.from_numpy(mapping.to_dataset.clip(max=len(self.labels))).to(device)
         self._kept: list[Prepared] | None = None
 
     def _prepare(self, sample: Sample) -> Prepared:
@@ -50,16 +51,19 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> ConfusionMatrix:
-        """Score a network."""
+        """Score a network in the classes of the samples; what none of them can be counts as wrong."""
         deployed = Deployed(network, "half").to(self.device).eval()
-        n = len(self.labels)
+        n = len(self.labels) + 1  # the last one: what no class of the samples is
         counts = torch.zeros(n * n, dtype=torch.int64, device=self.device)
         for frames, truths in self._batches():
             with autocast(self.device):
-                found = deployed(frames)
+                found = self._table[deployed(frames).long()]
             for ids, truth in zip(found, truths, strict=True):
                 counts += _count(ids, truth, n)
-        return ConfusionMatrix(self.labels, counts.view(n, n).cpu().numpy())
+        square = counts.view(n, n)[:-1].cpu().numpy()
+        for row, others in enumerate(square[:, -1]):
+            square[row, (row + 1) % (n - 1)] += others  # any wrong one
+        return ConfusionMatrix(self.labels, square[:, :-1])
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
         waiting: list[Prepared] = []

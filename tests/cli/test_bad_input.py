@@ -221,7 +221,7 @@ def test_the_colour_of_a_label_by_another_name(here: Path, capsys: pytest.Captur
 
 
 def test_settings_of_a_training_are_sent_to_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("run", "clip.mp4", "--config", configs_dir() / "train" / "camvid_lean.yaml") == 2
+    assert call("run", "clip.mp4", "--config", configs_dir() / "train" / "accurate.yaml") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.count("max_frames") == 1, "the known keys stand there once"
     assert re.search("unknown keys name, model, .*; settings of a training go to drivenet train$", line)

@@ -155,6 +155,8 @@ def test_a_tilde_in_a_training_file_is_the_home_folder(tmp_path: Path, monkeypat
 
     monkeypatch.setenv("HOME", str(tmp_path))
     model = "model: {architecture: bisenetv2, start: ~/best.pt}\n"
-    (tmp_path / "train.yaml").write_text(f"name: x\niterations: 1\n{model}data: {{root: ~/CamVid}}\n")
+    (tmp_path / "train.yaml").write_text(
+        f"name: x\niterations: 1\n{model}data: [{{dataset: camvid, root: ~/CamVid}}]\n"
+    )
     read = load_yaml(tmp_path / "train.yaml", TrainSettings)
-    assert (read.model.start, read.data.root) == (str(tmp_path / "best.pt"), str(tmp_path / "CamVid"))
+    assert (read.model.start, read.data[0].root) == (str(tmp_path / "best.pt"), str(tmp_path / "CamVid"))

@@ -89,7 +89,7 @@ def test_a_run_starts_from_it(tmp_path: Path) -> None:
     settings = TrainSettings.model_validate(
         {
             "name": "tiny", "iterations": 1, "batch": 2, "input": SIZE, "augment": {"crop": SIZE},
-            "data": {"dataset": "synthetic", "synthetic_frames": 4},
+            "labels": "camvid", "data": [{"dataset": "synthetic", "frames": 4}],
             "model": {"architecture": "bisenetv2", "options": OPTIONS, "start": str(tmp_path / "back.pt")},
         }
     )  # fmt: skip
@@ -106,6 +106,7 @@ def test_the_options_may_come_from_the_training_settings(tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"does not tell the options of its network.*--config"):
         run(onnx, "--from", "drivenet", "--out", tmp_path / "back.pt")
     yaml = "name: x\nmodel: {architecture: bisenetv2, options: {width: 0.25, semantic: 0.5, head: 16}}\niterations: 1\n"
+    yaml += "data: [{dataset: synthetic}]\n"
     (tmp_path / "run.yaml").write_text(yaml)
     run(onnx, "--from", "drivenet", "--config", tmp_path / "run.yaml", "--out", tmp_path / "back.pt")
     assert checkpoint.load(tmp_path / "back.pt")["settings"]["model"]["options"] == OPTIONS

@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed
 
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import SinkError, UsageError  # noqa: E402
-from drivenet.export.onnx import OPSET, export_checkpoint, export_onnx  # noqa: E402
+from drivenet.export.onnx import DATA_LICENCES, OPSET, export_checkpoint, export_onnx  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
 from drivenet.models.deployed import Deployed, normalise  # noqa: E402
@@ -92,17 +92,26 @@ def test_a_checkpoint_tells_what_it_was_trained_on(tmp_path: Path, network: torc
     file = tmp_path / "best.pt"
     settings = {
         "name": "tiny run", "model": {"architecture": "bisenetv2", "options": OPTIONS}, "input": list(SIZE),
-        "data": {"dataset": "camvid", "synthetic_share": 0.2}, "batch": 4, "seed": 7,
+        "data": [
+            {"dataset": "camvid", "share": 4.0, "splits": ["train", "val"], "name": None, "labels": None},
+            {"dataset": "folder", "share": 1.0, "splits": ["train"], "name": None, "labels": "iddlite"},
+            {"dataset": "synthetic", "share": 0.0, "splits": ["train"], "name": None, "labels": None},
+        ],
+        "batch": 4, "seed": 7,
     }  # fmt: skip
     progress = {"minutes": 12.34, "iteration": 99, "best": 0.51234}
     state = {"network": network.state_dict(), "settings": settings, "labels": "camvid", "progress": progress}
     checkpoint.save(file, state)
     spec = export_checkpoint(file, tmp_path / "model.onnx", machine="a desk")
-    assert (spec.input, spec.val_miou, spec.trained_on) == (SIZE, 0.5123, "camvid train + 20% synthetic drive")
+    assert (spec.input, spec.val_miou, spec.trained_on) == (
+        SIZE,
+        0.5123,
+        "camvid train+val (80%) + iddlite train (20%)",
+    )
     assert spec.training == {
         "minutes": 12.3, "iterations": 99, "batch": 4, "seed": 7, "machine": "a desk", "options": OPTIONS,
     }  # fmt: skip
-    assert "non-commercial" in spec.data_licence
+    assert spec.data_licence == "; ".join(DATA_LICENCES[name] for name in ("camvid", "iddlite"))
     older = {**settings, "model": {**settings["model"], "start": "runs/lean/best.pt"}}
     checkpoint.save(file, {**state, "settings": older})
     found = export_checkpoint(file, tmp_path / "model.onnx").training

@@ -11,14 +11,16 @@ import pytest
 
 pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
-from tiny_runs import UNVARIED
+from tiny_runs import UNVARIED, material_of
 
 from drivenet.data.base import Sample
 from drivenet.labels import CAMVID, IGNORE_ID
 from drivenet.synthetic import SyntheticDrive
 from drivenet.training import recolour
+from drivenet.training.assemble import class_shares
 from drivenet.training.augment import Augment
-from drivenet.training.samples import Batches, class_shares
+from drivenet.training.samples import Batches, Order, Source
+from drivenet.training.sets import SetCodes
 from drivenet.training.settings import AugmentSettings
 
 CROP = (64, 96)
@@ -26,7 +28,7 @@ SKY, ROAD, TREE, BUILDING = (CAMVID.id_of(name) for name in ("Sky", "Road", "Tre
 
 
 def augment(**changes: Any) -> Augment:
-    return Augment(AugmentSettings.model_validate({"crop": CROP, **UNVARIED, **changes}), CAMVID)
+    return Augment(AugmentSettings.model_validate({"crop": CROP, **UNVARIED, **changes}), SetCodes(CAMVID))
 
 
 @pytest.mark.parametrize("flip", [0, 1])
@@ -56,7 +58,7 @@ def test_what_lies_outside_is_ignored() -> None:
 
 def test_the_generator_is_the_only_chance() -> None:
     image, ids = SyntheticDrive(160, 96, seed=3).render(5)
-    everything = Augment(AugmentSettings(crop=CROP), CAMVID)
+    everything = Augment(AugmentSettings(crop=CROP), SetCodes(CAMVID))
     for seed in range(6):
         one, two = (everything(image, ids, (96, 160), np.random.default_rng(seed)) for _ in range(2))
         np.testing.assert_array_equal(one[0], two[0])
@@ -169,7 +171,7 @@ def test_hills_reach_the_batches() -> None:
 def test_class_shares_count_labelled_pixels() -> None:
     ids = np.full((10, 10), IGNORE_ID, np.uint8)
     ids[:2], ids[2:3] = ROAD, SKY
-    shares = class_shares([Sample(np.zeros((10, 10, 3), np.uint8), ids, "x")], 11)
+    shares = class_shares(material_of(CAMVID, [Sample(np.zeros((10, 10, 3), np.uint8), ids, "x")]))
     assert shares[[ROAD, SKY]] == pytest.approx([2 / 3, 1 / 3])
     assert shares.sum() == pytest.approx(1)
 
@@ -188,7 +190,7 @@ def test_class_shares_read_500_pictures_at_most() -> None:
         def __iter__(self) -> Iterator[Sample]:
             return (self[i] for i in range(len(self)))
 
-    assert class_shares(Many(), 11)[3] == 1
+    assert class_shares(material_of(CAMVID, Many()))[3] == 1
     assert 250 <= len(set(read)) == len(read) <= 500
     assert max(read) > 990
 
@@ -198,7 +200,8 @@ def test_batches_depend_on_seed_and_iteration_alone() -> None:
     drawn = [Sample(image, ids, "x")]
 
     def batches(seed: int) -> Batches:
-        return Batches(drawn, drawn, 0.5, Augment(AugmentSettings(crop=CROP), CAMVID), (96, 160), 2, seed)
+        order = Order([Source(drawn, 1), Source(drawn, 1, drawn=True)], seed)
+        return Batches(order, Augment(AugmentSettings(crop=CROP), SetCodes(CAMVID)), (96, 160), 2)
 
     stream = batches(1).start(7)
     for iteration in (7, 8):

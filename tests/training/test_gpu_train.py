@@ -22,50 +22,64 @@ torch = pytest.importorskip("torch", reason="torch (extra [train]) is not instal
 
 from tiny_runs import TINY  # noqa: E402
 
+from drivenet.config import check, load_yaml  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import SourceError, SourceNotFoundError, UsageError  # noqa: E402
+from drivenet.labels import CAMVID, CITYSCAPES  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
 from drivenet.training.pack import INDEX, Pack, this_python  # noqa: E402
-from drivenet.training.packing import write_pack  # noqa: E402
+from drivenet.training.packing import QUALITIES, write_pack  # noqa: E402
+from drivenet.training.settings import TrainSettings  # noqa: E402
+from drivenet.training.sources import load  # noqa: E402
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "gpu_train.py"
-DATA = {"dataset": "camvid", "synthetic_share": 0.5, "synthetic_frames": 2}
+TERRAIN = CITYSCAPES.id_of("terrain")
+CAMVID_DATA = {"dataset": "camvid", "refine": {"folder": "{split}fine", "classes": ["Tree", "Fence"]}}
+DRAWN_DATA = {"dataset": "synthetic", "frames": 4, "select": 0}
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as CamVid's, of a drawn drive."""
+    """A folder as CamVid's, of a drawn drive, with finer labels of its trees."""
     folder = tmp_path_factory.mktemp("camvid")
     drive = SyntheticDrive(128, 96, seed=3)
+    tree = CAMVID.id_of("Tree")
     for number, split in enumerate(("train", "train", "train", "val", "val")):
         image, ids = drive.render(number)
-        for name, picture in ((split, image), (f"{split}annot", np.where(ids == 255, 11, ids))):
+        fine = np.where(ids == tree, TERRAIN, 255).astype(np.uint8)
+        for name, picture in ((split, image), (f"{split}annot", np.where(ids == 255, 11, ids)), (f"{split}fine", fine)):
             (folder / name).mkdir(exist_ok=True)
             assert cv2.imwrite(str(folder / name / f"{number}.png"), picture)
     return folder
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     file = tmp_path_factory.mktemp("configs") / "little.yaml"
-    file.write_text(yaml.safe_dump({**TINY, "data": DATA, "iterations": 6}))
+    data = [{**CAMVID_DATA, "root": str(root)}, DRAWN_DATA]
+    file.write_text(yaml.safe_dump({**TINY, "labels": "cityscapes", "data": data, "iterations": 6}))
     return file
 
 
 @pytest.fixture(scope="module")
-def packed(root: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("pack") / "little.pack"
-    done = write_pack(root, [config], [this_python()], out)
-    assert (done.quality, done.pictures, done.names, done.size) == (95, 5, ("little",), out.stat().st_size)
-    return out
+def packed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A pack of two files: all in one would be too large for the limit."""
+    folder = tmp_path_factory.mktemp("pack")
+    whole = write_pack([config], [this_python()], folder / "whole.pack")
+    assert (whole.files, whole.quality) == ((folder / "whole.pack",), QUALITIES[0])
+    done = write_pack([config], [this_python()], folder / "little.pack", limit=whole.size - 20_000)
+    assert done.files == (folder / "little.pack", folder / "little-2.pack")
+    assert (done.quality, done.pictures, done.names) == (QUALITIES[0], 5, ("little",))
+    assert done.size == sum(file.stat().st_size for file in done.files)
+    return list(done.files)
 
 
-def command(packed: Path, out: Path, *options: object) -> list[str]:
+def command(packed: list[Path], out: Path, *options: object) -> list[str]:
     needed = ["--config", "little", "--minutes", "9", "--out", out, "--device", "cpu"]
-    return [sys.executable, str(TOOL), "run", str(packed), *map(str, [*needed, *options])]
+    return [sys.executable, str(TOOL), "run", *map(str, [*packed, *needed, *options])]
 
 
-def run(packed: Path, out: Path, *options: object) -> subprocess.CompletedProcess[str]:
+def run(packed: list[Path], out: Path, *options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(packed, out, *options), env=one_thread(), capture_output=True, text=True, timeout=500)
 
 
@@ -78,56 +92,65 @@ def rows(out: Path) -> dict[str, Any]:
     return found
 
 
-def test_labels_come_back_exactly_and_pictures_nearly(packed: Path, root: Path) -> None:
-    pack = Pack(packed)
-    assert pack.settings("little")["name"] == "tiny"
-    for split, names in (("train", ["0.png", "1.png", "2.png"]), ("val", ["3.png", "4.png"])):
-        samples = pack.samples(split)
-        assert [s.name for s in samples] == names
-        for sample in samples:
-            label = cv2.imread(str(root / f"{split}annot" / sample.name), cv2.IMREAD_UNCHANGED)
-            assert np.array_equal(sample.ids, np.where(label == 11, 255, label))
-            picture = cv2.imread(str(root / split / sample.name)).astype(float)
-            assert np.abs(sample.image - picture).mean() < 3
+def test_labels_come_back_exactly_and_pictures_nearly(packed: list[Path], config: Path) -> None:
+    settings = check(Pack(packed[::-1]).settings("little"), TrainSettings, "little")
+    assert settings.name == "tiny"
+    here, there = load(load_yaml(config, TrainSettings)), load(settings)
+    assert here.codes.sets == there.codes.sets
+    fine = 0
+    for mine, theirs in zip(here.sources, there.sources, strict=True):
+        for one, two in zip(mine.pictures, theirs.pictures, strict=True):
+            np.testing.assert_array_equal(one.ids, two.ids)
+            assert np.abs(one.image.astype(float) - two.image).mean() < 3
+            fine += int((two.ids == TERRAIN).sum())
+    assert fine
+    for val, other in zip(here.vals, there.vals, strict=True):
+        assert (val.name, val.mapping, val.weight) == (other.name, other.mapping, other.weight)
+        for one, two in zip(val.pictures, other.pictures, strict=True):
+            np.testing.assert_array_equal(one.ids, two.ids)
 
 
-def test_a_limit_lowers_the_quality_until_it_fits(packed: Path, root: Path, config: Path, tmp_path: Path) -> None:
-    limit = packed.stat().st_size - 2000
-    done = write_pack(root, [config], [this_python()], tmp_path / "a.pack", limit)
-    assert done.quality < 95
+def test_a_limit_lowers_the_quality_until_it_fits(packed: list[Path], config: Path, tmp_path: Path) -> None:
+    limit = sum(file.stat().st_size for file in packed) - 2000
+    done = write_pack([config], [this_python()], tmp_path / "a.pack", limit=limit, files=1)
+    assert done.quality < QUALITIES[0]
     assert (tmp_path / "a.pack").stat().st_size == done.size <= limit
-    assert Pack(tmp_path / "a.pack").quality == done.quality
-    with pytest.raises(UsageError, match=r"bytes at quality 80; expected at most 1000"):
-        write_pack(root, [config], [this_python()], tmp_path / "b.pack", 1000)
+    assert Pack([tmp_path / "a.pack"]).quality == done.quality
+    with pytest.raises(UsageError, match=rf"bytes at quality {QUALITIES[-1]}; expected at most 1 x 1000"):
+        write_pack([config], [this_python()], tmp_path / "b.pack", limit=1000, files=1)
     assert not (tmp_path / "b.pack").exists()
 
 
-def test_what_is_no_pack_is_refused_in_a_line(packed: Path, tmp_path: Path) -> None:
+def test_what_is_no_pack_is_refused_in_a_line(packed: list[Path], tmp_path: Path) -> None:
     with pytest.raises(SourceNotFoundError, match=r"cannot read .*gone.pack"):
-        Pack(tmp_path / "gone.pack")
+        Pack([tmp_path / "gone.pack"])
     cut = tmp_path / "cut.pack"
-    cut.write_bytes(packed.read_bytes()[:2000])
+    cut.write_bytes(packed[0].read_bytes()[:2000])
     with pytest.raises(SourceError, match=r"cut.pack is no whole pack.*copy it again"):
-        Pack(cut)
-    with zipfile.ZipFile(packed) as whole:
-        at = next(i for i in whole.infolist() if i.filename == "train/ids.npy.xz").header_offset
-    content = bytearray(packed.read_bytes())
+        Pack([cut, packed[1]])
+    with pytest.raises(SourceError, match=r"1 files of format 2; expected 2 files of format 2; name all files"):
+        Pack(packed[:1])
+    with pytest.raises(SourceError, match=r"0 files with pack.json; expected all files of one pack"):
+        Pack(packed[1:])
+    with zipfile.ZipFile(packed[1]) as whole:
+        at = next(i for i in whole.infolist() if "/labels/" in i.filename).header_offset
+    content = bytearray(packed[1].read_bytes())
     content[at + 100] ^= 255
     (tmp_path / "bent.pack").write_bytes(content)
-    with pytest.raises(SourceError, match=r"bent.pack is no whole pack: Bad CRC.*copy it again"):
-        Pack(tmp_path / "bent.pack").samples("train")
+    with pytest.raises(SourceError, match=r"is no whole pack: Bad CRC.*copy it again"):
+        Pack([packed[0], tmp_path / "bent.pack"]).settings("little")
     with zipfile.ZipFile(tmp_path / "later.pack", "w") as archive:
-        archive.writestr(INDEX, json.dumps({"format": 99}))
-    with pytest.raises(SourceError, match=r"later.pack of format 99; expected format 1"):
-        Pack(tmp_path / "later.pack")
+        archive.writestr(INDEX, json.dumps({"format": 99, "files": 1}))
+    with pytest.raises(SourceError, match=r"1 files of format 99; expected 1 files of format 2"):
+        Pack([tmp_path / "later.pack"])
     with pytest.raises(UsageError, match=r"no settings 'litle'.*little"):
         Pack(packed).settings("litle")
-    done = run(cut, tmp_path / "out")
+    done = run([cut], tmp_path / "out")
     assert done.returncode == SourceError.exit_code
     assert done.stderr.count("\n") == 1
 
 
-def test_two_seeds_make_two_rows_and_their_spread(packed: Path, tmp_path: Path) -> None:
+def test_two_seeds_make_two_rows_and_their_spread(packed: list[Path], tmp_path: Path) -> None:
     done = run(packed, tmp_path / "out", "--seeds", "0,1", "--iterations", 4)
     assert done.returncode == 0, done.stderr
     report = rows(tmp_path / "out")
@@ -146,7 +169,7 @@ def test_two_seeds_make_two_rows_and_their_spread(packed: Path, tmp_path: Path) 
         engine.close()
 
 
-def test_a_killed_run_goes_on(packed: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on(packed: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--iterations", 40)
     killed = subprocess.Popen(command(packed, out, *options), env=one_thread(), stdout=subprocess.DEVNULL)

@@ -23,7 +23,8 @@ from drivenet.training.on_device.draws import A_SAMPLE, Draws  # noqa: E402
 from drivenet.training.on_device.pixels import blur, jpeg, shift_hue  # noqa: E402
 from drivenet.training.on_device.pool import Pool  # noqa: E402
 from drivenet.training.ranks import Ranks  # noqa: E402
-from drivenet.training.settings import AugmentSettings  # noqa: E402
+from drivenet.training.samples import Order, Source  # noqa: E402
+from drivenet.training.sets import SetCodes  # noqa: E402
 
 CPU = torch.device("cpu")
 CROP = (64, 96)
@@ -44,11 +45,13 @@ def driven(frame: int = 5) -> Sample:
 
 def batches(
     real: list[Sample], drawn: list[Sample] | None = None, batch: int = 4, seed: int = 0, ranks: Ranks = Ranks(),  # noqa: B008
-    **changes: Any,
+    labels: LabelSet = CAMVID, **changes: Any,
 ) -> DeviceBatches:  # fmt: skip
-    settings = AugmentSettings.model_validate({"crop": CROP, **UNVARIED, **changes})
-    height, width = (real or drawn or [])[0].ids.shape
-    return DeviceBatches(real, drawn or [], 0.5, settings, CAMVID, (height, width), batch, seed, CPU, ranks)
+    augment = {"crop": CROP, **UNVARIED, **changes}
+    settings = tiny(augment=augment, input=(real or drawn or [])[0].ids.shape, batch=batch, seed=seed)
+    sources = [Source(real, 1), Source(drawn or [], 1, drawn=True)]
+    order = Order([source for source in sources if source.pictures], seed)
+    return DeviceBatches(order, settings, SetCodes(labels), CPU, ranks)
 
 
 def picture(image: torch.Tensor) -> np.ndarray:
@@ -170,8 +173,7 @@ def test_what_no_truth_counts_is_no_sky() -> None:
     ids = np.zeros((64, 96), np.uint8)
     ids[:32] = IGNORE_ID
     sample = Sample(np.full((64, 96, 3), 100, np.uint8), ids, "x")
-    settings = AugmentSettings.model_validate({"crop": CROP, **UNVARIED, "hills": 1, "scale": (1, 1), "aspect": (1, 1)})
-    truths = DeviceBatches([sample], [], 0.5, settings, labels, (64, 96), 4, 0, CPU, Ranks()).at(0)[1]
+    truths = batches([sample], labels=labels, hills=1, scale=(1, 1), aspect=(1, 1)).at(0)[1]
     np.testing.assert_array_equal(truths.numpy(), ids[None].repeat(4, 0))
 
 
@@ -241,11 +243,6 @@ def test_hue_turns_as_in_opencv() -> None:
 def test_pictures_of_two_sizes_are_refused() -> None:
     with pytest.raises(UsageError, match="pictures of sizes 128x96, 160x96; expected one size"):
         Pool([painted(), driven()], np.zeros(256, bool), CPU)
-
-
-def test_without_pictures_there_is_nothing_to_learn() -> None:
-    with pytest.raises(UsageError, match="no pictures to train on"):
-        DeviceBatches([], [], 0.5, AugmentSettings(), CAMVID, CROP, 2, 0, CPU)
 
 
 def test_a_stopped_run_goes_on_with_the_same_losses(tmp_path: Any) -> None:

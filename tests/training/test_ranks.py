@@ -23,7 +23,8 @@ from drivenet.synthetic import SyntheticDrive  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.augment import Augment  # noqa: E402
 from drivenet.training.ranks import Ranks  # noqa: E402
-from drivenet.training.samples import Batches  # noqa: E402
+from drivenet.training.samples import Batches, Order, Source  # noqa: E402
+from drivenet.training.sets import SetCodes  # noqa: E402
 from drivenet.training.settings import AugmentSettings  # noqa: E402
 
 #: A rank's run: settings on standard input; its losses, weights and gradients go to a file of its own.
@@ -77,10 +78,11 @@ def test_two_processes_train_one_network_and_go_on(tmp_path: Path) -> None:
 
 def test_two_processes_see_what_one_of_twice_the_batch_sees() -> None:
     samples = [Sample(*SyntheticDrive(160, 96, seed=3).render(i), str(i)) for i in range(5)]
-    augment = Augment(AugmentSettings(crop=(64, 96)), CAMVID)
+    augment = Augment(AugmentSettings(crop=(64, 96)), SetCodes(CAMVID))
+    order = Order([Source(samples, 0.7), Source(samples[:1], 0.3, drawn=True)], 1)
 
     def at(batch: int, ranks: Ranks) -> list[torch.Tensor]:
-        return list(Batches(samples, samples[:1], 0.3, augment, (96, 160), batch, 1, ranks).at(4)[0])
+        return list(Batches(order, augment, (96, 160), batch, ranks).at(4)[0])
 
     halves = at(2, Ranks(0, 2, 0)) + at(2, Ranks(1, 2, 1))
     assert all(torch.equal(a, b) for a, b in zip(at(4, Ranks()), halves, strict=True))

@@ -112,9 +112,9 @@ def test_what_a_run_leaves(whole: tuple[Path, dict[int, float]]) -> None:
     best = checkpoint.load(whole[0] / "best.pt")
     assert best["labels"] == "camvid"
     assert 0 <= best["progress"]["best"] <= 1
-    assert best["iou"]["Road"] >= 0
+    assert best["iou"]["synthetic"]["Road"] >= 0
     board = EventAccumulator(str(whole[0])).Reload()
-    assert set(board.Tags()["scalars"]) == {"lr", "loss", "val/miou"}
+    assert set(board.Tags()["scalars"]) == {"lr", "loss", "val/miou", "val/synthetic"}
     assert [e.step for e in board.Scalars("val/miou")] == [4, 8]
 
 

@@ -6,14 +6,19 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from drivenet.labels import LabelSet
 from drivenet.training.assemble import prepare_run
+from drivenet.training.samples import Pictures, Source
+from drivenet.training.sets import SetCodes
 from drivenet.training.settings import AugmentSettings, TrainSettings
+from drivenet.training.sources import Material
 from drivenet.training.trainer import Progress, Trainer
 
 TINY: dict[str, Any] = {
     "name": "tiny",
     "model": {"architecture": "bisenetv2", "options": {"width": 0.25, "semantic": 0.5, "head": 16}},
-    "data": {"dataset": "synthetic", "synthetic_frames": 4},
+    "labels": "camvid",
+    "data": [{"dataset": "synthetic", "frames": 4}],
     "augment": {"crop": [64, 96]},
     "optimiser": {"warmup": 2},
     "input": [64, 96],
@@ -30,6 +35,11 @@ UNVARIED = {name: 0.0 for name, field in AugmentSettings.model_fields.items() if
 def tiny(**changes: Any) -> TrainSettings:
     """Settings of a tiny run."""
     return TrainSettings.model_validate({**TINY, **changes})
+
+
+def material_of(labels: LabelSet, *sources: Pictures) -> Material:
+    """Sources of one label set in equal shares, and nothing to select on."""
+    return Material([Source(pictures, 1) for pictures in sources], [], SetCodes(labels))
 
 
 class Stopped(Exception):

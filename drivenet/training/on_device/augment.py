@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.labels import IGNORE_ID
 from drivenet.training.on_device import recolour
 from drivenet.training.on_device.draws import Bools, Draws, Floats
 from drivenet.training.on_device.pixels import blur, by_picture, jpeg, luminance, on, shift_hue
 from drivenet.training.on_device.pool import PARTS
 from drivenet.training.recolour import DRY, HILLS, SKIES, WAVES, sky_and_tree
+from drivenet.training.sets import SetCodes
 from drivenet.training.settings import AugmentSettings
 
 Indices = npt.NDArray[np.intp]
@@ -26,14 +27,15 @@ class BatchAugment:
 
     Args:
         settings: probabilities and ranges.
-        labels: tells which ids are sky and road.
+        codes: tells which codes are sky, vegetation and road.
         device: where the pictures are.
     """
 
-    def __init__(self, settings: AugmentSettings, labels: LabelSet, device: torch.device) -> None:
+    def __init__(self, settings: AugmentSettings, codes: SetCodes, device: torch.device) -> None:
         self.settings = settings
-        self._sky, self._tree = sky_and_tree(labels)
-        self._road = torch.isin(torch.arange(256), torch.tensor(labels.ids_of_group("road"))).to(device)
+        self._sky, self._tree = sky_and_tree(codes.labels)
+        self._trees = torch.from_numpy(codes.holding(self._tree)).to(device)
+        self._road = torch.from_numpy(codes.within(codes.labels.ids_of_group("road"))).to(device)
 
     def __call__(
         self, images: torch.Tensor, ids: torch.Tensor, parts: torch.Tensor, part_pixels: Floats, part_light: Floats,
@@ -82,7 +84,7 @@ class BatchAugment:
             return recolour.tint(x, self._road[ids[where].long()], gain[i])
 
         def wither(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
-            return recolour.tint(x, ids[where] == self._tree, dry[i])
+            return recolour.tint(x, self._trees[ids[where].long()], dry[i])
 
         apply(images, real & draws.yes(self.settings.recolour_road), change)
         apply(images, real & draws.yes(self.settings.dry), wither)

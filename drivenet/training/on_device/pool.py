@@ -42,14 +42,25 @@ class View:
 
     @classmethod
     def draw(
-        cls, draws: Draws, settings: AugmentSettings, deployed: int, heights: Floats, widths: Floats
-    ) -> View:  # fmt: skip
-        """By the settings; ``deployed`` is the height that a whole picture has at the network's input."""
-        scale: Floats = _around_one(draws, settings.scale) * np.float32(deployed) / heights
-        x_scale: Floats = scale * _around_one(draws, settings.aspect)
+        cls, draws: Draws, settings: AugmentSettings, deployed: tuple[int, int], sides: Floats, shown: Floats
+    ) -> View:
+        """By the settings.
+
+        Args:
+            draws: the only source of chance.
+            settings: ranges.
+            deployed: (height, width) that a whole picture has at the network's input.
+            sides: (N, 2) heights and widths of the pictures.
+            shown: (N, 2) rows and columns that the samples have to show, NaN where there is none.
+        """
+        scale = _around_one(draws, settings.scale)
+        y_scale = np.asarray(scale * np.float32(deployed[0]) / sides[:, 0], np.float32)
+        stretch = _around_one(draws, settings.aspect)
+        x_scale = np.asarray(scale * stretch * np.float32(deployed[1]) / sides[:, 1], np.float32)
         h, w = settings.crop
-        x, y = (widths * x_scale - w) * draws.uniform(0, 1), (heights * scale - h) * draws.uniform(0, 1)
-        return cls(x_scale, scale, x, y, draws.yes(settings.flip), settings.crop)
+        x = _offsets(sides[:, 1] * x_scale, w, (shown[:, 1] + 0.5) * x_scale, draws.uniform(0, 1))
+        y = _offsets(sides[:, 0] * y_scale, h, (shown[:, 0] + 0.5) * y_scale, draws.uniform(0, 1))
+        return cls(x_scale, y_scale, x, y, draws.yes(settings.flip), settings.crop)
 
     def __getitem__(self, which: npt.NDArray[np.intp]) -> View:
         """Of some samples."""
@@ -71,6 +82,14 @@ def _around_one(draws: Draws, limits: tuple[float, float]) -> Floats:
     return np.asarray(np.exp(draws.uniform(low, high)), np.float32)
 
 
+def _offsets(sides: Floats, crop: int, shown: Floats, draw: Floats) -> Floats:
+    """Where crops of scaled sides begin; what is ``shown`` (NaN: nothing) lies within, if the side is longer."""
+    slack = sides - crop
+    low, high = np.fmax(0, shown - crop), np.fmin(slack, shown)
+    free = np.isnan(shown) | (slack <= 0)
+    return np.asarray(np.where(free, slack * draw, low + (high - low) * draw), np.float32)
+
+
 class Pool:
     """Pictures of one size.
 
@@ -88,7 +107,7 @@ class Pool:
         if len(sizes) != 1:
             found = ", ".join(f"{w}x{h}" for h, w in sorted(sizes))
             raise UsageError(f"pictures of sizes {found}", "one size", "set device_augment: false")
-        self.height, self.width = sizes.pop()
+        self.size = self.height, self.width = sizes.pop()
         self.images = torch.from_numpy(np.stack([s.image for s in samples])).to(device).permute(0, 3, 1, 2)
         self.ids = torch.from_numpy(np.stack([s.ids for s in samples])).to(device)
         split = [_parts(s, vehicle) for s in samples]

@@ -1,0 +1,59 @@
+"""What a run is selected on: the weighted mean of the val mIoU of its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from drivenet.errors import UsageError
+from drivenet.metrics import ConfusionMatrix
+from drivenet.training.sources import Val
+from drivenet.training.validation import Validation
+
+
+@dataclass(frozen=True)
+class Score:
+    """Confusion matrices by source, and the weight of each in the mean."""
+
+    matrices: dict[str, ConfusionMatrix]
+    weights: dict[str, float]
+
+    @property
+    def miou(self) -> float:
+        """The weighted mean of the sources' mIoU."""
+        total = sum(self.weights.values())
+        return sum(self.weights[name] * m.miou() for name, m in self.matrices.items()) / total
+
+    def by_source(self) -> dict[str, float]:
+        """The mIoU of each source."""
+        return {name: matrix.miou() for name, matrix in self.matrices.items()}
+
+    def iou(self) -> dict[str, dict[str, float]]:
+        """IoU by source and class."""
+        return {name: matrix.iou() for name, matrix in self.matrices.items()}
+
+
+class Selection:
+    """Scores a network on the val pictures of all sources.
+
+    Args:
+        vals: of each source that counts.
+        size: (height, width) of the network's input.
+        device: where it is done.
+
+    Raises:
+        UsageError: if there are none.
+    """
+
+    def __init__(self, vals: Sequence[Val], size: tuple[int, int], device: torch.device) -> None:
+        if not vals:
+            raise UsageError("no val pictures to select on", "select above 0 for a source of data")
+        self._parts = {val.name: Validation(val.pictures, val.mapping, size, device) for val in vals}
+        self._weights = {val.name: val.weight for val in vals}
+
+    def __call__(self, network: nn.Module) -> Score:
+        """Score a network."""
+        return Score({name: part(network) for name, part in self._parts.items()}, self._weights)

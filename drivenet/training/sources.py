@@ -1,0 +1,192 @@
+"""The sources of a run: pictures of several data sets, labelled in codes of the network's classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from drivenet.classmap import Ids
+from drivenet.config import load_labels
+from drivenet.data import open_dataset
+from drivenet.data.base import Dataset, Sample
+from drivenet.data.pairs import read_label
+from drivenet.data.synthetic import SyntheticDataset
+from drivenet.errors import SourceError, UsageError
+from drivenet.label_mapping import LabelMapping
+from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
+from drivenet.training.samples import Pictures, Source
+from drivenet.training.sets import SetCodes
+from drivenet.training.settings import FRAMES_A_DRIVE, SourceSettings, TrainSettings
+
+#: The size of drawn frames, near that of the data sets' pictures.
+DRAWN_WIDTH, DRAWN_HEIGHT = 640, 360
+#: Drawn frames that a run is selected on.
+VAL_FRAMES = 48
+
+
+@dataclass(frozen=True)
+class Val:
+    """Pictures that a run is selected on, labelled as their data set does.
+
+    Args:
+        name: of the data set.
+        pictures: the pictures.
+        mapping: from their labels to the network's.
+        weight: in the mean.
+    """
+
+    name: str
+    pictures: Pictures
+    mapping: LabelMapping
+    weight: float
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from and is selected on.
+
+    Args:
+        sources: pictures to learn from.
+        vals: what to select on.
+        codes: what the labels of the sources mean.
+    """
+
+    sources: list[Source]
+    vals: list[Val]
+    codes: SetCodes
+
+    @property
+    def labels(self) -> LabelSet:
+        """The network's classes."""
+        return self.codes.labels
+
+
+class Coded:
+    """Labelled pictures with codes in place of their labels, made when asked for.
+
+    Args:
+        pictures: of one split.
+        mapping: from their labels to the network's.
+        codes: of the run.
+        finer: a folder of finer labels in the network's classes, and the data set's classes that they refine.
+    """
+
+    def __init__(
+        self, pictures: Dataset, mapping: LabelMapping, codes: SetCodes, finer: tuple[Path, Ids] | None = None
+    ) -> None:
+        self._pictures, self._table, self._members = pictures, codes.table(mapping), codes.members
+        self._finer = finer
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        sample = self._pictures[index]
+        coded = self._table[sample.ids]
+        if self._finer is not None:
+            folder, refined = self._finer
+            fine = read_label(folder / f"{Path(sample.name).stem}.png")
+            if fine.shape != coded.shape:
+                raise SourceError(f"{folder}: {sample.name} is {fine.shape}", f"{coded.shape}, as its label")
+            known = np.where(fine < self._members.shape[1], fine, 0)
+            use = (refined[sample.ids] != 0) & (fine == known) & self._members[coded, known]
+            coded = np.where(use, fine, coded)
+        return replace(sample, ids=coded.astype(np.uint8))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+
+class Joined:
+    """The pictures of several splits, one after the other."""
+
+    def __init__(self, parts: Sequence[Pictures]) -> None:
+        self._parts = [(part, i) for part in parts for i in range(len(part))]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, index: int, /) -> Sample:
+        part, i = self._parts[index]
+        return part[i]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+
+def load(settings: TrainSettings, root: Path | None = None) -> Material:
+    """Read the pictures that the settings name. Those of Cityscapes stay on disk (24 GB decoded), others in memory.
+
+    Args:
+        settings: the run.
+        root: folder of the data set; the settings' own if None.
+
+    Raises:
+        UsageError, SourceError, ConfigError: for missing data, or labels that do not map.
+    """
+    labels = load_labels(settings.labels)
+    real = [one for one in settings.data if one.dataset != "synthetic"]
+    if root is not None and len(real) != 1:
+        raise UsageError(f"--root for a run of {len(real)} data sets", "one", "give root in each source of the file")
+    opened = [_open(one, labels, root) for one in settings.data]
+    codes = SetCodes(labels, (mapping for _, mapping in opened))
+    sources, vals = [], []
+    for one, (splits, mapping) in zip(settings.data, opened, strict=True):
+        drawn = one.dataset == "synthetic"
+        parts = [Coded(splits[name], mapping, codes, _finer(one, name, mapping, root)) for name in one.splits]
+        pictures: Pictures = parts[0] if len(parts) == 1 else Joined(parts)
+        sources.append(Source(_kept(one, pictures), one.share, drawn))
+        if one.select:
+            chosen = _evenly(splits["val"], one.select_pictures)
+            vals.append(Val(one.known_as, _kept(one, chosen), mapping, one.select))
+    return Material(sources, vals, codes)
+
+
+def _open(one: SourceSettings, labels: LabelSet, root: Path | None) -> tuple[dict[str, Dataset], LabelMapping]:
+    """The splits of a source that are wanted, by name, and the mapping of their labels."""
+    wanted = {*one.splits, *(["val"] if one.select else [])}
+    if one.dataset == "synthetic":
+        theirs = labels if labels in (CAMVID, CITYSCAPES) else CITYSCAPES
+        counts = {"train": one.frames, "val": min(one.frames, VAL_FRAMES)}
+        splits: dict[str, Dataset] = {name: drawn_frames(name, counts[name], theirs) for name in wanted}
+    else:
+        place = root or (Path(one.root) if one.root else None)
+        given = load_labels(one.labels) if one.labels else None
+        splits = {name: open_dataset(one.dataset, place, name, given) for name in wanted}
+    file = Path(one.mapping) if one.mapping else None
+    return splits, LabelMapping.of(next(iter(splits.values())).labels, labels, file)
+
+
+def drawn_frames(split: str, frames: int, labels: LabelSet) -> SyntheticDataset:
+    """Frames of the synthetic drive, four from each."""
+    size = {"width": DRAWN_WIDTH, "height": DRAWN_HEIGHT}
+    return SyntheticDataset(split, frames // FRAMES_A_DRIVE, FRAMES_A_DRIVE, **size, labels=labels)
+
+
+def _finer(one: SourceSettings, split: str, mapping: LabelMapping, root: Path | None) -> tuple[Path, Ids] | None:
+    if one.refine is None:
+        return None
+    refined = np.zeros(256, np.uint8)
+    refined[[mapping.dataset.id_of(name) for name in one.refine.classes]] = 1
+    return (root or Path(one.root or ".")) / one.refine.folder.format(split=split), refined
+
+
+def _kept(one: SourceSettings, pictures: Pictures) -> Pictures:
+    """In memory, but for those that are too many."""
+    if one.dataset == "cityscapes":
+        return pictures
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(pictures.__getitem__, range(len(pictures))))
+
+
+def _evenly(pictures: Dataset, most: int | None) -> Pictures:
+    """At most so many, evenly taken."""
+    count = len(pictures)
+    if most is None or count <= most:
+        return pictures
+    return [pictures[i * count // most] for i in range(most)]
