@@ -17,6 +17,8 @@ from drivenet.benchmark import bench as measure
 from drivenet.cli.bench_all import backends as all_backends
 from drivenet.cli.bench_all import candidates, open_all
 from drivenet.cli.bench_table import markdown, named
+from drivenet.cli.bench_video import VIDEO_OPTIONS, bench_video, video_options
+from drivenet.cli.given import refuse
 from drivenet.cli.output import check_file, progress, table, write_json, write_text
 from drivenet.cli.output import report as shown
 from drivenet.engine import BACKENDS, open_engine
@@ -27,6 +29,8 @@ from drivenet.sinks.target import identity
 from drivenet.synthetic import SyntheticDrive
 
 _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
+#: The options that --dataset leaves no use for, by the names of their parameters.
+_OF_IMAGES = ("everything", "n", "many", "table_file")
 
 
 @click.command()
@@ -45,17 +49,24 @@ _PICTURES, _WIDTH, _HEIGHT = 10, 960, 540
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
 @click.option("--table", "table_file", metavar="FILE.md",
               help="Write the rows as a Markdown table; - is standard output.")  # fmt: skip
+@video_options
 def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool, threads: int | None, n: int,
-          many: bool, json_file: str | None, table_file: str | None) -> None:  # fmt: skip
+          many: bool, json_file: str | None, table_file: str | None, **video: Any) -> None:  # fmt: skip
     """Time ENGINES (files or names; the default model without any) in closed loop: throughput, not a live stream.
 
-    Open loop, with due times and drops: drivenet run FILE --policy latest --rate HZ.
+    With --dataset, on the sequences of a video set, with scores: the engines alone, or the whole node in closed loop or
+    in open loop, where frames fall due at a rate and are dropped.
 
     \b
     drivenet bench
     drivenet bench fast accurate --backend onnxruntime --backend openvino --json bench.json
     drivenet bench --all --json benchmarks/results/cpu.json --table benchmarks/results/cpu.md
+    drivenet bench fast accurate --dataset cityscapes-video --root DIR --mode open --rate 17 --report out
     """
+    if video["dataset"] is not None:
+        refuse(_OF_IMAGES, f"--dataset {video['dataset']}", "--json and --report")
+        return bench_video(engines, backends or ("auto",), threads, json_file, **video)
+    refuse(VIDEO_OPTIONS, "no --dataset", "the video set that they are for")
     if json_file and table_file and identity(json_file) == identity(table_file) is not None:
         raise UsageError(f"--json {json_file} and --table {table_file}", "one of them there")
     shipped = list(models_in().values()) if everything else (None,)

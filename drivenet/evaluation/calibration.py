@@ -156,6 +156,6 @@ def _accuracy(counts: npt.NDArray[np.int64]) -> float:
     return int(counts[_RIGHT].sum()) / total if total else float("nan")
 
 
-def as_number(value: float) -> float | None:
+def as_number(value: float, digits: int = 5) -> float | None:
     """A share as JSON, which has no NaN."""
-    return None if math.isnan(value) else round(value, 5)
+    return None if math.isnan(value) else round(value, digits)

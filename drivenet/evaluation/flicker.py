@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from drivenet.classmap import Ids
+from drivenet.data.sequences.base import Flow, Mask
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError
+from drivenet.evaluation.flow import carried, dis_flow, grid, inside
 from drivenet.frame import Frame, Image
 from drivenet.labels import LabelSet
 from drivenet.prepare import crop_bars, prepare, prepare_for
@@ -23,9 +24,6 @@ ROUND_TRIP = 1.0
 #: Brightness (0..255) may differ this much along the flow; more is something else that came into view.
 BRIGHTNESS = 20
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-
-T = TypeVar("T", np.uint8, np.float32)
-Flow = npt.NDArray[np.float32]
 
 
 @dataclass
@@ -63,7 +61,15 @@ class Flicker:
         """Share of all pixels that could be tracked, 0..1."""
         return int(self.tracked.sum()) / self.pixels if self.pixels else 0.0
 
-    def add(self, before: tuple[Image, Ids], after: tuple[Image, Ids]) -> None:
+    def __add__(self, other: Flicker) -> Flicker:
+        """The counts of both; of one label set."""
+        both = Flicker(self.labels, self.pairs + other.pairs, self.pixels + other.pixels, self.source or other.source)
+        both.tracked, both.changed = self.tracked + other.tracked, self.changed + other.changed
+        return both
+
+    def add(
+        self, before: tuple[Image, Ids], after: tuple[Image, Ids], flows: tuple[Flow, Flow] | None = None
+    ) -> None:  # fmt: skip
         """Count one pair of consecutive frames.
 
         A pixel counts as changed only if its class is not among the nine pixels around the place that it came
@@ -72,12 +78,13 @@ class Flicker:
         Args:
             before: (H, W) uint8 grey picture and ids of the earlier frame, equally large.
             after: the same of the later frame.
+            flows: from the later to the earlier frame and back, where they are known; DIS without.
         """
-        back = _flow(after[0], before[0])
-        grid = _grid(after[1].shape) + back
-        stays = _consistent(back, _flow(before[0], after[0]), grid) & _same_brightness(before[0], after[0], grid)
-        came_from = _carried(before[1], grid, cv2.INTER_NEAREST)
-        same = _held(came_from, after[1], before[1], grid)
+        back, forth = flows or (dis_flow(after[0], before[0]), dis_flow(before[0], after[0]))
+        places = grid(after[1].shape) + back
+        stays = _consistent(back, forth, places) & _same_brightness(before[0], after[0], places)
+        came_from = carried(before[1], places, cv2.INTER_NEAREST)
+        same = _held(came_from, after[1], before[1], places)
         n = len(self.labels)
         stays &= came_from < n
         self.tracked += np.bincount(came_from[stays], minlength=n)
@@ -141,39 +148,20 @@ def evaluate_flicker(
     return found
 
 
-def _flow(start: Image, end: Image) -> Flow:
-    """Where every pixel of ``start`` lies in ``end``, relative to its place, (H, W, 2) x, y."""
-    dis = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM)
-    return np.asarray(dis.calc(start, end, None), np.float32)  # type: ignore[call-overload]
-
-
-def _grid(shape: tuple[int, ...]) -> Flow:
-    return np.stack(np.meshgrid(np.arange(shape[1]), np.arange(shape[0])), -1).astype(np.float32)
-
-
-def _carried(pixels: npt.NDArray[T], grid: Flow, interpolation: int) -> npt.NDArray[T]:
-    """The pixels that lie at the places of a grid; 0 outside."""
-    x, y = (np.ascontiguousarray(grid[..., i]) for i in (0, 1))
-    return np.asarray(cv2.remap(pixels, x, y, interpolation), pixels.dtype)
-
-
-def _consistent(there: Flow, back: Flow, grid: Flow) -> npt.NDArray[np.bool_]:
+def _consistent(there: Flow, back: Flow, places: Flow) -> Mask:
     """Points that stay inside the picture and come back to where they started."""
-    height, width = there.shape[:2]
-    x, y = grid[..., 0], grid[..., 1]
-    inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-    error = there + _carried(back, grid, cv2.INTER_LINEAR)
-    return np.asarray(inside & (np.hypot(error[..., 0], error[..., 1]) < ROUND_TRIP))
+    error = there + carried(back, places, cv2.INTER_LINEAR)
+    return np.asarray(inside(places) & (np.hypot(error[..., 0], error[..., 1]) < ROUND_TRIP))
 
 
-def _same_brightness(before: Image, after: Image, grid: Flow) -> npt.NDArray[np.bool_]:
-    return np.asarray(cv2.absdiff(_carried(before, grid, cv2.INTER_LINEAR), after) <= BRIGHTNESS)
+def _same_brightness(before: Image, after: Image, places: Flow) -> Mask:
+    return np.asarray(cv2.absdiff(carried(before, places, cv2.INTER_LINEAR), after) <= BRIGHTNESS)
 
 
-def _held(came_from: Ids, after: Ids, before: Ids, grid: Flow) -> npt.NDArray[np.bool_]:
+def _held(came_from: Ids, after: Ids, before: Ids, places: Flow) -> Mask:
     """Pixels whose class lies at, or next to, the place in the earlier frame that they came from."""
     same = came_from == after
     for i in np.unique(after[~same]):
         near = np.asarray(cv2.dilate((before == i).astype(np.uint8), _NEIGHBOURS), np.uint8)
-        same |= (after == i) & (_carried(near, grid, cv2.INTER_NEAREST) > 0)
+        same |= (after == i) & (carried(near, places, cv2.INTER_NEAREST) > 0)
     return np.asarray(same, np.bool_)

@@ -7,17 +7,16 @@ from pathlib import Path
 
 from drivenet.data.cityscapes import IMAGE_SUFFIX, LABEL_ID_SUFFIX, LABEL_IDS, TRAIN_ID_SUFFIX, TRAIN_IDS
 from drivenet.data.pairs import need_folder
+from drivenet.data.panoptic_files import INSTANCE_SUFFIX
 from drivenet.data.sequences.base import VideoSet
 from drivenet.data.sequences.files import FileSequence, LabelFile, semantic, with_instances
 from drivenet.errors import SourceError
 from drivenet.labels import CITYSCAPES
+from drivenet.panoptic import CITYSCAPES_THINGS
 from drivenet.picture_files import list_files, list_folders
 
-INSTANCE_SUFFIX = "_gtFine_instanceIds.png"
 #: Frames before the labelled one, and after it (Cordts et al. 2016).
 BEFORE, AFTER, FPS = 19, 10, 17.0
-#: The classes that have instances (``hasInstances`` in cityscapesScripts ``labels.py``).
-THINGS = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
 _SHOWN = 3
 
 
@@ -48,7 +47,7 @@ def open_cityscapes_video(root: Path, split: str) -> VideoSet:
         _add_city(city, cities["images"][city], cities["labels"][city], sequences, missing)
     if not sequences:
         raise SourceError(f"no whole snippet in {frames}: {'; '.join(missing[:_SHOWN]) or 'it is empty'}", layout)
-    things = THINGS if all(len(f.paths) > 1 for s in sequences for f in s.labels.values()) else ()
+    things = CITYSCAPES_THINGS if all(len(f.paths) > 1 for s in sequences for f in s.labels.values()) else ()
     return VideoSet("cityscapes-video", split, CITYSCAPES, tuple(sequences), things, tuple(missing))
 
 

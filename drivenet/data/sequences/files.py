@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.data.pairs import LabelValues, read_label
-from drivenet.data.sequences.base import FrameSequence, Instances, Truth
+from drivenet.data.panoptic_files import read_instance_ids
+from drivenet.data.sequences.base import FrameSequence, Truth
 from drivenet.decoding import read_bytes, read_picture
 from drivenet.errors import SourceError
 from drivenet.frame import Image
@@ -64,10 +65,14 @@ def semantic(file: Path, values: LabelValues) -> LabelFile:
 
 
 def with_instances(file: Path, values: LabelValues, instances: Path) -> LabelFile:
-    """Cityscapes' pair: label ids, and ``instanceIds`` of 16 bits, label id * 1000 + number from 1000 on."""
-    return LabelFile(
-        lambda: Truth(values.to_ids(read_label(file), str(file)), cityscapes_instances(instances)), (file, instances)
-    )
+    """Cityscapes' pair: label ids, and ``instanceIds``; things of different classes have different numbers."""
+
+    def read() -> Truth:
+        ids = values.to_ids(read_label(file), str(file))
+        classes, numbers = read_instance_ids(instances)
+        return Truth(ids, np.where(numbers > 0, numbers + classes.astype(np.int32) * 1000, 0))
+
+    return LabelFile(read, (file, instances))
 
 
 def step_panoptic(file: Path, values: LabelValues) -> LabelFile:
@@ -91,15 +96,6 @@ def viper(file: Path, values: LabelValues, instances: Path | None) -> LabelFile:
         return Truth(ids, green * 256 + blue)
 
     return LabelFile(read, (file,) if instances is None else (file, instances))
-
-
-def cityscapes_instances(file: Path) -> Instances:
-    """Things by their value in an ``instanceIds`` file, 0 where it is below 1000; SourceError for another format."""
-    stored = _decoded(file)
-    if stored.ndim != 2 or stored.dtype != np.uint16:
-        raise SourceError(f"{file} decodes to {stored.dtype} {stored.shape}", "16-bit grey values, instanceIds")
-    values = stored.astype(np.int32)
-    return np.where(values >= 1000, values, 0)
 
 
 def snippets(files: Sequence[Path]) -> list[list[Path]]:

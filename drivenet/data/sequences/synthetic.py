@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from drivenet.data.sequences.base import Flow, FrameSequence, Mask, Truth, VideoSet
-from drivenet.data.sequences.cityscapes import THINGS
 from drivenet.data.synthetic import FIRST_SEED
 from drivenet.frame import Image
 from drivenet.labels import CITYSCAPES
+from drivenet.panoptic import CITYSCAPES_THINGS
 from drivenet.synthetic import SyntheticDrive
 
 WIDTH, HEIGHT, FPS = 1024, 512, 17.0
@@ -50,4 +50,4 @@ class SyntheticSequence(FrameSequence):
 def open_synthetic_video(root: Path | None, split: str) -> VideoSet:
     """Drives whose seeds are never trained on (but for ``train``), at 1024x512 and 17 Hz."""
     sequences = tuple(SyntheticSequence(FIRST_SEED[split] + i) for i in range(DRIVES))
-    return VideoSet("synthetic-video", split, CITYSCAPES, sequences, THINGS)
+    return VideoSet("synthetic-video", split, CITYSCAPES, sequences, CITYSCAPES_THINGS)

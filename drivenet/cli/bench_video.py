@@ -1,0 +1,136 @@
+"""What ``drivenet bench --dataset`` does: engines on the sequences of a video set, with scores and latencies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drivenet.artefacts.catalog import files_read
+from drivenet.benchmark.floor import floor_ms, machine_limits
+from drivenet.benchmark.lent import Lent
+from drivenet.benchmark.sustained import sustained
+from drivenet.benchmark.usage import Usage
+from drivenet.benchmark.video import MODES, Plan, SequenceResult, run_set
+from drivenet.benchmark.video_report import against, report
+from drivenet.cli.bench_video_table import show
+from drivenet.cli.output import check_file, console, progress, write_json
+from drivenet.data import SPLITS
+from drivenet.data.sequences import VIDEO_SETS, open_video_set
+from drivenet.data.sequences.base import VideoSet
+from drivenet.engine import open_engine
+from drivenet.engine.base import Engine
+from drivenet.errors import SourceError, UsageError
+from drivenet.evaluation.flow import FlowSource
+from drivenet.label_mapping import LabelMapping
+
+_OPTIONS = (
+    click.option("--dataset", type=click.Choice(sorted(VIDEO_SETS)), help="A video set, in place of drawn images."),
+    click.option("--root", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Its folder; of listed, its YAML file."),
+    click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True),
+    click.option("--mode", type=click.Choice(MODES), default="infer", show_default=True,
+                 help="The engines alone, or the whole node back to back (closed) or at a --rate (open)."),
+    click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ",
+                 help="Frames that fall due in a second, in mode open."),
+    click.option("--flow", default="dis", show_default=True, metavar="dis|exact|DIR",
+                 help="Optical flow for TC and mTC; DIR holds NAME.flo or KITTI's NAME.png, to the frame before."),
+    click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE.yaml",
+                 help="What each label may be in the engine's classes [default: what ships]."),
+    click.option("--slow-down", type=click.FloatRange(min=0), default=0.0, metavar="MS",
+                 help="Make every inference so much longer, as on a slower machine."),
+    click.option("--sustained", type=click.FloatRange(min=0, min_open=True), metavar="MIN",
+                 help="Run on for so many minutes, and compare the first with the last one."),
+    click.option("--against", "before", type=click.Path(path_type=Path), metavar="FILE.json",
+                 help="Compare with what --json wrote before."),
+)  # fmt: skip
+#: Options of a video set alone, by the names of their parameters.
+VIDEO_OPTIONS = ("root", "split", "mode", "rate", "flow", "mapping", "slow_down", "sustained", "before")
+
+
+def video_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of :func:`bench_video`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def bench_video(
+    names: Sequence[str], backends: Sequence[str], threads: int | None, json_file: str | None, *,
+    dataset: str, root: Path | None, split: str, mode: Any, rate: float | None, flow: str, mapping: Path | None,
+    slow_down: float, sustained: float | None, before: Path | None,
+) -> None:  # fmt: skip
+    """Run, show and write.
+
+    Raises:
+        UsageError, SourceError, EngineError, SinkError: for what cannot be right or read, before anything is timed.
+    """
+    if mode == "open" and rate is None:
+        raise UsageError("--mode open without --rate", "frames a second, 17 say")
+    check_file(json_file, *(file for name in names for file in files_read(name)), mapping, before)
+    earlier = _read(before) if before else None
+    video = open_video_set(dataset, root, split)
+    for line in video.missing:
+        console.print(f"left out: {line}")
+    plan = Plan(mode, rate, FlowSource.of(flow), lambda e: _mapping(video, e, mapping))
+    with ExitStack() as opened:
+        engines = [Lent(engine, slow_down) for engine in _open(names, backends, threads, opened)]
+        usages = [Usage() for _ in engines]
+        results = _run(engines, video, plan, usages)
+        found = report(video, plan, engines, results, usages)
+        _add_floor(found, engines)
+        if sustained:
+            _add_sustained(found, engines, video, plan, sustained)
+    if earlier is not None:
+        found["against"] = {"file": str(before), "rows": against(found, earlier)}
+    if json_file != "-":
+        show(found)
+    write_json(json_file, found)
+
+
+def _run(engines: Sequence[Engine], video: VideoSet, plan: Plan, usages: Sequence[Usage]
+         ) -> list[list[SequenceResult]]:  # fmt: skip
+    with progress() as bar:
+        task = bar.add_task("frames", total=video.frames, note="")
+        return run_set(engines, video, plan, usages, lambda done: bar.update(task, completed=done))
+
+
+def _add_floor(found: dict[str, Any], engines: Sequence[Engine]) -> None:
+    limits = machine_limits()
+    found["limits"] = limits
+    for row, engine in zip(found["rows"], engines, strict=True):
+        if ms := row["overall"]["latency_ms"].get("infer"):
+            row["floor"] = floor_ms(engine, limits, ms["p50"])
+
+
+def _add_sustained(found: dict[str, Any], engines: Sequence[Engine], video: VideoSet, plan: Plan, minutes: float
+                   ) -> None:  # fmt: skip
+    for row, engine in zip(found["rows"], engines, strict=True):
+        row["sustained"] = sustained(engine, video.sequences[0], plan, minutes)
+
+
+def _open(names: Sequence[str], backends: Sequence[str], threads: int | None, opened: ExitStack) -> list[Engine]:
+    engines: list[Engine] = []
+    for name in names or (None,):
+        for backend in backends:
+            engines.append(open_engine(name, backend, threads=threads))
+            opened.callback(engines[-1].close)
+    return engines
+
+
+def _mapping(video: VideoSet, engine: Engine, file: Path | None) -> LabelMapping | None:
+    return LabelMapping.of(video.labels, engine.spec.label_set, file) if file else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if {"contract", "rows", "environment"} <= found.keys() and "overall" in found["rows"][0]:
+            return dict(found)
+    except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
+        raise SourceError(f"{file} cannot be read: {error}", "what drivenet bench --dataset --json wrote") from error
+    raise SourceError(f"{file} holds something else", "what drivenet bench --dataset --json wrote")

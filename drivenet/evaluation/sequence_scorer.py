@@ -1,0 +1,175 @@
+"""Scores engines on one sequence, frame by frame; what does not depend on the engine is computed once for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.classmap import Ids
+from drivenet.data.sequences.base import Flow, FrameSequence, Mask, Truth
+from drivenet.evaluation.comparison import Comparison
+from drivenet.evaluation.consistency import VC_WINDOWS, Mean, SequenceConsistency, video_consistency
+from drivenet.evaluation.flow import FlowSource, dis_flow
+from drivenet.evaluation.sequence_score import SequenceScore
+from drivenet.frame import Image
+from drivenet.panoptic import Segments, segments, thing_table
+from drivenet.panoptic.quality import VPQ_WINDOWS, add_tubes
+from drivenet.panoptic.sequences import SequenceTracks
+from drivenet.prepare import prepare, resize_ids
+from drivenet.things import InstanceMap
+from drivenet.things.components import components
+
+#: Consistency and flicker are taken at the frames' size, halved until it has no more pixels than this.
+FOLLOWED_PIXELS = 600_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an engine found in one frame.
+
+    Args:
+        ids: (H', W') uint8 class ids of the engine.
+        instances: (H', W') of single things; None where the engine has none, and connected components stand in.
+    """
+
+    ids: Ids
+    instances: InstanceMap | None = None
+
+
+@dataclass
+class _Engine:
+    """The state of one engine over the sequence."""
+
+    score: SequenceScore
+    consistency: SequenceConsistency
+    tracks: SequenceTracks
+    before: Ids | None = None
+    truths: list[Ids] = field(default_factory=list)
+    predictions: list[Ids] = field(default_factory=list)
+    true_segments: list[Segments] = field(default_factory=list)
+    found_segments: list[Segments] = field(default_factory=list)
+    frames: list[dict[str, float]] = field(default_factory=list)
+
+
+class SequenceScorer:
+    """One sequence and several engines. Give it every frame in order, then ask for :meth:`scores`.
+
+    Args:
+        sequence: the frames and their truth.
+        things: the classes whose instances the truth tells.
+        commons: by engine what it is compared on.
+        flow: where the flow between consecutive frames comes from.
+    """
+
+    def __init__(self, sequence: FrameSequence, things: tuple[str, ...], commons: Sequence[Comparison],
+                 flow: FlowSource) -> None:  # fmt: skip
+        self.sequence, self.things, self.flow = sequence, things, flow
+        self._labelled = set(sequence.labelled)
+        self._dense = len(self._labelled) == len(sequence) and sequence.consecutive
+        self._grey: Image | None = None
+        self._engines = [
+            _Engine(SequenceScore(common, self._things(common)), SequenceConsistency(common.labels),
+                    SequenceTracks(common.labels, self._things(common)))
+            for common in commons
+        ]  # fmt: skip
+
+    def add(self, index: int, image: Image, found: Sequence[Found]) -> None:
+        """Count one frame, as every engine found it."""
+        size = followed_size(image)
+        grey = np.asarray(cv2.cvtColor(prepare(image, size), cv2.COLOR_BGR2GRAY), np.uint8)
+        flows = self._flows(index, grey)
+        truth = self.sequence.truth(index) if index in self._labelled else None
+        for engine, one in zip(self._engines, found, strict=True):
+            engine.score.frames += 1
+            engine.frames.append({})
+            if truth is not None:
+                self._compare(engine, truth, one)
+            if self.sequence.consecutive:
+                self._follow(engine, grey, engine.score.common.predicted[resize_ids(one.ids, size)], flows)
+        self._grey = grey
+
+    def scores(self) -> list[SequenceScore]:
+        """The counts of the sequence, by engine."""
+        for engine in self._engines:
+            score = engine.score
+            score.tc, score.mtc = Mean.of(engine.consistency.tc), engine.consistency.pairs
+            score.tracking = engine.tracks.counts()
+            if self._dense:
+                score.vc = {w: Mean.of(video_consistency(engine.truths, engine.predictions, w)) for w in VC_WINDOWS}
+                for window in VPQ_WINDOWS if score.things else ():
+                    add_tubes(score.tubes[window], engine.true_segments, engine.found_segments, window)
+        return [engine.score for engine in self._engines]
+
+    def frames(self, engine: int) -> list[dict[str, float]]:
+        """By frame of one engine: ``miou`` where it is labelled, ``mtc`` and ``flicker`` against the frame before."""
+        return self._engines[engine].frames
+
+    def _flows(self, index: int, grey: Image) -> tuple[tuple[Flow, Mask], tuple[Flow, Flow]] | None:
+        """To the frame before, as asked for; and by DIS to it and back, for the flicker rate."""
+        if self._grey is None or not self.sequence.consecutive:
+            return None
+        backward = self.flow.backward(self.sequence, index, self._grey, grey)
+        back = backward[0] if self.flow.name == "dis" else dis_flow(grey, self._grey)
+        return backward, (back, dis_flow(self._grey, grey))
+
+    def _follow(self, engine: _Engine, grey: Image, ids: Ids,
+                flows: tuple[tuple[Flow, Mask], tuple[Flow, Flow]] | None) -> None:  # fmt: skip
+        if flows is not None and engine.before is not None and self._grey is not None:
+            flicker = engine.score.flicker
+            changed, tracked = int(flicker.changed.sum()), int(flicker.tracked.sum())
+            engine.frames[-1]["mtc"] = engine.consistency.add(engine.before, ids, flows[0])
+            flicker.add((self._grey, engine.before), (grey, ids), flows[1])
+            tracked = int(flicker.tracked.sum()) - tracked
+            engine.frames[-1]["flicker"] = (int(flicker.changed.sum()) - changed) / tracked if tracked else 0.0
+        engine.before = ids
+
+    def _compare(self, engine: _Engine, truth: Truth, found: Found) -> None:
+        score, size = engine.score, (truth.ids.shape[0], truth.ids.shape[1])
+        true, ids = score.common.truth[truth.ids], score.common.predicted[resize_ids(found.ids, size)]
+        before = score.matrix.counts.copy(), score.matrix.unlabelled.copy()
+        score.matrix.add(true, ids)
+        one = type(score.matrix)(score.common.labels, score.matrix.counts - before[0],
+                                 score.matrix.unlabelled - before[1])  # fmt: skip
+        engine.frames[-1]["miou"] = one.miou()
+        score.boundary.add(true, ids)
+        score.labelled += 1
+        if self._dense:
+            engine.truths.append(true)
+            engine.predictions.append(ids)
+        if truth.instances is not None and score.things:
+            self._compare_things(engine, (true, truth.instances), (ids, self._instances(score, ids, found)))
+
+    def _compare_things(self, engine: _Engine, truth: tuple[Ids, npt.NDArray[np.int32]],
+                        found: tuple[Ids, InstanceMap]) -> None:  # fmt: skip
+        score = engine.score
+        table = thing_table(score.common.labels, score.things)
+        pair = segments(*truth, table, crowds=True), segments(*found, table)
+        score.instances.add(*truth, found[0])
+        score.panoptic.add(*pair)
+        engine.tracks.add(truth, found)
+        if self._dense:
+            engine.true_segments.append(pair[0])
+            engine.found_segments.append(pair[1])
+
+    def _instances(self, score: SequenceScore, ids: Ids, found: Found) -> InstanceMap:
+        if found.instances is not None:
+            return resize_ids(found.instances, (ids.shape[0], ids.shape[1]))
+        kinds = np.zeros(256, np.uint8)
+        classes = [score.common.labels.id_of(name) for name in score.things]
+        kinds[classes] = 1
+        return components(ids, kinds, 0.0)[0]
+
+    def _things(self, common: Comparison) -> tuple[str, ...]:
+        return self.things if common.on == "classes" else ()
+
+
+def followed_size(image: Image) -> tuple[int, int]:
+    """(height, width) that consistency is taken at; the same for every engine."""
+    height, width = image.shape[:2]
+    while height * width > FOLLOWED_PIXELS:
+        height, width = height // 2, width // 2
+    return height, width

@@ -1,0 +1,162 @@
+"""Engines on video sets: what is counted, that nothing is carried over, and what an open loop loses."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx_models import palette_model
+from painted import CAR, ROAD, SIZE, SKY, Painted, video
+
+from drivenet.benchmark.lent import Lent
+from drivenet.benchmark.usage import Usage
+from drivenet.benchmark.video import Plan, SequenceResult, run_set
+from drivenet.benchmark.video_report import against, report
+from drivenet.classmap import Ids
+from drivenet.data.sequences.base import VideoSet
+from drivenet.engine import open_engine
+from drivenet.engine.base import Engine
+from drivenet.errors import SourceError, UsageError
+from drivenet.evaluation.flow import FlowSource
+from drivenet.labels import CAMVID, CITYSCAPES
+
+EXACT = FlowSource("exact")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return open_engine(palette_model(tmp_path, labels=CITYSCAPES), "onnxruntime", threads=1)
+
+
+def run(engine: Engine, found: VideoSet, plan: Plan, slower_ms: float = 0.0) -> list[SequenceResult]:
+    (results,) = run_set([Lent(engine, slower_ms)], found, plan, [Usage()])
+    return results
+
+
+@pytest.mark.parametrize("plan", [Plan("infer", flow=EXACT), Plan("closed", flow=EXACT)], ids=lambda p: p.mode)
+def test_a_right_engine_is_right_in_every_figure(engine: Engine, plan: Plan) -> None:
+    (result,) = run(engine, video(Painted("a")), plan)
+    figures = result.score.figures()
+    for name in ("miou", "iiou", "group_miou", "boundary_f", "pq", "pq_things", "stq", "vpq", "tc", "mtc", "mvc8"):
+        assert figures[name] == pytest.approx(1.0), name
+    assert figures["flicker"] == 0.0
+    assert np.isnan(figures["mvc16"]), "there are ten frames"
+    assert (result.score.frames, result.score.labelled) == (10, 10)
+    assert [row["index"] for row in result.frames] == list(range(10))
+    assert (result.run.captured, result.run.published, sum(result.run.dropped.values())) == (10, 10, 0)
+    assert all(set(row["stages_ms"]) >= {"infer"} for row in result.frames)  # type: ignore[call-overload]
+
+
+def test_flicker_and_inconsistency_show_where_a_frame_is_wrong(engine: Engine) -> None:
+    wrong = Painted("a").ids(5)
+    wrong[wrong == CAR] = ROAD
+    wrong[28:] = SKY
+    (result,) = run(engine, video(Painted("a", shown={5: wrong})), Plan(flow=EXACT))
+    figures = result.score.figures()
+    for name in ("miou", "pq", "stq", "vpq", "tc", "mtc"):
+        assert figures[name] < 1.0, name
+    assert [i for i, row in enumerate(result.frames) if row["miou"] < 1.0] == [5]  # type: ignore[operator]
+    assert [i for i, row in enumerate(result.frames) if row.get("mtc", 1.0) < 1.0] == [5, 6]  # type: ignore[operator]
+    # frame 5 is in all three windows of eight; the car passes over 26 columns of 10 rows in each
+    assert figures["mvc8"] == pytest.approx(1 - 4 * SIZE[1] / (SIZE[0] * SIZE[1] - 26 * 10))
+
+
+def test_scores_of_sequences_add_up_to_those_of_the_set(engine: Engine) -> None:
+    wrong = np.full(SIZE, ROAD, np.uint8)
+    parts = (Painted("a"), Painted("b", "village", 12, (3,), {3: wrong}), Painted("c", "village", 4, ()))
+    whole = run(engine, video(*parts), Plan(flow=EXACT))
+    alone = [run(engine, video(part), Plan(flow=EXACT))[0] for part in parts]
+    for one, other in zip(whole, alone, strict=True):
+        assert one.score.to_dict() == other.score.to_dict(), "nothing is carried over from another sequence"
+    total = reduce(add, (result.score for result in whole))
+    assert total.to_dict() == (alone[0].score + (alone[1].score + alone[2].score)).to_dict()
+    assert total.to_dict()["frames"] == 26
+    assert total.labelled == 11
+    found = report(video(*parts), Plan(flow=EXACT), [engine], [whole], [Usage()])
+    (row,) = found["rows"]
+    assert set(row["groups"]) == {"town", "village"}
+    assert row["groups"]["village"]["scores"]["labelled"] == 1
+    assert row["sequences"]["c"]["scores"]["miou"] is None
+    assert row["overall"]["scores"]["miou"] == pytest.approx(total.miou, abs=1e-9)
+    assert len(row["engine"]["sha256"]) == 64
+
+
+def test_an_engine_of_other_classes_is_mapped(tmp_path: Path) -> None:
+    """CamVid's 11 classes on Cityscapes' truth: groups."""
+    engine = open_engine(palette_model(tmp_path, "camvid"), "onnxruntime", threads=1)
+    (result,) = run(engine, video(Painted("a", labels=CITYSCAPES)), Plan(flow=EXACT))
+    assert result.score.to_dict()["compared_on"] == "groups"
+    assert result.score.to_dict()["miou"] is None
+    assert CAMVID.classes != CITYSCAPES.classes
+
+
+def streaming(result: SequenceResult) -> float:
+    assert result.streaming is not None
+    return result.streaming.miou()
+
+
+def test_open_loop_without_drops_sees_what_was_there(engine: Engine) -> None:
+    (result,) = run(engine, video(Painted("a", frames=6)), Plan("open", rate=4.0))
+    assert (result.run.captured, result.run.published, result.run.dropped) == (6, 6, {})
+    assert streaming(result) == result.score.miou == 1.0
+    assert result.at_due is not None
+    assert result.at_due.miou() < 1.0, "what was there when the frame fell due shows the frame before"
+
+
+def test_open_loop_with_a_slow_engine_loses_frames_and_accuracy(engine: Engine) -> None:
+    results = run(engine, video(Painted("a", frames=15), Painted("b", frames=15)), Plan("open", rate=30.0), 80.0)
+    for result in results:
+        counts = result.run
+        assert counts.captured == 15 == counts.published + sum(counts.dropped.values())
+        assert counts.published == sum(row["published"] is True for row in result.frames)
+        assert counts.dropped
+        assert streaming(result) < result.score.miou == 1.0
+    found = report(video(Painted("a"), Painted("b")), Plan("open", rate=30.0), [engine], [results], [Usage()])
+    part = found["rows"][0]["overall"]
+    assert part["captured"] == 30 == part["published"] + sum(part["dropped"].values())
+    assert part["deadline_misses"] == part["published"], "none is done in 33 ms"
+    assert part["scores"]["streaming_miou"] < part["scores"]["miou"]
+
+
+class Counting(Lent):
+    """Tells whose turn it was."""
+
+    def __init__(self, engine: Engine, name: str, calls: list[str]) -> None:
+        super().__init__(engine)
+        self.label, self.calls = name, calls
+
+    def infer(self, image: np.ndarray) -> Ids:
+        self.calls.append(self.label)
+        return super().infer(image)
+
+
+def test_engines_take_turns_frame_by_frame(engine: Engine) -> None:
+    calls: list[str] = []
+    both = [Counting(engine, "a", calls), Counting(engine, "b", calls)]
+    run_set(both, video(Painted("x", frames=3), Painted("y", frames=2)), Plan(flow=EXACT), [Usage(), Usage()])
+    assert "".join(calls[10:]) == "abbaab" + "baab"
+
+
+def test_a_row_is_compared_with_an_earlier_one(engine: Engine) -> None:
+    found = video(Painted("a"))
+    plan = Plan(flow=EXACT)
+    fast, slow = (
+        report(found, plan, [Lent(engine)], [run(engine, found, plan, slower)], [Usage()]) for slower in (0.0, 30.0)
+    )
+    (same,) = against(fast, fast)
+    assert (same["p50"]["ratio"], same["p50"]["verdict"], same["miou"]) == (1.0, "no more than noise", 0.0)
+    (slower,) = against(slow, fast)
+    assert slower["p50"]["verdict"] == "slower"
+    assert slower["p50"]["interval"][0] > 1
+    assert against(fast, slow)[0]["p50"]["verdict"] == "faster"
+    with pytest.raises(SourceError, match="an earlier run in mode open loop; expected infer"):
+        against(fast, {**slow, "contract": {**slow["contract"], "mode": "open loop"}})
+
+
+def test_a_rate_is_for_open_loop_alone() -> None:
+    for wrong in ({"mode": "open"}, {"mode": "infer", "rate": 5.0}, {"mode": "closed", "rate": 5.0}):
+        with pytest.raises(UsageError, match="a rate for open loop alone"):
+            Plan(**wrong)  # type: ignore[arg-type]

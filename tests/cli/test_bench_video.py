@@ -1,0 +1,127 @@
+"""``drivenet bench --dataset``: figures of a video set as JSON and tables, in every mode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from cli_parts import call
+from onnx_models import paint, palette_model
+
+from drivenet.labels import CITYSCAPES
+
+SET = """
+name: mine
+sequences:
+  - {frames: a, labels: a-labels, group: town}
+  - {frames: b, group: village}
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two sequences of eight frames, one label, and a model that knows the colours."""
+    monkeypatch.chdir(tmp_path)
+    palette_model(tmp_path, "city", CITYSCAPES)
+    ids = np.full((32, 48), CITYSCAPES.id_of("sky"), np.uint8)
+    ids[16:] = CITYSCAPES.id_of("road")
+    for folder in ("a", "b", "a-labels"):
+        (tmp_path / folder).mkdir()
+    for folder in ("a", "b"):
+        for i in range(8):
+            assert cv2.imwrite(f"{folder}/{i:03d}.png", paint(ids, CITYSCAPES))
+    assert cv2.imwrite("a-labels/005.png", ids)
+    Path("set.yaml").write_text(SET)
+    return tmp_path
+
+
+BENCH = ("bench", "city.onnx", "--backend", "onnxruntime", "--threads", 1, "--dataset", "listed", "--root", "set.yaml")
+
+
+def figures(*options: object) -> dict[str, Any]:
+    assert call(*BENCH, *options, "--json", "found.json") == 0
+    found: dict[str, Any] = json.loads(Path("found.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_engines_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = figures()
+    (row,) = found["rows"]
+    part = row["overall"]
+    assert (part["captured"], part["published"], part["dropped"]) == (16, 16, {})
+    assert set(part["latency_ms"]) == {"infer"}
+    low, high = part["latency_ms"]["infer"]["p50_interval"]
+    assert low <= part["latency_ms"]["infer"]["p50"] <= high
+    assert (part["scores"]["miou"], part["scores"]["labelled"], part["scores"]["flicker"]) == (1.0, 1, 0.0)
+    assert part["scores"]["pq"] is None, "there are no instances in this set"
+    assert set(row["groups"]) == {"town", "village"}
+    assert set(row["sequences"]) == {"a", "b"}
+    assert row["floor"]["multiple"] > 0
+    assert set(row["usage"]) == {
+        "cpu_percent", "rss_mb", "rss_peak_mb", "clock_mhz", "power_w", "throttled", "gpu"
+    }  # fmt: skip
+    assert found["provenance"]["command"][1:3] == ["bench", "city.onnx"]
+    assert found["contract"]["flow"] == "dis"
+    told = capsys.readouterr().out
+    assert "mine val, 1 of 16 frames labelled, in %" in told
+    assert "captured 16, published 16, dropped: none" in told
+
+
+def test_the_whole_node_in_closed_and_open_loop(here: Path) -> None:
+    closed = figures("--mode", "closed")["rows"][0]["overall"]
+    assert set(closed["latency_ms"]) == {"end_to_end", "queue", "prepare", "infer", "postprocess", "draw", "publish"}
+    assert (closed["published"], closed["scores"]["miou"]) == (16, 1.0)
+    found = figures("--mode", "open", "--rate", 40, "--slow-down", 60)
+    part = found["rows"][0]["overall"]
+    assert part["captured"] == 16 == part["published"] + sum(part["dropped"].values())
+    assert sum(part["dropped"].values()) > 0
+    assert part["scores"]["streaming_miou"] <= part["scores"]["miou"]
+    assert part["deadline_misses"] > 0
+    assert found["rows"][0]["engine"]["slower_ms"] == 60
+
+
+def test_against_what_was_written_before(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures()
+    Path("found.json").rename("before.json")
+    found = figures("--slow-down", 40, "--against", "before.json")
+    (one,) = found["against"]["rows"]
+    assert one["p50"]["verdict"] == "slower"
+    assert one["miou"] == 0.0
+    assert one["same_machine"] is True
+    assert ", slower; mIoU +0.000" in capsys.readouterr().out
+
+
+def test_sustained_compares_the_end_with_the_beginning(here: Path) -> None:
+    sustained = figures("--sustained", 0.02)["rows"][0]["sustained"]
+    assert sustained["first"]["n"] > 0
+    assert sustained["ratio"]["verdict"] in ("slower", "faster", "no more than noise")
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "options"),
+    [
+        (2, "--mode open without --rate; expected frames a second", ("--mode", "open")),
+        (2, "mode infer with a rate; expected a rate for open loop alone", ("--rate", 5)),
+        (2, "exact flow of a; expected a set that knows it", ("--flow", "exact")),
+        (3, "nowhere", ("--flow", "nowhere")),
+        (3, "gone.json", ("--against", "gone.json")),
+        (3, "set.yaml cannot be read", ("--against", "set.yaml")),
+        (2, "--n with --dataset listed", ("--n", 5)),
+    ],
+)
+def test_what_cannot_be_right_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], code: int, says: str, options: tuple[object, ...]
+) -> None:
+    assert call(*BENCH, *options) == code
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
+
+
+def test_options_of_a_video_set_need_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("bench", "city.onnx", "--mode", "closed", "--flow", "dis") == 2
+    assert "--mode, --flow with no --dataset; expected the video set that they are for" in capsys.readouterr().err
