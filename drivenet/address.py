@@ -14,6 +14,9 @@ _SECRET_VALUE = re.compile(
     r"(?i)(user(?:name)?|usr|login|pass\w*|pwd|psw|token|key|secret|auth\w*|sig(?:nature)?|credentials?)=[^&/?#\s]+"
 )
 
+#: What to do about a password that does not fit into an address.
+ESCAPES = "write %40, %3A, %2F, %3F, %23 and %25 for @, :, /, ?, # and % in a user or password"
+
 
 def scheme_of(uri: str) -> str:
     """The lower-case scheme of ``scheme://...``, empty if there is none.
@@ -39,6 +42,37 @@ def mask_uri(uri: str) -> str:
     holds_credentials = at and (scheme or ":" in before) and scheme_of(uri) != "synthetic"
     rest = f"***@{after}" if holds_credentials else uri[start:]
     return uri[:start] + _SECRET_VALUE.sub(r"\1=***", rest)
+
+
+def check_credentials(uri: str) -> None:
+    """Raise UsageError for a user or password with a character that ends the host's part of an address, or is half an
+    escape.
+
+    >>> check_credentials("rtsp://admin:p%23ss@camera/1")
+    """
+    authority, rest = _authority(uri)
+    _, colon, port = authority.rpartition(":")
+    in_password = bool(colon) and "@" not in authority and not re.fullmatch(r"\d*|[0-9A-Fa-f]*\]", port)
+    if "@" in rest and in_password:
+        raise UsageError(f"{mask_uri(uri)}: a user or password holds {rest[0]!r}", cure=ESCAPES)
+    before, at, _ = authority.rpartition("@")
+    if at and re.search(r"%(?![0-9A-Fa-f]{2})", before):
+        raise UsageError(f"{mask_uri(uri)}: a user or password holds '%'", cure=ESCAPES)
+
+
+def credentials_hint(uri: str) -> str:
+    """What may be wrong with an address that leads nowhere: a password of figures before a ``/`` looks like a port."""
+    authority, rest = _authority(uri)
+    meant = "@" in rest and "@" not in authority and (":" in authority or re.search(r":[^/?#]*@", rest))
+    return f"if a password is meant, {ESCAPES}" if meant else ""
+
+
+def _authority(uri: str) -> tuple[str, str]:
+    """The part of an address that names user and host, and the rest."""
+    scheme = _SCHEME.match(uri)
+    after = uri[scheme.end() if scheme else 0 :]
+    end = next((i for i, c in enumerate(after) if c in "/?#"), len(after))
+    return after[:end], after[end:]
 
 
 def expand_home(path: str) -> str:

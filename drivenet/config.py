@@ -222,6 +222,10 @@ class NodeSettings(Settings):
     rate: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Replay a recording at fixed due times, so many frames a second."
     )
+    damaged: Literal["stop", "skip"] = Field(
+        "stop",
+        description="What damaged frames of a recording do: end the run, or be left out and counted [default: stop].",
+    )
     max_frames: int | None = Field(None, ge=1, description="End after so many captured frames.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe lines of the log on standard error [default: info]."

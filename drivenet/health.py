@@ -50,12 +50,16 @@ class Health:
         source_id: which source of the node.
         reconnects: how many times the source was lost and found again.
         last_error: why the source was last lost or not opened; without secrets.
+        lost_frames: how many damaged pictures the source left out.
+        missing_s: seconds of the source's own time for which nothing came.
     """
 
     parts: Mapping[str, Part] = field(default_factory=dict)
     source_id: str = ""
     reconnects: int = 0
     last_error: str = ""
+    lost_frames: int = 0
+    missing_s: float = 0.0
 
     @property
     def worst(self) -> Part:
@@ -81,7 +85,8 @@ class Health:
         now = now_ns()
         parts = {name: _part_dict(part, now) for name, part in self.parts.items()}
         whole = _part_dict(self.worst, now)
-        return {**whole, "parts": parts, "reconnects": self.reconnects, "last_error": self.last_error}
+        losses = {"lost_frames": self.lost_frames, "missing_s": round(self.missing_s, 3)}
+        return {**whole, "parts": parts, "reconnects": self.reconnects, "last_error": self.last_error, **losses}
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,10 @@ def show_health(totals: Totals) -> None:
         console.print(f"source: lost and found again {health['reconnects']} times")
     if health and health["last_error"]:
         console.print(f"source, last error: {health['last_error']}")
+    if health and health["lost_frames"]:
+        console.print(f"source: {health['lost_frames']} damaged frames left out")
+    if health and health["missing_s"]:
+        console.print(f"source: {health['missing_s']:.1f} s of it are missing")
     events = {code: n for code, n in totals.events.items() if not code.endswith((".ok", ".starting"))}
     if events:
         console.print("events: " + ", ".join(f"{n} {code}" for code, n in events.items()))

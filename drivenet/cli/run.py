@@ -76,6 +76,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--alpha", type=float)
 @_setting("--policy", type=click.Choice(POLICIES))
 @_setting("--rate", type=float, metavar="HZ")
+@_setting("--damaged", type=click.Choice(["stop", "skip"]))
 @_setting("--max-frames", type=int, metavar="N")
 @_setting("--log-level", type=click.Choice(LEVELS))
 @_setting("--log-format", type=click.Choice(FORMATS))
@@ -174,7 +175,9 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
 
 
 def _open_source(settings: NodeSettings, opened: ExitStack) -> Source:
-    source = open_source(settings.source or "", rate=settings.rate, paced=settings.policy != "every", seed=0)
+    source = open_source(
+        settings.source or "", rate=settings.rate, paced=settings.policy != "every", damaged=settings.damaged
+    )
     opened.callback(source.close)
     return source
 

@@ -121,7 +121,10 @@ class HealthMonitor:
             if STATES.index(state) > STATES.index(found[part].state):
                 found[part] = Part(state, now, reason)
         self._parts = {name: self._changed(name, part) for name, part in found.items()}
-        self.health = Health(self._parts, self.source_id, self._status.reconnects, mask_text(self._status.last_error))
+        told = self._status
+        self.health = Health(
+            self._parts, self.source_id, told.reconnects, mask_text(told.last_error), told.lost_frames, told.missing_s
+        )
         release()
         return self.health, [self._events.popleft() for _ in range(len(self._events))]
 

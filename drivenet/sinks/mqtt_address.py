@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from drivenet.address import mask_uri, split_settings
+from drivenet.address import ESCAPES, mask_uri, split_settings
 from drivenet.errors import UsageError
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _EXPECTED = "mqtt://[user:password@]host[:port]/topic, or mqtts:// for TLS"
-_CURE = "write %40, %3F, %23 and %2F for @, ?, # and / in a user or password"
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class MqttAddress:
 
 def parse_address(uri: str) -> MqttAddress:
     """An address as the user wrote it; UsageError without its credentials if it is wrong."""
-    wrong = UsageError(f"output {mask_uri(uri)}", _EXPECTED, _CURE)
+    wrong = UsageError(f"output {mask_uri(uri)}", _EXPECTED, ESCAPES)
     if "@" in uri.partition("?")[2]:  # a part of a password would be taken for a setting, and told
         raise wrong
     address, settings = split_settings(uri, ("ca",))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from drivenet.address import mask_uri, scheme_of
@@ -20,6 +20,7 @@ from drivenet.sources.detached import Detached
 from drivenet.sources.options import Options
 from drivenet.sources.reconnect import Reconnecting
 from drivenet.sources.replay import Replay
+from drivenet.sources.uri import named_stream
 
 __all__ = ["Source", "files_of", "kind_of", "mask_uri", "open_source"]
 
@@ -50,6 +51,7 @@ def open_source(
     paced: bool = True,
     reconnect: bool = True,
     timeout_s: float = 5.0,
+    damaged: Literal["stop", "skip"] = "stop",
 ) -> Source:
     """Open whatever ``uri`` names.
 
@@ -62,6 +64,8 @@ def open_source(
         paced: whether a synthetic source runs at its rate like a camera; a replay sets its own pace.
         reconnect: whether a live source that is lost is opened again until it is closed.
         timeout_s: how long a network may take to open, and may then stay silent.
+        damaged: what becomes of damaged pictures in a recording: ``stop`` ends there with an error, ``skip`` leaves
+            them out and counts them. A live stream always goes on.
 
     Raises:
         UsageError: if the address or the rate cannot be right.
@@ -75,7 +79,7 @@ def open_source(
     if seed < 0:
         raise UsageError(f"seed {seed}", "0 or more")
     kind, place = _resolve(_as_text(uri))
-    opener = partial(_opener(kind), place, Options(seed, paced and rate is None, timeout_s))
+    opener = partial(_opener(kind), place, Options(seed, paced and rate is None, timeout_s, damaged))
     source = _detached(opener, reconnect) if kind in _BLOCKING else opener()
     return source if rate is None else Replay(source, rate)
 
@@ -108,14 +112,17 @@ def files_of(uri: str) -> list[Path]:
         from drivenet.sources.images import find_images
 
         return find_images(place)
-    return [Path(place)] if kind == "video" else []
+    if kind == "video":
+        return [Path(named_stream(place, Options())[0])]
+    return []
 
 
 def _resolve(uri: str) -> tuple[str, str]:
     """The kind, and the address as its opener takes it."""
     scheme = scheme_of(uri)
     if scheme == "file":
-        uri, scheme = unquote(urlsplit(uri).path), ""
+        parts = urlsplit(uri)
+        uri, scheme = unquote(parts.path) + (f"?{parts.query}" if parts.query else ""), ""
     if scheme:
         if scheme not in _SCHEMES:
             raise UsageError(f"{mask_uri(uri)} has the unknown scheme {scheme}", cure=nearest(scheme, _SCHEMES))
@@ -133,7 +140,10 @@ def _kind_of_path(path: str) -> str:
     """A folder, a glob or the name of a picture is images, any other path a video."""
     if os.path.isdir(path) or Path(path).suffix.lower() in IMAGE_SUFFIXES:
         return "images"
-    return "images" if glob.has_magic(path) and not os.path.exists(path) else "video"
+    if not glob.has_magic(path) or os.path.exists(path):
+        return "video"
+    file, _, settings = path.partition("?")  # which a glob would take for any character
+    return "video" if "=" in settings and os.path.isfile(file) else "images"
 
 
 def _detached(opener: Callable[[], Source], reconnect: bool) -> Source:

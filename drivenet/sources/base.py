@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TypeVar
 
@@ -20,11 +20,20 @@ class SourceStatus:
         reconnects: how many times it was lost and found again.
         last_error: why it was last lost or not opened, without secrets; empty as long as all went well.
         away: whether it is lost now, and tried again.
+        lost_frames: how many pictures were damaged, or refer to one that is lost, and were left out.
+        missing_s: seconds of its own time for which nothing came: pieces of a playlist that could not be loaded.
     """
 
     reconnects: int = 0
     last_error: str = ""
     away: bool = False
+    lost_frames: int = 0
+    missing_s: float = 0.0
+
+    def with_losses_of(self, other: SourceStatus) -> SourceStatus:
+        """The same with what another one lost added."""
+        frames, missing_s = self.lost_frames + other.lost_frames, self.missing_s + other.missing_s
+        return replace(self, lost_frames=frames, missing_s=missing_s)
 
 
 class Source:
@@ -45,6 +54,10 @@ class Source:
     frames: int | None = None
     #: (height, width) of the frames, None until known.
     size: tuple[int, int] | None = None
+    #: What a live source begins with, if it may be a recording: one that begins alike twice is one.
+    begins: Hashable = None
+    #: Whether it came to its end in good order.
+    ended = False
 
     def __iter__(self) -> Iterator[Frame]:
         raise NotImplementedError

@@ -8,27 +8,32 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import av.error
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import SideData
-from av.stream import Disposition
+from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError
 from drivenet.frame import Frame, Image
 from drivenet.latency import now_ns
-from drivenet.sources.base import Source
+from drivenet.sources.base import Source, SourceStatus
+from drivenet.sources.choice import video_stream
+from drivenet.sources.losses import Losses
+from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of, turned
+from drivenet.sources.waiting import SILENT, Waiting
 
 #: Arguments of ``av.open``: tags that are no UTF-8 end nothing. From 19 on PyAV reads them without being told.
 READING: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-#: Rows swapped with columns, then mirrored left to right, then put upside down.
-_Turn = tuple[bool, bool, bool]
-_UPRIGHT: _Turn = (False, False, False)
-#: A recording that stands still for longer was put together from several, or its times are not to be believed.
+#: A recording whose times may leap, and that stands still for longer than this and than usual, was put together from
+#: several.
 _LEAP_S = 10.0
+#: FFmpeg's flag of formats whose times may leap (AVFMT_TS_DISCONT).
+_TS_DISCONT = 0x0200
+#: Formats of playlists.
+PLAYLISTS = ("hls", "dash")
+SKIP = "--damaged skip leaves damaged pictures out and goes on"
 
 
 class ContainerSource(Source):
@@ -41,25 +46,34 @@ class ContainerSource(Source):
         name: how messages call the source; without credentials.
         container: what was opened; belongs to the source from here on.
         threads: how the decoder uses threads: ``AUTO`` holds pictures back for speed, ``SLICE`` does not.
-        forgiven: how many packets in a row may fail to decode once pictures have come.
+        forgiven: how many packets in a row may fail to decode once pictures have come; None for any number.
+        wanted: number of the video stream to show; None for the largest.
 
     Raises:
         NoVideoError: if there is no picture in it.
         SourceError: if it fails before its first picture.
     """
 
-    def __init__(self, name: str, container: InputContainer, threads: str, forgiven: int) -> None:
+    #: How the address of such a source names another of its video streams.
+    names_stream = "?stream=N"
+
+    def __init__(
+        self, name: str, container: InputContainer, threads: str, forgiven: int | None, wanted: int | None = None
+    ) -> None:
         self.name = name
+        self.losses = Losses(name)
         self._container, self._forgiven = container, forgiven
         self._lock = threading.Lock()
         self._reading = self._closed = self._torn = False
-        self._turn = _UPRIGHT
+        self._turn = UPRIGHT
         #: When the newest picture is shown, as its stamp says (s), and counted from the first one (ns).
-        self._stamp, self._media_ns = 0.0, 0
+        self._stamp, self._media_ns, self._step = 0.0, 0, 0.0
         #: When the newest picture was decoded, 0 before the first.
         self._picture_ns = 0
         try:
-            self._stream = self._video_stream(threads)
+            self._stream = video_stream(name, container, wanted, self.names_stream)
+            self._stream.thread_type = threads
+            self._spare_others()
             self._pictures = self._decode()
             first = self._first_picture()
             self._stamp = self._shown_at(first) or 0.0
@@ -83,6 +97,10 @@ class ContainerSource(Source):
                 self._reading, self._closed = False, True
                 self._release()
 
+    def status(self) -> SourceStatus:
+        """What it lost so far."""
+        return SourceStatus(lost_frames=self.losses.damaged, missing_s=self.losses.missing_s)
+
     def close(self) -> None:
         """Release the container, or have the running iteration do it."""
         with self._lock:
@@ -103,7 +121,11 @@ class ContainerSource(Source):
             try:
                 picture = next(self._pictures, None)
             except av.error.FFmpegError as error:
-                raise SourceLostError(f"{self.name} failed after {index} frames: {self._why(error)}") from None
+                self._failed(error)
+                cure = SKIP if isinstance(error, av.error.InvalidDataError) and not self.live else ""
+                raise SourceLostError(
+                    f"{self.name} failed after {index} frames: {self._why(error)}", cure=cure
+                ) from None
             image = None
             if picture is not None:
                 image = self._image(picture)
@@ -116,9 +138,16 @@ class ContainerSource(Source):
         step, at = 0.0, self._shown_at(picture)
         if at is not None:
             step, self._stamp = at - self._stamp, at
-        if not 0 < step < _LEAP_S:
+        if not 0 < step < self._longest_step():
             step = 1 / self.fps if self.fps else 0.0
+        self._step = step
         self._media_ns += round(1e9 * step)
+
+    def _longest_step(self) -> float:
+        """What is more than that is no pause, in seconds: only some formats can be put together from several files."""
+        if not self._container.format.flags & _TS_DISCONT:
+            return math.inf
+        return max(_LEAP_S, 3 * self._step)
 
     def _shown_at(self, picture: VideoFrame) -> float | None:
         """Its stamp in seconds; the picture's own time base is missing in those that the decoder held back."""
@@ -147,67 +176,83 @@ class ContainerSource(Source):
         if self._torn:
             raise SourceLostError(f"{self.name} is cut short after {frames} frames", cure="copy or record it again")
 
+    def _failed(self, error: av.error.FFmpegError) -> None:
+        """Take note of a read or decode that failed."""
+
     def _why(self, error: av.error.FFmpegError) -> str:
         """FFmpeg's own words; never the exception's text, which holds the address with its credentials."""
         return (error.strerror or "unknown error").lower()
 
-    def _video_stream(self, threads: str) -> VideoStream:
-        """The stream to show; the cover picture of a song is none."""
-        streams = self._container.streams
-        videos = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
-        if any(s.disposition & Disposition.dependent for s in videos):
-            what = f"{self.name} is a picture in {len(videos)} tiles (HEIC or AVIF)"
-            raise NoVideoError(what, "a video, or a picture in one piece", "convert it to JPEG or PNG")
-        if not videos:
-            what = "sound but no video" if streams.audio else "no video"
-            raise NoVideoError(f"{self.name} holds {what}", "a video stream", "name a file or stream with pictures")
-        best = streams.best("video")
-        stream = next((s for s in videos if s is best), videos[0])
-        if stream.codec_context is None:
-            raise NoVideoError(f"{self.name} holds video that cannot be decoded", cure="convert it to H.264")
-        stream.thread_type = threads
-        return stream
+    def _spare_others(self) -> None:
+        """Have streams that nobody looks at neither decoded nor, from a playlist of several qualities, loaded."""
+        for other in self._container.streams:
+            if other is not self._stream and (other.type == "video" or self._container.format.name in PLAYLISTS):
+                other.discard = Discard.all
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
         """Pictures in the order they are shown, and at the end those still inside the decoder."""
-        failed = 0
+        failed, waiting = 0, Waiting()
         for packet in self._whole_packets():
             if self._closed:
                 return
+            waiting.sent(packet.pts)
             try:
                 pictures = self._stream.decode(packet)
                 failed = 0
             except av.error.InvalidDataError:
-                # whoever joins in mid-stream first meets pictures that refer to ones before
                 failed += 1
-                if self._picture_ns and failed > self._forgiven:
+                waiting.failed(packet.pts)
+                if not self._forgives(failed):
                     raise
                 continue
-            yield from self._stamped(pictures)
-        yield from self._stamped(self._stream.decode(None))
+            yield from self._counted(pictures, waiting)
+        yield from self._counted(self._stream.decode(None), waiting)
+        self._left_out(waiting.left())
 
-    def _stamped(self, pictures: list[VideoFrame]) -> Iterator[VideoFrame]:
+    def _forgives(self, in_a_row: int) -> bool:
+        """Whether to go on after a packet that failed, which is then counted.
+
+        Whoever joins in mid-stream first meets pictures that refer to ones before: those are nobody's loss.
+        """
+        if self._picture_ns and self._forgiven is not None and in_a_row > self._forgiven:
+            return False
+        if self._picture_ns:
+            self.losses.picture("damaged")
+        return True
+
+    def _counted(self, pictures: list[VideoFrame], waiting: Waiting) -> Iterator[VideoFrame]:
         for picture in pictures:
+            self._left_out(waiting.came(picture.pts))
             self._picture_ns = now_ns()
             yield picture
+
+    def _left_out(self, pictures: int) -> None:
+        """Pictures that the decoder never gave, which some decoders do not call an error."""
+        context = self._stream.codec_context
+        if not pictures or context is None or context.name not in SILENT:
+            return
+        if self._forgiven == 0:
+            raise SourceLostError(f"{self.name} lost {pictures} pictures on the way", cure=SKIP)
+        self.losses.picture("not decoded", pictures)
 
     def _first_picture(self) -> VideoFrame:
         try:
             picture = next(self._pictures, None)
         except av.error.FFmpegError as error:
-            raise SourceError(f"{self.name} failed before its first picture: {self._why(error)}") from None
+            kind = NoVideoError if isinstance(error, av.error.InvalidDataError) else SourceError
+            raise kind(f"{self.name} failed before its first picture: {self._why(error)}") from None
         if picture is None:
             raise NoVideoError(f"{self.name} holds no picture that can be decoded", "at least one")
         return picture
 
     def _image(self, picture: VideoFrame) -> Image:
         """The picture in BGR, turned and mirrored as its mark says."""
-        mark = _display_matrix(picture)
+        mark = display_matrix(picture)
         if mark is not None:
-            self._turn = _turn(*mark)
+            self._turn = turn_of(*mark)
         elif picture.key_frame:
             # a mark within H.264 stands with its first picture and holds until the next key frame
-            self._turn = _UPRIGHT
+            self._turn = UPRIGHT
         try:
             # one thread: swscale's start-up of several costs more than it saves at these sizes
             image = np.asarray(picture.to_ndarray(format="bgr24", threads=1), np.uint8)
@@ -218,33 +263,4 @@ class ContainerSource(Source):
                 "BT.601, BT.709 or BT.2020 (matrix 1, 5, 6 or 9 of H.273)",
                 "convert it to H.264",
             ) from None
-        return _turned(image, self._turn)
-
-
-def _display_matrix(picture: VideoFrame) -> tuple[float, float, float, float] | None:
-    """(a, b, c, d) if the picture is marked: a pixel at (x, y) is shown at (a x + c y, b x + d y)."""
-    try:
-        mark = picture.side_data.get("DISPLAYMATRIX")
-    except ValueError:
-        # beside side data of a kind that PyAV has no name for (EXIF in FFmpeg 8) only the angle can be had
-        angle = math.radians(picture.rotation)
-        return (math.cos(angle), -math.sin(angle), math.sin(angle), math.cos(angle)) if angle else None
-    if not isinstance(mark, SideData):
-        return None
-    a, b, _, c, d = np.frombuffer(bytes(mark), np.int32)[:5].tolist()
-    return a, b, c, d
-
-
-def _turn(a: float, b: float, c: float, d: float) -> _Turn:
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        return True, c < 0, b < 0
-    return False, a < 0, d < 0
-
-
-def _turned(image: Image, turn: _Turn) -> Image:
-    transposed, mirrored, upside_down = turn
-    turned: cv2.typing.MatLike = cv2.transpose(image) if transposed else image
-    if mirrored or upside_down:
-        turned = cv2.flip(turned, -1 if mirrored and upside_down else int(mirrored))
-    # rows of odd widths are padded
-    return np.ascontiguousarray(turned, np.uint8)
+        return turned(image, self._turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,8 @@ from drivenet.errors import SourceError
 from drivenet.frame import Frame
 from drivenet.sources.base import Source, SourceStatus
 
+log = logging.getLogger(__name__)
+
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 
 
@@ -17,7 +20,8 @@ class Reconnecting(Source):
     """A live source that outlives its failures; one that is not live passes through unchanged.
 
     When the source fails or ends it is opened again after 0.5 s, then 1, 2, 4, and every 8 s, until ``close``.
-    Frame indices go on counting; meanwhile no frames come.
+    Frame indices go on counting; meanwhile no frames come. One that then begins as it did before is a recording that
+    did not say so (see :attr:`~drivenet.sources.base.Source.begins`): it is not read again.
 
     Args:
         open_once: opens the source anew; called first on construction, where its failure is final.
@@ -43,6 +47,8 @@ class Reconnecting(Source):
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._current: Source | None = None
+        #: What sources that are closed by now have lost.
+        self._before = SourceStatus()
         self._take(open_once())
 
     def __iter__(self) -> Iterator[Frame]:
@@ -52,11 +58,14 @@ class Reconnecting(Source):
             for frame in self._until_lost(source):
                 yield replace(frame, index=index)
                 index += 1
-            source = self._reopened() if self.live else None
+            source = self._gone_on(source) if self.live else None
 
     def status(self) -> SourceStatus:
         """What became of it so far."""
-        return SourceStatus(self.reconnects, self.last_error, away=self._current is None and not self._stop.is_set())
+        current = self._current
+        away = current is None and not self._stop.is_set()
+        told = SourceStatus(self.reconnects, self.last_error, away=away).with_losses_of(self._before)
+        return told if current is None else told.with_losses_of(current.status())
 
     def close(self) -> None:
         """Stop reading, waiting and opening."""
@@ -71,6 +80,15 @@ class Reconnecting(Source):
             if not self.live:
                 raise
             self.last_error = str(error)
+
+    def _gone_on(self, before: Source) -> Source | None:
+        """The source opened anew; None once closed, or if it is a recording that came to its end."""
+        again = self._reopened()
+        if again is None or not before.ended or before.begins is None or again.begins != before.begins:
+            return again
+        self._drop()
+        log.info("%s begins as it did before: a recording, which has ended", self.name)
+        return None
 
     def _reopened(self) -> Source | None:
         """The source opened anew, however long that takes; None once closed."""
@@ -101,4 +119,5 @@ class Reconnecting(Source):
         with self._lock:
             source, self._current = self._current, None
         if source is not None:
+            self._before = self._before.with_losses_of(source.status())
             source.close()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from drivenet.errors import UsageError
 from drivenet.frame import Frame
 from drivenet.latency import now_ns
-from drivenet.sources.base import Source
+from drivenet.sources.base import Source, SourceStatus
 
 
 class Replay(Source):
@@ -46,6 +46,10 @@ class Replay(Source):
             if self._stop.wait(max(0.0, (due_ns - now_ns()) / 1e9)):
                 return
             yield Frame(frame.image, frame.index, due_ns)
+
+    def status(self) -> SourceStatus:
+        """How what is replayed fares."""
+        return self._source.status()
 
     def close(self) -> None:
         """End the replay, also in mid-wait."""

@@ -3,53 +3,48 @@
 from __future__ import annotations
 
 import errno
+import zlib
 from collections.abc import Iterator
+from typing import Any
 
-import av
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from drivenet.address import mask_uri, scheme_of
-from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError, UsageError, nearest
+from drivenet.errors import NoVideoError, SourceError, SourceLostError
 from drivenet.latency import now_ns
-from drivenet.sources.container import READING, ContainerSource
+from drivenet.sources.connect import BARE_MJPEG, connect, reason_of
+from drivenet.sources.container import PLAYLISTS, ContainerSource
 from drivenet.sources.options import Options
+from drivenet.sources.uri import stream_of_fragment
 
-# a playlist or redirect may lead only to what stands here: never to files of this machine
-_HTTP = "http,https,httpproxy,tcp,tls,crypto,data"
-_PROTOCOLS = {
-    "rtsp": "rtsp,rtp,udp,tcp",
-    "rtsps": "rtsps,rtsp,rtp,srtp,udp,tcp,tls",
-    "rtmp": "rtmp,tcp",
-    "http": _HTTP,
-    "https": _HTTP,
-    "udp": "udp",
-    "tcp": "tcp",
-}
-_ABSENT = (
-    av.error.ConnectionRefusedError,
-    av.error.HTTPNotFoundError,
-    av.error.FileNotFoundError,
-    av.error.ProtocolNotFoundError,
-)
-_REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError, av.error.PermissionError)
 # pictures of a stream that is joined between two key frames come with the next one
 _FIRST_PICTURE_TIMEOUTS = 6
 _FORGIVEN_PACKETS = 100
+#: Formats of cameras, which may state a length that they do not mean.
+_CAMERAS = ("mpjpeg", BARE_MJPEG)
+#: A step in the times of a playlist's packets that is more than a frame that came late.
+_GAP_S = 0.4
+#: Servers of live streams begin with some seconds that they kept.
+_A_WHILE_S = 10.0
 
 
 class NetworkStream(ContainerSource):
     """A stream read from the network, decoded without holding pictures back.
 
-    It is live unless it came over HTTP and states its duration. A live stream never ends by itself: its end
-    counts as lost. A blocked read ends after the timeout at the latest; ``open_source`` wraps streams in
-    :class:`~drivenet.sources.detached.Detached`, which ends at once.
+    It is live unless it came over HTTP and states its duration or its size. A live stream never ends by itself: its
+    end counts as lost. What comes over HTTP and states neither may be a recording all the same: it
+    :attr:`begins` alike each time. A blocked read ends after the timeout at the latest; ``open_source`` wraps streams
+    in :class:`~drivenet.sources.detached.Detached`, which ends at once.
 
     Args:
         uri: address with one of the schemes rtsp, rtsps, rtmp, http, https, udp, tcp; may hold credentials.
         timeout_s: how long opening may take and how long the stream may then stay silent.
+        damaged: what becomes of damaged pictures in a recording; a live stream always goes on.
+        stream: number of the video stream to show; None for the largest.
+        form: FFmpeg's name of the format; None to find out.
 
     Raises:
         UsageError: for another scheme.
@@ -58,18 +53,40 @@ class NetworkStream(ContainerSource):
         SourceError: if it refuses or fails otherwise.
     """
 
-    def __init__(self, uri: str, timeout_s: float = 5.0) -> None:
+    names_stream = "#stream=N"
+
+    def __init__(
+        self, uri: str, timeout_s: float = 5.0, *, damaged: str = "stop", stream: int | None = None,
+        form: str | None = None,
+    ) -> None:  # fmt: skip
         self._timeout_s = timeout_s
         self._since_ns = now_ns()
-        container = _open(uri, timeout_s)
-        self.live = not (scheme_of(uri) in ("http", "https") and container.duration)
-        super().__init__(mask_uri(uri), container, "SLICE", _FORGIVEN_PACKETS if self.live else 0)
+        container = connect(uri, timeout_s, form)
+        over_http = scheme_of(uri) in ("http", "https")
+        self.live = not over_http or _may_go_on(container)
+        skips = self.live or damaged == "skip"
+        forgiven = (_FORGIVEN_PACKETS if self.live else None) if skips else 0
+        self._due = 0.0
+        super().__init__(mask_uri(uri), container, "SLICE", forgiven, stream)
+        if over_http and self.live and container.format.name not in (*PLAYLISTS, *_CAMERAS):
+            self.begins = self._stamp, zlib.crc32(self._first.tobytes())
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         for packet in self._container.demux():
             self._check_stalled()
             if packet.stream_index == self._stream.index:
+                self._note_gap(packet)
                 yield packet  # type: ignore[misc]  # the index says that it is one of the video stream
+
+    def _note_gap(self, packet: Packet[Any]) -> None:
+        """FFmpeg passes over the pieces of a playlist that it cannot load, without a word that reaches us."""
+        base = packet.time_base
+        if self._container.format.name not in PLAYLISTS or packet.dts is None or base is None:
+            return
+        at = float(packet.dts * base)
+        if self._due and at - self._due > _GAP_S:
+            self.losses.gap(self._due, at - self._due)
+        self._due = at + float((packet.duration or 0) * base)
 
     def _check_stalled(self) -> None:
         """Sound may go on while the pictures have stopped; PyAV's timeout does not notice."""
@@ -82,45 +99,46 @@ class NetworkStream(ContainerSource):
         raise SourceLostError(f"{self.name} gave no picture for {silent:.0f} s")
 
     def _check_end(self, frames: int) -> None:
+        self.ended = not self._in_real_time()
         if self.live:
             raise SourceLostError(f"{self.name} ended after {frames} frames", "a live stream, which does not end")
         super()._check_end(frames)
 
+    def _failed(self, error: av.error.FFmpegError) -> None:
+        # what has no stated length and simply ends is for FFmpeg a peer that hung up
+        if error.errno == errno.EIO and self.begins is not None:
+            self.ended = not self._in_real_time()
+
+    def _in_real_time(self) -> bool:
+        """Whether it went on for a while and gave its pictures no faster than they are shown, as a camera does."""
+        wall_s = (now_ns() - self._since_ns) / 1e9
+        return wall_s > _A_WHILE_S and self._media_ns / 1e9 < 1.5 * wall_s
+
     def _why(self, error: av.error.FFmpegError) -> str:
         # FFmpeg's word for a peer that hung up
-        return "connection lost" if error.errno == errno.EIO else _reason(error, self._timeout_s)
+        return "connection lost" if error.errno == errno.EIO else reason_of(error, self._timeout_s)
 
 
 def open_stream(uri: str, options: Options) -> NetworkStream:
-    """Open the network stream of that address."""
-    return NetworkStream(uri, options.timeout_s)
-
-
-def _open(uri: str, timeout_s: float) -> InputContainer:
-    name, scheme = mask_uri(uri), scheme_of(uri)
-    if scheme not in _PROTOCOLS:
-        raise UsageError(f"{name} is no network stream", cure=nearest(scheme, _PROTOCOLS))
-    # "fflags=nobuffer" would throw the probed packets away, and with them the first key frame
-    options = {"protocol_whitelist": _PROTOCOLS[scheme]}
-    if scheme in ("rtsp", "rtsps"):
-        options["rtsp_transport"] = "tcp"
+    """Open the network stream of that address, which ``#stream=N`` may follow."""
+    uri, options = stream_of_fragment(uri, options)
+    settings: dict[str, Any] = {"damaged": options.damaged, "stream": options.stream}
     try:
-        opened: InputContainer = av.open(uri, "r", options=options, timeout=(timeout_s, timeout_s), **READING)
-        return opened
-    except _REFUSED as error:
-        why = _reason(error, timeout_s)
-        raise SourceError(f"{name} refuses: {why}", cure="check user and password in the address") from None
-    except _ABSENT as error:
-        why = _reason(error, timeout_s)
-        raise SourceNotFoundError(f"nothing at {name}: {why}", cure="check host, port and path") from None
-    except (av.error.InvalidDataError, av.error.EOFError):
-        raise NoVideoError(f"{name} answers with no video", "a video stream", "check the path") from None
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        why = _reason(error, timeout_s)
-        raise SourceError(f"{name} cannot be opened: {why}", cure="check that the machine is reachable") from None
+        return NetworkStream(uri, options.timeout_s, **settings)
+    except NoVideoError:
+        if scheme_of(uri) not in ("http", "https"):
+            raise
+        try:
+            # cameras send pictures whose parts say neither what they are nor where they end
+            return NetworkStream(uri, options.timeout_s, **settings, form=BARE_MJPEG)
+        except SourceError:
+            pass
+        raise
 
 
-def _reason(error: Exception, timeout_s: float) -> str:
-    if isinstance(error, av.error.ExitError):
-        return f"no answer for {timeout_s:g} s"
-    return (getattr(error, "strerror", None) or type(error).__name__).lower()
+def _may_go_on(container: InputContainer) -> bool:
+    """Whether what came over HTTP may be live, as nothing says where it ends."""
+    name = container.format.name
+    if name in _CAMERAS:
+        return True
+    return not (container.duration or (name not in PLAYLISTS and container.size > 0))

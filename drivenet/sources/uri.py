@@ -6,10 +6,12 @@ import difflib
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from drivenet.address import mask_uri
+from drivenet.address import mask_uri, split_settings
 from drivenet.errors import SourceNotFoundError, UsageError
+from drivenet.sources.options import Options
 
 
 def parse_size(text: str, where: str) -> tuple[int, int]:
@@ -36,6 +38,24 @@ def parse_count(text: str, where: str, least: int = 0) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < least:
         raise UsageError(f"number {text!r} in {where}", f"a whole number from {least}")
     return int(text)
+
+
+def named_stream(uri: str, options: Options) -> tuple[str, Options]:
+    """The path of a file, and the options with the stream that ``?stream=N`` behind it names.
+
+    Raises:
+        UsageError: for another setting, or one that is no number.
+    """
+    if "?" not in uri or os.path.lexists(uri):
+        return uri, options
+    path, settings = split_settings(uri, ("stream",))
+    return path, replace(options, stream=parse_count(settings["stream"], uri))
+
+
+def stream_of_fragment(uri: str, options: Options) -> tuple[str, Options]:
+    """The address of a network stream, and the options with what ``#stream=N`` behind it names: no server gets it."""
+    match = re.search(r"#stream=(\d{1,4})$", uri)
+    return (uri[: match.start()], replace(options, stream=int(match[1]))) if match else (uri, options)
 
 
 def no_such_file(path: Path) -> SourceNotFoundError:

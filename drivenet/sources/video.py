@@ -19,7 +19,7 @@ from drivenet.errors import NoVideoError, SourceError, SourceLostError
 from drivenet.sources.container import READING, ContainerSource
 from drivenet.sources.options import Options
 from drivenet.sources.torn import stated_bytes
-from drivenet.sources.uri import no_such_file
+from drivenet.sources.uri import named_stream, no_such_file
 
 # FFmpeg takes any text that is named .txt or .nfo for a terminal animation
 _NOT_VIDEO = {"tty"}
@@ -44,6 +44,8 @@ class VideoFile(ContainerSource):
 
     Args:
         path: of the file.
+        damaged: what becomes of damaged pictures: ``stop`` ends there, ``skip`` leaves them out and counts them.
+        stream: number of the video stream to show; None for the largest.
 
     Raises:
         SourceNotFoundError: if there is no such file.
@@ -51,10 +53,11 @@ class VideoFile(ContainerSource):
         SourceError: if it is a folder or cannot be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, damaged: str = "stop", stream: int | None = None) -> None:
         self._path = Path(path)
         _check_file(self._path)
-        super().__init__(str(self._path), _open(self._path), "AUTO", forgiven=0)
+        forgiven = None if damaged == "skip" else 0
+        super().__init__(str(self._path), _open(self._path), "AUTO", forgiven, stream)
         self.frames = self._stream.frames or None
         if not self.frames:
             self.fps = _kept_rate(self._path, self._stream.index, self.fps)
@@ -71,8 +74,9 @@ class VideoFile(ContainerSource):
 
 
 def open_video(uri: str, options: Options) -> VideoFile:
-    """Open the video file of that path."""
-    return VideoFile(uri)
+    """Open the video file of that path, which ``?stream=N`` may follow."""
+    path, options = named_stream(uri, options)
+    return VideoFile(path, damaged=options.damaged, stream=options.stream)
 
 
 def _check_file(path: Path) -> None:

@@ -38,12 +38,13 @@ def write_clip(
     at: Callable[[int], float] = float,
     ticks: int = FPS,
     title: str = "",
+    first: int = 0,
     **options: str,
 ) -> Path:
     """Write a clip with a key frame every ten frames.
 
-    Frame n is shown at ``at(n)`` frame times, told in ``ticks`` a second, whatever rate is ``stated``; ``options`` go
-    to the muxer.
+    Frame n holds ``picture(first + n)`` and is shown at ``at(n)`` frame times, told in ``ticks`` a second, whatever
+    rate is ``stated``; ``options`` go to the muxer.
     """
     with av.open(str(path), "w", options=options) as container:
         container.metadata["title"] = title
@@ -57,7 +58,7 @@ def write_clip(
         if sound:
             write_tone(container, seconds=frames / FPS)
         for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(index, *size), format="bgr24")
+            frame = av.VideoFrame.from_ndarray(picture(first + index, *size), format="bgr24")
             frame.pts, frame.time_base = round(at(index) * ticks / FPS), Fraction(1, ticks)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from source_clips import write_clip
 from source_scripts import Scripted
-from source_servers import Request, serve, stream
+from source_servers import Request, Route, recording, serve, stream
 
 from drivenet.errors import SourceError, SourceLostError, SourceNotFoundError
 from drivenet.sources.base import Source
@@ -84,9 +84,15 @@ def test_waits_double_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None
     source.close()
 
 
+def a_connection_each(*routes: Route) -> Route:
+    """One route after the other; then the last one again and again."""
+    left = list(routes)
+    return lambda request: (left.pop(0) if len(left) > 1 else left[0])(request)
+
+
 def test_a_server_that_hangs_up_again_and_again(tmp_path: Path) -> None:
-    data = write_clip(tmp_path / "a.ts", frames=10).read_bytes()
-    with serve({"/live": stream(data)}) as address:
+    pieces = [stream(write_clip(tmp_path / f"{i}.ts", frames=10, title=str(i), first=i).read_bytes()) for i in range(4)]
+    with serve({"/live": a_connection_each(*pieces)}) as address:
         source = Reconnecting(lambda: NetworkStream(f"{address}/live", LONG_S), 0.001)
         assert [f.index for f in itertools.islice(source, 35)] == list(range(35))
         assert source.reconnects == 3
@@ -116,7 +122,8 @@ def test_a_server_that_is_down_for_a_while(tmp_path: Path) -> None:
     reader.start()
     assert failed.wait(LONG_S)
     assert "s3cret" not in source.last_error
-    with serve({"/live": stream(data)}, port):
+    later = write_clip(tmp_path / "b.ts", frames=50, first=7).read_bytes()
+    with serve({"/live": stream(later)}, port):
         reader.join(LONG_S)
         source.close()
     assert indices == list(range(45))
@@ -126,3 +133,35 @@ def test_a_server_that_is_down_for_a_while(tmp_path: Path) -> None:
 def test_a_server_that_refuses_everybody() -> None:
     with serve({"/live": lambda request: Request.head(request, 403)}) as address, pytest.raises(SourceError):
         Reconnecting(lambda: NetworkStream(f"{address}/live", LONG_S))
+
+
+def chunked(data: bytes) -> Route:
+    """Data whose end is told, but not its length before."""
+
+    def route(request: Request) -> None:
+        request.protocol_version = "HTTP/1.1"
+        request.head(Transfer_Encoding="chunked")
+        for start in range(0, len(data), 4096):
+            piece = data[start : start + 4096]
+            request.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        request.wfile.write(b"0\r\n\r\n")
+
+    return route
+
+
+@pytest.mark.parametrize("serving", [stream, chunked])
+def test_a_recording_of_unknown_length_is_read_once(tmp_path: Path, serving: Callable[[bytes], Route]) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    with serve({"/a.ts": serving(data)}) as address:
+        source = Reconnecting(lambda: NetworkStream(f"{address}/a.ts", LONG_S), 0.001)
+        assert source.live
+        assert [f.index for f in itertools.islice(source, 31)] == list(range(30))
+
+
+def test_a_recording_of_known_length_is_not_live(tmp_path: Path) -> None:
+    """A transport stream states no duration, and a server without ranges lets FFmpeg find none."""
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    with serve({"/a.ts": recording(data)}) as address:
+        source = Reconnecting(lambda: NetworkStream(f"{address}/a.ts", LONG_S), 0.001)
+        assert not source.live
+        assert [f.index for f in source] == list(range(30))

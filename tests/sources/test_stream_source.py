@@ -12,10 +12,11 @@ from pathlib import Path
 import cv2
 import pytest
 from source_clips import FPS, HEIGHT, WIDTH, picture, read, write_clip
-from source_servers import Request, recording, serve, stream
+from source_servers import Request, Route, recording, serve, stream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError, UsageError
-from drivenet.sources.stream import NetworkStream
+from drivenet.sources.options import Options
+from drivenet.sources.stream import NetworkStream, open_stream
 
 PATIENT_S = 10.0
 HASTY_S = 1.0
@@ -192,3 +193,41 @@ def test_what_is_wrong_is_said_without_credentials(tmp_path: Path) -> None:
             assert SECRET not in told
             assert "***@127.0.0.1" in str(caught.value)
             assert "\n" not in str(caught.value)
+
+
+def bare_parts(kind: str, head: str) -> Route:
+    """Pictures of a camera that neglects the rules for their parts."""
+
+    def route(request: Request) -> None:
+        request.head(Content_Type=kind)
+        for index in range(5):
+            request.wfile.write(head.encode() + cv2.imencode(".jpg", picture(index))[1].tobytes() + b"\r\n")
+
+    return route
+
+
+@pytest.mark.parametrize("kind", ["multipart/x-mixed-replace; boundary=frame", "multipart/x-mixed-replace"])
+@pytest.mark.parametrize(
+    "head", ["--frame\r\n\r\n", "--frame\r\nContent-Type: image/jpg\r\n\r\n", "Content-Type: image/jpeg\r\n\r\n"]
+)
+def test_motion_jpeg_whose_parts_lack_boundary_or_type(kind: str, head: str) -> None:
+    with serve({"/mjpeg": bare_parts(kind, head)}) as address:
+        source = open_stream(f"{address}/mjpeg", Options(timeout_s=PATIENT_S))
+        assert source.live
+        frames, error = read(source)
+    assert len(frames) == 5
+    assert frames[0].size == (HEIGHT, WIDTH)
+    assert isinstance(error, SourceLostError)
+
+
+@pytest.mark.parametrize("secret", ["p#ss", "p/ss", "p?ss", "p%ss"])
+def test_a_password_that_is_not_escaped_is_answered_with_how(secret: str) -> None:
+    for scheme in ("rtsp", "http", "rtmp"):
+        with pytest.raises(UsageError, match=r"a user or password holds '[#/?%]'; write %40, .* for @, ") as caught:
+            NetworkStream(f"{scheme}://user:{secret}@127.0.0.1:1/x", HASTY_S)
+        assert secret not in str(caught.value)
+
+
+def test_a_password_that_looks_like_a_port_is_thought_of() -> None:
+    with pytest.raises(SourceError, match=r"if a password is meant, write %40"):
+        NetworkStream("rtsp://127.0.0.1:1/2@127.0.0.1:1/x", HASTY_S)

@@ -1,0 +1,87 @@
+"""Connects to a network stream, and says what is in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+
+from drivenet.address import check_credentials, credentials_hint, mask_uri, scheme_of
+from drivenet.errors import NoVideoError, SourceError, SourceNotFoundError, UsageError, nearest
+from drivenet.sources.container import READING
+
+# a playlist or redirect may lead only to what stands here: never to files of this machine
+_HTTP = "http,https,httpproxy,tcp,tls,crypto,data"
+_PROTOCOLS = {
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsps,rtsp,rtp,srtp,udp,tcp,tls",
+    "rtmp": "rtmp,tcp",
+    "http": _HTTP,
+    "https": _HTTP,
+    "udp": "udp",
+    "tcp": "tcp",
+}
+_ABSENT = (
+    av.error.ConnectionRefusedError,
+    av.error.HTTPNotFoundError,
+    av.error.FileNotFoundError,
+    av.error.ProtocolNotFoundError,
+)
+_REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError, av.error.PermissionError)
+_RTSP = {
+    # over TCP nothing is lost; what answers "461 Unsupported Transport" is asked again over UDP
+    "rtsp_transport": "tcp+udp",
+    "rtsp_flags": "prefer_tcp",
+}
+#: Pictures behind each other, found by their own first and last bytes whatever stands between.
+BARE_MJPEG = "mjpeg"
+
+
+def connect(uri: str, timeout_s: float, form: str | None = None) -> InputContainer:
+    """Open what answers at an address.
+
+    Args:
+        uri: with one of the schemes that :mod:`drivenet.sources.stream` names; may hold credentials.
+        timeout_s: how long that may take, and how long the stream may then stay silent.
+        form: FFmpeg's name of the format; None to find out.
+
+    Raises:
+        UsageError: for another scheme, or credentials that are not written as they must be.
+        SourceNotFoundError: if nothing answers there.
+        NoVideoError: if what answers holds no picture.
+        SourceError: if it refuses or fails otherwise.
+    """
+    name, scheme = mask_uri(uri), scheme_of(uri)
+    if scheme not in _PROTOCOLS:
+        raise UsageError(f"{name} is no network stream", cure=nearest(scheme, _PROTOCOLS))
+    check_credentials(uri)
+    # "fflags=nobuffer" would throw the probed packets away, and with them the first key frame
+    options: dict[str, Any] = {"protocol_whitelist": _PROTOCOLS[scheme]}
+    if scheme in ("rtsp", "rtsps"):
+        options |= _RTSP
+    hint = credentials_hint(uri)
+    try:
+        opened: InputContainer = av.open(uri, "r", form, options=options, timeout=(timeout_s, timeout_s), **READING)
+        return opened
+    except _REFUSED as error:
+        why = reason_of(error, timeout_s)
+        raise SourceError(f"{name} refuses: {why}", cure=hint or "check user and password in the address") from None
+    except _ABSENT as error:
+        why = reason_of(error, timeout_s)
+        raise SourceNotFoundError(f"nothing at {name}: {why}", cure=hint or "check host, port and path") from None
+    except (av.error.InvalidDataError, av.error.EOFError):
+        raise NoVideoError(f"{name} answers with no video", "a video stream", "check the path") from None
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        why = reason_of(error, timeout_s)
+        raise SourceError(
+            f"{name} cannot be opened: {why}", cure=hint or "check that the machine is reachable"
+        ) from None
+
+
+def reason_of(error: Exception, timeout_s: float) -> str:
+    """FFmpeg's own words; never the exception's text, which holds the address with its credentials."""
+    if isinstance(error, av.error.ExitError):
+        return f"no answer for {timeout_s:g} s"
+    return (getattr(error, "strerror", None) or type(error).__name__).lower()
