@@ -6,7 +6,7 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-from drivenet.address import mask_uri
+from drivenet.address import check_credentials, mask_uri
 from drivenet.errors import SinkError, UsageError
 from drivenet.frame import Image
 from drivenet.health import Health
@@ -44,6 +44,7 @@ class RtspSink(Sink):
     overflow = "drop"
 
     def __init__(self, uri: str) -> None:
+        check_credentials(uri)
         self._uri, self.target = uri, mask_uri(uri)
         self._check_answer(*_host_and_port(uri))
         self._process: PushProcess | None = None
