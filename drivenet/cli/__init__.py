@@ -27,9 +27,9 @@ COMMANDS = {
     "models": ("drivenet.cli.models:models", "List the models at hand."),
     "train": ("drivenet.cli.train:train", "Train a network (extra [train])."),
     "export": ("drivenet.cli.export:export", "Write a trained network as a deployable ONNX (extra [train])."),
-    "import": ("drivenet.cli.import_:import_", "Take a published checkpoint over (extra [train])."),
+    "import": ("drivenet.cli.import_:import_", "Import an ONNX of another program, or a published checkpoint."),
     "schema": ("drivenet.cli.schema:schema", "Print what a YAML file may hold, for editors."),
-    "doctor": ("drivenet.cli.doctor:doctor", "Tell what works on this machine, and how to mend what does not."),
+    "doctor": ("drivenet.cli.doctor:doctor", "Check what works on this machine, and how to fix what does not."),
 }
 
 _INTERRUPTED = 130
