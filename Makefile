@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# The build of torch to use, as told to pip; with pip's --index-url in front, a smaller CPU-only one: see README, "Develop".
+# The build of torch to use, as told to pip; with pip's --index-url in front, a smaller CPU-only one: see CONTRIBUTING.md.
 TORCH ?= torch==2.13.0 torchvision==0.28.0
 PYTEST_ARGS ?= --numprocesses=auto --maxprocesses=4
 
@@ -10,14 +10,21 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 METADATA := setup.py pyproject.toml
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-all lint docs bench clean
 
 demo: $(VENV)/.base
 	$(BIN)/drivenet run "synthetic://960x540@30?frames=150" --policy every \
 		--out out/demo.mp4 --stats out/demo.jsonl --headless --overwrite
 
+# What a contributor needs before a commit; test-all is what .ci/run runs.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow"
+
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term:skip-covered
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -35,7 +42,11 @@ clean:
 # torch first and by itself, so that the extras are satisfied with the build that was chosen.
 $(VENV)/.dev: $(VENV)/.base
 	$(PIP) install $(TORCH)
-	$(PIP) install --no-build-isolation --editable ".[train,test,lint]"
+	$(PIP) install --no-build-isolation --editable ".[train,test,lint,docs]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	$(PIP) install --no-build-isolation --editable ".[docs]"
 	touch $@
 
 $(VENV)/.base: $(METADATA)

@@ -122,6 +122,7 @@ setup(
             "packaging>=24.2",
             "Pillow>=10.3",
             "pytest>=8.3",
+            "pytest-cov>=6.0",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6.1",
             "setuptools>=77",
@@ -135,6 +136,7 @@ setup(
             *WEB,
             *ZENOH,
         ],
+        "docs": ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],
         "lint": ["import-linter>=2.1", "mypy>=1.15", "ruff>=0.15", "types-PyYAML"],
     },
 )

@@ -53,6 +53,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Links to files outside of docs lead to their pages."""
     markdown = markdown.replace("](../benchmarks/", "](benchmarks/").replace("](../examples/README.md", "](examples.md")
+    markdown = markdown.replace("](SECURITY.md)", "](security.md)").replace("](CONTRIBUTING.md)", "](contributing.md)")
     return re.sub(r"\]\(docs/([^)]+)\)", r"](\1)", markdown)
 
 
@@ -126,5 +127,10 @@ def _text(text: str) -> str:
     return "\n\n".join(" ".join(part.split()) for part in plain.strip().split("\n\n"))
 
 
+def _escaped(text: str) -> str:
+    """Neither the end of a cell nor a link."""
+    return re.sub(r"(?<!\\)([|\[])(?!`)", r"\\\1", text)
+
+
 def _cell(text: str) -> str:
-    return _text(text).replace("\n", " ").replace("|", "\\|").replace("\\\\|", "\\|")
+    return _escaped(_text(text).replace("\n", " "))
