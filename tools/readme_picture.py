@@ -1,6 +1,6 @@
 """The moving picture of the README: overlays of the synthetic drive as an animated WebP.
 
-    python tools/readme_picture.py docs/img/drive.webp
+python tools/readme_picture.py docs/img/drive.webp
 """
 
 from __future__ import annotations
