@@ -26,11 +26,12 @@ def check_record(engine: Engine, samples: Dataset) -> None:
         raise UsageError("--record with the backend null", "one that runs the network")
     if samples.split != "val":
         raise UsageError(f"--record with the split {samples.split}", "val, which models are selected on")
-    selected_on = engine.spec.trained_on.partition(" ")[0]  # pictures that are mixed in stand behind it
-    if samples.labels != engine.spec.label_set or samples.name != selected_on:
+    first = engine.spec.trained_on.partition(" ")[0]  # what else it learned from stands behind it
+    names = (samples.name, samples.labels.name) if samples.name == "folder" else (samples.name,)
+    if samples.labels != engine.spec.label_set or first not in names:
         raise UsageError(
             f"--record with {samples.name}",
-            f"the data set that it is selected on: {selected_on or 'unknown'}",
+            f"the data set that its record names first: {first or 'unknown'}",
             "name it with --dataset and --root",
         )
     _stored()

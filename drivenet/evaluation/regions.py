@@ -13,7 +13,8 @@ from drivenet.classmap import Ids
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError, UsageError
 from drivenet.frame import Frame
-from drivenet.labels import LabelSet
+from drivenet.label_mapping import LabelMapping
+from drivenet.labels import LabelSet, built_in
 from drivenet.prepare import crop_bars, prepare_for, resize_ids
 
 
@@ -58,18 +59,19 @@ def read_outlines(file: Path) -> OutlinedClip:
 
 
 def score_regions(engine: Engine, frames: Iterable[Frame], outlines: OutlinedClip) -> dict[str, object]:
-    """Share of every outlined region that an engine gives the region's class.
+    """Share of every outlined region that an engine gives the region's class, or one of those that it may be.
 
     Returns:
         JSON: ``frames`` with ``regions`` (class, share, pixels), ``overall`` by class (share of all its pixels,
         worst region, how many regions, and of how many at least half is right) and ``engine``.
 
     Raises:
-        UsageError: if the engine has no such class, or the clip another size.
+        UsageError: if there is no such class, the engine's classes do not map to it, or the clip has another size.
         SourceError: if the clip ends before the last outlined frame.
         EngineError: for a failed inference.
     """
-    labels = engine.spec.label_set
+    labels = built_in(outlines.labels)
+    mapping = LabelMapping.of(labels, engine.spec.label_set)
     for region in (r for f in outlines.frames for r in f.regions):
         labels.id_of(region.cls)
     wanted = {f.frame: f for f in outlines.frames}
@@ -77,7 +79,7 @@ def score_regions(engine: Engine, frames: Iterable[Frame], outlines: OutlinedCli
     for frame in frames:
         if frame.index in wanted:
             _check_size(frame, outlines)
-            found = engine.infer(prepare_for(frame.image, engine.spec))
+            found = mapping.to_dataset[engine.infer(prepare_for(frame.image, engine.spec))]
             ids = resize_ids(crop_bars(found, engine.spec, frame.size), frame.size)
             rows.append({"frame": frame.index, "regions": _shares(ids, wanted.pop(frame.index), labels)})
         if not wanted:

@@ -106,7 +106,8 @@ def _record(state: dict[str, Any], machine: str) -> dict[str, Any]:
             "batch": settings["batch"], "seed": settings["seed"], "machine": machine,
             "options": settings["model"]["options"], **lineage,
         },
-        "val_miou": None if progress["best"] is None else round(progress["best"], 4),
+        # the mean of several data sets' scores is no score on any of them: see eval --record
+        "val_miou": None if several or progress["best"] is None else round(progress["best"], 4),
     }  # fmt: skip
 
 

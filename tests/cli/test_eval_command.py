@@ -113,7 +113,7 @@ def test_a_score_that_the_record_has_no_place_for_is_refused(
     (here / "all").mkdir()
     (here / "data").rename(here / "all" / "val")
     assert call(*FOLDER[:-1], "all", "--labels", "mine.yaml", "--record") == 2
-    assert "--record with folder; expected the data set that it is selected on: unknown" in capsys.readouterr().err
+    assert "--record with folder; expected the data set that its record names first: unknown" in capsys.readouterr().err
     assert Path("two.onnx").read_bytes() == before
 
 
@@ -125,7 +125,7 @@ def test_a_score_on_other_pictures_or_without_the_network_is_not_noted(
     palette_model(here, "drawn", trained_on="synthetic train")
     before = {name: Path(name).read_bytes() for name in ("shipped.onnx", "drawn.onnx")}
     assert call("eval", "shipped.onnx", "--backend", "onnxruntime", "--record") == 2
-    told = "--record with synthetic; expected the data set that it is selected on: camvid; name it with --dataset"
+    told = "--record with synthetic; expected the data set that its record names first: camvid; name it with --dataset"
     assert told in capsys.readouterr().err
     assert call("eval", "drawn.onnx", "--backend", "null", "--record") == 2
     assert "--record with the backend null" in capsys.readouterr().err

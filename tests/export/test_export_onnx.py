@@ -105,7 +105,7 @@ def test_a_checkpoint_tells_what_it_was_trained_on(tmp_path: Path, network: torc
     spec = export_checkpoint(file, tmp_path / "model.onnx", machine="a desk")
     assert (spec.input, spec.val_miou, spec.trained_on) == (
         SIZE,
-        0.5123,
+        None,  # a mean of several data sets is no score on any of them
         "camvid train+val (80%) + iddlite train (20%)",
     )
     assert spec.training == {
