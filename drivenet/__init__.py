@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from drivenet.sinks.base import Sink
     from drivenet.sources import open_source
     from drivenet.sources.base import Source
+    from drivenet.things import Thing
+    from drivenet.things.tracking import Tracker
 
 # ONNX Runtime tells a web service of sessions, programs and processors, and keeps an id and what it could not send yet
 # in the home folder, unless this is there before it is first imported. A node is no place for that; 0 brings it back.
@@ -53,7 +55,9 @@ _HOMES = {
     "SinkError": "drivenet.errors",
     "Source": "drivenet.sources.base",
     "SourceError": "drivenet.errors",
+    "Thing": "drivenet.things",
     "Totals": "drivenet.result",
+    "Tracker": "drivenet.things.tracking",
     "UsageError": "drivenet.errors",
     "build_engine": "drivenet.build.build",
     "import_onnx": "drivenet.convert.onnx_model",
@@ -81,7 +85,9 @@ __all__ = [
     "SinkError",
     "Source",
     "SourceError",
+    "Thing",
     "Totals",
+    "Tracker",
     "UsageError",
     "build_engine",
     "import_onnx",

@@ -210,7 +210,7 @@ class NodeSettings(Settings):
     )
     allow_anonymous: bool = Field(False, description="Let others see the page without a token.")
     allowed_hosts: Texts = Field((), description="Another name of the page's host; may be repeated.")
-    visualize: Literal["overlay", "mask", "side-by-side"] = Field(
+    visualize: Literal["overlay", "mask", "side-by-side", "instances"] = Field(
         "overlay", description="What pictures show [default: overlay]."
     )
     alpha: float = Field(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from drivenet.classmap import ClassMap, Ids
 from drivenet.errors import UsageError, nearest
 from drivenet.frame import Frame, Image
 from drivenet.hud import WHITE, Bgr, Hud, Lettering, Row, caption, letters, letters_for, panel
-from drivenet.labels import COUNTABLE_GROUPS, LabelSet
+from drivenet.labels import LabelSet
 from drivenet.prepare import resize_ids
-from drivenet.scene import Region, Scene
+from drivenet.scene import Scene
+from drivenet.things import InstanceMap, Thing
 
-VIEWS = ("overlay", "mask", "side-by-side")
+VIEWS = ("overlay", "mask", "side-by-side", "instances")
 
 Box = tuple[int, int, int, int]
 
@@ -29,8 +32,8 @@ class Painter:
 
     Args:
         labels: what the ids mean and which colours they have.
-        visualize: one of :data:`VIEWS`: colours blended over the frame with boxes, colours alone, or the frame
-            as captured beside the overlay.
+        visualize: one of :data:`VIEWS`: colours blended over the frame with outlines and boxes of things, colours
+            alone, the frame as captured beside the overlay, or a colour for each thing over the grey frame.
         alpha: share of the class colour in the blend, 0..1.
 
     Raises:
@@ -67,12 +70,17 @@ class Painter:
     def paint(self, frame: Frame, classmap: ClassMap, scene: Scene) -> Image:
         """Colours and boxes over a frame, without legend and figures; as :meth:`draw`, (H, W, 3) whatever the view."""
         view = self._blend(frame.image, resize_ids(classmap.ids, frame.size))
-        _boxes(view, [r for g in COUNTABLE_GROUPS for r in scene.regions.get(g, [])], self.labels)
+        if self.alpha:
+            _outline(view, scene, self.labels)
+        _boxes(view, scene.things, self.labels)
         return view
 
     def _view(self, visualize: str, frame: Frame, classmap: ClassMap, scene: Scene, hud: Hud) -> Image:
         if visualize == "mask":
             view = self._colour(resize_ids(classmap.ids, frame.size))
+        elif visualize == "instances":
+            view = _instances(frame.image, scene)
+            _boxes(view, scene.things, self.labels)
         else:
             view = self.paint(frame, classmap, scene)
         foot = caption(view, "   ".join(t for t in (hud.source, hud.engine) if t))
@@ -133,28 +141,70 @@ def marked(view: Image, text: str, colour: Bgr = _DARK, *, large: bool = False) 
     return out
 
 
-def _boxes(view: Image, regions: list[Region], labels: LabelSet) -> None:
-    """Frames around regions; large ones are named first, the others where that leaves every name readable."""
+def thing_colours(things: Sequence[Thing]) -> npt.NDArray[np.uint8]:
+    """A colour for each number of an instance map, (256, 3) uint8 BGR, black for 0; by id, so that it lasts.
+
+    Hues follow the golden angle: those of neighbouring ids are far apart.
+    """
+    numbers = np.array([thing.id or 1000 + k for k, thing in enumerate(things)], np.int64)
+    table = np.zeros((256, 1, 3), np.uint8)
+    if len(numbers):
+        hues = (numbers * 137.508) % 360 / 2
+        wheel = np.stack([hues, np.full(len(hues), 190.0), 150 + numbers * 37 % 105], -1).astype(np.uint8)
+        table[1 : len(numbers) + 1] = cv2.cvtColor(wheel[:, None], cv2.COLOR_HSV2BGR)
+    return table[:, 0]
+
+
+def _instances(image: Image, scene: Scene) -> Image:
+    """Every thing in a colour of its own over a grey image."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    view = np.asarray(cv2.convertScaleAbs(grey, alpha=0.6), np.uint8)
+    if scene.instances is not None:
+        large = resize_ids(scene.instances, (image.shape[0], image.shape[1]))
+        colours = cv2.applyColorMap(large, thing_colours(scene.things).reshape(256, 1, 3))
+        cv2.copyTo(cv2.addWeighted(view, 0.4, colours, 0.6, 0), (large > 0).astype(np.uint8), view)
+        cv2.copyTo(colours, _edges(large), view)
+    return view
+
+
+def _outline(view: Image, scene: Scene, labels: LabelSet) -> None:
+    """The outline of every thing in the light colour of its class."""
+    if scene.instances is None or not scene.things:
+        return
+    large = resize_ids(scene.instances, (view.shape[0], view.shape[1]))
+    table = np.zeros((256, 1, 3), np.uint8)
+    for k, thing in enumerate(scene.things, 1):
+        table[k] = _light(_bgr(labels, thing.cls))
+    cv2.copyTo(np.asarray(cv2.applyColorMap(large, table)), _edges(large), view)
+
+
+def _edges(instances: InstanceMap) -> npt.NDArray[np.uint8]:
+    """Pixels beside another thing, or beside none, (H, W), not 0."""
+    return np.asarray(cv2.morphologyEx(instances, cv2.MORPH_GRADIENT, _NEIGHBOURS), np.uint8)
+
+
+def _boxes(view: Image, things: Sequence[Thing], labels: LabelSet) -> None:
+    """Frames around things; large ones are named first, the others where that leaves every name readable."""
     type_ = letters(max(10, round(0.8 * letters_for(view).line)))
     stroke = max(1, round(type_.line / 9))
-    for region in regions:
-        x, y, w, h = region.box
-        cv2.rectangle(view, (x, y), (x + w - 1, y + h - 1), _light(_bgr(labels, region.cls)), stroke)
+    for thing in things:
+        x, y, w, h = thing.box
+        cv2.rectangle(view, (x, y), (x + w - 1, y + h - 1), _light(_bgr(labels, thing.cls)), stroke)
     named: list[Box] = []
-    for region in sorted(regions, key=lambda r: -r.area):
-        tag = _tag_box(region, type_, view.shape[1])
-        if region.box[3] >= type_.line and tag and not any(_overlap(tag, other) for other in named):
+    for thing in sorted(things, key=lambda r: -r.area):
+        tag = _tag_box(thing, type_, view.shape[1])
+        if thing.box[3] >= type_.line and tag and not any(_overlap(tag, other) for other in named):
             named.append(tag)
             x, y, w, h = tag
-            colour = _bgr(labels, region.cls)
+            colour = _bgr(labels, thing.cls)
             cv2.rectangle(view, (x, y), (x + w - 1, y + h - 1), colour, -1)
-            type_.write(view, region.cls, x + type_.line // 4, y, _ink(colour))
+            type_.write(view, thing.name, x + type_.line // 4, y, _ink(colour))
 
 
-def _tag_box(region: Region, type_: Lettering, width: int) -> Box | None:
-    """Where a region's name goes: above its box, inside where there is no above; None if it is too wide."""
-    x, y, _, _ = region.box
-    wide = type_.width(region.cls) + type_.line // 2
+def _tag_box(thing: Thing, type_: Lettering, width: int) -> Box | None:
+    """Where a thing's name goes: above its box, inside where there is no above; None if it is too wide."""
+    x, y, _, _ = thing.box
+    wide = type_.width(thing.name) + type_.line // 2
     x = min(x, width - wide)
     return (x, y - type_.line if y >= type_.line else y, wide, type_.line) if x >= 0 else None
 

@@ -214,7 +214,7 @@ def test_a_file_name_that_is_no_text_is_drawn_with_question_marks() -> None:
     ("make", "message"),
     [
         (lambda: Painter(CAMVID, "overly"), "no view 'overly'; did you mean overlay?"),
-        (lambda: check_view("x"), "no view 'x'; choose from mask, overlay, side-by-side"),
+        (lambda: check_view("x"), "no view 'x'; choose from instances, mask, overlay, side-by-side"),
         (lambda: Painter(CAMVID, alpha=1.5), "overlay alpha 1.5; expected 0 (frame only) to 1 (class colours only)"),
     ],
 )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from drivenet.classmap import ClassMap
 from drivenet.labels import CAMVID, CITYSCAPES, IGNORE_ID
-from drivenet.scene import Scene, analyse
+from drivenet.scene import Scene, analyse, tracked
+from drivenet.things.tracking import Tracker
 
 ROAD, SKY, CAR = CAMVID.id_of("Road"), CAMVID.id_of("Sky"), CAMVID.id_of("Car")
 
@@ -90,7 +91,7 @@ def test_a_frame_smaller_than_the_map_keeps_boxes_of_at_least_one_pixel() -> Non
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 40), st.integers(1, 40)), st.integers(1, 400))
+@given(st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 30), st.integers(1, 30)), st.integers(1, 400))
 def test_any_ids_give_boxes_inside_the_frame_and_shares_that_add_up(
     seed: int, size: tuple[int, int], frame_side: int
 ) -> None:
@@ -110,7 +111,33 @@ def test_the_stats_members_are_plain_json_with_regions_of_countable_groups_only(
     ids = drawn(Car=(10, 60, 20, 10))
     ids[0, 0] = CAMVID.id_of("Pedestrian")  # below the smallest region
     line = json.loads(json.dumps(scene_of(ids).to_dict()))
+    assert line["things"] == [{"class": "Car", "box": [10, 60, 20, 10], "area": 0.01}]
     assert line["classes"] == {"Sky": 0.49995, "Road": 0.49, "Car": 0.01, "Pedestrian": 5e-05}
     assert line["groups"]["road"] == {"fraction": 0.49}
     assert line["groups"]["pedestrian"] == {"fraction": 5e-05, "regions": []}
     assert line["groups"]["vehicle"]["regions"] == [{"class": "Car", "box": [10, 60, 20, 10], "area": 0.01}]
+
+
+def test_every_thing_has_its_pixels_in_the_instance_map() -> None:
+    scene = scene_of(drawn(Car=(10, 60, 20, 10), Pedestrian=(50, 50, 5, 20), SignSymbol=(150, 20, 8, 8)))
+    assert [t.cls for t in scene.things] == ["Car", "Pedestrian", "SignSymbol"]
+    assert [t.group for t in scene.things] == ["vehicle", "pedestrian", "sign"]
+    assert scene.instances is not None
+    assert [int(np.sum(scene.instances == k)) for k in (1, 2, 3)] == [200, 100, 64]
+
+
+def test_a_tracked_scene_has_ids_and_writes_them() -> None:
+    tracker = Tracker()
+    for index in range(3):
+        scene = scene_of(drawn(Car=(10 + index, 60, 20, 10)), frame_size=(1000, 1000))
+        scene = tracked(scene, tracker, index * 100_000_000, CAMVID, (1000, 1000))
+    (car,) = scene.things
+    assert (car.id, car.name, car.age_s) == (1, "Car 1", 0.2)
+    assert car.velocity == pytest.approx((50.0, 0.0))
+    (line,) = json.loads(json.dumps(scene.to_dict()))["things"]
+    assert line == {
+        "class": "Car", "box": [60, 600, 100, 100], "area": 0.01, "id": 1, "age_s": 0.2, "velocity": [50.0, 0.0],
+    }  # fmt: skip
+    assert scene.to_dict()["groups"]["vehicle"]["regions"] == [  # type: ignore[index]
+        {"class": "Car", "box": [60, 600, 100, 100], "area": 0.01}
+    ]

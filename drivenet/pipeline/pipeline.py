@@ -25,6 +25,7 @@ from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
 from drivenet.step import process
+from drivenet.things.tracking import Tracker
 
 _TICK_S = 0.25
 #: How often health is decided.
@@ -80,6 +81,7 @@ class Pipeline:
         self._renderer = Renderer(sinks, self._dispatcher, painter or Painter(self.labels), self.accounting, *named)
         self._frames: Mailbox[Frame] = Mailbox(self.policy, superseded=lambda _: self.accounting.dropped("superseded"))
         self._results: Mailbox[Result] = Mailbox("every", depth=1 if self.policy == "latest" else 2)
+        self._tracker = Tracker() if source.continuous else None
         self._control = RunControl(lambda: self._dispatcher.halted)
         self._all_handed = False
         self._unused, self._done = threading.Semaphore(), threading.Event()
@@ -192,7 +194,7 @@ class Pipeline:
     def _process_one(self, frame: Frame) -> None:
         self.monitor.working(True)
         try:
-            result = process(frame, self.engine, self.labels)
+            result = process(frame, self.engine, self.labels, self._tracker)
         except BaseException as error:  # noqa: BLE001 - raised again
             self.accounting.dropped("failed")
             ours = wrapped(EngineError, self.engine.file or type(self.engine).__name__, error)

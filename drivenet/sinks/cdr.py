@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from drivenet.sinks.ros_types import DEFINITIONS, fields_of
+from drivenet.sinks.ros_types import DEFINITIONS, SEQUENCE, fields_of
 
 _LITTLE_ENDIAN = b"\x00\x01\x00\x00"
 _PRIMITIVES = {
@@ -37,9 +37,12 @@ def encode(kind: str, fields: Mapping[str, Any]) -> bytes:
 
 
 def _put_message(out: bytearray, kind: str, fields: Mapping[str, Any]) -> None:
-    for name, of, many in fields_of(kind):
-        if many:
+    for name, of, length in fields_of(kind):
+        if length == SEQUENCE:
             _put_sequence(out, of, fields[name])
+        elif length:
+            for item in fields[name]:  # so many are known: they are not counted
+                _putter(of)(out, of, item)
         else:
             _putter(of)(out, of, fields[name])
 

@@ -22,6 +22,7 @@ from drivenet.sinks.ros_messages import (
     box_annotations,
     class_image,
     compressed_image,
+    detections,
     event_diagnostics,
     frame_diagnostics,
     label_info,
@@ -38,6 +39,7 @@ CLASS_MAP = "/drivenet/class_map"
 CLASS_COLOURS = "/drivenet/class_colours/compressed"
 LABELS = "/drivenet/label_info"
 ANNOTATIONS = "/drivenet/annotations"
+THINGS = "/drivenet/things"
 FRAME = "/drivenet/frame"
 DIAGNOSTICS = "/diagnostics"
 
@@ -97,6 +99,7 @@ class McapSink(Sink):
                 encode_palette_png(result.classmap.ids, result.labels.rgb_table), "png", at
             ),
             ANNOTATIONS: box_annotations(result, at),
+            THINGS: detections(result, at),
             FRAME: frame_diagnostics(reached(result, self.name), at),
         }
         if self._recording and self._recording.empty:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from drivenet.health import SILENT, Event, Health
 from drivenet.labels import LabelSet
 from drivenet.result import Result, Totals
-from drivenet.scene import Region
+from drivenet.things import Thing
 
 FRAME_ID = "camera"
 #: Levels of ``diagnostic_msgs/DiagnosticStatus``.
@@ -68,15 +68,46 @@ def label_info(labels: LabelSet, wall_ns: int) -> Message:
 
 
 def box_annotations(result: Result, wall_ns: int) -> Message:
-    """The regions as boxes with labels, in pixels of the frame, as Foxglove draws them."""
+    """The things as boxes with labels, in pixels of the frame, as Foxglove draws them."""
     at, width = stamp(wall_ns), result.frame.size[1]
-    regions = [region for found in result.scene.regions.values() for region in found]
     fields = {
         "circles": [],
-        "points": [_box(region, result.labels, at, width) for region in regions],
-        "texts": [_label(region, result.labels, at, width) for region in regions],
+        "points": [_box(thing, result.labels, at, width) for thing in result.scene.things],
+        "texts": [_label(thing, result.labels, at, width) for thing in result.scene.things],
     }
     return Message("foxglove_msgs/ImageAnnotations", fields)
+
+
+def detections(result: Result, wall_ns: int) -> Message:
+    """The things as ``vision_msgs/Detection2DArray`` (4.1, of Humble and later), in pixels of the frame.
+
+    ``id`` is the id of a tracked thing, else empty; the hypothesis is its class by name, and its score, 0 where the
+    model gives none.
+    """
+    head = header(wall_ns)
+    return Message(
+        "vision_msgs/Detection2DArray",
+        {"header": head, "detections": [_detection(t, head) for t in result.scene.things]},
+    )
+
+
+def _detection(thing: Thing, head: Fields) -> Fields:
+    x, y, w, h = thing.box
+    pose = {
+        "position": {"x": 0.0, "y": 0.0, "z": 0.0}, "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}
+    }  # fmt: skip
+    return {
+        "header": head,
+        "results": [
+            {
+                "hypothesis": {"class_id": thing.cls, "score": thing.score or 0.0},
+                "pose": {"pose": pose, "covariance": [0.0] * 36},
+            }
+        ],
+        "bbox": {"center": {"position": {"x": x + w / 2, "y": y + h / 2}, "theta": 0.0}, "size_x": float(w),
+                 "size_y": float(h)},
+        "id": str(thing.id) if thing.id else "",
+    }  # fmt: skip
 
 
 def frame_diagnostics(result: Result, wall_ns: int) -> Message:
@@ -148,22 +179,22 @@ def _status(name: str, hardware: str, values: dict[str, Any], level: int = OK, m
     return {"level": level, "name": name, "message": message, "hardware_id": hardware, "values": pairs}
 
 
-def _box(region: Region, labels: LabelSet, at: Fields, frame_width: int) -> Fields:
-    x, y, w, h = region.box
+def _box(thing: Thing, labels: LabelSet, at: Fields, frame_width: int) -> Fields:
+    x, y, w, h = thing.box
     corners = ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
     return {
         "timestamp": at, "type": _LINE_LOOP, "points": [{"x": float(px), "y": float(py)} for px, py in corners],
-        "outline_color": _colour(region.cls, labels), "outline_colors": [], "fill_color": _CLEAR,
+        "outline_color": _colour(thing.cls, labels), "outline_colors": [], "fill_color": _CLEAR,
         "thickness": max(1.0, frame_width / 640),
     }  # fmt: skip
 
 
-def _label(region: Region, labels: LabelSet, at: Fields, frame_width: int) -> Fields:
-    x, y, _, _ = region.box
+def _label(thing: Thing, labels: LabelSet, at: Fields, frame_width: int) -> Fields:
+    x, y, _, _ = thing.box
     return {
-        "timestamp": at, "position": {"x": float(x), "y": float(y)}, "text": f"{region.cls} {region.area:.1%}",
+        "timestamp": at, "position": {"x": float(x), "y": float(y)}, "text": f"{thing.name} {thing.area:.1%}",
         "font_size": max(8.0, frame_width / 64), "text_color": _WHITE,
-        "background_color": _colour(region.cls, labels),
+        "background_color": _colour(thing.cls, labels),
     }  # fmt: skip
 
 

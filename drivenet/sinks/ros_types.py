@@ -15,6 +15,22 @@ DEFINITIONS = {
     ),
     "vision_msgs/VisionClass": "uint16 class_id\nstring class_name\n",
     "vision_msgs/LabelInfo": "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold\n",
+    "geometry_msgs/Point": "float64 x\nfloat64 y\nfloat64 z\n",
+    "geometry_msgs/Quaternion": "float64 x 0\nfloat64 y 0\nfloat64 z 0\nfloat64 w 1\n",
+    "geometry_msgs/Pose": "geometry_msgs/Point position\ngeometry_msgs/Quaternion orientation\n",
+    "geometry_msgs/PoseWithCovariance": "geometry_msgs/Pose pose\nfloat64[36] covariance\n",
+    "vision_msgs/Point2D": "float64 x\nfloat64 y\n",
+    "vision_msgs/Pose2D": "vision_msgs/Point2D position\nfloat64 theta\n",
+    "vision_msgs/BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y\n",
+    "vision_msgs/ObjectHypothesis": "string class_id\nfloat64 score\n",
+    "vision_msgs/ObjectHypothesisWithPose": (
+        "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n"
+    ),
+    "vision_msgs/Detection2D": (
+        "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\nvision_msgs/BoundingBox2D bbox\n"
+        "string id\n"
+    ),
+    "vision_msgs/Detection2DArray": "std_msgs/Header header\nvision_msgs/Detection2D[] detections\n",
     "diagnostic_msgs/KeyValue": "string key\nstring value\n",
     "diagnostic_msgs/DiagnosticStatus": (
         "byte OK=0\nbyte WARN=1\nbyte ERROR=2\nbyte STALE=3\nbyte level\nstring name\nstring message\n"
@@ -44,11 +60,21 @@ DEFINITIONS = {
 _SEPARATOR = "=" * 80
 
 
+#: How many values a field has: one, or as many as the message says; above 0 it is an array of that many.
+ONE, SEQUENCE = 0, -1
+
+
 @functools.cache
-def fields_of(kind: str) -> tuple[tuple[str, str, bool], ...]:
-    """Name, type and whether it is a sequence, of every field of a ``package/Type``."""
+def fields_of(kind: str) -> tuple[tuple[str, str, int], ...]:
+    """Name, type, and :data:`ONE`, :data:`SEQUENCE` or the length, of every field of a ``package/Type``."""
     rows = (line.split() for line in DEFINITIONS[kind].splitlines() if "=" not in line)
-    return tuple((name, of.removesuffix("[]"), of.endswith("[]")) for of, name in rows)
+    return tuple((name, of.partition("[")[0], _length(of)) for of, name, *_ in rows)
+
+
+def _length(of: str) -> int:
+    if not of.endswith("]"):
+        return ONE
+    return int(of[of.index("[") + 1 : -1] or SEQUENCE)
 
 
 def schema_text(kind: str) -> str:

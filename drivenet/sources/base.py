@@ -48,6 +48,8 @@ class Source:
     name = "source"
     #: Live sources default to the policy ``latest`` and are opened again when they are lost.
     live = False
+    #: Whether frames follow each other in time, so that things can be followed; single pictures do not.
+    continuous = True
     #: Frames a second as the source states it, 0 if it does not.
     fps = 0.0
     #: How many frames there are, None if unknown.

@@ -97,7 +97,7 @@ class Detached(Source):
 
     def _publish(self, source: Source) -> bool:
         """Make the opened source known; False, and the source closed, if nobody waits for it any more."""
-        self.name, self.live = source.name, source.live
+        self.name, self.live, self.continuous = source.name, source.live, source.continuous
         self.fps, self.frames, self.size = source.fps, source.frames, source.size
         with self._changed:
             if not self._closed:

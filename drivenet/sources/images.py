@@ -29,6 +29,8 @@ class Images(Source):
         NoVideoError: if there are none.
     """
 
+    continuous = False
+
     def __init__(self, name: str, paths: Sequence[Path]) -> None:
         if not paths:
             raise NoVideoError(f"{name} holds no pictures", f"files named {', '.join(sorted(IMAGE_SUFFIXES))}")

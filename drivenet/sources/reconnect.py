@@ -107,7 +107,7 @@ class Reconnecting(Source):
         return None
 
     def _take(self, source: Source) -> None:
-        self.name, self.live = source.name, source.live
+        self.name, self.live, self.continuous = source.name, source.live, source.continuous
         self.fps, self.frames, self.size = source.fps, source.frames, source.size
         with self._lock:
             self._current = source

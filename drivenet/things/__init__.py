@@ -26,6 +26,7 @@ class Thing:
         age_s: seconds since it was first seen.
         velocity: of its centroid in the image, x, y in source-frame pixels a second.
         score: how sure its centre is, 0..1; None where things are connected components.
+        group: the countable group of its class.
     """
 
     cls: str
@@ -36,6 +37,12 @@ class Thing:
     age_s: float = 0.0
     velocity: tuple[float, float] = (0.0, 0.0)
     score: float | None = None
+    group: str = ""
+
+    @property
+    def name(self) -> str:
+        """Class and, where it is tracked, id: ``car 12``."""
+        return f"{self.cls} {self.id}" if self.id else self.cls
 
     def to_dict(self) -> dict[str, object]:
         """As members of JSON lines; ``id``, ``age_s`` and ``velocity`` only where it is tracked."""

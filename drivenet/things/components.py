@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,13 @@ from drivenet.things import MOST_THINGS, InstanceMap
 MIN_AREA = 0.0004
 
 
+@functools.lru_cache(maxsize=8)
 def kinds_of(labels: LabelSet) -> npt.NDArray[np.uint8]:
     """By class id 1 + the place of its group among the countable ones, 0 for stuff and ids without a class; (256,)."""
     table = np.zeros(256, np.uint8)
     for kind, group in enumerate(COUNTABLE_GROUPS, 1):
         table[labels.group_table == GROUPS.index(group)] = kind
+    table.flags.writeable = False
     return table
 
 

@@ -49,12 +49,14 @@ class Measured:
         """
         sy, sx = frame[0] / size[0], frame[1] / size[1]
         out = []
+        names = [labels.classes[c] for c in self.classes.tolist()]
         for i, (x, y, w, h) in enumerate(self.boxes.tolist()):
             x0, y0 = min(round(x * sx), frame[1] - 1), min(round(y * sy), frame[0] - 1)
             x1, y1 = max(x0 + 1, round((x + w) * sx)), max(y0 + 1, round((y + h) * sy))
             out.append(
                 Thing(
-                    cls=labels.classes[int(self.classes[i])],
+                    cls=names[i],
+                    group=labels.groups[names[i]],
                     box=(x0, y0, x1 - x0, y1 - y0),
                     area=float(self.areas[i]) / (size[0] * size[1]),
                     centroid=(round(float(self.centroids[i, 0]) * sx, 1), round(float(self.centroids[i, 1]) * sy, 1)),

@@ -13,7 +13,7 @@ from cyclonedds.builtin import BuiltinDataReader, BuiltinTopicDcpsPublication, D
 from cyclonedds.core import ReadCondition, SampleState, WaitSet
 from cyclonedds.domain import DomainParticipant
 from cyclonedds.idl import IdlStruct
-from cyclonedds.idl.types import byte, float32, int32, sequence, uint8, uint16, uint32
+from cyclonedds.idl.types import array, byte, float32, float64, int32, sequence, uint8, uint16, uint32
 from cyclonedds.qos import Policy, Qos
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
@@ -64,6 +64,78 @@ class LabelInfo_(IdlStruct, typename="vision_msgs::msg::dds_::LabelInfo_"):
 
 
 @dataclass
+class Point_(IdlStruct, typename="geometry_msgs::msg::dds_::Point_"):
+    x: float64
+    y: float64
+    z: float64
+
+
+@dataclass
+class Quaternion_(IdlStruct, typename="geometry_msgs::msg::dds_::Quaternion_"):
+    x: float64
+    y: float64
+    z: float64
+    w: float64
+
+
+@dataclass
+class Pose_(IdlStruct, typename="geometry_msgs::msg::dds_::Pose_"):
+    position: Point_
+    orientation: Quaternion_
+
+
+@dataclass
+class PoseWithCovariance_(IdlStruct, typename="geometry_msgs::msg::dds_::PoseWithCovariance_"):
+    pose: Pose_
+    covariance: array[float64, 36]
+
+
+@dataclass
+class Point2D_(IdlStruct, typename="vision_msgs::msg::dds_::Point2D_"):
+    x: float64
+    y: float64
+
+
+@dataclass
+class Pose2D_(IdlStruct, typename="vision_msgs::msg::dds_::Pose2D_"):
+    position: Point2D_
+    theta: float64
+
+
+@dataclass
+class BoundingBox2D_(IdlStruct, typename="vision_msgs::msg::dds_::BoundingBox2D_"):
+    center: Pose2D_
+    size_x: float64
+    size_y: float64
+
+
+@dataclass
+class ObjectHypothesis_(IdlStruct, typename="vision_msgs::msg::dds_::ObjectHypothesis_"):
+    class_id: str
+    score: float64
+
+
+@dataclass
+class ObjectHypothesisWithPose_(IdlStruct, typename="vision_msgs::msg::dds_::ObjectHypothesisWithPose_"):
+    hypothesis: ObjectHypothesis_
+    pose: PoseWithCovariance_
+
+
+@dataclass
+class Detection2D_(IdlStruct, typename="vision_msgs::msg::dds_::Detection2D_"):
+    header: Header_
+    results: sequence[ObjectHypothesisWithPose_]
+    bbox: BoundingBox2D_
+    id: str
+
+
+@dataclass
+class Detection2DArray_(IdlStruct, typename="vision_msgs::msg::dds_::Detection2DArray_"):
+    header: Header_
+    detections: sequence[Detection2D_]
+
+
+@dataclass
 class KeyValue_(IdlStruct, typename="diagnostic_msgs::msg::dds_::KeyValue_"):
     key: str
     value: str
@@ -84,7 +156,13 @@ class DiagnosticArray_(IdlStruct, typename="diagnostic_msgs::msg::dds_::Diagnost
     status: sequence[DiagnosticStatus_]
 
 
-TYPES = {"compressed": CompressedImage_, "class_map": Image_, "label_info": LabelInfo_, "diagnostics": DiagnosticArray_}
+TYPES = {
+    "compressed": CompressedImage_,
+    "class_map": Image_,
+    "label_info": LabelInfo_,
+    "things": Detection2DArray_,
+    "diagnostics": DiagnosticArray_,
+}
 
 
 class Raw(bytes):

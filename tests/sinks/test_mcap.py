@@ -26,7 +26,17 @@ from drivenet.pipeline import Pipeline
 from drivenet.result import Result, Totals
 from drivenet.sinks import open_sink
 from drivenet.sinks.base import Sink
-from drivenet.sinks.mcap import ANNOTATIONS, CAMERA, CLASS_COLOURS, CLASS_MAP, DIAGNOSTICS, FRAME, LABELS, McapSink
+from drivenet.sinks.mcap import (
+    ANNOTATIONS,
+    CAMERA,
+    CLASS_COLOURS,
+    CLASS_MAP,
+    DIAGNOSTICS,
+    FRAME,
+    LABELS,
+    THINGS,
+    McapSink,
+)
 from drivenet.sources import open_source
 
 reader = pytest.importorskip("mcap.reader", reason="mcap is not installed (extra [robotics])")
@@ -110,6 +120,7 @@ def test_the_file_is_whole_and_says_what_ros_asks_for(run: Any) -> None:
         CLASS_COLOURS: "sensor_msgs/msg/CompressedImage",
         LABELS: "vision_msgs/msg/LabelInfo",
         ANNOTATIONS: "foxglove_msgs/msg/ImageAnnotations",
+        THINGS: "vision_msgs/msg/Detection2DArray",
         FRAME: "diagnostic_msgs/msg/DiagnosticArray",
         DIAGNOSTICS: "diagnostic_msgs/msg/DiagnosticArray",
     }
@@ -131,10 +142,13 @@ def test_the_values_are_those_that_were_published(run: Any) -> None:
         np.testing.assert_array_equal(np.asarray(Pillow.open(io.BytesIO(colours.data))), result.classmap.ids)
         seen = cv2.imdecode(colours.data, cv2.IMREAD_COLOR)
         np.testing.assert_array_equal(seen, result.labels.bgr_table[result.classmap.ids])
-        regions = [r for found in result.scene.regions.values() for r in found]
+        regions = result.scene.things
+        detections = bag[THINGS][n][1].detections
+        assert [d.results[0].hypothesis.class_id for d in detections] == [r.cls for r in regions]
+        assert [(d.bbox.size_x, d.bbox.size_y) for d in detections] == [r.box[2:] for r in regions]
         drawn = [(p.points[0].x, p.points[0].y, p.points[2].x, p.points[2].y) for p in boxes.points]
         assert drawn == [(r.box[0], r.box[1], r.box[0] + r.box[2], r.box[1] + r.box[3]) for r in regions]
-        assert [text.text for text in boxes.texts] == [f"{r.cls} {r.area:.1%}" for r in regions]
+        assert [text.text for text in boxes.texts] == [f"{r.name} {r.area:.1%}" for r in regions]
         figures, line = pairs(frame), result.to_dict()
         assert int(figures["frame"]) == result.frame.index
         assert float(figures["infer ms"]) == pytest.approx(line["stages_ms"]["infer"], rel=1e-4)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,22 @@ LOOPBACK = """
 VISION = {
     "vision_msgs/msg/VisionClass": "uint16 class_id\nstring class_name",
     "vision_msgs/msg/LabelInfo": "std_msgs/Header header\nvision_msgs/VisionClass[] class_map\nfloat32 threshold",
+    # vision_msgs 4.1, as in Humble and later
+    "vision_msgs/msg/Point2D": "float64 x\nfloat64 y",
+    "vision_msgs/msg/Pose2D": "vision_msgs/Point2D position\nfloat64 theta",
+    "vision_msgs/msg/BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",
+    "vision_msgs/msg/ObjectHypothesis": "string class_id\nfloat64 score",
+    "vision_msgs/msg/ObjectHypothesisWithPose": (
+        "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose"
+    ),
+    "vision_msgs/msg/Detection2D": (
+        "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\nvision_msgs/BoundingBox2D bbox\n"
+        "string id"
+    ),
+    "vision_msgs/msg/Detection2DArray": "std_msgs/Header header\nvision_msgs/Detection2D[] detections",
 }
 PICTURES, LABELS = ("rt/car/front/overlay/compressed", "rt/car/front/class_map"), "rt/car/front/label_info"
-DIAGNOSTICS = "rt/diagnostics"
+DIAGNOSTICS, THINGS = "rt/diagnostics", "rt/car/front/things"
 
 
 @pytest.fixture
@@ -100,6 +114,8 @@ def test_another_process_gets_every_topic_and_reads_the_same_values(domain: int,
     captured = now_ns()
     wall_ns = time.time_ns()
     result = make_result(17, captured_ns=captured)
+    things = tuple(replace(thing, id=12) for thing in result.scene.things)
+    result = replace(result, scene=replace(result.scene, things=things))
     totals = Totals(captured=20, published=18, dropped={"superseded": 2}, engine={"backend": "null"})
     totals.latency.add(result.stamps)
 
@@ -114,8 +130,14 @@ def test_another_process_gets_every_topic_and_reads_the_same_values(domain: int,
             sink.publish(result)
             sink.status(totals)
 
-        lines = heard(domain, (*PICTURES, LABELS, DIAGNOSTICS), speak)
+        lines = heard(domain, (*PICTURES, LABELS, DIAGNOSTICS, THINGS), speak)
 
+    (seen,) = decode(ros, lines[THINGS]).detections
+    (car,) = result.scene.things
+    x, y, w, h = car.box
+    assert (seen.id, seen.results[0].hypothesis.class_id, seen.header.frame_id) == ("12", "Car", "front_camera")
+    assert (seen.bbox.center.position.x, seen.bbox.center.position.y) == (x + w / 2, y + h / 2)
+    assert (seen.bbox.size_x, seen.bbox.size_y) == (w, h)
     overlay, class_map, labels, diagnostics = (decode(ros, lines[t]) for t in (*PICTURES, LABELS, DIAGNOSTICS))
     assert {m.header.frame_id for m in (overlay, class_map, labels, diagnostics)} == {"front_camera"}
     assert nanoseconds(overlay) == nanoseconds(class_map) == nanoseconds(labels)
@@ -141,7 +163,7 @@ def test_writers_offer_what_readers_of_such_topics_expect_and_say_their_types_ha
             sink.publish(make_result())
             sink.status(Totals())
 
-        lines = heard(domain, (*PICTURES, LABELS, DIAGNOSTICS), speak)
+        lines = heard(domain, (*PICTURES, LABELS, DIAGNOSTICS, THINGS), speak)
 
     offered = {topic: " ".join(line["offered"]) for topic, line in lines.items()}
     assert all("BestEffort" in offered[t] and "KeepLast(depth=5)" in offered[t] for t in PICTURES)
@@ -236,7 +258,7 @@ RCLPY = {
     """,
     "sensor_msgs/msg.py": "class Image: pass\nclass CompressedImage: pass",
     "diagnostic_msgs/msg.py": "class DiagnosticArray: pass",
-    "vision_msgs/msg.py": "class LabelInfo: pass",
+    "vision_msgs/msg.py": "class LabelInfo: pass\nclass Detection2DArray: pass",
 }
 RUN_RCLPY = """
 import rclpy
@@ -269,10 +291,12 @@ def test_where_ros_is_sourced_its_own_rclpy_gets_the_same_bytes(tmp_path: Path) 
         "init 7",
         "/car/overlay/compressed CompressedImage last 5 best-effort volatile",
         "/car/class_map Image last 5 best-effort volatile",
+        "/car/things Detection2DArray last 5 best-effort volatile",
         "/car/label_info LabelInfo last 1 reliable latched",
         "/diagnostics DiagnosticArray last 5 reliable volatile",
         "/car/label_info bytes 00010000",
         "/car/overlay/compressed bytes 00010000",
+        "/car/things bytes 00010000",
         "/diagnostics bytes 00010000",
         "destroy",
         "shutdown",

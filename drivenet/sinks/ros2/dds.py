@@ -14,16 +14,18 @@ from cyclonedds.topic import Topic
 
 from drivenet.errors import SinkError
 from drivenet.sinks.ros2.bus import Quality
-from drivenet.sinks.ros_types import DEFINITIONS, fields_of
+from drivenet.sinks.ros_types import DEFINITIONS, SEQUENCE, fields_of
 
 #: How ROS 2 from Iron on knows that two sides mean the same type; it warns of writers that do not say.
 TYPE_HASHES = {
     "sensor_msgs/CompressedImage": "RIHS01_15640771531571185e2efc8a100baf923961a4d15d5569652e6cb6691e8e371a",
     "sensor_msgs/Image": "RIHS01_d31d41a9a4c4bc8eae9be757b0beed306564f7526c88ea6a4588fb9582527d47",
     "vision_msgs/LabelInfo": "RIHS01_3d37df4015cdf660cc851c51897f2acd957e1ca6205ba0a99aebffb9406b0783",
+    "vision_msgs/Detection2DArray": "RIHS01_214274120007f4a683866481336b70310268cfa107aebe9d594a6acf75bda968",
     "diagnostic_msgs/DiagnosticArray": "RIHS01_5a8a36efb05fb25070fa0fb3810290c0e6cd4862b54a8fb975a1ee8dc55a333e",
 }
 _SEQUENCE: Any = types.sequence
+_ARRAY: Any = types.array
 _PRIMITIVES: dict[str, Any] = {
     "byte": types.byte,
     "uint8": types.uint8,
@@ -31,6 +33,7 @@ _PRIMITIVES: dict[str, Any] = {
     "int32": types.int32,
     "uint32": types.uint32,
     "float32": types.float32,
+    "float64": types.float64,
     "string": str,
 }
 #: How long a write may wait for a reader that wants lost messages again.
@@ -115,8 +118,14 @@ def _sample_type(kind: str) -> Any:
 
 def _struct(kind: str) -> Any:
     package, name = kind.split("/")
-    fields = {field: _SEQUENCE[_member(of)] if many else _member(of) for field, of, many in fields_of(kind)}
+    fields = {field: _many(_member(of), length) for field, of, length in fields_of(kind)}
     return make_idl_struct(f"{name}_", f"{package}::msg::dds_::{name}_", fields, dataclassify=False)
+
+
+def _many(member: Any, length: int) -> Any:
+    if length == SEQUENCE:
+        return _SEQUENCE[member]
+    return _ARRAY[member, length] if length else member
 
 
 def _member(of: str) -> Any:

@@ -1,4 +1,4 @@
-"""Results as ROS 2 messages: overlay, class map with its labels, diagnostics."""
+"""Results as ROS 2 messages: overlay, class map with its labels, things, diagnostics."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from drivenet.sinks.ros_messages import (
     Message,
     class_image,
     compressed_image,
+    detections,
     event_diagnostics,
     label_info,
     node_diagnostics,
@@ -33,7 +34,8 @@ class Ros2Sink(Sink):
     """Publishes every result under a namespace; what nobody subscribes to is not even encoded.
 
     ``NAMESPACE/overlay/compressed`` (CompressedImage, JPEG of the view), ``NAMESPACE/class_map`` (Image, mono8, at
-    engine size) and ``NAMESPACE/label_info`` (LabelInfo, once, for late subscribers too); once a second
+    engine size), ``NAMESPACE/things`` (Detection2DArray) and ``NAMESPACE/label_info`` (LabelInfo, once, for late
+    subscribers too); once a second
     ``/diagnostics`` (DiagnosticArray). Pictures are best effort, keep last 5. Headers carry the capture time
     by the wall clock (see :class:`~drivenet.wall_clock.WallClock`).
 
@@ -54,6 +56,7 @@ class Ros2Sink(Sink):
         self._namespace, self._frame_id = address.namespace, address.frame_id
         self._overlay = f"{address.namespace}/overlay/compressed"
         self._class_map, self._labels = f"{address.namespace}/class_map", f"{address.namespace}/label_info"
+        self._things = f"{address.namespace}/things"
         self._clock = WALL
         self._said: LabelSet | None = None
         self._health = Health()
@@ -70,6 +73,8 @@ class Ros2Sink(Sink):
             self._send(self._overlay, compressed_image(encode_jpeg(view_of(result), _QUALITY), "jpeg", at))
         if self._bus.listened(self._class_map):
             self._send(self._class_map, class_image(result, at))
+        if self._bus.listened(self._things):
+            self._send(self._things, detections(result, at))
 
     def health(self, health: Health) -> None:
         """Have the next diagnostics say how the run is."""
@@ -104,6 +109,7 @@ class Ros2Sink(Sink):
         try:
             bus.advertise(self._overlay, "sensor_msgs/CompressedImage", PICTURES)
             bus.advertise(self._class_map, "sensor_msgs/Image", PICTURES)
+            bus.advertise(self._things, "vision_msgs/Detection2DArray", PICTURES)
             bus.advertise(self._labels, "vision_msgs/LabelInfo", LATCHED)
             bus.advertise("diagnostics", "diagnostic_msgs/DiagnosticArray", DIAGNOSTICS)
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -62,6 +63,10 @@ class RunStatsCollector(Collector):
         for cls, share in (frame["classes"] if frame else {}).items():
             area.add_metric([cls], share)
         yield area
+        things = GaugeMetricFamily("drivenet_things", "Things in the newest picture by class", labels=["class"])
+        for cls, count in Counter(thing["class"] for thing in (frame["things"] if frame else [])).items():
+            things.add_metric([cls], count)
+        yield things
 
     def _stages(self) -> Metric:
         with self._stats.lock:

@@ -40,11 +40,13 @@ class Snapshot:
     def packet(self) -> bytes:
         """Camera picture and class map for the page, with what belongs to them.
 
-        ``uint32`` little-endian length of the header, the header as JSON, a JPEG, the ids deflated by rows.
+        ``uint32`` little-endian length of the header, the header as JSON, a JPEG, then deflated and by rows: the ids,
+        and which of the header's ``things`` each pixel belongs to, from 1 on.
         """
         result = self.result
         jpeg = encode_jpeg(_page_size(result.frame.image), _QUALITY)
         ids = result.classmap.ids
+        maps = ids.tobytes() + (b"" if result.scene.instances is None else result.scene.instances.tobytes())
         header = {
             "seq": self.seq,
             "jpeg": len(jpeg),
@@ -52,7 +54,7 @@ class Snapshot:
             **describe(result),
         }
         head = json.dumps(header, separators=(",", ":")).encode()
-        return b"".join((struct.pack("<I", len(head)), head, jpeg, zlib.compress(ids.tobytes(), _DEFLATE_LEVEL)))
+        return b"".join((struct.pack("<I", len(head)), head, jpeg, zlib.compress(maps, _DEFLATE_LEVEL)))
 
     def frame_jpeg(self) -> bytes:
         """The picture as captured."""

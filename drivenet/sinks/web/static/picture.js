@@ -1,6 +1,5 @@
 // The picture: camera and class colours blended here, so that what a viewer chooses costs the server nothing.
 
-const COUNTABLE = ["vehicle", "pedestrian", "sign"];
 const NARROW_PX = 640;
 
 export class Picture {
@@ -65,13 +64,13 @@ export class Picture {
       c.imageSmoothingEnabled = false;
       c.drawImage(this.colours, x, y, width, height);
     }
-    if (this.boxes) for (const region of this.regions()) this.drawBox(region, x, y, 1);
+    if (this.boxes) for (const thing of this.things()) this.drawBox(thing, x, y, 1);
   }
 
-  // Class ids into colours: as opaque as chosen, full colour along the borders of classes, hidden ones not at all.
+  // Class ids into colours: as opaque as chosen, full colour along the borders of classes and things, hidden ones not at all.
   colour(alpha) {
     const [rows, columns] = this.shot.map;
-    const { ids } = this.shot;
+    const { ids, instances } = this.shot;
     if (this.tinted?.width !== columns || this.tinted.height !== rows) {
       this.colours.width = columns;
       this.colours.height = rows;
@@ -84,7 +83,9 @@ export class Picture {
       const down = y + 1 < rows ? columns : 0;
       for (let x = 0; x < columns; x++, i++) {
         const id = ids[i];
-        const edge = (x + 1 < columns && ids[i + 1] !== id) || ids[i + down] !== id;
+        const thing = instances[i];  // undefined where there is no such map: then it equals its neighbours
+        const right = x + 1 < columns ? i + 1 : i;
+        const edge = ids[right] !== id || ids[i + down] !== id || instances[right] !== thing || instances[i + down] !== thing;
         pixels[i] = (edge ? border : plain)[id];
       }
     }
@@ -99,19 +100,33 @@ export class Picture {
     return new Uint32Array(bytes.buffer);
   }
 
-  regions() {
+  things() {
     const hidden = new Set([...this.hidden].map((id) => this.labels[id].name));
-    const found = COUNTABLE.flatMap((group) => this.shot.groups[group]?.regions ?? []);
-    return found.filter((region) => !hidden.has(region.class));
+    return this.shot.things.filter((thing) => !hidden.has(thing.class));
   }
 
-  drawBox(region, x, y, weight) {
+  drawBox(thing, x, y, weight) {
     const scale = this.shot.image.width / this.shot.size[1];
-    const [left, top, width, height] = region.box.map((v) => v * scale);
-    const { rgb } = this.labels.find((label) => label.name === region.class);
+    const [left, top, width, height] = thing.box.map((v) => v * scale);
+    const { rgb } = this.labels.find((label) => label.name === thing.class);
     this.context.lineWidth = weight * Math.max(1.5, this.shot.image.width / 500);
     this.context.strokeStyle = `rgb(${rgb.map((v) => 128 + v / 2).join(" ")})`;
     this.context.strokeRect(x + left, y + top, width, height);
+    if (thing.id) this.drawName(`${thing.class} ${thing.id}`, x + left, y + top, width, rgb);
+  }
+
+  // Above the box, where the box is wide enough for it.
+  drawName(name, x, y, room, rgb) {
+    const c = this.context;
+    const size = Math.max(10, this.shot.image.width / 70);
+    c.font = `${size}px sans-serif`;
+    const wide = c.measureText(name).width + size / 2;
+    if (wide > Math.max(room, 4 * size)) return;
+    const top = y >= 1.25 * size ? y - 1.25 * size : y;
+    c.fillStyle = `rgb(${rgb.join(" ")})`;
+    c.fillRect(x, top, wide, 1.25 * size);
+    c.fillStyle = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 130 ? "#141414" : "#fff";
+    c.fillText(name, x + size / 4, top + size);
   }
 
   point(event) {
@@ -125,11 +140,12 @@ export class Picture {
     if (!this.pointer || !this.boxes) return;
     const place = this.onPicture(this.pointer);
     const inside = ({ box: [x, y, w, h] }) => place[0] >= x && place[0] < x + w && place[1] >= y && place[1] < y + h;
-    const under = this.regions().filter(inside).sort((a, b) => a.area - b.area)[0];
+    const under = this.things().filter(inside).sort((a, b) => a.area - b.area)[0];
     if (!under) return;
     this.drawBox(under, ...this.origin, 2.5);
     const stage = this.canvas.parentElement.getBoundingClientRect();
-    this.tip.textContent = `${under.class}  ${(100 * under.area).toFixed(1)} %`;
+    const age = under.id ? ` ${under.id}  ${under.age_s.toFixed(1)} s` : "";
+    this.tip.textContent = `${under.class}${age}  ${(100 * under.area).toFixed(1)} %`;
     this.tip.hidden = false;
     const room = stage.width - this.tip.offsetWidth - 4;
     this.tip.style.left = `${Math.max(0, Math.min(room, this.pointer[0] - stage.left + 14))}px`;

@@ -95,8 +95,9 @@ async function unpack(data) {
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, headLength)));
   const jpeg = new Blob([new Uint8Array(data, 4 + headLength, head.jpeg)], { type: "image/jpeg" });
   const packed = new Uint8Array(data, 4 + headLength + head.jpeg);
-  const [image, ids] = await Promise.all([createImageBitmap(jpeg), inflate(packed)]);
-  return { ...head, image, ids };
+  const [image, maps] = await Promise.all([createImageBitmap(jpeg), inflate(packed)]);
+  const pixels = head.map[0] * head.map[1];
+  return { ...head, image, ids: maps.subarray(0, pixels), instances: maps.subarray(pixels) };
 }
 
 async function inflate(packed) {
