@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import NoReturn
@@ -17,6 +18,7 @@ import click
 
 import drivenet
 from drivenet.errors import DrivenetError, nearest
+from drivenet.supervise import FLAG, supervise
 
 #: Command name to ``module:object`` and the line that ``--help`` shows.
 COMMANDS = {
@@ -140,9 +142,18 @@ def _run_anyway() -> int:
         return 1
 
 
+def _is_supervised(arguments: Sequence[str]) -> bool:
+    return arguments[:1] == ["run"] and FLAG in arguments and not {"-h", "--help"} & set(arguments)
+
+
+def _supervised() -> int:
+    """The parent of a node: decided here, so that it imports nothing of what may fail in the node."""
+    return supervise(sys.argv[2:])
+
+
 def _run() -> int:
     try:
-        code = cli.main(standalone_mode=False)
+        code = _supervised() if _is_supervised(sys.argv[1:]) else cli.main(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()  # what cannot be written shall show here, not at the interpreter's end
         return code if isinstance(code, int) else 0

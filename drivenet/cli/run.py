@@ -12,6 +12,7 @@ import click
 from pydantic import SecretStr
 
 from drivenet.address import mask_uri
+from drivenet.cli.heartbeat import heart_of, tell_restarts
 from drivenet.cli.logs import logged
 from drivenet.cli.output import console, progress, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, show_written
@@ -80,6 +81,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--max-frames", type=int, metavar="N")
 @_setting("--log-level", type=click.Choice(LEVELS))
 @_setting("--log-format", type=click.Choice(FORMATS))
+@click.option("--supervise", is_flag=True, expose_value=False, help="Start the node again when it crashes or hangs.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Settings by these names.")
 @click.option("--print-config", is_flag=True, help="Print the settings that result, without secrets, and end.")
 @click.pass_context
@@ -170,7 +172,8 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
             source, engine, sinks, policy=settings.policy, painter=painter, max_frames=settings.max_frames,
             report=report,
         )  # fmt: skip
-        with ended_by_signals(pipeline):
+        tell_restarts(pipeline)
+        with ended_by_signals(pipeline), heart_of(pipeline):
             return pipeline.run()
 
 

@@ -51,6 +51,8 @@ class HealthMonitor:
         self._events: deque[Event] = deque()
         self._status, self._jumps = SourceStatus(), WALL.jumps
         began = now_ns()
+        #: When it last decided: a loop that has come to a stop asks no more.
+        self.checked_ns = began
         self._parts = {name: Part("starting", began) for name in ("source", "engine", "outputs")}
         self.health = Health(self._parts, source_id)
 
@@ -113,7 +115,7 @@ class HealthMonitor:
 
     def check(self) -> tuple[Health, list[Event]]:
         """How it is now, and what happened since the last check."""
-        now = now_ns()
+        self.checked_ns = now = now_ns()
         self._check_clock()
         self._check_source_status()
         found = {"source": self._source_part(now), "engine": self._engine(now), "outputs": self._outputs(now)}
