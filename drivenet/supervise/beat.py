@@ -96,11 +96,13 @@ class Heart:
         self._stop.set()
 
     def _beat(self) -> None:
-        while not self._stop.wait(EVERY_S):
+        is_over = False
+        while not is_over:
             try:
                 os.write(self._pipe, self._look().to_line()[:_LONGEST_LINE])
             except BlockingIOError:  # the parent is busy
-                continue
+                pass
             except OSError:
                 self._orphaned()
                 return
+            is_over = self._stop.wait(EVERY_S)

@@ -20,7 +20,7 @@ import drivenet
 
 ROOT = Path(drivenet.__file__).parents[1]
 NODE = ("run", "synthetic://160x96@30", "--backend", "null", "--headless")
-PATIENCE_S = 150.0
+PATIENCE_S = 100.0
 #: A parent with a child of a test's own, and short waits.
 PARENT = """
 import sys
@@ -125,7 +125,9 @@ def test_a_node_that_is_killed_publishes_again_and_every_recording_plays(tmp_pat
 
 def test_a_node_that_is_frozen_is_started_again(tmp_path: Path) -> None:
     with started("-m", "drivenet", *NODE, "--stats", "s.jsonl", "--supervise", cwd=tmp_path) as parent:
-        wait_until(lambda: published(tmp_path / "s.jsonl"))
+        wait_until(
+            lambda: (tmp_path / "s.jsonl").exists() and (tmp_path / "s.jsonl").read_bytes().count(b'"frame"') > 40
+        )
         frozen = the_child(parent)
         os.kill(frozen, signal.SIGSTOP)
         wait_until(lambda: published(tmp_path / "s-2.jsonl"))

@@ -1,0 +1,65 @@
+"""The service file by systemd's own check, the health check of containers, and the steps of docs/service.md."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import drivenet
+from drivenet.config import NodeSettings, load_yaml
+from drivenet.supervise import check
+
+ROOT = Path(drivenet.__file__).parents[1]
+UNIT = ROOT / "packaging" / "systemd" / "drivenet@.service"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_finds_no_fault_in_the_service(tmp_path: Path) -> None:
+    """With a program that is there in the place of the one that is installed."""
+    text = UNIT.read_text().replace("/opt/drivenet/bin/drivenet", sys.executable)
+    (tmp_path / UNIT.name).write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / "drivenet@front.service")],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    ours = [line for line in (done.stderr + done.stdout).splitlines() if "drivenet@" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+def test_the_configuration_of_the_guide_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "service.md").read_text()
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "front.yaml").write_text(yaml)
+    settings = load_yaml(tmp_path / "front.yaml", NodeSettings)
+    assert (settings.segment, settings.keep_free, settings.headless) == ("60s", "2GB", True)
+    assert "%i.yaml" in UNIT.read_text()
+
+
+def test_the_health_check_of_containers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
+    from drivenet.labels import CAMVID
+    from drivenet.overlay import Painter
+    from drivenet.result import Totals
+    from drivenet.sinks.web import WebSink
+
+    token = "correct-horse-battery"
+    page = WebSink(
+        "127.0.0.1", 0, token=token, allow_anonymous=False, painter=Painter(CAMVID), source="s", engine={"file": ""}
+    )
+    url = f"{page.url}healthz"
+    try:
+        monkeypatch.setenv("DRIVENET_TOKEN", token)
+        answers = [check.main([url])]
+        monkeypatch.setenv("DRIVENET_TOKEN", "another-one-that-is-wrong")
+        monkeypatch.setenv("DRIVENET_HEALTH_URL", url)
+        answers.append(check.main([]))
+    finally:
+        page.close(Totals())
+    assert answers == [0, 1]
+    assert check.main([url]) == 1
+    assert "no answer" in capsys.readouterr().out
