@@ -120,7 +120,7 @@ def _shares(data: Any) -> dict[tuple[str, str], float]:
     shares: dict[tuple[str, str], float] = {}
     for one in data:
         labels = one.get("labels") if one["dataset"] == "folder" else None
-        key = one.get("name") or labels or one["dataset"], "+".join(one.get("splits", ["train"]))
+        key = one.get("name") or Path(labels or one["dataset"]).stem, "+".join(one.get("splits", ["train"]))
         shares[key] = shares.get(key, 0) + one["share"] / total
     return {key: share for key, share in shares.items() if share}
 

@@ -53,8 +53,8 @@ class Pack:
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.file = files[0]
-        self._archives = [self._opened(file) for file in files]
-        firsts = [archive for archive in self._archives if INDEX in archive.namelist()]
+        self._archives = {file: self._opened(file) for file in files}
+        firsts = [archive for archive in self._archives.values() if INDEX in archive.namelist()]
         if len(firsts) != 1:
             raise SourceError(f"{len(firsts)} files with {INDEX}", "all files of one pack", "name all of them")
         self._zip = firsts[0]
@@ -93,8 +93,8 @@ class Pack:
     def folder(self) -> Path:
         """Where the data sets are."""
         folder = _scratch("drivenet-data-")
-        for archive in self._archives:
-            with self._reading():
+        for file, archive in self._archives.items():
+            with self._reading(file):
                 archive.extractall(folder, [n for n in archive.namelist() if n.startswith("datasets/")])
         return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -56,7 +57,7 @@ class SourceSettings(Settings):
     @property
     def known_as(self) -> str:
         """How figures and records call it."""
-        return self.name or (self.labels if self.dataset == "folder" and self.labels else self.dataset)
+        return self.name or (Path(self.labels).stem if self.dataset == "folder" and self.labels else self.dataset)
 
 
 class FocusSettings(Settings):
@@ -154,9 +155,12 @@ class TrainSettings(Settings):
     checkpoint_every: int = Field(50, ge=1, description="iterations between checkpoints")
 
     @model_validator(mode="after")
-    def _one_length(self) -> TrainSettings:
+    def _consistent(self) -> TrainSettings:
         if (self.iterations is None) == (self.minutes is None):
             raise ValueError("give either iterations or minutes")
+        names = [one.known_as for one in self.data if one.select]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two sources to select on are called {min(twice)}, give one of them a name")
         for name, size in (("input", self.input), ("augment.crop", self.augment.crop)):
             if any(side < 32 or side % 32 for side in size):
                 raise ValueError(f"{name} {size} must be multiples of 32")

@@ -137,7 +137,7 @@ def test_what_is_no_pack_is_refused_in_a_line(packed: list[Path], tmp_path: Path
     content = bytearray(packed[1].read_bytes())
     content[at + 100] ^= 255
     (tmp_path / "bent.pack").write_bytes(content)
-    with pytest.raises(SourceError, match=r"is no whole pack: Bad CRC.*copy it again"):
+    with pytest.raises(SourceError, match=r"bent.pack is no whole pack: Bad CRC.*copy it again"):
         Pack([packed[0], tmp_path / "bent.pack"]).settings("little")
     with zipfile.ZipFile(tmp_path / "later.pack", "w") as archive:
         archive.writestr(INDEX, json.dumps({"format": 99, "files": 1}))

@@ -9,7 +9,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
 from drivenet.labels import IGNORE_ID  # noqa: E402
-from drivenet.training.loss import HARD_AT_LEAST, SegmentationLoss, dice_loss, distillation_loss  # noqa: E402
+from drivenet.training.loss import (  # noqa: E402
+    HARD_AT_LEAST,
+    SegmentationLoss,
+    dice_loss,
+    distillation_loss,
+    set_cross_entropy,
+)
 
 
 def ids_of(*rows: list[int]) -> torch.Tensor:
@@ -113,3 +119,63 @@ def test_imitation_leads_to_the_teacher() -> None:
     assert bool(((student.grad < 0) == surer).all())
     closer = student.detach() - 10 * student.grad
     assert float(distillation_loss(closer, teacher, 2.0)) < float(loss.detach())
+
+
+@pytest.mark.parametrize("head", [0, 1])
+def test_every_pixel_of_a_cell_is_the_truth_in_turn(head: int) -> None:
+    """Cells of 2x2 (8x8 for the auxiliary head) hold four classes: a fixed choice would see one of them alone."""
+    cell = (1, 4)[head]
+    codes = torch.arange(4, dtype=torch.uint8).view(1, 2, 2).repeat_interleave(cell, 1).repeat_interleave(cell, 2)
+    codes = codes.repeat(1, 32 // cell // 2, 32 // cell // 2)
+    logits = [torch.zeros(1, 4, 32, 32), torch.zeros(1, 4, 32, 32)]
+    logits[head] = sure(torch.zeros_like(codes), 4)
+    loss = SegmentationLoss(torch.ones(4), 0.0, 1.0)
+    torch.manual_seed(1)
+    found = [float(loss(logits, codes)) for _ in range(64)]
+    assert 4 <= sum(value < 2 for value in found) <= 36  # right in one of four: 16 are expected
+    torch.manual_seed(1)
+    assert found == [float(loss(logits, codes)) for _ in range(64)]
+
+
+def a_set() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (1, 4, 3, 5) and a set that holds classes 1 and 2 everywhere."""
+    logits = torch.randn(1, 4, 3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return logits, torch.tensor([False, True, True, False]).expand(1, 3, 5, 4)
+
+
+def test_a_set_costs_the_logarithm_of_its_probability() -> None:
+    logits, members = a_set()
+    inside = logits.softmax(1)[:, 1:3].sum(1)
+    torch.testing.assert_close(set_cross_entropy(logits, members), -inside.log())
+    one = torch.tensor([False, False, True, False]).expand(1, 3, 5, 4)
+    ids = torch.full((1, 3, 5), 2)
+    expected = torch.nn.functional.cross_entropy(logits, ids, reduction="none")
+    torch.testing.assert_close(set_cross_entropy(logits, one), expected)
+
+
+def test_which_member_of_a_set_is_likelier_costs_nothing() -> None:
+    """Probability that moves from one member to the other leaves the loss as it was."""
+    logits, members = a_set()
+    p = logits.softmax(1)
+    moved = p.clone()
+    moved[:, 1] += 0.9 * p[:, 2]
+    moved[:, 2] -= 0.9 * p[:, 2]
+    torch.testing.assert_close(set_cross_entropy(moved.log(), members), set_cross_entropy(logits, members))
+
+
+def test_members_of_a_set_are_pushed_in_proportion_to_their_probability() -> None:
+    logits, members = a_set()
+    logits.requires_grad_()
+    set_cross_entropy(logits, members).sum().backward()
+    p = logits.detach().softmax(1)
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad[:, 1] / p[:, 1], logits.grad[:, 2] / p[:, 2])
+    assert bool((logits.grad[:, 1:3] < 0).all())
+    torch.testing.assert_close(logits.grad[:, [0, 3]], p[:, [0, 3]])
+
+
+def test_a_set_weighs_as_its_members_do_on_average() -> None:
+    members = torch.ones(256, 3, dtype=torch.bool)
+    members[:4] = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1]]).bool()
+    loss = SegmentationLoss(torch.tensor([1.0, 2.0, 4.0]), 0.0, 0.0, members=members)
+    assert loss.weights[:4].tolist() == [1, 2, 4, 3]

@@ -48,6 +48,10 @@ def test_configurations_have_distinct_names() -> None:
         ({"minutes": 3}, "either iterations or minutes"),
         ({"iterations": None}, "either iterations or minutes"),
         ({"optimiser": {"lr": 0}}, "optimiser.lr"),
+        ({"data": {"dataset": "synthetic"}}, "data"),
+        ({"data": []}, "data"),
+        ({"data": [{"dataset": "synthetic", "frames": 6}]}, r"data\.0\.frames"),
+        ({"data": [{"dataset": "synthetic"}] * 2}, "two sources to select on are called synthetic, give one of them"),
         ({"optimiser": {"name": "adam"}}, "optimiser.name"),
     ],
 )

@@ -229,3 +229,14 @@ def test_the_average_follows_fast_at_first_and_slowly_later() -> None:
     ema.update(network, 10_000)
     assert float(average.running_mean) == pytest.approx(1 - 2 / 11 * 0.99)  # type: ignore[arg-type]
     assert not average.training
+
+
+def test_what_is_frozen_keeps_its_weights_and_statistics(tmp_path: Path) -> None:
+    model = {"architecture": "efficientnet_fpn", "options": {"width": 16, "head": 16}, "freeze": 2}
+    trainer = prepare_run(tiny(model=model, iterations=2, checkpoint_every=2), None, tmp_path, "cpu")
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer.run()
+    changed = {name for name, value in trainer.network.state_dict().items() if not torch.equal(value, before[name])}
+    frozen = ("encoder.stem.", "encoder.stages.0.")
+    assert not [name for name in changed if name.startswith(frozen)]
+    assert {name for name in before if not name.startswith(frozen)} == changed
