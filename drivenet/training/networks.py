@@ -11,7 +11,7 @@ from drivenet.errors import UsageError
 from drivenet.labels import LabelSet
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
-from drivenet.training.settings import DistilSettings
+from drivenet.training.settings import DistilSettings, TrainSettings
 
 
 def start_imagenet(network: nn.Module) -> None:
@@ -20,6 +20,16 @@ def start_imagenet(network: nn.Module) -> None:
     if load is None:
         raise UsageError("start: imagenet for a network without ImageNet weights", "efficientnet_fpn, or a checkpoint")
     load()
+
+
+def imagenet_package(settings: TrainSettings) -> str | None:
+    """The distribution whose weights a run starts from; None if it starts otherwise."""
+    model = settings.model
+    if model.start != "imagenet":
+        return None
+    with torch.device("meta"):
+        network = create(model.architecture, 1, model.options)
+    return getattr(getattr(network, "encoder", None), "package", None)
 
 
 def start_from(network: nn.Module, checkpoint: Path) -> list[str]:

@@ -21,6 +21,7 @@ from drivenet.errors import UsageError
 from drivenet.files import write_atomic
 from drivenet.labels import built_in
 from drivenet.training.libraries import libraries
+from drivenet.training.networks import imagenet_package
 from drivenet.training.pack import FORMAT, INDEX
 from drivenet.training.settings import SourceSettings, TrainSettings
 
@@ -71,7 +72,8 @@ def write_pack(
     settings = {file.stem: load_yaml(file, TrainSettings) for file in configs}
     sources = list(dict.fromkeys(_located(one, root) for s in settings.values() for one in s.data if one.root or root))
     packed = {name: _packed(one, sources, root) for name, one in settings.items()}
-    brought = [(f"libraries/{name}.zip", code) for name, code in libraries(pythons).items()]
+    weights = [one for one in map(imagenet_package, settings.values()) if one]
+    brought = [(f"libraries/{name}.zip", code) for name, code in libraries(pythons, weights).items()]
     size = pictures = 0
     for quality in QUALITIES:
         entries = [entry for i, one in enumerate(sources) for entry in _entries(one, f"datasets/{i}", quality)]

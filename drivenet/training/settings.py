@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from drivenet.config import Place, Settings
 
@@ -134,7 +134,7 @@ class TrainSettings(Settings):
     name: str
     model: ModelSettings
     labels: str = Field("cityscapes", description="the network's classes: a built-in label set, or FILE.yaml")
-    data: tuple[SourceSettings, ...] = Field(min_length=1)
+    data: tuple[SourceSettings, ...]
     focus: FocusSettings = FocusSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
@@ -153,6 +153,13 @@ class TrainSettings(Settings):
     sync_batch_norm: bool = Field(False, description="batch statistics over all GPUs")
     validate_every: int = Field(250, ge=1, description="iterations between looks at val")
     checkpoint_every: int = Field(50, ge=1, description="iterations between checkpoints")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _listed(cls, data: Any) -> Any:
+        if not isinstance(data, (list, tuple)) or not data:
+            raise ValueError("a list of sources is wanted, each with the name of its dataset")
+        return data
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainSettings:

