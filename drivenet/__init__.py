@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from drivenet.frame import Frame
     from drivenet.labels import LabelSet
     from drivenet.pipeline import Pipeline
+    from drivenet.record import Record
     from drivenet.result import Result, Totals
     from drivenet.scene import Region, Scene
     from drivenet.segmenter import Segmentation, Segmenter
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from drivenet.sinks.base import Sink
     from drivenet.sources import open_source
     from drivenet.sources.base import Source
+    from drivenet.stages import Stage, default_stages
     from drivenet.things import Thing
     from drivenet.things.tracking import Tracker
 
@@ -46,6 +48,7 @@ _HOMES = {
     "Frame": "drivenet.frame",
     "LabelSet": "drivenet.labels",
     "Pipeline": "drivenet.pipeline",
+    "Record": "drivenet.record",
     "Region": "drivenet.scene",
     "Result": "drivenet.result",
     "Scene": "drivenet.scene",
@@ -55,6 +58,7 @@ _HOMES = {
     "SinkError": "drivenet.errors",
     "Source": "drivenet.sources.base",
     "SourceError": "drivenet.errors",
+    "Stage": "drivenet.stages",
     "Thing": "drivenet.things",
     "Totals": "drivenet.result",
     "Tracker": "drivenet.things.tracking",
@@ -62,6 +66,7 @@ _HOMES = {
     "build_engine": "drivenet.build.build",
     "import_onnx": "drivenet.convert.onnx_model",
     "load_labels": "drivenet.config",
+    "default_stages": "drivenet.stages",
     "open_engine": "drivenet.engine",
     "open_sink": "drivenet.sinks",
     "open_source": "drivenet.sources",
@@ -76,6 +81,7 @@ __all__ = [
     "Frame",
     "LabelSet",
     "Pipeline",
+    "Record",
     "Region",
     "Result",
     "Scene",
@@ -85,11 +91,13 @@ __all__ = [
     "SinkError",
     "Source",
     "SourceError",
+    "Stage",
     "Thing",
     "Totals",
     "Tracker",
     "UsageError",
     "build_engine",
+    "default_stages",
     "import_onnx",
     "load_labels",
     "open_engine",

@@ -11,7 +11,6 @@ import cv2
 
 from drivenet.address import one_line
 from drivenet.frame import Image
-from drivenet.latency import END_TO_END, STAGES
 
 Bgr = tuple[int, int, int]
 
@@ -30,8 +29,7 @@ class Hud:
 
     Args:
         age_ms: from the frame's capture to its drawing.
-        p50_ms: median of the last seconds by stage (:data:`~drivenet.latency.STAGES` and ``end_to_end``); what is
-            absent is not shown.
+        p50_ms: median of the last seconds by stage, in the order in which they are shown.
         fps: rate of the last seconds by ``source``, ``processed`` and ``published``; None = not known yet.
         dropped: frames dropped so far, by reason.
         source: what the frames come from, without credentials.
@@ -52,8 +50,7 @@ class Hud:
         rows = [Row("frame age", _ms(self.age_ms))]
         rows += [Row(kind, _fps(self.fps[kind])) for kind in _FPS_KINDS if kind in self.fps]
         rows += [Row(f"dropped, {reason}", str(n)) for reason, n in self.dropped.items() if n] or [Row("dropped", "0")]
-        stages = [stage for stage in (END_TO_END, *STAGES) if stage in self.p50_ms]
-        rows += [Row(f"p50 {stage.replace('_', ' ')}", _ms(self.p50_ms[stage])) for stage in stages]
+        rows += [Row(f"p50 {stage.replace('_', ' ')}", _ms(ms)) for stage, ms in self.p50_ms.items()]
         return rows
 
 

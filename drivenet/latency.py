@@ -1,13 +1,15 @@
-"""One definition of latency: monotonic stamps that ride with a frame, and bounded percentiles over them."""
+"""One definition of latency: a monotonic timeline that rides with a frame, and bounded percentiles over many."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ddsketch import DDSketch
 
-#: Stages in the order a frame passes them, in ms. ``end_to_end`` spans them all.
+#: The stages of a run that has no others, in the order a frame passes them. ``end_to_end`` spans them all.
 STAGES = ("queue", "prepare", "infer", "postprocess", "draw", "publish")
 END_TO_END = "end_to_end"
 #: A 99th percentile of fewer samples than this is noise and is not printed.
@@ -32,47 +34,48 @@ def waited_ns(thread: int | None = None) -> int:
         return 0
 
 
-@dataclass
-class Stamps:
-    """Monotonic nanoseconds at which one frame reached each point; 0 = not reached.
+class Span(NamedTuple):
+    """A stage of one frame: its name, and its first and last moment by the monotonic clock, in nanoseconds."""
 
-    ``handed`` is when the drawing side took the frame over: the wait before it belongs to no stage, so that
-    the stages of one frame never add up to more than its end-to-end time. ``published`` is replaced as a whole
-    when a sink has taken the frame, and never written to, so that any thread may read it; once ``settled`` is
-    true it stays as it is. ``waited`` is no stamp: nanoseconds during ``infer`` in which the thread that computes was
-    ready and had no processor (:func:`waited_ns`).
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What one frame spent its time on, in order; never changed, only continued by :meth:`then`.
+
+    A wait that belongs to no stage (for the thread that draws) is a gap between two spans, so that the stages of one
+    frame never add up to more than its end-to-end time.
+
+    Args:
+        captured: when the frame was captured, or fell due.
+        spans: its stages so far.
+        waited: nanoseconds during ``infer`` in which the thread that computes was ready and had no processor
+            (:func:`waited_ns`).
     """
 
     captured: int
-    taken: int = 0
-    prepared: int = 0
-    inferred: int = 0
-    analysed: int = 0
-    handed: int = 0
-    drawn: int = 0
-    published: dict[str, int] = field(default_factory=dict)
-    settled: bool = False
+    spans: tuple[Span, ...] = ()
     waited: int = 0
 
-    def last_published(self) -> int:
-        """When the slowest sink had the frame; ``drawn`` if there are no sinks."""
-        return max(self.published.values(), default=self.drawn)
+    def then(self, name: str, start: int, end: int | None = None) -> Timeline:
+        """This timeline and one more stage, which ends now unless something else is said."""
+        return replace(self, spans=(*self.spans, Span(name, start, now_ns() if end is None else end)))
+
+    @property
+    def end(self) -> int:
+        """When the last stage ended; the capture without one."""
+        return self.spans[-1].end if self.spans else self.captured
 
     def stages_ms(self) -> dict[str, float]:
-        """Milliseconds of each of :data:`STAGES`."""
-        ends = {
-            "queue": (self.captured, self.taken),
-            "prepare": (self.taken, self.prepared),
-            "infer": (self.prepared, self.inferred),
-            "postprocess": (self.inferred, self.analysed),
-            "draw": (self.handed, self.drawn),
-            "publish": (self.drawn, self.last_published()),
-        }
-        return {stage: (end - start) / 1e6 for stage, (start, end) in ends.items()}
+        """Milliseconds by stage, in order."""
+        return {span.name: (span.end - span.start) / 1e6 for span in self.spans}
 
     def end_to_end_ms(self) -> float:
-        """Milliseconds from capture (or due time) to the last sink."""
-        return (self.last_published() - self.captured) / 1e6
+        """Milliseconds from capture (or due time) to the end of the last stage."""
+        return (self.end - self.captured) / 1e6
 
 
 class Histogram:
@@ -123,16 +126,22 @@ class Histogram:
 
 
 class StageHistograms:
-    """One :class:`Histogram` a stage, and one for end to end."""
+    """One :class:`Histogram` a stage, and one for end to end.
 
-    def __init__(self) -> None:
-        self.by_stage = {name: Histogram() for name in (*STAGES, END_TO_END)}
+    Args:
+        stages: those that are there from the start on, in order; others follow as frames bring them.
+    """
 
-    def add(self, stamps: Stamps) -> None:
+    def __init__(self, stages: Iterable[str] = STAGES) -> None:
+        self.by_stage = {name: Histogram() for name in (END_TO_END, *stages)}
+
+    def add(self, timeline: Timeline) -> None:
         """Record a published frame."""
-        for stage, ms in stamps.stages_ms().items():
+        for stage, ms in timeline.stages_ms().items():
+            if stage not in self.by_stage:
+                self.by_stage[stage] = Histogram()
             self.by_stage[stage].add(ms)
-        self.by_stage[END_TO_END].add(stamps.end_to_end_ms())
+        self.by_stage[END_TO_END].add(timeline.end_to_end_ms())
 
     def copy(self) -> StageHistograms:
         """One that stays as it is while this one goes on."""
@@ -142,7 +151,7 @@ class StageHistograms:
 
     def summary(self) -> dict[str, dict[str, float | int]]:
         """:meth:`Histogram.summary` by stage, end to end first."""
-        return {name: self.by_stage[name].summary() for name in (END_TO_END, *STAGES)}
+        return {name: histogram.summary() for name, histogram in self.by_stage.items()}
 
 
 class RateMeter:

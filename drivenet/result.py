@@ -1,48 +1,15 @@
-"""What travels from the pipeline to the sinks: one finished frame, and at the end the totals."""
+"""What travels from the pipeline to the sinks: finished frames, and the run's totals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from drivenet.classmap import ClassMap
-from drivenet.frame import Frame, Image
-from drivenet.labels import LabelSet
-from drivenet.latency import StageHistograms, Stamps
-from drivenet.scene import Scene
+from drivenet.latency import StageHistograms
+from drivenet.record import Record
 
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """One processed frame. Sinks read it and never write to it.
-
-    Args:
-        frame: the picture as captured.
-        classmap: its class ids at engine size.
-        scene: what was found.
-        labels: what the ids mean.
-        stamps: when it reached each point so far.
-        view: (H, W, 3) uint8 BGR picture as ``--visualize`` asks for; the frame's own size, twice as wide
-            for side-by-side. None when no sink asked for pictures.
-    """
-
-    frame: Frame
-    classmap: ClassMap
-    scene: Scene
-    labels: LabelSet
-    stamps: Stamps
-    view: Image | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """One ``frame`` line of the stats file."""
-        return {
-            "type": "frame",
-            "frame": self.frame.index,
-            "captured_ns": self.frame.captured_ns,
-            "stages_ms": {k: round(v, 3) for k, v in self.stamps.stages_ms().items()},
-            "end_to_end_ms": round(self.stamps.end_to_end_ms(), 3),
-            **self.scene.to_dict(),
-        }
+#: What sinks get: a record that has passed all stages.
+Result = Record
 
 
 @dataclass

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import overload
@@ -18,60 +16,16 @@ from drivenet.decoding import read_picture
 from drivenet.engine import open_engine
 from drivenet.errors import SourceError, UsageError
 from drivenet.frame import Frame, Image
-from drivenet.labels import LabelSet
-from drivenet.latency import now_ns
-from drivenet.overlay import Painter
-from drivenet.prepare import crop_bars, prepare_for, resize_ids
-from drivenet.scene import Scene, analyse
-from drivenet.step import process
+from drivenet.latency import Timeline, now_ns
+from drivenet.prepare import crop_bars, prepare_for
+from drivenet.record import CLASSMAP, SCENE, Record
+from drivenet.scene import analyse
+from drivenet.stages import default_stages, run_stages
 
 #: What is segmented: an image, its file, or a frame.
 One = Image | Frame | str | Path
-#: The stages that a single picture passes.
-_STAGES = ("prepare", "infer", "postprocess")
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What was found in one picture.
-
-    Args:
-        frame: the picture, not copied: whoever writes to its array changes what :meth:`overlay` draws on.
-        classmap: its class ids at engine size.
-        scene: fractions by class and group, and regions with boxes in pixels of the picture.
-        labels: what the ids mean.
-        stages_ms: milliseconds of ``prepare``, ``infer`` and ``postprocess``.
-    """
-
-    frame: Frame
-    classmap: ClassMap
-    scene: Scene
-    labels: LabelSet
-    stages_ms: dict[str, float]
-
-    @cached_property
-    def ids(self) -> Ids:
-        """(H, W) uint8 class ids at the size of the picture: those of ``classmap``, resized by nearest neighbour."""
-        return resize_ids(self.classmap.ids, self.frame.size)
-
-    def overlay(self, alpha: float = 0.5) -> Image:
-        """The picture under the class colours, with the boxes of regions.
-
-        Args:
-            alpha: share of the class colours, 0 to 1.
-
-        Returns:
-            (H, W, 3) uint8 BGR, a new array.
-
-        Raises:
-            UsageError: for an alpha outside of 0 to 1.
-        """
-        return Painter(self.labels, alpha=alpha).paint(self.frame, self.classmap, self.scene)
-
-    def __repr__(self) -> str:
-        (h, w), (map_h, map_w) = self.frame.size, self.classmap.ids.shape
-        found = ", ".join(self.scene.classes)
-        return f"Segmentation(index={self.frame.index}, {w}x{h}, classes at {map_w}x{map_h}: {found})"
+#: What was found in one picture.
+Segmentation = Record
 
 
 class Segmenter:
@@ -110,6 +64,7 @@ class Segmenter:
     ) -> None:
         self.engine = open_engine(engine, backend, precision, threads)
         self.labels = self.engine.spec.label_set
+        self._stages = default_stages(self.engine)
         self._count = 0
         self._one_at_a_time = threading.Lock()
 
@@ -140,9 +95,7 @@ class Segmenter:
     def _segment_one(self, picture: One) -> Segmentation:
         with self._one_at_a_time:
             frame = self._frame(picture)
-            result = process(frame, self.engine, self.labels)
-        stages = result.stamps.stages_ms()
-        return Segmentation(frame, result.classmap, result.scene, self.labels, {name: stages[name] for name in _STAGES})
+            return run_stages(Record(frame, self.labels, Timeline(frame.captured_ns)), self._stages)
 
     def segment_many(self, pictures: Iterable[One]) -> Iterator[Segmentation]:
         """Segment a stream of images for throughput: the engine may have several in work at a time.
@@ -174,9 +127,9 @@ class Segmenter:
         inferred = now_ns()
         classmap = ClassMap(crop_bars(ids, self.engine.spec, frame.size), frame.index, frame.captured_ns)
         scene = analyse(classmap, self.labels, frame.size)
-        times = ((ready - start), (inferred - ready), (now_ns() - inferred))
-        stages = {name: ns / 1e6 for name, ns in zip(_STAGES, times, strict=True)}
-        return Segmentation(frame, classmap, scene, self.labels, stages)
+        timeline = Timeline(frame.captured_ns).then("prepare", start, ready).then("infer", ready, inferred)
+        layers = {CLASSMAP: classmap, SCENE: scene}
+        return Record(frame, self.labels, timeline.then("postprocess", inferred), layers)
 
     def _frame(self, picture: One) -> Frame:
         """A frame as it is, anything else as one with the next number."""

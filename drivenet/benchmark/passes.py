@@ -102,7 +102,7 @@ class _Output(Sink):
 
 
 class _Record(Sink):
-    """Keeps what was published, with its final stamps."""
+    """Keeps what was published, with its final times."""
 
     name, needs_view, records = "record", False, True
 
@@ -112,10 +112,8 @@ class _Record(Sink):
 
     def publish(self, result: Result) -> None:
         """Keep one."""
-        stamps, index = result.stamps, result.frame.index
-        self.timed[index] = Timed(
-            index, stamps.stages_ms(), stamps.end_to_end_ms(), stamps.captured, stamps.last_published()
-        )
+        line, index = result.timeline, result.frame.index
+        self.timed[index] = Timed(index, line.stages_ms(), line.end_to_end_ms(), line.captured, line.end)
         self.ids[index] = result.classmap.ids
 
 

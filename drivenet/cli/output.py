@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from drivenet.files import write_atomic
-from drivenet.latency import END_TO_END, STAGES
+from drivenet.latency import END_TO_END
 from drivenet.log import JsonFormatter, PlainFormatter, mask_text
 from drivenet.result import Totals
 from drivenet.sinks.target import cannot_write, check_apart, check_stdout, check_writable
@@ -143,7 +143,7 @@ def show_totals(totals: Totals) -> None:
     """The latency table of a run, and its counts and rates below."""
     rows = []
     summary = totals.latency.summary()
-    for name in (*STAGES, END_TO_END):
+    for name in sorted(summary, key=END_TO_END.__eq__):  # the whole last
         figures = summary[name]
         if figures["n"]:
             p99 = f"{figures['p99']:.2f}" if "p99" in figures else "-"
@@ -164,7 +164,7 @@ def show_totals(totals: Totals) -> None:
     for name, counts in totals.sinks.items():
         if lost := ", ".join(f"{n} {what}" for what, n in counts.items() if n and what != "published"):
             console.print(f"{name}: {counts['published']} of {sum(counts.values())} frames, {lost}")
-    console.print(f"FPS over the whole run: {rates}")
+    console.print(f"FPS of the whole run: {rates}")
     show_health(totals)
 
 

@@ -61,7 +61,12 @@ def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str |
 
 
 def open_sinks(
-    settings: NodeSettings, source: Source, engine: Engine, painter: Painter, written: list[Path]
+    settings: NodeSettings,
+    source: Source,
+    engine: Engine,
+    painter: Painter,
+    stages: Sequence[str],
+    written: list[Path],
 ) -> list[Sink]:
     """As asked for; a window if nothing was. If one cannot be opened, those before it are closed again.
 
@@ -69,7 +74,7 @@ def open_sinks(
     """
     sinks: list[Sink] = []
     with ExitStack() as opened:
-        for sink in _opened(settings, source, engine, painter, written):
+        for sink in _opened(settings, source, engine, painter, stages, written):
             opened.callback(sink.close, Totals())
             sinks.append(sink)
         opened.pop_all()
@@ -77,7 +82,12 @@ def open_sinks(
 
 
 def _opened(
-    settings: NodeSettings, source: Source, engine: Engine, painter: Painter, written: list[Path]
+    settings: NodeSettings,
+    source: Source,
+    engine: Engine,
+    painter: Painter,
+    stages: Sequence[str],
+    written: list[Path],
 ) -> Iterator[Sink]:
     fps = 0.0 if source.live else source.fps or PICTURES_FPS
     session = RecordingSession(
@@ -89,7 +99,7 @@ def _opened(
     if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
         yield sink_class("window")(painter, f"drivenet {source.name}")
     if settings.serve:
-        yield _page(settings.serve, settings, source, engine, painter)
+        yield _page(settings.serve, settings, source, engine, painter, stages)
     if settings.stats:  # last: to close it is to write a summary
         yield _told(settings.stats, sink_class("jsonl")(settings.stats, session=session))
 
@@ -121,14 +131,16 @@ def show_written(written: Sequence[Path]) -> None:
             console.print(f"wrote {path}")
 
 
-def _page(address: str, settings: NodeSettings, source: Source, engine: Engine, painter: Painter) -> Sink:
+def _page(
+    address: str, settings: NodeSettings, source: Source, engine: Engine, painter: Painter, stages: Sequence[str]
+) -> Sink:
     from drivenet.sinks.web import WebSink
 
     host, port = parse_address(address)
     page = WebSink(
         host, port, token=settings.token.get_secret_value() if settings.token else None,
         allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
-        painter=painter, source=source.name, engine=engine.describe(),
+        painter=painter, source=source.name, engine=engine.describe(), stages=stages,
     )  # fmt: skip
     console.print(f"live page at {page.url}")
     return page

@@ -18,6 +18,7 @@ from drivenet.cli.output import console, progress, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, show_written
 from drivenet.cli.served import open_served
 from drivenet.cli.signals import ended_by_signals
+from drivenet.cli.stages import open_stages
 from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS
 from drivenet.engine.base import Engine
@@ -29,6 +30,7 @@ from drivenet.result import Totals
 from drivenet.secrets import fill_in, read_secrets
 from drivenet.sources import kind_of, open_source
 from drivenet.sources.base import Source
+from drivenet.stages import stage_names
 
 #: Kinds of sources that are opened only when all else is well: a camera is one program's at a time.
 _DEVICES = ("camera", "csi")
@@ -78,6 +80,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--policy", type=click.Choice(POLICIES))
 @_setting("--rate", type=float, metavar="HZ")
 @_setting("--damaged", type=click.Choice(["stop", "skip"]))
+@_setting("--smooth", is_flag=True, default=None)
 @_setting("--max-frames", type=int, metavar="N")
 @_setting("--log-level", type=click.Choice(LEVELS))
 @_setting("--log-format", type=click.Choice(FORMATS))
@@ -159,7 +162,8 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
         engine = _open_engine(settings, opened)
         source = source or _open_source(settings, opened)
         painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
-        sinks = open_sinks(settings, source, engine, painter, written)
+        stages = open_stages(settings, engine, track=source.continuous)
+        sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
         opened.pop_all()  # from here on they are the pipeline's
     with progress() as bar:
         task = bar.add_task("frames", total=settings.max_frames or source.frames, note="")
@@ -170,7 +174,7 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
 
         pipeline = Pipeline(
             source, engine, sinks, policy=settings.policy, painter=painter, max_frames=settings.max_frames,
-            report=report,
+            report=report, stages=stages,
         )  # fmt: skip
         tell_restarts(pipeline)
         with ended_by_signals(pipeline), heart_of(pipeline):

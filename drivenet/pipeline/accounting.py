@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from drivenet.hud import Hud
-from drivenet.latency import END_TO_END, RateMeter, Stamps, now_ns
+from drivenet.latency import END_TO_END, STAGES, RateMeter, StageHistograms, Timeline, now_ns
 from drivenet.recent import WINDOW_S, RecentRate, RecentStages
 from drivenet.result import Totals
 
@@ -20,11 +21,12 @@ class FrameAccounting:
 
     Args:
         engine: what :meth:`~drivenet.engine.base.Engine.describe` says.
+        stages: what frames pass, in order.
     """
 
-    def __init__(self, engine: dict[str, Any]) -> None:
+    def __init__(self, engine: dict[str, Any], stages: Sequence[str] = STAGES) -> None:
         self._lock = threading.Lock()
-        self._totals = Totals(engine=engine)
+        self._totals = Totals(engine=engine, latency=StageHistograms(stages))
         self._source, self._processed, self._published = RateMeter(), RateMeter(), RateMeter()
         self._rates = {point: RecentRate() for point in ("source", "processed", "published")}
         self._stages = RecentStages()
@@ -56,15 +58,15 @@ class FrameAccounting:
             self._processed.tick()
             self._rates["processed"].tick(now_ns())
 
-    def published(self, stamps: Stamps) -> None:
+    def published(self, timeline: Timeline) -> None:
         """Book a frame out that reached a sink."""
         with self._lock:
             self._totals.published += 1
-            self._totals.latency.add(stamps)
-            self._published.tick(stamps.last_published())
+            self._totals.latency.add(timeline)
+            self._published.tick(timeline.end)
             now = now_ns()
             self._rates["published"].tick(now)
-            self._stages.add(now, {END_TO_END: stamps.end_to_end_ms(), **stamps.stages_ms()})
+            self._stages.add(now, {END_TO_END: timeline.end_to_end_ms(), **timeline.stages_ms()})
 
     def dropped(self, reason: str, count: int = 1) -> None:
         """Book frames out that nobody will see."""
@@ -99,7 +101,8 @@ class FrameAccounting:
     def infer_p99_ms(self) -> float:
         """How long an inference took in 99 of 100 cases; 0 before the first."""
         with self._lock:
-            return self._totals.latency.by_stage["infer"].percentile(99)
+            infer = self._totals.latency.by_stage.get("infer")
+            return infer.percentile(99) if infer else 0.0
 
     def totals(self) -> Totals:
         """A copy of the counts so far."""
@@ -111,11 +114,11 @@ class FrameAccounting:
                 health=dict(t.health), events=dict(t.events), errors=list(t.errors),
             )  # fmt: skip
 
-    def hud(self, stamps: Stamps, source: str, engine: str, warning: str = "") -> Hud:
+    def hud(self, captured_ns: int, source: str, engine: str, warning: str = "") -> Hud:
         """The figures for a picture that is drawn now; rates and medians are at most half a second old."""
         with self._lock:
             live, dropped = self._live_now(), dict(self._totals.dropped)
-        age_ms = (now_ns() - stamps.captured) / 1e6
+        age_ms = (now_ns() - captured_ns) / 1e6
         return Hud(age_ms, live["p50_ms"], live["fps"], dropped, source, engine, warning)
 
     def _live_now(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from drivenet.pipeline.accounting import FrameAccounting
@@ -30,6 +30,9 @@ class Delivery:
     result: Result
     waiting: set[str]
     outcomes: set[Outcome] = field(default_factory=set)
+    #: When each sink had it, so far as that counts for its times.
+    published_ns: list[int] = field(default_factory=list)
+    settled: bool = False
 
     def reason(self) -> str | None:
         """Why it counts as dropped; None if it was published."""
@@ -46,7 +49,7 @@ class DeliveryTracker:
     Args:
         accounting: is told what became of each frame, at each sink and at all.
         names: of the timed sinks.
-        record: is given every published frame, in order, with its final stamps.
+        record: is given every published frame, in order, with its final times.
     """
 
     def __init__(self, accounting: FrameAccounting, names: Iterable[str], record: Callable[[Result], None]) -> None:
@@ -72,9 +75,8 @@ class DeliveryTracker:
         delivery.waiting.remove(name)
         delivery.outcomes.add(outcome)
         self._accounting.served(name, "dropped" if outcome == "stopped" else outcome)
-        stamps = delivery.result.stamps
-        if outcome == "published" and not stamps.settled:
-            stamps.published = {**stamps.published, name: at_ns}
+        if outcome == "published" and not delivery.settled:
+            delivery.published_ns.append(at_ns)
         self._advance()
 
     def _advance(self) -> None:
@@ -86,10 +88,12 @@ class DeliveryTracker:
         self._advancing = False
 
     def _settle(self, delivery: Delivery) -> None:
-        delivery.result.stamps.settled = True
+        delivery.settled = True
         reason = delivery.reason()
         if reason is None:
-            self._accounting.published(delivery.result.stamps)
-            self._record(delivery.result)
+            drawn = delivery.result.timeline.end
+            timeline = delivery.result.timeline.then("publish", drawn, max(delivery.published_ns, default=drawn))
+            self._accounting.published(timeline)
+            self._record(replace(delivery.result, timeline=timeline))
         else:
             self._accounting.dropped(reason)

@@ -178,6 +178,9 @@ class SinkDispatcher:
     def _record(self, result: Result) -> None:
         for queue in self._recorders:
             self._offer(queue, Delivery(result, {queue.name}), closed=False)
+        for queue in self._timed:
+            if queue.sink.wants_times and not queue.failed:
+                queue.tell("settled", lambda sink: sink.settled(result))
 
     def _offer(self, queue: SinkQueue, delivery: Delivery, *, closed: bool) -> None:
         if closed or queue.failed:

@@ -45,6 +45,7 @@ class HealthMonitor:
         # plain numbers, written whole by one thread each: since when it waits for something, 0 while it does not
         self._asked_ns = self._working_ns = self._blocked_ns = 0
         self._gave_ns = self._published_ns = self._handed_ns = 0
+        self._stage = ""
         self._size: tuple[int, int] | None = None
         self._failures: dict[str, str] = {}
         self._reports: dict[str, tuple[str, State, str]] = {}
@@ -74,9 +75,9 @@ class HealthMonitor:
         """No frame is waited for any more."""
         self._asked_ns = 0
 
-    def working(self, busy: bool) -> None:
-        """A frame is on its way through the engine, or came out."""
-        self._working_ns = now_ns() if busy else 0
+    def working(self, stage: str) -> None:
+        """A frame is at that stage now; at none if it is empty."""
+        self._stage, self._working_ns = stage, now_ns() if stage else 0
 
     def blocked(self, is_blocked: bool) -> None:
         """Whether the outputs take nothing."""
@@ -155,7 +156,7 @@ class HealthMonitor:
         since_ns = self._working_ns
         limit_s = max(STALLED_AFTER_S, _TIMES_P99 * self._p99_ms() / 1000)
         if since_ns and (now - since_ns) / 1e9 > limit_s:
-            return Part("stalled", since_ns, "the engine does not return from a frame")
+            return Part("stalled", since_ns, f"the stage {self._stage} does not return")
         before = self._parts["engine"]
         if before.state in SILENT and self._handed_ns < before.since_ns:  # nothing of it was published yet
             return before

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, SourceError, UsageError, wrapped
 from drivenet.frame import Frame
-from drivenet.latency import now_ns
+from drivenet.latency import Timeline, now_ns
 from drivenet.log import mask_text
 from drivenet.overlay import Painter
 from drivenet.pipeline.accounting import FrameAccounting
@@ -21,11 +21,12 @@ from drivenet.pipeline.mailbox import Mailbox
 from drivenet.pipeline.renderer import Renderer
 from drivenet.pipeline.shutdown import Shutdown
 from drivenet.pipeline.state import RunControl, RunState
+from drivenet.record import Record
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
-from drivenet.step import process
-from drivenet.things.tracking import Tracker
+from drivenet.stages import Stage, default_stages, run_stages, stage_names
+from drivenet.stages.continuity import continues
 
 _TICK_S = 0.25
 #: How often health is decided.
@@ -55,6 +56,8 @@ class Pipeline:
         policy: ``latest`` or ``every``; None = ``latest`` for a live source, else ``every``.
         painter: draws the views, if a sink wants any; None = overlays.
         max_frames: end after so many captured frames.
+        stages: what every frame passes, in order; None for :func:`drivenet.stages.default_stages`. They are closed at
+            the end.
         report: called with the running totals about twice a second, from the thread that draws.
         source_id: names the source in health and events, where a node has several.
 
@@ -66,6 +69,7 @@ class Pipeline:
         self, source: Source, engine: Engine, sinks: Sequence[Sink], *, policy: str | None = None,
         painter: Painter | None = None, max_frames: int | None = None,
         report: Callable[[Totals], None] = lambda _: None, source_id: str = "",
+        stages: Sequence[Stage] | None = None,
     ) -> None:  # fmt: skip
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames {max_frames}", "at least 1, or None for all")
@@ -73,7 +77,10 @@ class Pipeline:
         self.labels = engine.spec.label_set
         self.policy = policy or ("latest" if source.live else "every")
         self.max_frames, self.report = max_frames, report
-        self.accounting = FrameAccounting(engine.describe())
+        self.stages = list(default_stages(engine, track=source.continuous) if stages is None else stages)
+        self.source_id = source_id
+        self._before: Frame | None = None
+        self.accounting = FrameAccounting(engine.describe(), stage_names(self.stages))
         named = source.name, self._engine_name
         self._errors: list[BaseException] = []
         self.monitor = HealthMonitor(source, source_id, self.accounting.infer_p99_ms)
@@ -81,7 +88,6 @@ class Pipeline:
         self._renderer = Renderer(sinks, self._dispatcher, painter or Painter(self.labels), self.accounting, *named)
         self._frames: Mailbox[Frame] = Mailbox(self.policy, superseded=lambda _: self.accounting.dropped("superseded"))
         self._results: Mailbox[Result] = Mailbox("every", depth=1 if self.policy == "latest" else 2)
-        self._tracker = Tracker() if source.continuous else None
         self._control = RunControl(lambda: self._dispatcher.halted)
         self._all_handed = False
         self._unused, self._done = threading.Semaphore(), threading.Event()
@@ -192,18 +198,28 @@ class Pipeline:
                 return
 
     def _process_one(self, frame: Frame) -> None:
-        self.monitor.working(True)
+        self.monitor.working("queue")
         try:
-            result = process(frame, self.engine, self.labels, self._tracker)
+            result = self._staged(frame)
         except BaseException as error:  # noqa: BLE001 - raised again
             self.accounting.dropped("failed")
             ours = wrapped(EngineError, self.engine.file or type(self.engine).__name__, error)
             raise ours from ours.__cause__
         finally:
-            self.monitor.working(False)
+            self.monitor.working("")
         self.accounting.processed()
         if not self._results.put(result):
             self.accounting.dropped("stopped")
+
+    def _staged(self, frame: Frame) -> Result:
+        """The frame after all stages; they forget what was before it, where it does not continue that."""
+        timeline = Timeline(frame.captured_ns).then("queue", frame.captured_ns)
+        if not continues(self._before, frame):
+            for stage in self.stages:
+                stage.reset()
+        self._before = frame
+        record = Record(frame, self.labels, timeline, source_id=self.source_id)
+        return run_stages(record, self.stages, self.monitor.working)
 
     def _publish(self) -> None:
         try:
@@ -247,6 +263,8 @@ class Pipeline:
         self._tell_health(now=True)
         totals = shutdown.close_sinks(self._totals, stuck=stuck)
         if not stuck:  # never under a thread that may still be inside it
+            for stage in self.stages:
+                shutdown.attempt(stage.close)
             shutdown.attempt(self.engine.close)
         self._control.phase = RunState.CLOSED
         return totals

@@ -64,13 +64,13 @@ class Renderer:
 
     def _drawn(self, result: Result) -> Result:
         """The result, with its view if a sink wants one."""
-        result.stamps.handed = now_ns()
-        self._last = result = self._with_view(result) if self._needs_view else result
-        result.stamps.drawn = now_ns()
+        start = now_ns()
+        result = self._with_view(result) if self._needs_view else result
+        self._last = result = replace(result, timeline=result.timeline.then("draw", start))
         return result
 
     def _with_view(self, result: Result) -> Result:
-        hud = self._accounting.hud(result.stamps, self._source, self._engine(), self._warning())
+        hud = self._accounting.hud(result.frame.captured_ns, self._source, self._engine(), self._warning())
         view = self._painter.draw(result.frame, result.classmap, result.scene, hud)
         return replace(result, view=frozen(view))
 

@@ -14,8 +14,8 @@ from drivenet.sinks.base import Sink
 _DEPTHS = {"block": 4, "drop": 2}
 #: For recorders, whose frames may be settled many at a time.
 _RECORDS_DEPTH = 16
-#: Events that may wait; of more, the oldest go.
-_EVENTS_DEPTH = 64
+#: Kinds that wait beside each other, and how many of each; of more, the oldest go.
+_BESIDE, _BESIDE_DEPTH = ("event", "settled"), 64
 #: What a sink still gets when the run ends early.
 _LASTING = ("event", "health", "close")
 
@@ -25,7 +25,7 @@ class Task:
     """Something that a sink is told.
 
     Args:
-        kind: ``publish``, ``health``, ``event``, ``marked``, ``status`` or ``close``.
+        kind: ``publish``, ``settled``, ``health``, ``event``, ``marked``, ``status`` or ``close``.
         act: how it is told.
         delivery: the frame that is published.
     """
@@ -84,9 +84,9 @@ class SinkQueue:
         return oldest.delivery if oldest else None
 
     def tell(self, kind: str, act: Callable[[Sink], None]) -> None:
-        """Tell the sink something, in place of what waits of this kind; events wait beside each other."""
+        """Tell the sink something, in place of what waits of this kind; events and times wait beside each other."""
         same = [task for task in self._tasks if task.kind == kind]
-        for task in same if kind != "event" else same[: max(0, len(same) - _EVENTS_DEPTH + 1)]:
+        for task in same[: max(0, len(same) - _BESIDE_DEPTH + 1)] if kind in _BESIDE else same:
             self._tasks.remove(task)
         self._give(Task(kind, act))
 

@@ -30,14 +30,16 @@ class Sink:
     1 Car
     """
 
-    #: Names the sink in stamps, messages and counts; the second of a name is counted as ``name-2``.
+    #: Names the sink in messages and counts; the second of a name is counted as ``name-2``.
     name = "sink"
     #: What it writes to, for messages: a file, an address. Never holds credentials.
     target = ""
     #: Whether ``Result.view`` must hold a picture.
     needs_view = True
-    #: Whether the sink wants the frame's final stamps: it is served after the others and is not timed itself.
+    #: Whether the sink wants the frame's final times: it is served after the others and is not timed itself.
     records = False
+    #: Whether a sink that is timed itself wants the final times of what it published too, see :meth:`settled`.
+    wants_times = False
     #: What becomes of results that come faster than the sink takes them. ``block``, for what shall be complete:
     #: under the policy ``every`` the run waits, under ``latest`` the oldest that waits is dropped. ``drop``, for
     #: what shall be new (a window, a page, a bus): the oldest that waits is always dropped.
@@ -50,6 +52,9 @@ class Sink:
     def publish(self, result: Result) -> None:
         """Take one result. Raises SinkError."""
         raise NotImplementedError
+
+    def settled(self, result: Result) -> None:
+        """A published result once all timed sinks had it, with the final times; only if ``wants_times``."""
 
     def health(self, health: Health) -> None:
         """How the run is: at every change, and at least twice a second. A sink that is slower gets the newest only.

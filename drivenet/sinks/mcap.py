@@ -100,7 +100,7 @@ class McapSink(Sink):
             ),
             ANNOTATIONS: box_annotations(result, at),
             THINGS: detections(result, at),
-            FRAME: frame_diagnostics(reached(result, self.name), at),
+            FRAME: frame_diagnostics(reached(result), at),
         }
         if self._recording and self._recording.empty:
             messages[LABELS] = label_info(result.labels, at)

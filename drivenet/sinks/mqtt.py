@@ -80,7 +80,7 @@ class MqttSink(Sink):
             self._missed += 1
             return
         at = WALL.at(result.frame.captured_ns)
-        scene = {**reached(result, self.name).to_dict(), "captured_unix_ns": at}
+        scene = {**reached(result).to_dict(), "captured_unix_ns": at}
         self._last = self._client.publish(self._scene, to_json(scene))
         with suppress(RuntimeError):  # the connection broke meanwhile
             self._last.wait_for_publish(_WRITE_S)

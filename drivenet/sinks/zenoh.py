@@ -80,7 +80,7 @@ class ZenohSink(Sink):
             self._put("class_map", png, at)
         if self._wanted("overlay"):
             self._put("overlay", encode_jpeg(view_of(result), _QUALITY), at)
-        scene = {**reached(result, self.name).to_dict(), **at}
+        scene = {**reached(result).to_dict(), **at}
         self._put("scene", to_json(scene).encode())
 
     def marked(self, view: Image, health: Health) -> None:

@@ -123,7 +123,9 @@ def test_stats_lines_are_as_designed(tmp_path: Path) -> None:
     region = frames[0]["groups"]["vehicle"]["regions"][0]
     assert set(region) >= {"class", "box", "area"}
     assert summary is not None
-    assert set(summary) == {"type", "captured", "published", "dropped", "fps", "latency_ms", "engine", "sinks"}
+    told = {"captured", "published", "dropped", "fps", "latency_ms", "engine", "sinks", "health", "events", "errors"}
+    assert set(summary) == {"type", *told}
+    assert (summary["health"]["state"], summary["errors"]) == ("ok", [])
     assert summary["sinks"] == {"stats": {"published": 3, "dropped": 0}}
     assert set(summary["fps"]) == {"source", "processed", "published"}
     assert set(summary["engine"]) >= {"file", "backend", "precision", "input", "labels"}
@@ -132,7 +134,7 @@ def test_stats_lines_are_as_designed(tmp_path: Path) -> None:
 
 def test_one_picture_has_no_rate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert call("run", f"{DRIVE}?frames=1", *NULL, "--stats", "s.jsonl") == 0
-    assert "FPS: source -, processed -, published -\n" in capfd.readouterr().err
+    assert "FPS of the whole run: source -, processed -, published -\n" in capfd.readouterr().err
     summary = stats((tmp_path / "s.jsonl").read_bytes())[1]
     assert summary is not None
     assert summary["fps"] == {"source": None, "processed": None, "published": None}

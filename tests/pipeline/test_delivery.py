@@ -8,15 +8,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivenet.classmap import ClassMap
 from drivenet.frame import Frame
 from drivenet.labels import CAMVID
-from drivenet.latency import Stamps
+from drivenet.latency import Timeline
 from drivenet.pipeline.accounting import FrameAccounting
 from drivenet.pipeline.delivery import MAX_UNSETTLED, Delivery, DeliveryTracker, Outcome
 from drivenet.pipeline.sink_queue import SinkQueue, unique
 from drivenet.result import Result
-from drivenet.scene import Scene
 from drivenet.sinks.base import Sink
 
 OUTCOMES: list[Outcome] = ["published", "dropped", "stopped", "failed"]
@@ -24,7 +22,7 @@ OUTCOMES: list[Outcome] = ["published", "dropped", "stopped", "failed"]
 
 def result(index: int) -> Result:
     frame = Frame(np.zeros((2, 2, 3), np.uint8), index, 1)
-    return Result(frame, ClassMap(np.zeros((2, 2), np.uint8), index, 1), Scene({}, {}, {}), CAMVID, Stamps(1, drawn=1))
+    return Result(frame, CAMVID, Timeline(1))
 
 
 def expected(outcomes: set[Outcome]) -> str:
@@ -51,7 +49,7 @@ def test_any_interleaving_adds_up(frames: int, sinks: int, data: st.DataObject) 
     while len(deliveries) < frames or held:
         if len(deliveries) < frames and (not held or data.draw(st.booleans(), "begin")):
             if len(tracker) == MAX_UNSETTLED:
-                oldest = next(n for n, delivery in enumerate(deliveries) if not delivery.result.stamps.settled)
+                oldest = next(n for n, delivery in enumerate(deliveries) if not delivery.settled)
                 forced[oldest] = expected(said[oldest])
             deliveries.append(tracker.begin(result(len(deliveries))))
             accounting.captured(1)
@@ -72,11 +70,11 @@ def test_any_interleaving_adds_up(frames: int, sinks: int, data: st.DataObject) 
     assert recorded == [n for n in range(frames) if verdicts[n] == "published"]
     for reason, count in totals.dropped.items():
         assert count == list(verdicts.values()).count(reason)
-    assert all(delivery.result.stamps.settled for delivery in deliveries)
-    assert all(at == 5 for delivery in deliveries for at in delivery.result.stamps.published.values())
+    assert all(delivery.settled for delivery in deliveries)
+    assert all(at == 5 for delivery in deliveries for at in delivery.published_ns)
 
 
-def test_what_comes_after_the_settling_counts_for_the_sink_and_leaves_the_stamps() -> None:
+def test_what_comes_after_the_settling_counts_for_the_sink_and_leaves_the_times() -> None:
     accounting = FrameAccounting({})
     for name in ("quick", "slow"):
         accounting.enlist(name)
@@ -87,9 +85,10 @@ def test_what_comes_after_the_settling_counts_for_the_sink_and_leaves_the_stamps
         deliveries.append(tracker.begin(result(n)))
         tracker.book(deliveries[n], "quick", "published", at_ns=3)
     (first,) = recorded
-    stamps = dict(first.stamps.published)
+    times = first.timeline
     tracker.book(deliveries[0], "slow", "published", at_ns=10**12)
-    assert first.stamps.published == stamps == {"quick": 3}
+    assert first.timeline == times
+    assert times.stages_ms() == {"publish": 2e-6}
     assert accounting.totals().sinks["slow"]["published"] == 1
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from drivenet.classmap import ClassMap
 from drivenet.frame import Frame
 from drivenet.health import Health, Part, State
 from drivenet.labels import CAMVID
-from drivenet.latency import Stamps, now_ns
+from drivenet.latency import STAGES, Timeline, now_ns
 from drivenet.result import Result
 from drivenet.scene import analyse
 
@@ -27,9 +29,16 @@ def make_result(
     ids[:2] = 255
     frame = Frame(np.full((*size, 3), colour, np.uint8), index, captured_ns)
     classmap = ClassMap(ids, index, captured_ns)
-    stamps = Stamps(captured_ns, *(captured_ns + k * 1_000_000 for k in range(1, 7)))
-    scene = analyse(classmap, CAMVID, size)
-    return Result(frame, classmap, scene, CAMVID, stamps, frame.image.copy() if view else None)
+    layers = {"classmap": classmap, "scene": analyse(classmap, CAMVID, size)}
+    return Result(frame, CAMVID, timeline(captured_ns, range(1, 6)), layers, frame.image.copy() if view else None)
+
+
+def timeline(captured_ns: int, ends_ms: Iterable[float]) -> Timeline:
+    """The stages up to ``draw``, each of which ends so many ms after the capture."""
+    line = Timeline(captured_ns)
+    for name, ms in zip(STAGES[:-1], ends_ms, strict=True):
+        line = line.then(name, line.end, captured_ns + round(ms * 1e6))
+    return line
 
 
 def fares(state: State, seconds: float = 0.0, reason: str = "") -> Health:

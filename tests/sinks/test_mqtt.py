@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ def test_subscribers_get_scenes_and_late_ones_the_state(broker: Broker, listen: 
     assert abs(heard.pop("captured_unix_ns") - wall_ns) < 1e9
     assert heard.pop("end_to_end_ms") >= 0
     assert heard["stages_ms"].pop("publish") == pytest.approx((now_ns() - captured) / 1e6, abs=LONG_S * 1e3)
-    del expected["end_to_end_ms"], expected["stages_ms"]["publish"]
+    del expected["end_to_end_ms"]
     assert heard == expected
 
     sink.status(TOTALS)
@@ -121,7 +120,7 @@ def test_a_run_that_does_not_begin_says_goodbye(
             stats=str(stats),
         )
         with pytest.raises(SinkError, match="cannot serve on"):
-            run_node(settings)
+            run_node(settings, [])
     assert listener.next(state("offline"))[0]["reason"] == "ended"
     assert stats.read_text() == "of an earlier run"
 
@@ -173,7 +172,7 @@ def test_a_network_that_takes_nothing_holds_one_scene_and_no_more(
     broker.process.send_signal(signal.SIGSTOP)
     client = sink._client  # type: ignore[attr-defined]
     while not client.want_write():
-        sink.publish(replace(make_result(0, view=False), scene=big))
+        sink.publish(make_result(0, view=False).with_layers(scene=big))
     for index in range(1, 100):
         sink.publish(make_result(index, view=False))
     assert len(client._out_packet) == 1

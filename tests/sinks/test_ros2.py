@@ -117,7 +117,7 @@ def test_another_process_gets_every_topic_and_reads_the_same_values(domain: int,
     things = tuple(replace(thing, id=12) for thing in result.scene.things)
     result = replace(result, scene=replace(result.scene, things=things))
     totals = Totals(captured=20, published=18, dropped={"superseded": 2}, engine={"backend": "null"})
-    totals.latency.add(result.stamps)
+    totals.latency.add(result.timeline)
 
     with opened(f"ros2://{domain}/car/front?frame_id=front_camera") as sink:
         assert (sink.name, sink.target, sink.overflow) == (

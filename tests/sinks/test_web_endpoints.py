@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from web_node import MAP, SIZE, Node, pictures, wait_for
 
 from drivenet.labels import CAMVID
-from drivenet.latency import Histogram
+from drivenet.latency import Histogram, Timeline
 from drivenet.prepare import resize_ids
 from drivenet.sinks.web import run_stats
 from drivenet.sinks.web.snapshot import PAGE_WIDTH, _page_size
@@ -122,17 +122,17 @@ def test_a_source_whose_name_is_no_text_is_told_with_question_marks() -> None:
 
 def test_windows_agree_with_the_runs_histogram_and_end(node: Node) -> None:
     samples, sketch = run_stats.Samples(), Histogram()
-    stamps = node.publish().stamps
+    line = node.publish().timeline
     for ms in np.random.default_rng(1).gamma(4, 5, 3000):
-        stamps.published["web"] = stamps.captured + round(ms * 1e6)
-        samples.add(stamps)
+        line = Timeline(line.captured).then("publish", line.captured, line.captured + round(ms * 1e6))
+        samples.add(line)
         sketch.add(ms)
-    window = run_stats._window(samples.since(0))["latency_ms"]["end_to_end"]
+    window = run_stats._window(samples.since(0), samples.names)["latency_ms"]["end_to_end"]
     for figure in ("p50", "p90", "p99", "max"):
         assert window[figure] == pytest.approx(sketch.summary()[figure], rel=0.01)
     assert len(samples.since(2990)) == 10
     for _ in range(20_000):
-        samples.add(stamps)
+        samples.add(line)
     assert (len(samples.since(0)), samples.count) == (18_000, 23_000)
 
 

@@ -16,15 +16,16 @@ from drivenet.classmap import Ids
 from drivenet.engine.null import NullEngine
 from drivenet.engine.own_thread import OwnThread
 from drivenet.frame import Frame, Image
-from drivenet.latency import Stamps, now_ns, waited_ns
+from drivenet.latency import Timeline, now_ns, waited_ns
+from drivenet.record import Record
 from drivenet.sinks.web.throttle import CALM, LOOK, RAREST, Throttle
-from drivenet.step import process
+from drivenet.stages import default_stages, run_stages
 
 
 def admitted(throttle: Throttle, pictures: int, waited_share: float) -> int:
     """Of so many results, how many go to viewers; inference takes 10 ms each."""
-    stamps = Stamps(0, 1, prepared=1_000, inferred=10_001_000, waited=int(waited_share * 10_000_000))
-    return sum(throttle.admits(stamps) for _ in range(pictures))
+    line = Timeline(0, waited=int(waited_share * 10_000_000)).then("infer", 1_000, 10_001_000)
+    return sum(throttle.admits(line) for _ in range(pictures))
 
 
 def test_viewers_get_everything_where_inference_does_not_wait() -> None:
@@ -99,7 +100,8 @@ def test_the_wait_of_a_thread_that_computes_for_another_counts() -> None:
     rival = threading.Thread(target=crowd)
     rival.start()
     frame = Frame(np.zeros((48, 64, 3), np.uint8), 0, now_ns())
-    stamps = process(frame, engine, engine.spec.label_set).stamps
+    record = Record(frame, engine.spec.label_set, Timeline(frame.captured_ns))
+    done = run_stages(record, default_stages(engine))
     rival.join()
     own.end(lambda: None)
-    assert stamps.waited > 50_000_000
+    assert done.timeline.waited > 50_000_000

@@ -27,10 +27,11 @@ _VIEWER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from sink_results import fares, make_result
+from dataclasses import replace
 from drivenet.hud import Hud
 from drivenet.labels import CAMVID
 from drivenet.overlay import Painter, lost_view
-from drivenet.result import Result, Totals
+from drivenet.result import Totals
 from drivenet.sinks.window import WindowSink
 painter = Painter(CAMVID)
 sink = WindowSink(painter, "drivenet stra\\udcdfe.mp4")  # OpenCV itself dies of such a name
@@ -38,7 +39,7 @@ index, said = 0, ""
 while not sink.stop_requested:
     plain = make_result(index, size=(180, 320), view=False)
     view = painter.draw(plain.frame, plain.classmap, plain.scene, Hud(1.0, {}, {}, {}))
-    sink.publish(Result(plain.frame, plain.classmap, plain.scene, CAMVID, plain.stamps, view))
+    sink.publish(replace(plain, view=view))
     if index % 10 == 5:
         sink.marked(lost_view(view, 1.0), fares("lost", 1.0))
     state = f"{'paused' if sink._paused else 'running'} {sink._visualize}"

@@ -6,17 +6,18 @@ import http.client
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
-from sink_results import fares
+from sink_results import fares, timeline
 
 from drivenet.classmap import ClassMap, Ids
 from drivenet.frame import Frame, Image
 from drivenet.health import State
 from drivenet.labels import CAMVID
-from drivenet.latency import Stamps, now_ns
+from drivenet.latency import now_ns
 from drivenet.overlay import Painter
 from drivenet.prepare import resize_ids
 from drivenet.result import Result, Totals
@@ -72,12 +73,13 @@ class Node:
             result = self._result()
             self.sink.publish(result)
             self.fare("ok")
-            result.stamps.published = {"web": result.stamps.drawn + 1_000_000}
-            result.stamps.settled = True
+            drawn = result.timeline.end
+            result = replace(result, timeline=result.timeline.then("publish", drawn, drawn + 1_000_000))
+            self.sink.settled(result)
             self.totals.captured += 1
             self.totals.published += 1
             self.totals.sinks["web"]["published"] += 1
-            self.totals.latency.add(result.stamps)
+            self.totals.latency.add(result.timeline)
             self.index += 1
         self.totals.fps = {"source": 30.0, "processed": 29.5, "published": 29.25}
         self.totals.live = {"window_s": 10.0, "fps": dict(self.totals.fps), "p50_ms": {"infer": 3.0}}
@@ -87,9 +89,10 @@ class Node:
     def _result(self) -> Result:
         image, ids = pictures()[self.index % len(pictures())]
         at = now_ns()
-        stamps = Stamps(at, *(at + ms * 1_000_000 for ms in (1, 3, 6, 10, 10, 10)))
+        times = timeline(at, (1, 3, 6, 10, 10))
         classmap = ClassMap(resize_ids(ids, MAP), self.index, at)
-        return Result(Frame(image, self.index, at), classmap, analyse(classmap, CAMVID, SIZE), CAMVID, stamps)
+        layers = {"classmap": classmap, "scene": analyse(classmap, CAMVID, SIZE)}
+        return Result(Frame(image, self.index, at), CAMVID, times, layers)
 
     def play(self, hz: float = 20.0) -> None:
         """Publish from a thread of its own until :meth:`still`."""

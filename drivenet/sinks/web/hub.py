@@ -107,7 +107,7 @@ class Hub:
         self._seq += 1
         self.newest = snapshot = Snapshot(result, self._seq)
         loop = self._loop
-        if self._slots and self.throttle.admits(result.stamps) and loop is not None and not loop.is_closed():
+        if self._slots and self.throttle.admits(result.timeline) and loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._hand_out, snapshot)
 
     def _hand_out(self, snapshot: Snapshot) -> None:

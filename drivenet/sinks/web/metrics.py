@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from drivenet.health import STATES, WORKING
-from drivenet.sinks.web.run_stats import EDGES_MS, NAMES, RunStats
+from drivenet.sinks.web.run_stats import EDGES_MS, RunStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Every fourth edge: one bucket a doubling.
@@ -73,7 +73,9 @@ class RunStatsCollector(Collector):
             buckets, sums = self._stats.samples.buckets.copy(), self._stats.samples.sums_ms / 1000
         text = "Time a frame spent in a stage; end_to_end: from its capture to the last sink"
         family = HistogramMetricFamily("drivenet_stage_seconds", text, labels=["stage"])
-        for name, counts, total in zip(NAMES, buckets.cumsum(axis=1).tolist(), sums.tolist(), strict=True):
+        for name, counts, total in zip(
+            self._stats.samples.names, buckets.cumsum(axis=1).tolist(), sums.tolist(), strict=True
+        ):
             edges = [(f"{EDGES_MS[i] / 1000:g}", counts[i]) for i in range(0, len(EDGES_MS), _STEP)]
             family.add_metric([name], [*edges, ("+Inf", counts[-1])], total)
         return family

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from drivenet.address import one_line
 from drivenet.health import Event, Health, Part, State
-from drivenet.latency import END_TO_END, P99_MIN_SAMPLES, STAGES, Stamps, now_ns
+from drivenet.latency import END_TO_END, P99_MIN_SAMPLES, STAGES, Timeline, now_ns
 from drivenet.recent import WINDOW_S
 from drivenet.result import Result, Totals
 from drivenet.sinks.web.snapshot import describe
@@ -27,31 +27,35 @@ SILENT_AFTER_S = 2.0
 _EVENTS = 50
 #: Edges of the histograms, in ms: four a doubling, from half a millisecond to 8 seconds.
 EDGES_MS = tuple(round(0.5 * 2 ** (k / 4), 4) for k in range(57))
-NAMES = (*STAGES, END_TO_END)
 #: Frames that are kept for the windows: 300 s at 60 Hz.
 _KEPT = 18_000
 
 
 class Samples:
-    """The last frames' stage times, in a ring of fixed size, and bucket counts of all frames. Not locked."""
+    """The last frames' stage times, in a ring of fixed size, and bucket counts of all frames. Not locked.
 
-    def __init__(self) -> None:
+    Args:
+        stages: the stages of the run; ``names`` are these and ``end_to_end``, the columns of all that is kept.
+    """
+
+    def __init__(self, stages: Sequence[str] = STAGES) -> None:
         self.count = 0
-        self._rows: npt.NDArray[np.float64] = np.zeros((_KEPT, 1 + len(NAMES)))
-        self.buckets = np.zeros((len(NAMES), len(EDGES_MS) + 1), np.int64)
-        self.sums_ms = np.zeros(len(NAMES))
+        self.names = (*stages, END_TO_END)
+        self._rows: npt.NDArray[np.float64] = np.zeros((_KEPT, 1 + len(self.names)))
+        self.buckets = np.zeros((len(self.names), len(EDGES_MS) + 1), np.int64)
+        self.sums_ms = np.zeros(len(self.names))
 
-    def add(self, stamps: Stamps) -> None:
-        """Record a frame all of whose stamps are there."""
-        stages = stamps.stages_ms()
-        values = [max(0.0, stages[s]) for s in STAGES] + [max(0.0, stamps.end_to_end_ms())]
-        self._rows[self.count % _KEPT] = (stamps.last_published() / 1e6, *values)
-        self.buckets[np.arange(len(NAMES)), np.searchsorted(EDGES_MS, values)] += 1
+    def add(self, timeline: Timeline) -> None:
+        """Record a frame all of whose times are there."""
+        times = {**timeline.stages_ms(), END_TO_END: timeline.end_to_end_ms()}
+        values = [max(0.0, times.get(name, 0.0)) for name in self.names]
+        self._rows[self.count % _KEPT] = (timeline.end / 1e6, *values)
+        self.buckets[np.arange(len(values)), np.searchsorted(EDGES_MS, values)] += 1
         self.sums_ms += values
         self.count += 1
 
     def since(self, count: int) -> npt.NDArray[np.float64]:
-        """Rows ``time_ms, *NAMES`` of the frames after the first ``count``, as far as they are kept."""
+        """Rows ``time_ms, *names`` of the frames after the first ``count``, as far as they are kept."""
         first = max(count, self.count - _KEPT)
         return self._rows[np.arange(first, self.count) % _KEPT]
 
@@ -59,20 +63,21 @@ class Samples:
 class RunStats:
     """Everything that the page, ``/stats.json`` and ``/metrics`` say.
 
-    ``published``, ``status``, ``fares`` and ``happened`` are called by the sink's thread, the rest by the server's.
+    ``published``, ``settled``, ``status``, ``fares`` and ``happened`` are called by the sink's thread, the rest by the
+    server's.
 
     Args:
         source: what the frames come from, without credentials.
         engine: what they go through at first; the counts tell of another one.
+        stages: what frames pass.
     """
 
-    def __init__(self, source: str, engine: Mapping[str, Any]) -> None:
+    def __init__(self, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES) -> None:
         self.source, self.engine = one_line(source), dict(engine)  # JSON has no place for other text
-        self.samples = Samples()
+        self.samples, self.stages = Samples(stages), tuple(stages)
         self.lock = threading.Lock()
         self._started_ns = now_ns()
         self._result: Result | None = None
-        self._unfinished: deque[Stamps] = deque()
         self._newest_ns = 0
         self._published_ns = 0
         self._health: Health | None = None
@@ -83,10 +88,8 @@ class RunStats:
         self._windows: dict[int, tuple[float, int, dict[str, Any]]] = {}
 
     def published(self, result: Result) -> None:
-        """A result passed. Its stamps are taken once they are settled: other sinks may still have it."""
+        """A result passed; other sinks may still have it."""
         with self.lock:
-            self._take_settled()
-            self._unfinished.append(result.stamps)
             self._result = result
             if result.frame.captured_ns > self._newest_ns:
                 self._newest_ns, self._published_ns = result.frame.captured_ns, now_ns()
@@ -95,7 +98,6 @@ class RunStats:
         """The run's counts."""
         run = totals.to_dict()
         with self.lock:
-            self._take_settled()
             self._run, self._live = run, totals.live or self._live
             self.engine = run["engine"] or self.engine
 
@@ -110,9 +112,10 @@ class RunStats:
             with self.lock:
                 self.events.append(event)
 
-    def _take_settled(self) -> None:
-        while self._unfinished and self._unfinished[0].settled:
-            self.samples.add(self._unfinished.popleft())
+    def settled(self, result: Result) -> None:
+        """Take the final times of a result that passed before."""
+        with self.lock:
+            self.samples.add(result.timeline)
 
     def state(self) -> tuple[State, float]:
         """The run's state by its health, and for how many seconds it has been so."""
@@ -153,7 +156,7 @@ class RunStats:
         if not window or now_ms - made_ms > 10 * span_s or 100 * come > window["latency_ms"][END_TO_END]["n"]:
             with self.lock:
                 kept, count = self.samples.since(0), self.samples.count
-            window = _window(kept[kept[:, 0] >= now_ms - 1000 * span_s])
+            window = _window(kept[kept[:, 0] >= now_ms - 1000 * span_s], self.samples.names)
             self._windows[span_s] = (now_ms, count, window)
         return window
 
@@ -181,7 +184,7 @@ class RunStats:
         }
 
 
-def _window(rows: npt.NDArray[np.float64]) -> dict[str, Any]:
+def _window(rows: npt.NDArray[np.float64], columns: Sequence[str]) -> dict[str, Any]:
     """Percentiles by stage, exact and as :meth:`drivenet.latency.Histogram.summary` names them, and end-to-end
     times by bucket.
     """
@@ -189,7 +192,7 @@ def _window(rows: npt.NDArray[np.float64]) -> dict[str, Any]:
     counts = np.bincount(np.searchsorted(EDGES_MS, values[:, -1]), minlength=len(EDGES_MS) + 1)
     names = ("p50", "p90", "p99", "max") if n >= P99_MIN_SAMPLES else ("p50", "p90", "max")
     percents = [100.0 if name == "max" else float(name[1:]) for name in names]
-    figures = np.percentile(values, percents, axis=0) if n else np.zeros((len(names), len(NAMES)))
-    by_name = dict(zip(NAMES, figures.round(3).T.tolist(), strict=True))
-    latency = {name: {"n": n, **dict(zip(names, by_name[name], strict=True))} for name in (END_TO_END, *STAGES)}
+    figures = np.percentile(values, percents, axis=0) if n else np.zeros((len(names), len(columns)))
+    by_name = dict(zip(columns, figures.round(3).T.tolist(), strict=True))
+    latency = {name: {"n": n, **dict(zip(names, by_name[name], strict=True))} for name in (END_TO_END, *columns[:-1])}
     return {"latency_ms": latency, "histogram": counts.tolist()}

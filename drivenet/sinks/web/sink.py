@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivenet.errors import UsageError
 from drivenet.health import Event, Health
+from drivenet.latency import STAGES
 from drivenet.overlay import Painter
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
@@ -45,10 +46,11 @@ class WebSink(Sink):
     name = "web"
     overflow = "drop"
     needs_view = False
+    wants_times = True
 
     def __init__(
         self, host: str, port: int, *, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = (),
-        painter: Painter, source: str, engine: Mapping[str, Any],
+        painter: Painter, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES,
     ) -> None:  # fmt: skip
         check_binding(host, token, allow_anonymous, allowed_hosts)
         _check_installed()
@@ -57,7 +59,7 @@ class WebSink(Sink):
 
         listener = listen(host, port)
         self.host, self.port = host, int(listener.getsockname()[1])
-        self._hub, self._stats = Hub(), RunStats(source, engine)
+        self._hub, self._stats = Hub(), RunStats(source, engine, stages)
         app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts))
         self._server: Server = Server(app, self._hub, listener)
 
@@ -77,6 +79,10 @@ class WebSink(Sink):
         self._server.check()
         self._stats.published(result)
         self._hub.publish(result)
+
+    def settled(self, result: Result) -> None:
+        """Take its final times."""
+        self._stats.settled(result)
 
     def health(self, health: Health) -> None:
         """Viewers mark the picture they have; nothing is drawn here."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from drivenet.latency import Stamps
+from drivenet.latency import Timeline
 
-#: At the worst viewers get every so-manieth picture.
+#: At the worst viewers get every n-th picture.
 RAREST = 4
 #: Shares of the time of ``infer`` spent waiting: above the first one viewers get less, below the second one more.
 TOO_MUCH, LITTLE = 0.15, 0.08
@@ -20,15 +20,15 @@ class Throttle:
     """
 
     def __init__(self) -> None:
-        #: Viewers get every so-manieth picture.
+        #: Viewers get every n-th picture.
         self.every = 1
         self._number = self._infer = self._waited = self._calm = 0
 
-    def admits(self, stamps: Stamps) -> bool:
+    def admits(self, timeline: Timeline) -> bool:
         """Whether this result goes to viewers. Called for every result while somebody watches."""
         self._number += 1
-        self._infer += max(0, stamps.inferred - stamps.prepared)
-        self._waited += stamps.waited
+        self._infer += sum(span.end - span.start for span in timeline.spans if span.name == "infer")
+        self._waited += timeline.waited
         if self._number % LOOK == 0:
             self._look(self._waited / max(1, self._infer))
             self._infer = self._waited = 0

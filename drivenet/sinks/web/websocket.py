@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from drivenet._version import __version__
 from drivenet.labels import LabelSet
-from drivenet.latency import STAGES, now_ns
+from drivenet.latency import now_ns
 from drivenet.overlay import Painter
 from drivenet.sinks.web.hub import EndedError, Hub, Slot, TooManyViewersError
 from drivenet.sinks.web.run_stats import WINDOWS_S, RunStats
@@ -53,7 +53,7 @@ class LivePage:
             "version": __version__,
             "labels": _labels(self._painter.labels),
             "alpha": self._painter.alpha,
-            "stages": STAGES,
+            "stages": self._stats.stages,
             "windows_s": WINDOWS_S,
         }
 
@@ -65,7 +65,7 @@ class LivePage:
             self._document = (now_ns(), document)
         with self._stats.lock:
             count = self._stats.samples.count
-            rows = self._stats.samples.since(max(seen, count - _BACKLOG))[:, : 1 + len(STAGES)]
+            rows = self._stats.samples.since(max(seen, count - _BACKLOG))[:, :-1]
         message = {**document, "type": "stats", **self._hub.watched(), "samples": rows.round(2).tolist()}
         return message, count
 

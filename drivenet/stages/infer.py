@@ -1,0 +1,81 @@
+"""The stages of every run: prepare, infer and postprocess."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from drivenet.classmap import ClassMap
+from drivenet.latency import waited_ns
+from drivenet.prepare import crop_bars, prepare_for
+from drivenet.record import CLASSMAP, CONFIDENCE, INPUT, SCENE, Record
+from drivenet.scene import analyse, tracked
+from drivenet.stages.base import Inference, Stage
+from drivenet.things.tracking import Tracker
+
+
+class Prepare(Stage):
+    """Makes ``input``, what the engine takes of the picture.
+
+    Args:
+        engine: whose spec says what that is; asked for every frame, since an engine may be exchanged.
+    """
+
+    name = "prepare"
+
+    def __init__(self, engine: Inference) -> None:
+        self._engine = engine
+
+    def __call__(self, record: Record) -> Record:
+        """Resize the picture."""
+        return record.with_layers(**{INPUT: prepare_for(record.frame.image, self._engine.spec)})
+
+
+class Infer(Stage):
+    """Makes ``classmap`` of ``input``, and ``confidence`` if it is wanted and the engine offers it.
+
+    Args:
+        engine: finds the ids.
+        wanted: layers that other stages need.
+    """
+
+    name = "infer"
+
+    def __init__(self, engine: Inference, wanted: Collection[str] = ()) -> None:
+        self._engine, self._wanted = engine, wanted
+
+    def __call__(self, record: Record) -> Record:
+        """Infer; EngineError if that fails."""
+        engine, frame = self._engine, record.frame
+        image, spec, worker = record.layers[INPUT], engine.spec, engine.worker
+        before = waited_ns(worker)
+        ids, sure = engine.infer_confident(image) if CONFIDENCE in self._wanted else (engine.infer(image), None)
+        # the worker ends where one engine takes over from another
+        timeline = replace(record.timeline, waited=max(0, waited_ns(worker) - before))
+        layers = {name: layer for name, layer in record.layers.items() if name != INPUT}
+        layers[CLASSMAP] = ClassMap(crop_bars(ids, spec, frame.size), frame.index, frame.captured_ns)
+        if sure is not None:
+            layers[CONFIDENCE] = crop_bars(sure, spec, frame.size)
+        return replace(record, layers=layers, timeline=timeline)
+
+
+class Analyse(Stage):
+    """Makes ``scene`` of ``classmap``.
+
+    Args:
+        track: whether things get ids that last over the frames; not for single pictures.
+    """
+
+    name = "postprocess"
+
+    def __init__(self, *, track: bool = False) -> None:
+        self._tracker = Tracker() if track else None
+
+    def __call__(self, record: Record) -> Record:
+        """Measure classes and things."""
+        frame, labels = record.frame, record.labels
+        scene = analyse(record.classmap, labels, frame.size)
+        if self._tracker is not None:
+            at_ns = frame.captured_ns if frame.media_ns is None else frame.media_ns
+            scene = tracked(scene, self._tracker, at_ns, labels, frame.size)
+        return record.with_layers(**{SCENE: scene})
