@@ -121,6 +121,7 @@ setup(
             "openvino>=2025.0",
             "packaging>=24.2",
             "Pillow>=10.3",
+            "pycocotools>=2.0.8",
             "pytest>=8.3",
             "pytest-cov>=6.0",
             "pytest-timeout>=2.3",

@@ -18,7 +18,7 @@ from drivenet.errors import UsageError
 from drivenet.evaluation.comparison import Comparison, compare
 from drivenet.evaluation.flow import FlowSource
 from drivenet.evaluation.sequence_score import SequenceScore
-from drivenet.evaluation.sequence_scorer import Found, SequenceScorer
+from drivenet.evaluation.sequence_scorer import Found, Seen, SequenceScorer
 from drivenet.frame import Image
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import IGNORE_ID
@@ -47,8 +47,8 @@ WARMUP = 5
 #: Images that are held in memory at a time in mode infer.
 _CHUNK = 60
 
-#: Called with engine number, sequence, frame number, image, and what was found there.
-Visit = Callable[[int, FrameSequence, int, Image, Found], None]
+#: Called with engine number, sequence, frame number, image, and what was found and compared there.
+Visit = Callable[[int, FrameSequence, int, Image, Seen], None]
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,7 @@ def _alone(engine: Engine, image: Image) -> Ids:
 
 def _score(scorer: SequenceScorer, sequence: FrameSequence, index: int, image: Image, found: list[Found],
            visit: Visit | None) -> None:  # fmt: skip
-    scorer.add(index, image, found)
-    for i, one in enumerate(found):
+    for i, one in enumerate(scorer.add(index, image, found)):
         if visit is not None:
             visit(i, sequence, index, image, one)
 

@@ -13,20 +13,26 @@ import click
 from drivenet.artefacts.catalog import files_read
 from drivenet.benchmark.floor import floor_ms, machine_limits
 from drivenet.benchmark.lent import Lent
+from drivenet.benchmark.outputs import Galleries, Predictions, together
+from drivenet.benchmark.page import write_page
 from drivenet.benchmark.sustained import sustained
 from drivenet.benchmark.usage import Usage
-from drivenet.benchmark.video import MODES, Plan, SequenceResult, run_set
+from drivenet.benchmark.video import MODES, Plan, SequenceResult, Visit, run_set
 from drivenet.benchmark.video_report import against, report
 from drivenet.cli.bench_video_table import show
 from drivenet.cli.output import check_file, console, progress, write_json
 from drivenet.data import SPLITS
+from drivenet.data.predictions import FORMATS
 from drivenet.data.sequences import VIDEO_SETS, open_video_set
 from drivenet.data.sequences.base import VideoSet
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError, UsageError
+from drivenet.evaluation.comparison import compare
 from drivenet.evaluation.flow import FlowSource
+from drivenet.evaluation.page import PAGE
 from drivenet.label_mapping import LabelMapping
+from drivenet.sinks.target import check_writable
 
 _OPTIONS = (
     click.option("--dataset", type=click.Choice(sorted(VIDEO_SETS)), help="A video set, in place of drawn images."),
@@ -45,11 +51,17 @@ _OPTIONS = (
                  help="Make every inference so much longer, as on a slower machine."),
     click.option("--sustained", type=click.FloatRange(min=0, min_open=True), metavar="MIN",
                  help="Run on for so many minutes, and compare the first with the last one."),
+    click.option("--predictions", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Write what was found in labelled frames, or in all of a sequence without labels."),
+    click.option("--format", "form", type=click.Choice(sorted(FORMATS)), default="cityscapes", show_default=True,
+                 help="Of --predictions."),
+    click.option("--report", "folder", type=click.Path(path_type=Path), metavar="DIR", help=f"Write DIR/{PAGE}."),
     click.option("--against", "before", type=click.Path(path_type=Path), metavar="FILE.json",
                  help="Compare with what --json wrote before."),
 )  # fmt: skip
 #: Options of a video set alone, by the names of their parameters.
-VIDEO_OPTIONS = ("root", "split", "mode", "rate", "flow", "mapping", "slow_down", "sustained", "before")
+VIDEO_OPTIONS = ("root", "split", "mode", "rate", "flow", "mapping", "slow_down", "sustained", "before", "predictions",
+                 "form", "folder")  # fmt: skip
 
 
 def video_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -62,7 +74,8 @@ def video_options(command: Callable[..., None]) -> Callable[..., None]:
 def bench_video(
     names: Sequence[str], backends: Sequence[str], threads: int | None, json_file: str | None, *,
     dataset: str, root: Path | None, split: str, mode: Any, rate: float | None, flow: str, mapping: Path | None,
-    slow_down: float, sustained: float | None, before: Path | None,
+    slow_down: float, sustained: float | None, before: Path | None, predictions: Path | None, form: str,
+    folder: Path | None,
 ) -> None:  # fmt: skip
     """Run, show and write.
 
@@ -72,6 +85,8 @@ def bench_video(
     if mode == "open" and rate is None:
         raise UsageError("--mode open without --rate", "frames a second, 17 say")
     check_file(json_file, *(file for name in names for file in files_read(name)), mapping, before)
+    if folder is not None:
+        check_writable(folder / PAGE)
     earlier = _read(before) if before else None
     video = open_video_set(dataset, root, split)
     for line in video.missing:
@@ -80,7 +95,15 @@ def bench_video(
     with ExitStack() as opened:
         engines = [Lent(engine, slow_down) for engine in _open(names, backends, threads, opened)]
         usages = [Usage() for _ in engines]
-        results = _run(engines, video, plan, usages)
+        commons = [compare(e.spec.label_set, video.labels, plan.mapping(e)) for e in engines]
+        called = names_of(engines)
+        writes = Predictions(predictions, form, called, commons, video) if predictions else None
+        galleries = Galleries([engine.spec.label_set for engine in engines], commons) if folder else None
+        visits = together(writes.visit if writes else None, galleries.visit if galleries else None)
+        results = _run(engines, video, plan, usages, visits)
+        for kept in (writes, galleries):
+            if kept is not None:
+                kept.close()
         found = report(video, plan, engines, results, usages)
         _add_floor(found, engines)
         if sustained:
@@ -90,13 +113,23 @@ def bench_video(
     if json_file != "-":
         show(found)
     write_json(json_file, found)
+    if folder is not None and galleries is not None:
+        console.print(f"wrote {write_page(folder, found, called, results, galleries.engines)}")
 
 
-def _run(engines: Sequence[Engine], video: VideoSet, plan: Plan, usages: Sequence[Usage]
+def names_of(engines: Sequence[Engine]) -> list[str]:
+    """Short names of engines, all distinct: of the file; with backend and precision, or a number, where needed."""
+    short = [Path(engine.file).stem or engine.backend for engine in engines]
+    long = [f"{name}-{e.backend}-{e.precision}" for name, e in zip(short, engines, strict=True)]
+    names = [name if short.count(name) == 1 else other for name, other in zip(short, long, strict=True)]
+    return [f"{name}-{i}" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
+
+
+def _run(engines: Sequence[Engine], video: VideoSet, plan: Plan, usages: Sequence[Usage], visit: Visit | None
          ) -> list[list[SequenceResult]]:  # fmt: skip
     with progress() as bar:
         task = bar.add_task("frames", total=video.frames, note="")
-        return run_set(engines, video, plan, usages, lambda done: bar.update(task, completed=done))
+        return run_set(engines, video, plan, usages, lambda done: bar.update(task, completed=done), visit)
 
 
 def _add_floor(found: dict[str, Any], engines: Sequence[Engine]) -> None:

@@ -148,12 +148,43 @@ def read_coco_panoptic(path: Path, folder: Path | None = None) -> CocoPanoptic:
     return CocoPanoptic(classes, things, annotations, folder or path.with_suffix(""))
 
 
+class CocoPanopticWriter:
+    """A COCO panoptic JSON and, in the folder of its name beside it, a PNG an image.
+
+    Category ids are class ids. Segment ids are class id x 1000 + 1 + the number of the thing, so that no two are equal.
+
+    Args:
+        path: of the JSON.
+        labels: the classes.
+        things: which are things.
+    """
+
+    def __init__(self, path: Path, labels: LabelSet, things: Sequence[str]) -> None:
+        self.path, self.labels, self.things = path, labels, tuple(things)
+        self._table = thing_table(labels, self.things)
+        self._entries: list[dict[str, Any]] = []
+        self._files: list[dict[str, Any]] = []
+
+    def add(self, name: str, map_: Segments) -> None:
+        """Write the PNG of one image, by its name without suffix."""
+        pixels, infos = _coco(map_, self._table)
+        write_atomic(self.path.with_suffix("") / f"{name}.png", _png(pixels))
+        self._entries.append({"image_id": name, "file_name": f"{name}.png", "segments_info": infos})
+        self._files.append({"id": name, "file_name": name, "height": map_.shape[0], "width": map_.shape[1]})
+
+    def json(self) -> str:
+        """The content of the JSON."""
+        categories = [
+            {"id": i, "name": c, "supercategory": self.labels.groups[c], "isthing": int(c in self.things),
+             "color": list(self.labels.palette[i])} for i, c in enumerate(self.labels.classes)
+        ]  # fmt: skip
+        return json.dumps({"images": self._files, "annotations": self._entries, "categories": categories})
+
+
 def write_coco_panoptic(
     path: Path, images: Iterable[tuple[str, Segments]], labels: LabelSet, things: Sequence[str]
 ) -> None:
-    """Write a COCO panoptic JSON and, in the folder of its name beside it, a PNG an image.
-
-    Category ids are class ids. Segment ids are class id x 1000 + 1 + the number of the thing, so that no two are equal.
+    """Write a COCO panoptic JSON with its PNGs, see :class:`CocoPanopticWriter`.
 
     Args:
         path: of the JSON.
@@ -161,17 +192,10 @@ def write_coco_panoptic(
         labels: the classes.
         things: which are things.
     """
-    entries, files = [], []
+    writer = CocoPanopticWriter(path, labels, things)
     for name, map_ in images:
-        pixels, infos = _coco(map_, thing_table(labels, tuple(things)))
-        write_atomic(path.with_suffix("") / f"{name}.png", _png(pixels))
-        entries.append({"image_id": name, "file_name": f"{name}.png", "segments_info": infos})
-        files.append({"id": name, "file_name": name, "height": map_.shape[0], "width": map_.shape[1]})
-    categories = [
-        {"id": i, "name": c, "supercategory": labels.groups[c], "isthing": int(c in things),
-         "color": list(labels.palette[i])} for i, c in enumerate(labels.classes)
-    ]  # fmt: skip
-    write_atomic(path, json.dumps({"images": files, "annotations": entries, "categories": categories}))
+        writer.add(name, map_)
+    write_atomic(path, writer.json())
 
 
 def _coco(map_: Segments, things: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint8], list[dict[str, Any]]]:

@@ -16,6 +16,7 @@ from drivenet.evaluation.consistency import VC_WINDOWS, Mean, SequenceConsistenc
 from drivenet.evaluation.flow import FlowSource, dis_flow
 from drivenet.evaluation.sequence_score import SequenceScore
 from drivenet.frame import Image
+from drivenet.labels import LabelSet
 from drivenet.panoptic import Segments, segments, thing_table
 from drivenet.panoptic.quality import VPQ_WINDOWS, add_tubes
 from drivenet.panoptic.sequences import SequenceTracks
@@ -37,6 +38,24 @@ class Found:
     """
 
     ids: Ids
+    instances: InstanceMap | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One frame as one engine found it.
+
+    Args:
+        found: what the engine gave.
+        figures: ``miou`` where it is labelled, ``mtc`` and ``flicker`` against the frame before.
+        truth, predicted: (H, W) ids of the classes compared on, at the size of the label; None without one.
+        instances: (H, W) single things of the prediction; None where the truth has none.
+    """
+
+    found: Found
+    figures: dict[str, float]
+    truth: Ids | None = None
+    predicted: Ids | None = None
     instances: InstanceMap | None = None
 
 
@@ -77,20 +96,22 @@ class SequenceScorer:
             for common in commons
         ]  # fmt: skip
 
-    def add(self, index: int, image: Image, found: Sequence[Found]) -> None:
-        """Count one frame, as every engine found it."""
+    def add(self, index: int, image: Image, found: Sequence[Found]) -> list[Seen]:
+        """Count one frame, as every engine found it, and give what was compared."""
         size = followed_size(image)
         grey = np.asarray(cv2.cvtColor(prepare(image, size), cv2.COLOR_BGR2GRAY), np.uint8)
         flows = self._flows(index, grey)
         truth = self.sequence.truth(index) if index in self._labelled else None
+        seen = []
         for engine, one in zip(self._engines, found, strict=True):
             engine.score.frames += 1
             engine.frames.append({})
-            if truth is not None:
-                self._compare(engine, truth, one)
+            compared = self._compare(engine, truth, one) if truth is not None else ()
+            seen.append(Seen(one, engine.frames[-1], *compared))
             if self.sequence.consecutive:
                 self._follow(engine, grey, engine.score.common.predicted[resize_ids(one.ids, size)], flows)
         self._grey = grey
+        return seen
 
     def scores(self) -> list[SequenceScore]:
         """The counts of the sequence, by engine."""
@@ -127,7 +148,7 @@ class SequenceScorer:
             engine.frames[-1]["flicker"] = (int(flicker.changed.sum()) - changed) / tracked if tracked else 0.0
         engine.before = ids
 
-    def _compare(self, engine: _Engine, truth: Truth, found: Found) -> None:
+    def _compare(self, engine: _Engine, truth: Truth, found: Found) -> tuple[Ids, Ids, InstanceMap | None]:
         score, size = engine.score, (truth.ids.shape[0], truth.ids.shape[1])
         true, ids = score.common.truth[truth.ids], score.common.predicted[resize_ids(found.ids, size)]
         before = score.matrix.counts.copy(), score.matrix.unlabelled.copy()
@@ -140,8 +161,11 @@ class SequenceScorer:
         if self._dense:
             engine.truths.append(true)
             engine.predictions.append(ids)
-        if truth.instances is not None and score.things:
-            self._compare_things(engine, (true, truth.instances), (ids, self._instances(score, ids, found)))
+        if truth.instances is None or not score.things:
+            return true, ids, None
+        instances = instances_of(found, ids, score.common.labels, score.things)
+        self._compare_things(engine, (true, truth.instances), (ids, instances))
+        return true, ids, instances
 
     def _compare_things(self, engine: _Engine, truth: tuple[Ids, npt.NDArray[np.int32]],
                         found: tuple[Ids, InstanceMap]) -> None:  # fmt: skip
@@ -155,16 +179,23 @@ class SequenceScorer:
             engine.true_segments.append(pair[0])
             engine.found_segments.append(pair[1])
 
-    def _instances(self, score: SequenceScore, ids: Ids, found: Found) -> InstanceMap:
-        if found.instances is not None:
-            return resize_ids(found.instances, (ids.shape[0], ids.shape[1]))
-        kinds = np.zeros(256, np.uint8)
-        classes = [score.common.labels.id_of(name) for name in score.things]
-        kinds[classes] = 1
-        return components(ids, kinds, 0.0)[0]
-
     def _things(self, common: Comparison) -> tuple[str, ...]:
         return self.things if common.on == "classes" else ()
+
+
+def instances_of(found: Found, ids: Ids, labels: LabelSet, things: Sequence[str]) -> InstanceMap:
+    """The single things of a prediction: the engine's, or connected components of the thing classes.
+
+    Args:
+        found: of the engine.
+        ids: (H, W) the same in the classes of ``labels``, at the size wanted.
+        labels, things: the classes.
+    """
+    if found.instances is not None:
+        return resize_ids(found.instances, (ids.shape[0], ids.shape[1]))
+    kinds = np.zeros(256, np.uint8)
+    kinds[[labels.id_of(name) for name in things]] = 1
+    return components(ids, kinds)[0]
 
 
 def followed_size(image: Image) -> tuple[int, int]:

@@ -125,3 +125,28 @@ def test_what_cannot_be_right_is_one_line(
 def test_options_of_a_video_set_need_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("bench", "city.onnx", "--mode", "closed", "--flow", "dis") == 2
     assert "--mode, --flow with no --dataset; expected the video set that they are for" in capsys.readouterr().err
+
+
+def test_predictions_and_a_page(here: Path) -> None:
+    palette_model(here, "other", CITYSCAPES)
+    command = (*BENCH[:2], "other.onnx", *BENCH[2:], "--predictions", "found", "--report", "page", "--json", "f.json")
+    assert call(*command, "--format", "coco-panoptic") == 0
+    for name in ("city", "other"):
+        listed = json.loads((here / "found" / name / "panoptic.json").read_text())
+        written = [entry["file_name"] for entry in listed["annotations"]]
+        assert written == ["a_005.png", *(f"b_{i:03d}.png" for i in range(8))]
+    page = (here / "page" / "index.html").read_text(encoding="utf-8")
+    for heading in ("Figures", "Latency over time", "Stages", "Accuracy against latency", "Worst frames of city",
+                    "Most flickering seconds of other", "What was run"):  # fmt: skip
+        assert f"<h2>{heading}</h2>" in page
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert page.count("<svg") == page.count("</svg>")
+
+
+def test_predictions_of_an_engine_with_other_classes_are_refused(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    palette_model(here, "camvid")
+    command = ("bench", "camvid.onnx", *BENCH[2:], "--predictions", "found")
+    assert call(*command) == 2
+    assert "predictions of camvid in classes of cityscapes; expected an engine that has them" in capsys.readouterr().err

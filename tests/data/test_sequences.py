@@ -171,7 +171,7 @@ def test_a_video_and_a_folder_with_sparse_labels(listed: Path) -> None:
     video, folder = found.sequences
     assert (video.name, video.group, len(video), video.labelled, video.fps) == ("drive", "town", 6, (4,), 10)
     assert list(video.frames())[5].mean() == pytest.approx(45, abs=4)
-    assert (folder.names, folder.labelled, folder.group) == (("2", "10"), (), "other")
+    assert (folder.names, folder.labelled, folder.group) == (("other_2", "other_10"), (), "other")
 
 
 @pytest.mark.parametrize(

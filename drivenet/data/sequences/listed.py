@@ -86,7 +86,8 @@ def _open(row: SequenceRow, folder: Path, values: LabelValues) -> FrameSequence:
         stems = {image.stem: i for i, image in enumerate(images)}
         _no_strays(files, stems, place)
         found = {stems[stem]: semantic(file, values) for stem, file in files.items()}
-        return FileSequence(name, row.group or name, images, found, row.fps)
+        names = [f"{name}_{image.stem}" for image in images]
+        return FileSequence(name, row.group or name, images, found, row.fps, names=names)
     if not place.is_file():
         raise SourceNotFoundError(f"no {place}", "a folder of images or a video")
     count = sum(1 for _ in _decode(place))

@@ -1,0 +1,182 @@
+"""A benchmark on a video set as one HTML file: figures, charts, the worst frames and the most flickering seconds."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from drivenet.benchmark.charts import Point, scatter, timeline, waterfall
+from drivenet.benchmark.outputs import EngineGallery, Strip
+from drivenet.benchmark.video import SequenceResult
+from drivenet.benchmark.video_report import latency
+from drivenet.errors import SinkError
+from drivenet.evaluation.html import document, dot, figure, plain, table, text
+from drivenet.evaluation.page import PAGE
+from drivenet.files import write_atomic
+from drivenet.latency import STAGES
+
+_STYLE = """
+.s0{fill:#3d7dca;stroke:#3d7dca}.s1{fill:#d9822b;stroke:#d9822b}.s2{fill:#3a9d5d;stroke:#3a9d5d}
+.s3{fill:#b5495b;stroke:#b5495b}.s4{fill:#8764b8;stroke:#8764b8}.s5{fill:#6b7280;stroke:#6b7280}
+svg{max-width:100%;height:auto}svg text{stroke:none}svg polyline{fill:none;stroke-width:1.3}
+svg line.grid{stroke:var(--line)}
+.strip{display:grid;grid-template-columns:repeat(6,1fr);gap:.2rem}.strip img{width:100%;display:block}
+.key{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.3rem 0}.key svg{display:inline-block;width:.9em;height:.9em;
+margin-right:.4em;vertical-align:-.1em}
+"""
+#: What the first table shows of the scores, by the name of its row.
+_SCORES = {
+    "mIoU": "miou", "streaming mIoU": "streaming_miou", "mIoU at due time": "at_due_miou", "iIoU": "iiou",
+    "mIoU of groups": "group_miou", "boundary F": "boundary_f", "PQ": "pq", "STQ": "stq", "VPQ": "vpq", "TC": "tc",
+    "mTC": "mtc", "mVC 8": "mvc8", "mVC 16": "mvc16", "flicker": "flicker",
+}  # fmt: skip
+
+
+def write_page(folder: Path, found: Mapping[str, Any], names: Sequence[str],
+               results: Sequence[Sequence[SequenceResult]], galleries: Sequence[EngineGallery]) -> Path:  # fmt: skip
+    """Write ``folder/index.html``, whole or not at all, and give it.
+
+    Args:
+        folder: made if it is not there.
+        found: of :func:`~drivenet.benchmark.video_report.report`.
+        names: of the engines.
+        results: of :func:`~drivenet.benchmark.video.run_set`.
+        galleries: by engine.
+
+    Raises:
+        SinkError: if it cannot be written there.
+    """
+    file = folder / PAGE
+    try:
+        write_atomic(file, build_page(found, names, results, galleries))
+    except OSError as error:
+        raise SinkError(f"cannot write {file}: {error.strerror or error}", "a writable folder") from error
+    return file
+
+
+def build_page(found: Mapping[str, Any], names: Sequence[str], results: Sequence[Sequence[SequenceResult]],
+               galleries: Sequence[EngineGallery]) -> str:  # fmt: skip
+    """The page as text."""
+    what, contract = found["set"], found["contract"]
+    title = f"{', '.join(names)} on {what['name']} {what['split']}"
+    rate = f" at {contract['rate_hz']:g} Hz" if contract["rate_hz"] else ""
+    parts = [
+        f"<h1>{text(title)}</h1>",
+        f"<p>{what['sequences']} sequences, {what['frames']} frames, {what['labelled']} of them labelled. "
+        f"{text(contract['mode'])}{rate}: latency from {text(contract['start'])} to {text(contract['end'])}.</p>",
+        _figures(found, names), _timeline(found, names, results), _stages(found, names), _scatter(found, names),
+        _groups(found, names),
+    ]  # fmt: skip
+    for name, gallery in zip(names, galleries, strict=True):
+        parts += [_worst(name, gallery), _strips(name, gallery)]
+    return document(title, [*parts, _about(found)], _STYLE)
+
+
+def _figures(found: Mapping[str, Any], names: Sequence[str]) -> str:
+    parts = [row["overall"] for row in found["rows"]]
+    rows = [[title, *(_percent(part["scores"].get(key)) for part in parts)] for title, key in _SCORES.items()
+            if any(part["scores"].get(key) is not None for part in parts)]  # fmt: skip
+    for title, key in (("p50, ms", "p50"), ("p90, ms", "p90"), ("max, ms", "max")):
+        ms = [part["latency_ms"].get("end_to_end") or part["latency_ms"].get("infer", {}) for part in parts]
+        rows.append([title, *(f"{one[key]:.2f}" if key in one else "–" for one in ms)])
+    rows.append(["frames a second", *(f"{part['fps']:.1f}" if part["fps"] else "–" for part in parts)])
+    rows.append(["published of captured", *(f"{part['published']} of {part['captured']}" for part in parts)])
+    if "deadline_misses" in parts[0]:
+        rows.append(["later than a period", *(str(part["deadline_misses"]) for part in parts)])
+    return "<h2>Figures</h2>" + table(["", *map(text, names)], rows)
+
+
+def _timeline(found: Mapping[str, Any], names: Sequence[str], results: Sequence[Sequence[SequenceResult]]) -> str:
+    series = [(name, [t.end_to_end_ms for result in one for t in result.run.timed])
+              for name, one in zip(names, results, strict=True)]  # fmt: skip
+    rate = found["contract"]["rate_hz"]
+    told = " Ticks below are frames that were dropped; the dashed line is one period." if rate else ""
+    return (f"<h2>Latency over time</h2><p>Every frame of every sequence, in order.{told}</p>{_key(names)}"
+            f'<div class="wide">{timeline(series, 1e3 / rate if rate else None)}</div>')  # fmt: skip
+
+
+def _stages(found: Mapping[str, Any], names: Sequence[str]) -> str:
+    rows = []
+    for name, row in zip(names, found["rows"], strict=True):
+        ms = row["overall"]["latency_ms"]
+        rows.append((name, [(stage, ms[stage]["p50"]) for stage in STAGES if ms.get(stage)]))
+    if not any(stages for _, stages in rows):
+        return ""
+    return (f"<h2>Stages</h2><p>The p50 of each, one after the other.</p>{_key([s for s, _ in rows[0][1]])}"
+            f'<div class="wide">{waterfall(rows)}</div>')  # fmt: skip
+
+
+def _scatter(found: Mapping[str, Any], names: Sequence[str]) -> str:
+    key = next((k for k in ("miou", "group_miou") if all(
+        row["overall"]["scores"][k] is not None for row in found["rows"])), None)  # fmt: skip
+    if key is None:
+        return ""
+    points = []
+    for name, row in zip(names, found["rows"], strict=True):
+        ms = latency(row["overall"])
+        points.append(Point(name, ms.value, ms.low, ms.high, row["overall"]["scores"][key]))
+    label = "mIoU" if key == "miou" else "mIoU of groups"
+    return f'<h2>Accuracy against latency</h2><div class="wide">{scatter(points, label)}</div>'
+
+
+def _groups(found: Mapping[str, Any], names: Sequence[str]) -> str:
+    groups = list(found["rows"][0]["groups"])
+    if len(groups) < 2:
+        return ""
+    rows = []
+    for group in groups:
+        for name, row in zip(names, found["rows"], strict=True):
+            part = row["groups"][group]
+            ms = part["latency_ms"].get("end_to_end") or part["latency_ms"].get("infer", {})
+            rows.append([text(group), text(name), _percent(part["scores"]["miou"]),
+                         _percent(part["scores"]["group_miou"]), _percent(part["scores"]["tc"]),
+                         f"{ms['p50']:.2f}" if ms else "–", str(part["published"])])  # fmt: skip
+    return "<h2>Groups of sequences</h2>" + table(
+        ["", "engine", "mIoU", "mIoU of groups", "TC", "p50, ms", "published"], rows)  # fmt: skip
+
+
+def _worst(name: str, gallery: EngineGallery) -> str:
+    shown = gallery.worst.shown[:10]
+    if not shown:
+        return ""
+    legend = "".join(f"<span>{dot(gallery.labels, cls)}</span>" for cls in gallery.labels.classes)
+    return (f"<h2>Worst frames of {text(name)}</h2><p>By the mean IoU of each frame. Errors are red; grey has no truth."
+            f'</p><div class="legend">{legend}</div>' + "".join(map(figure, shown)))  # fmt: skip
+
+
+def _strips(name: str, gallery: EngineGallery) -> str:
+    if not gallery.strips:
+        return ""
+    return (f"<h2>Most flickering seconds of {text(name)}</h2><p>Mean share of the followed pixels that change class "
+            "from frame to frame.</p>" + "".join(map(_strip, gallery.strips)))  # fmt: skip
+
+
+def _strip(strip: Strip) -> str:
+    images = "".join(f'<img alt="" loading="lazy" src="data:image/jpeg;base64,{base64.b64encode(thumb).decode()}">'
+                     for thumb in strip.thumbs)  # fmt: skip
+    return (f"<figure><figcaption>{text(strip.sequence)} from {text(strip.first)}: {100 * strip.rate:.2f} %"
+            f'</figcaption><div class="strip">{images}</div></figure>')  # fmt: skip
+
+
+def _about(found: Mapping[str, Any]) -> str:
+    facts = {**found["provenance"], **found["environment"], **found["contract"], **found["set"]}
+    for i, row in enumerate(found["rows"]):
+        facts |= {f"engine {i + 1} {key}": value for key, value in row["engine"].items()}
+        facts[f"engine {i + 1} used"] = row["usage"]
+    facts["command"] = " ".join(found["provenance"]["command"])
+    body = "".join(f'<tr><td>{text(k)}</td><td class="text">{text(plain(v))}</td></tr>' for k, v in facts.items())
+    return f"<h2>What was run</h2><table>{body}</table>"
+
+
+def _key(names: Sequence[str]) -> str:
+    squares = "".join(
+        f'<span><svg viewBox="0 0 10 10"><rect class="s{i % 6}" width="10" height="10"/></svg>{text(name)}</span>'
+        for i, name in enumerate(names)
+    )
+    return f'<div class="key">{squares}</div>'
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %"
