@@ -68,7 +68,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _engines_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests build for the user goes to a folder of theirs; what this user has built does not count."""
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("data"))
-    os.environ.pop("DRIVENET_ENGINES", None)
+    engines = tmp_path_factory.mktemp("engines")
+    (engines / "catalog.json").write_text('{"default": "fast"}')  # whatever this processor has
+    os.environ["DRIVENET_ENGINES"] = str(engines)
     os.environ["DRIVENET_BACKGROUND_BUILD"] = "0"
 
 

@@ -133,7 +133,7 @@ def test_what_an_installed_wheel_builds_is_outside_of_it_and_found_by_name(insta
     done = run_installed(installed, tmp_path, "-c", COMMAND, "build", "fast", *wanted, "--json", "-")
     assert done.returncode == 0, done.stderr
     built = Path(json.loads(done.stdout)["file"])
-    assert built.parent == Path(os.environ["XDG_DATA_HOME"]) / "drivenet/engines"
+    assert built.parent == Path(os.environ["DRIVENET_ENGINES"])
     run = ["run", "synthetic://320x192@30?frames=2", "--headless", "--stats", "s.jsonl", "--engine", "fast"]
     done = run_installed(installed, tmp_path, "-c", COMMAND, *run, "--precision", precision)
     assert done.returncode == 0, done.stderr

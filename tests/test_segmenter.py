@@ -18,7 +18,6 @@ from drivenet.frame import Frame
 from drivenet.labels import CAMVID
 from drivenet.pipeline import Pipeline
 from drivenet.prepare import resize_ids
-from drivenet.resources import engines_dir
 from drivenet.result import Result
 from drivenet.segmenter import Segmenter
 from drivenet.sinks.base import Sink
@@ -125,7 +124,7 @@ def test_it_is_closed_at_the_end(model: Path) -> None:
 
 
 def test_an_engine_is_named_as_on_the_command_line() -> None:
-    default = default_of(engines_dir()) or ""
+    default = default_of() or ""
     with Segmenter(default, backend="onnxruntime") as named, Segmenter(backend="onnxruntime") as unnamed:
         assert named.engine.describe() == unnamed.engine.describe()
     with pytest.raises(EngineError, match=f"no engine '{default}s'; .*did you mean {default}"):

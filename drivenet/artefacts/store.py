@@ -13,12 +13,12 @@ VARIABLE = "DRIVENET_ENGINES"
 
 def search_path() -> tuple[Path, ...]:
     """``./engines``, the folders of :data:`VARIABLE`, the user's and what ships, in this order; each once."""
-    folders = (Path("engines").absolute(), *_named(), user_folder(), engines_dir())
+    shipped = engines_dir()
     found: dict[Path, Path] = {}
-    for folder in folders:
-        if folder.is_dir():
+    for folder in (Path("engines").absolute(), *_named(), user_folder()):
+        if folder.is_dir() and folder.resolve() != shipped.resolve():  # in a checkout ./engines is what ships
             found.setdefault(folder.resolve(), folder)
-    return tuple(found.values())
+    return (*found.values(), shipped)
 
 
 def user_folder() -> Path:

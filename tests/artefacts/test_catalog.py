@@ -10,6 +10,7 @@ from onnx_models import palette_model
 
 from drivenet.artefacts.catalog import CATALOG, default_of, find, list_models
 from drivenet.errors import EngineError, ModelSpecError
+from drivenet.resources import engines_dir
 
 
 @pytest.fixture
@@ -61,13 +62,43 @@ def test_without_a_default_none_is_made_up(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"default": 1}', '{"default": "gamma"}', '{"other": "alpha"}', "[" * 100_000]
+    "content",
+    [
+        "",
+        "[]",
+        '{"default": 1}',
+        '{"default": "alpha", "where": [{"has": [], "default": "alpha"}]}',
+        '{"default": "gamma"}',
+        '{"other": "alpha"}',
+        "[" * 100_000,
+    ],
 )
 def test_a_damaged_catalogue_is_named(folder: Path, content: str) -> None:
     (folder / CATALOG).write_text(content, encoding="utf-8")
     for call in (lambda: find(None, folder), lambda: list_models(folder)):
         with pytest.raises(EngineError, match=CATALOG):
             call()
+
+
+@pytest.mark.parametrize(
+    ("facts", "default"),
+    [
+        (["fp32"], "alpha"),
+        (["fp32", "onnxruntime"], "alpha"),
+        (["fp32", "int4"], "beta.v2"),
+        (["no-backend"], "beta.v2"),
+    ],
+)
+def test_a_machine_that_has_more_has_another_default(folder: Path, facts: list[str], default: str) -> None:
+    rule = {"has": facts, "default": "alpha"}
+    (folder / CATALOG).write_text(json.dumps({"default": "beta.v2", "where": [rule]}), encoding="utf-8")
+    assert default_of(folder) == default
+
+
+def test_what_ships_names_a_default_for_every_machine() -> None:
+    content = json.loads((engines_dir() / CATALOG).read_text(encoding="utf-8"))
+    assert content["default"] == "fast"
+    assert default_of(engines_dir()) in {"fast", *(rule["default"] for rule in content["where"])}
 
 
 def test_the_default_comes_first_then_the_others_by_name(folder: Path) -> None:

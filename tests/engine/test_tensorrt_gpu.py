@@ -87,7 +87,7 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def onnx_of_default() -> Path:
-    return find(None, engines_dir())
+    return find("fast", engines_dir())
 
 
 def plan_of(onnx: Path) -> Path:
