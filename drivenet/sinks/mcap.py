@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from drivenet.errors import SinkError
+from drivenet.frame import Frame
 from drivenet.health import Event, Health
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
@@ -51,9 +52,9 @@ _CHUNK_BYTES = 1 << 20
 class McapSink(Sink):
     """Records camera, class ids, boxes and figures of every result, and the run's counts twice a second.
 
-    Headers carry the capture time and log times the time of recording, both by the wall clock (see
-    :class:`~drivenet.wall_clock.WallClock`). What was written before the last status report, about half a second ago
-    at most, survives a kill, and what was synced, a second earlier, a power cut.
+    Of a live source headers carry the capture time and log times the time of recording, both by the wall clock. Frames
+    of a recorded source are as far apart as in its recording, in both. What was written before the last status report,
+    about half a second ago at most, survives a kill, and what was synced, a second earlier, a power cut.
 
     Args:
         path: ``*.mcap``, made once the first frame is there; the next free name if it exists.
@@ -69,13 +70,18 @@ class McapSink(Sink):
 
     def __init__(self, path: Path, *, session: RecordingSession | None = None) -> None:
         need("mcap.writer", "an .mcap file", "robotics")
-        self._files = RecordingFiles(path, session or RecordingSession())
+        session = session or RecordingSession()
+        self._files = RecordingFiles(path, session)
         self.target = str(self._files.target)
         self._clock = WALL
         self._recording: _Recording | None = None
         self._failed = self._closed = False
         self._health = Health()
         self._totals = Totals()
+        self._session = session
+        #: What lies between the times of a recorded source and the wall clock, and the newest of its frames (ns).
+        self._offset_ns: int | None = None
+        self._newest_ns = 0
 
     def publish(self, result: Result) -> None:
         """Write one frame's messages."""
@@ -91,7 +97,7 @@ class McapSink(Sink):
 
     def _messages(self, result: Result) -> dict[str, Message]:
         """A frame's messages by topic; a file begins with what its ids mean."""
-        at = self._clock.at(result.frame.captured_ns)
+        at = self._moment(result.frame)
         messages = {
             CAMERA: compressed_image(encode_jpeg(result.frame.image, _QUALITY), "jpeg", at),
             CLASS_MAP: class_image(result, at),
@@ -106,6 +112,21 @@ class McapSink(Sink):
             messages[LABELS] = label_info(result.labels, at)
         return messages
 
+    def _moment(self, frame: Frame) -> int:
+        """When a frame was, by the wall clock: a recorded one as long after the first as its recording shows it."""
+        captured_ns = self._clock.at(frame.captured_ns)
+        shown_ns = self._session.shown_ns(frame)
+        if shown_ns is None:
+            return captured_ns
+        if self._offset_ns is None:
+            self._offset_ns = captured_ns - shown_ns
+        self._newest_ns = shown_ns + self._offset_ns
+        return self._newest_ns
+
+    def _now(self) -> int:
+        """By the wall clock; of a recorded source when its newest frame was."""
+        return self._newest_ns or self._clock.now()
+
     def health(self, health: Health) -> None:
         """Have the next report say how the run is."""
         self._health = health
@@ -115,7 +136,9 @@ class McapSink(Sink):
         if not self._recording or event.severity == "debug":
             return
         try:
-            self._write(self._recording, {DIAGNOSTICS: event_diagnostics(event, self._clock.at(event.at_ns))})
+            self._write(
+                self._recording, {DIAGNOSTICS: event_diagnostics(event, self._newest_ns or self._clock.at(event.at_ns))}
+            )
         except (SinkError, OSError) as error:
             self._failed = True
             raise failure(Path(self.target), error) from error
@@ -160,11 +183,11 @@ class McapSink(Sink):
             self._files.closed()
 
     def _report(self, recording: _Recording, totals: Totals) -> None:
-        self._write(recording, {DIAGNOSTICS: node_diagnostics(totals, self._clock.now(), self._health)})
+        self._write(recording, {DIAGNOSTICS: node_diagnostics(totals, self._now(), self._health)})
         recording.flush()
 
     def _write(self, recording: _Recording, messages: dict[str, Message]) -> None:
-        now = self._clock.now()
+        now = self._now()
         for topic, message in messages.items():
             recording.add(topic, message, now)
 

@@ -43,12 +43,12 @@ def check_folder(path: Path) -> None:
 
 
 def check_kept(path: Path, opened: os.stat_result) -> None:
-    """Ask, before or after it is closed, for a file that was written: a device or a pipe keeps nothing.
+    """Ask for a file, before or after it is closed, or for a folder that is written to: a device keeps nothing.
 
     Raises:
         SinkError: if its path leads nowhere any more, or to another file.
     """
-    if not stat.S_ISREG(opened.st_mode):
+    if not (stat.S_ISREG(opened.st_mode) or stat.S_ISDIR(opened.st_mode)):
         return
     try:
         kept = os.path.samestat(path.stat(), opened)

@@ -30,8 +30,11 @@ _FORMAT = {
 _MUXERS = {".mp4": "mp4", ".mkv": "matroska"}
 #: Ticks a second, and the fewest between two frames (1 ms, what Matroska can tell apart).
 _TICKS, _LEAST_STEP = 90_000, 90
-#: A picture that is shown within this share of a frame of the time that a steady rate would give it is shown then.
-_JITTER = 0.1
+#: A picture that is shown as near as this (1 ms, and a share of a frame) to the time that a steady rate would give it
+#: is shown then: its container rounds times.
+_ROUNDED, _JITTER = 90, 0.1
+#: The most ticks between two pictures (6 h): MP4 has 32 bits for it. In a longer pause the last one is shown again.
+_MOST_STEP = 6 * 3600 * _TICKS
 #: A live recording states no rate, neither in the container nor in the stream: players would believe it. x264 wants one
 #: for its level, or takes the ticks for one; and the last frame is shown for so long.
 _LIVE_RATE = 30
@@ -63,11 +66,12 @@ class VideoSink(Sink):
         self._files = RecordingFiles(path, session or RecordingSession(fps=fps))
         self.target = str(self._files.target)
         # a rate beyond what time bases can tell is no rate to keep
-        self._rate = Fraction(fps).limit_denominator(1001) if 0 < fps <= 1000 else Fraction(0)
+        self._rate = _fraction(fps) if 0 < fps <= 1000 else Fraction(0)
         self._encoder: tuple[OutputContainer, VideoStream] | None = None
         self._size = (0, 0)
         self._origin = 0
         self._last_pts: int | None = None
+        self._last_view: Image | None = None
         self._step = _LEAST_STEP
         self._file: SyncedFile | None = None
         self._failed = self._closed = False
@@ -94,9 +98,9 @@ class VideoSink(Sink):
             return _ticks(frame.captured_ns)
         if frame.media_ns is None:
             return round(frame.index * _TICKS / self._rate)
-        frames = frame.media_ns * self._rate / 1_000_000_000
-        steady = round(frames)
-        return round((steady if abs(frames - steady) < _JITTER else frames) * _TICKS / self._rate)
+        steady = round(round(frame.media_ns * self._rate / 1_000_000_000) * _TICKS / self._rate)
+        at = _ticks(frame.media_ns)
+        return steady if abs(at - steady) <= min(_ROUNDED, _JITTER * _TICKS / self._rate) else at
 
     def marked(self, view: Image, health: Health) -> None:
         """Record that nothing new comes of a live source; a recorded one has no time in which it could be."""
@@ -129,7 +133,7 @@ class VideoSink(Sink):
             container.close()
         finally:
             (file.close if self._last_pts is not None else file.discard)()
-            self._last_pts = None
+            self._last_pts = self._last_view = None
             self._files.closed()
 
     def _write(self, view: Image, at: int) -> None:
@@ -137,8 +141,11 @@ class VideoSink(Sink):
         assert self._encoder
         container, stream = self._encoder
         pts = self._pts(at)
+        while self._last_pts is not None and pts - self._last_pts > _MOST_STEP and self._last_view is not None:
+            self._last_pts += _MOST_STEP
+            self._mux(container, self._encode(stream, self._last_view, self._last_pts))
         self._mux(container, self._encode(stream, view, pts))
-        self._last_pts = pts
+        self._last_pts, self._last_view = pts, view
 
     def _encode(self, stream: VideoStream, view: Image, pts: int) -> list[av.Packet[VideoStream]]:
         frame = av.VideoFrame.from_ndarray(i420(view), format="yuv420p")
@@ -154,7 +161,8 @@ class VideoSink(Sink):
 
     def _mux(self, container: OutputContainer, packets: list[av.Packet[VideoStream]]) -> None:
         for packet in packets:
-            packet.duration = round(_TICKS / (self._rate or _LIVE_RATE))  # of the last: all others last until the next
+            # of the last: all others last until the next
+            packet.duration = min(_MOST_STEP, round(_TICKS / (self._rate or _LIVE_RATE)))
             container.mux(packet)
 
     def _open(self, result: Result, view: Image, at: int) -> None:
@@ -181,6 +189,11 @@ class VideoSink(Sink):
         """Later than the frame before: by a frame where they are counted, else by what containers tell apart."""
         pts = at - self._origin
         return pts if self._last_pts is None else max(pts, self._last_pts + self._step)
+
+
+def _fraction(fps: float) -> Fraction:
+    """A rate that time bases can tell; one below one a second by its inverse, so that a picture a day is one."""
+    return Fraction(fps).limit_denominator(1001) if fps >= 1 else 1 / Fraction(1 / fps).limit_denominator(1001)
 
 
 def _ticks(moment_ns: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -47,3 +48,37 @@ def test_a_folder_that_goes_away_in_mid_run_is_a_sink_error(tmp_path: Path) -> N
     folder.write_text("in the way")
     with pytest.raises(SinkError, match="cannot write"):
         sink.publish(make_result())
+
+
+def test_a_folder_that_is_removed_is_not_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    sink = ImageFolderSink(folder)
+    sink.publish(make_result(0))
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(SinkError, match=r"frames was removed or replaced while it was written"):
+        sink.publish(make_result(1))
+    folder.mkdir()
+    with pytest.raises(SinkError, match=r"frames was removed or replaced while it was written"):
+        sink.publish(make_result(2))
+    assert not list(folder.iterdir())
+
+
+def test_a_place_that_is_gone_before_the_first_picture_is_not_made_again(tmp_path: Path) -> None:
+    """As a memory stick that is pulled out while the engine loads."""
+    (tmp_path / "stick").mkdir()
+    sink = ImageFolderSink(tmp_path / "stick" / "frames")
+    (tmp_path / "stick").rename(tmp_path / "pulled")
+    (tmp_path / "stick").mkdir()
+    with pytest.raises(SinkError, match=r"stick was removed or replaced"):
+        sink.publish(make_result(0))
+    assert not list((tmp_path / "stick").iterdir())
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_pictures_keep_to_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        ImageFolderSink(tmp_path / "frames").publish(make_result(0))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "frames" / "000000.jpg").stat().st_mode & 0o777 == 0o666 & ~umask

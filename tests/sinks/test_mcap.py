@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from drivenet.sinks.mcap import (
     THINGS,
     McapSink,
 )
+from drivenet.sinks.recording import RecordingSession
 from drivenet.sources import open_source
 
 reader = pytest.importorskip("mcap.reader", reason="mcap is not installed (extra [robotics])")
@@ -302,3 +304,20 @@ def test_a_missing_package_says_which_extra_to_install(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "mcap.writer", None)
     with pytest.raises(UsageError, match=r'pip install "drivenet\[robotics\]"'):
         open_sink(str(tmp_path / "d.mcap"), fps=0, visualize="overlay")
+
+
+def test_a_recorded_source_plays_as_fast_as_its_recording(tmp_path: Path) -> None:
+    """However fast the node went through it."""
+    path, times = tmp_path / "a.mcap", [0.0, 0.04, 1.5, 61.5]
+    sink = McapSink(path, session=RecordingSession(fps=25.0))
+    for index, seconds in enumerate(times):
+        result = make_result(index, captured_ns=10**9 + index * 1000)
+        sink.publish(replace(result, frame=replace(result.frame, media_ns=round(seconds * 1e9))))
+    sink.status(Totals())
+    sink.close(Totals())
+    bag = decoded(path)
+    for topic in (CAMERA, CLASS_MAP, FRAME):
+        logged = [at for at, _ in bag[topic]]
+        assert [(at - logged[0]) / 1e9 for at in logged] == pytest.approx(times, abs=1e-6)
+        assert [stamp_ns(message.header.stamp) for _, message in bag[topic]] == logged
+    assert bag[DIAGNOSTICS][-1][0] == bag[FRAME][-1][0]

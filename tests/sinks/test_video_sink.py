@@ -120,6 +120,33 @@ def test_a_recording_keeps_the_times_of_another_one(tmp_path: Path, suffix: str)
 
 
 @_SUFFIXES
+def test_bursts_between_long_pauses_keep_their_times(tmp_path: Path, suffix: str) -> None:
+    """Thirty a second while something moves and one in five seconds else: a mean rate of 1.4, which nothing keeps."""
+    path, times = tmp_path / f"out{suffix}", [*(n / 30 for n in range(10)), *(5.0 * n for n in range(1, 8))]
+    sink = VideoSink(path, fps=1.4)
+    for index, seconds in enumerate(times):
+        result = make_result(index)
+        sink.publish(replace(result, frame=replace(result.frame, media_ns=round(seconds * 1e9))))
+    sink.close(Totals())
+    assert [t for t, _ in decoded(path)] == pytest.approx(times, abs=1.1e-3)
+
+
+@_SUFFIXES
+@pytest.mark.parametrize("seconds", [1, 60, 3600, 86_400])
+def test_a_time_lapse_keeps_its_times(tmp_path: Path, suffix: str, seconds: int) -> None:
+    path = tmp_path / f"out{suffix}"
+    sink = VideoSink(path, fps=1 / seconds)
+    for index in range(4):
+        result = make_result(index)
+        sink.publish(replace(result, frame=replace(result.frame, media_ns=index * seconds * 10**9)))
+    sink.close(Totals())
+    shown = [t for t, _ in decoded(path)]
+    for index in range(4):
+        assert min(abs(t - index * seconds) for t in shown) < 2e-3
+    assert shown[-1] == pytest.approx(3 * seconds, abs=2e-3)
+
+
+@_SUFFIXES
 @pytest.mark.parametrize("rate", [25.0, 30.0, 24000 / 1001, 60.0])
 def test_a_recording_of_a_steady_one_is_steady(tmp_path: Path, suffix: str, rate: float) -> None:
     """Matroska's stamps are whole milliseconds."""

@@ -7,13 +7,12 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from drivenet.errors import SinkError
 from drivenet.files import write_atomic
 from drivenet.sinks.recording.disk import being_written, is_being_written, lock
 from drivenet.sinks.recording.names import next_free
 from drivenet.sinks.recording.session import RecordingSession
 from drivenet.sinks.recording.synced_file import SYNC_EVERY_S
-from drivenet.sinks.target import check_folder
+from drivenet.sinks.target import check_folder, check_kept
 
 _PICTURES = (".jpg", ".png")
 
@@ -37,6 +36,8 @@ class PictureFolder:
             folder = next_free(folder)
         check_folder(folder)
         self.folder = folder
+        #: The folder above it that was there at the beginning.
+        self._above = next((above, above.stat()) for above in (folder, *folder.parents) if above.exists())
         self._lock: int | None = None
         self._error: Exception | None = None
         self._new: list[Path] = []
@@ -47,8 +48,8 @@ class PictureFolder:
         """Write a picture; raises OSError and SinkError, also for a sync before it that went wrong."""
         if self._error:
             raise self._error
-        if self._lock is None:
-            self._begin()
+        # whoever removes the folder, or the stick that it is on, shall not find a new one in its place
+        check_kept(self.folder, os.fstat(self._lock if self._lock is not None else self._begin()))
         path = self.folder / name
         write_atomic(path, data, durable=False)  # synced below, many at a time
         self._new.append(path)
@@ -64,12 +65,14 @@ class PictureFolder:
         if self._error:
             raise self._error
 
-    def _begin(self) -> None:
+    def _begin(self) -> int:
+        check_kept(*self._above)
         self._disk.make_folders(self.folder)
         self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         lock(self._lock, self.folder)
         self._session.written.append(self.folder)
         self._thread.start()
+        return self._lock
 
     def _keep_synced(self) -> None:
         ended = False
@@ -90,8 +93,8 @@ class PictureFolder:
                 finally:
                     os.close(descriptor)
         if new:
-            if not self.folder.is_dir():
-                raise SinkError(f"{self.folder} was removed while pictures were written", cure="leave it")
+            if self._lock is not None:
+                check_kept(self.folder, os.fstat(self._lock))
             self._disk.sync_folder(self.folder)
 
 

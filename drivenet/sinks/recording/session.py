@@ -62,6 +62,11 @@ class RecordingSession:
 
     def _moment(self, frame: Frame) -> int:
         """When a frame is, in nanoseconds: by the monotonic clock for a live source, else in its recording."""
+        shown_ns = self.shown_ns(frame)
+        return frame.captured_ns if shown_ns is None else shown_ns
+
+    def shown_ns(self, frame: Frame) -> int | None:
+        """When its recording shows a frame, from the first one on; None for a live source."""
         if not self._fps:
-            return frame.captured_ns
+            return None
         return frame.media_ns if frame.media_ns is not None else round(frame.index * 1e9 / self._fps)
