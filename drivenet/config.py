@@ -210,6 +210,10 @@ class NodeSettings(Settings):
     )
     allow_anonymous: bool = Field(False, description="Let others see the page without a token.")
     allowed_hosts: Texts = Field((), description="Another name of the page's host; may be repeated.")
+    root_path: str = Field("", description="Path under which a reverse proxy serves the page, such as /cars/front.")
+    trusted_proxies: Texts = Field(
+        (), description="Address or network of a proxy whose X-Forwarded headers are believed; may be repeated."
+    )
     visualize: Literal["overlay", "mask", "side-by-side", "instances"] = Field(
         "overlay", description="What pictures show [default: overlay]."
     )

@@ -141,6 +141,7 @@ def _page(
         host, port, token=settings.token.get_secret_value() if settings.token else None,
         allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
         painter=painter, source=source.name, engine=engine.describe(), stages=stages,
+        root_path=settings.root_path, trusted_proxies=settings.trusted_proxies,
     )  # fmt: skip
     console.print(f"live page at {page.url}")
     return page

@@ -75,6 +75,8 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--secrets", metavar="FILE")
 @_setting("--allow-anonymous", is_flag=True, default=None)
 @_setting("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME")
+@_setting("--root-path", metavar="PATH")
+@_setting("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS")
 @_setting("--visualize", type=click.Choice(VIEWS))
 @_setting("--alpha", type=float)
 @_setting("--policy", type=click.Choice(POLICIES))
@@ -132,7 +134,8 @@ def resolve(config: Path | None, options: dict[str, Any]) -> NodeSettings:
         raise UsageError("no SOURCE", "a camera number, a file, a folder or an address", "see drivenet run --help")
     if settings.show and settings.headless:
         raise UsageError("both --show and --headless", "one of them")
-    if not settings.serve and (settings.allow_anonymous or settings.allowed_hosts):  # a token may stand ready
+    of_page = settings.allow_anonymous or settings.allowed_hosts or settings.root_path or settings.trusted_proxies
+    if not settings.serve and of_page:  # a token may stand ready
         raise UsageError("settings of a page without one", "--serve HOST:PORT")
     return settings
 

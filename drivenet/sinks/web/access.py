@@ -68,7 +68,8 @@ class Access:
         host: the bind address.
         port: the bound port; it tells cookies of several pages on one machine apart.
         token: what must be shown; None = nothing.
-        allowed_hosts: further names under which the page is reached (a proxy's, say); ports do not matter.
+        allowed_hosts: further names under which the page is reached (a proxy's, say). Their ports matter for pages that
+            state one: of ``cam.example:8443`` they may come also where the proxy leaves the port out of ``Host``.
 
     Raises:
         UsageError: for an allowed host that no ``Host`` can name.
@@ -80,6 +81,7 @@ class Access:
         #: What a browser keeps instead of the token; it opens this page only.
         self.pass_ = hmac.new(token.encode(), self.cookie.encode(), hashlib.sha256).hexdigest() if token else ""
         self._names = {_allowed_name(h) for h in allowed_hosts} | _LOOPBACK_NAMES | {host.lower()}
+        self._origins = {h.lower() for h in allowed_hosts if h.rpartition(":")[2].isdecimal() and not _is_address(h)}
         self._any_address = not is_loopback(host)
         if self._any_address:
             name = socket.gethostname().lower()
@@ -94,7 +96,8 @@ class Access:
 
     def origin_allowed(self, origin: str | None, host: str) -> bool:
         """Whether a request that says where its page came from came from ours. Programs say nothing."""
-        return origin is None or origin.partition("://")[2].lower() == host.lower()
+        place = None if origin is None else origin.partition("://")[2].lower()
+        return place is None or place == host.lower() or place in self._origins
 
     def has_guess(self, headers: Mapping[str, str], query: str) -> bool:
         """Whether a request shows something that may be meant as the token. A cookie is no guess: nobody guesses it."""

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from drivenet.health import SILENT, WORKING
 from drivenet.overlay import Painter
 from drivenet.sinks.web.access import Access
+from drivenet.sinks.web.forwarded import Proxy
 from drivenet.sinks.web.hub import EndedError, Hub, TooManyViewersError
 from drivenet.sinks.web.metrics import CONTENT_TYPE, exposition
 from drivenet.sinks.web.middleware import AccessMiddleware
@@ -166,7 +167,7 @@ class Figures:
         return JSONResponse(health.to_dict(), status)
 
 
-def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access) -> ASGIApp:
+def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access, proxy: Proxy | None = None) -> ASGIApp:
     """The guarded application."""
     pictures, figures = Pictures(hub, stats, painter), Figures(hub, stats)
     routes: dict[str, Handler] = {
@@ -187,7 +188,7 @@ def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access) -> AS
             WebSocketRoute("/live", live.serve),
         ]
     )
-    return AccessMiddleware(app, access)
+    return AccessMiddleware(app, access, proxy)
 
 
 def _static_routes() -> dict[str, Handler]:

@@ -37,6 +37,8 @@ class WebSink(Sink):
         painter: its labels and alpha are the overlay's.
         source: what the frames come from, without credentials.
         engine: what they go through, as :meth:`drivenet.engine.base.Engine.describe` says it.
+        root_path: under which a proxy serves the page.
+        trusted_proxies: addresses and networks whose ``X-Forwarded-*`` headers are believed.
 
     Raises:
         UsageError: for a binding or a name that is not allowed, or if the extra ``[web]`` is not installed.
@@ -51,16 +53,19 @@ class WebSink(Sink):
     def __init__(
         self, host: str, port: int, *, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = (),
         painter: Painter, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES,
+        root_path: str = "", trusted_proxies: Sequence[str] = (),
     ) -> None:  # fmt: skip
         check_binding(host, token, allow_anonymous, allowed_hosts)
         _check_installed()
         from drivenet.sinks.web.app import build_app
+        from drivenet.sinks.web.forwarded import Proxy
         from drivenet.sinks.web.server import Server, listen
 
+        proxy = Proxy(root_path, trusted_proxies)
         listener = listen(host, port)
         self.host, self.port = host, int(listener.getsockname()[1])
         self._hub, self._stats = Hub(), RunStats(source, engine, stages)
-        app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts))
+        app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts), proxy)
         self._server: Server = Server(app, self._hub, listener)
 
     @property
