@@ -16,6 +16,19 @@ Confidence = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
+class ThingMaps:
+    """What an engine found of single things, on a grid that is coarser than the class map.
+
+    Args:
+        centres: (h, w) uint8, 255 times how sure it is that the centre of a thing is there; 0 but at peaks.
+        offsets: (2, h, w) uint8, rows and columns to the centre of the own thing, 128 for none.
+    """
+
+    centres: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
 class ClassMap:
     """Class ids at the model's output size; whoever needs another size resizes (nearest).
 

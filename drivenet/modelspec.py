@@ -47,13 +47,29 @@ class LabelsSpec(BaseModel):
         return LabelSet(self.name, self.classes, self.palette, self.groups)
 
 
+class ThingsSpec(BaseModel):
+    """The outputs of a head for single things, and the thresholds of their grouping.
+
+    ``centres``, uint8 (1, h, w), is 0 but at the peaks of the centre map, 255 times their height; ``offsets``, uint8
+    (1, 2, h, w), are rows and columns to the centre of the own thing, 128 for none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cells: tuple[int, int] = Field(description="height and width of both outputs")
+    scale: float = Field(gt=0, description="cells that an offset of 1 stands for")
+    centre: int = Field(ge=1, le=255, description="lowest peak that is a centre")
+    reach: float = Field(gt=0, description="cells from its centre at which an offset still claims it")
+    min_area: float = Field(ge=0, lt=1, description="smallest thing, as a fraction of the image")
+
+
 class ModelSpec(BaseModel):
     """What a deployed artefact is, takes and gives.
 
     The graph takes ``frame``, uint8 (1, H, W, 3) in ``colour`` order, and gives ``classes``, uint8 (1, H', W').
     ``mean`` and ``std`` (RGB, of values divided by 255) are a record: they are applied inside the graph.
     With ``confidence`` it gives a second output of that name, uint8 (1, H', W'): 255 times the softmax probability
-    of the class in ``classes``.
+    of the class in ``classes``. With ``things`` it gives ``centres`` and ``offsets`` last.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,6 +87,7 @@ class ModelSpec(BaseModel):
     normalisation: Literal["in_graph"] = "in_graph"
     argmax: Literal["in_graph"] = "in_graph"
     confidence: bool = Field(default=False, description="whether the graph also gives how sure it is; left out if not")
+    things: ThingsSpec | None = Field(default=None, description="outputs that part things; left out if there are none")
     letterbox: int | None = Field(
         default=None, ge=0, le=255,
         description="grey of the bars around a picture that keeps its proportions; left out where it is stretched",
@@ -96,11 +113,21 @@ class ModelSpec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_not(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without ``confidence`` or ``letterbox`` a spec is written as before there was any: seals stay valid."""
+        """Without ``confidence``, ``things`` or ``letterbox`` a spec is written as before them: seals stay valid."""
         fields: dict[str, Any] = as_usual(self)
-        absent = {name for name, there in (("confidence", self.confidence), ("letterbox", self.letterbox is not None))
-                  if not there}  # fmt: skip
+        there = {"confidence": self.confidence, "things": self.things is not None,
+                 "letterbox": self.letterbox is not None}  # fmt: skip
+        absent = {name for name, is_there in there.items() if not is_there}
         return {name: v for name, v in fields.items() if name not in absent}
+
+    def outputs(self) -> list[tuple[str, list[int]]]:
+        """Names and shapes of what the graph gives, all uint8, in their order."""
+        found = [("classes", [1, *self.output])]
+        if self.confidence:
+            found.append(("confidence", [1, *self.output]))
+        if self.things is not None:
+            found += [("centres", [1, *self.things.cells]), ("offsets", [1, 2, *self.things.cells])]
+        return found
 
     @cached_property
     def label_set(self) -> LabelSet:

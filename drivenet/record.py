@@ -17,7 +17,7 @@ from drivenet.prepare import resize_ids
 from drivenet.scene import Scene
 
 #: Names of the layers that the default stages make.
-INPUT, CLASSMAP, CONFIDENCE, SCENE = "input", "classmap", "confidence", "scene"
+INPUT, CLASSMAP, CONFIDENCE, SCENE, THING_MAPS = "input", "classmap", "confidence", "scene", "thing_maps"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,9 @@ class Record:
         labels: what class ids mean.
         timeline: its stages so far.
         layers: what stages found, by name: ``classmap`` (:class:`~drivenet.classmap.ClassMap`), ``scene``
-            (:class:`~drivenet.scene.Scene`), ``confidence`` (uint8, of the ids' size), and whatever other stages add.
-            One with a ``to_dict`` is written to the stats file under its name.
+            (:class:`~drivenet.scene.Scene`), ``confidence`` (uint8, of the ids' size), ``thing_maps``
+            (:class:`~drivenet.classmap.ThingMaps` and the spec of them, where the engine parts things), and whatever
+            other stages add. One with a ``to_dict`` is written to the stats file under its name.
         view: (H, W, 3) uint8 BGR picture as ``--visualize`` asks for; the frame's own size, twice as wide for
             side-by-side. None where no sink asks for pictures.
         source_id: which source of the node it comes from; empty where there is one.

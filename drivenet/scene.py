@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from drivenet.classmap import ClassMap
+from drivenet.classmap import ClassMap, ThingMaps
 from drivenet.labels import COUNTABLE_GROUPS, GROUPS, LabelSet
+from drivenet.modelspec import ThingsSpec
 from drivenet.things import InstanceMap, Thing
 from drivenet.things.components import MIN_AREA, components, kinds_of
+from drivenet.things.grouping import GroupingRule
+from drivenet.things.grouping import group as group_things
 from drivenet.things.measure import Measured, measure
 from drivenet.things.tracking import Tracker
 
@@ -66,7 +69,10 @@ class Scene:
         }
 
 
-def analyse(classmap: ClassMap, labels: LabelSet, frame_size: tuple[int, int], min_area: float = MIN_AREA) -> Scene:
+def analyse(
+    classmap: ClassMap, labels: LabelSet, frame_size: tuple[int, int], min_area: float = MIN_AREA,
+    heads: tuple[ThingMaps, ThingsSpec] | None = None,
+) -> Scene:  # fmt: skip
     """Describe a class map.
 
     Args:
@@ -74,6 +80,8 @@ def analyse(classmap: ClassMap, labels: LabelSet, frame_size: tuple[int, int], m
         labels: what the ids mean.
         frame_size: (height, width) of the source frame, the unit of boxes.
         min_area: things below this fraction of the image are left out (0 keeps all).
+        heads: where an engine says that single things are, and its spec of that, whose ``min_area`` counts then;
+            without, things are connected components.
     """
     ids = classmap.ids
     counts = np.bincount(ids.ravel(), minlength=256)
@@ -84,9 +92,16 @@ def analyse(classmap: ClassMap, labels: LabelSet, frame_size: tuple[int, int], m
         fraction = float(sum(share[i] for i in labels.ids_of_group(group)))
         if fraction:
             groups[group] = fraction
-    instances, count = components(ids, kinds_of(labels), min_area)
+    scores = None
+    if heads is None:
+        instances, count = components(ids, kinds_of(labels), min_area)
+    else:
+        maps, spec = heads
+        rule = GroupingRule(spec.centre, spec.reach, spec.scale, spec.min_area)
+        grouped = group_things(ids, maps.centres, maps.offsets, kinds_of(labels), rule)
+        instances, scores, count = grouped.instances, grouped.scores, len(grouped.scores)
     measured = measure(instances, ids, count)
-    things = measured.things(labels, (ids.shape[0], ids.shape[1]), frame_size)
+    things = measured.things(labels, (ids.shape[0], ids.shape[1]), frame_size, scores)
     return Scene(classmap.index, classes, groups, tuple(things), instances, measured)
 
 

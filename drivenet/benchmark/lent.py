@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from drivenet.classmap import Ids
+from drivenet.classmap import Ids, ThingMaps
 from drivenet.engine.base import Engine
 from drivenet.frame import Image
 
@@ -28,6 +28,13 @@ class Lent(Engine):
         if self._slower_s:
             time.sleep(self._slower_s)
         return ids
+
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """As the engine does, later."""
+        found = self._engine.infer_things(image)
+        if self._slower_s:
+            time.sleep(self._slower_s)
+        return found
 
     def describe(self) -> dict[str, object]:
         """As the engine does; ``slower_ms`` where it is slowed down."""

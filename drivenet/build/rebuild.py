@@ -17,7 +17,7 @@ from drivenet.artefacts.passport import NotAdmittedError
 from drivenet.build.build import build, scratch_prefix
 from drivenet.build.plan import decide_precision
 from drivenet.build.request import BuildRequest
-from drivenet.classmap import Confidence, Ids
+from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.onnxruntime.file import read_spec
@@ -64,6 +64,10 @@ class RebuildingEngine(Engine):
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`; between two pictures the engines are swapped once."""
         return self._at_work().infer(image)
+
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """See :meth:`Engine.infer_things`; swaps as :meth:`infer` does."""
+        return self._at_work().infer_things(image)
 
     def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
         """See :meth:`Engine.infer_confident`; swaps as :meth:`infer` does."""

@@ -42,15 +42,17 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     """Write ``target`` (.plan).
 
     Raises:
-        UsageError: for an ONNX with a confidence, or a precision or DLA core that this TensorRT or GPU does not have.
+        UsageError: for an ONNX with a confidence or single things, or a precision or DLA core that this TensorRT or
+            GPU does not have.
         EngineError: for no GPU, no TensorRT, or a network that it cannot build.
     """
     spec = read_spec(request.onnx)
-    if spec.confidence:
+    if spec.confidence or spec.things is not None:
+        what = "confidence" if spec.confidence else "single things"
         raise UsageError(
-            f"{request.onnx} gives confidence, which the backend tensorrt does not",
+            f"{request.onnx} gives {what}, which the backend tensorrt does not",
             "an ONNX without it",
-            "build from the ONNX that was exported without --confidence, or for openvino",
+            "build from the ONNX that it was exported from, or for openvino",
         )
     gpu = require_gpu()
     trt = import_tensorrt()

@@ -1,4 +1,4 @@
-"""``drivenet export``: a checkpoint as a deployable ONNX, or an ONNX as int8 or with confidence."""
+"""``drivenet export``: a checkpoint as a deployable ONNX, or an ONNX as int8, with confidence or with single things."""
 
 from __future__ import annotations
 
@@ -28,21 +28,26 @@ if TYPE_CHECKING:
 @click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR",
               help="Pictures of the road that int8 is calibrated on.")  # fmt: skip
 @click.option("--confidence", is_flag=True, help="Give it a second output: how sure it is of every pixel.")
+@click.option("--things", type=click.Path(path_type=Path), metavar="HEAD.pt",
+              help="Give it outputs that part single things: a head that was trained on it.")  # fmt: skip
 @click.option("--machine", default="", help="What it was trained on, for the record.")
 def export(source: Path, out: Path, size: str | None, tail: str, precision: str, calibration: Path | None,
-           confidence: bool, machine: str) -> None:  # fmt: skip
+           confidence: bool, things: Path | None, machine: str) -> None:  # fmt: skip
     """Write CHECKPOINT (best.pt of a run) as ONNX: uint8 BGR picture in, uint8 class ids out.
 
     \b
     drivenet export runs/NAME/best.pt --out engines/NAME.onnx
     drivenet export engines/NAME.onnx --out NAME-int8.onnx --precision int8 --calibration CamVid/train
     drivenet export engines/NAME.onnx --out NAME-sure.onnx --confidence
+    drivenet export engines/NAME.onnx --out NAME-things.onnx --things head.pt
     """
     try:
         from drivenet.data.pictures import folder_pictures
         from drivenet.export.confidence import add_confidence
         from drivenet.export.int8 import quantise
 
+        if things is not None:
+            from drivenet.export.things import add_things
         if source.suffix != ".onnx":
             from drivenet.export.onnx import export_checkpoint
     except ModuleNotFoundError as error:
@@ -55,6 +60,10 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         refuse(["calibration"], f"--precision {precision}", "--precision int8")
     shape, where = parse_size(size), cast("Tail", tail)
     steps: list[Step] = [add_confidence] if confidence else []
+    if things is not None:
+        if confidence:
+            raise UsageError("--things with --confidence", "one of them")
+        steps.append(lambda source, out: add_things(source, things, out))
     if precision == "int8":
         if calibration is None:
             raise UsageError("int8 without pictures", "pictures to calibrate on", "give --calibration DIR")
@@ -64,7 +73,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         steps.insert(0, lambda source, out: export_checkpoint(source, out, shape, where, machine))
     if not steps:
         raise UsageError(f"export of {source} as it is", "a checkpoint, or what to make of an ONNX",
-                         "give --confidence or --precision int8")  # fmt: skip
+                         "give --confidence, --things or --precision int8")  # fmt: skip
     _say(out, _in_turn(steps, source, out))
 
 

@@ -31,7 +31,7 @@ class Sample:
     image: Image
     ids: Ids
     name: str
-    instances: npt.NDArray[np.int32] | None = None
+    instances: npt.NDArray[np.integer] | None = None
 
     def __post_init__(self) -> None:
         if self.image.shape[:2] != self.ids.shape:

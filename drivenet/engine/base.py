@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from drivenet.classmap import Confidence, Ids
+from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
@@ -57,6 +57,21 @@ class Engine:
         """
         return self.infer(image), None
 
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """Class ids of one picture, and where single things are.
+
+        Args:
+            image: (H, W, 3) uint8 BGR with (H, W) = ``spec.input``.
+
+        Returns:
+            (H', W') uint8 ids as :meth:`infer` gives them, and the maps of ``spec.things``; None in their place where
+            the engine offers none.
+
+        Raises:
+            EngineError: as :meth:`infer`.
+        """
+        return self.infer(image), None
+
     def infer_many(self, images: Iterable[Image]) -> Iterator[Ids]:
         """Class ids of many pictures in their order, for throughput: a backend may have several in work at a time.
 
@@ -78,6 +93,7 @@ class Engine:
             "precision": self.precision,
             "input": list(self.spec.input),
             "labels": self.spec.labels.name,
+            "things": "components" if self.spec.things is None else "centres",
         }
 
     def close(self) -> None:

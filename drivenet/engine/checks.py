@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivenet.classmap import Confidence, Ids
+from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
@@ -46,6 +46,18 @@ def check_confidence(confidence: Confidence, spec: ModelSpec, where: str) -> Non
             f"{where} gave a winning class the confidence {least}/255",
             f"at least {255 // (n + 1)}/255 with {n} classes",
             "export the model again from a sound checkpoint",
+        )
+
+
+def check_things(maps: ThingMaps, spec: ModelSpec, where: str) -> None:
+    """EngineError unless the maps are uint8 and of the shapes that the spec says."""
+    got = [(m.dtype, m.shape) for m in (maps.centres, maps.offsets)]
+    cells = spec.things.cells if spec.things else (0, 0)
+    if got != [(np.dtype(np.uint8), cells), (np.dtype(np.uint8), (2, *cells))]:
+        raise EngineError(
+            f"{where} gave centres {got[0][0]} {got[0][1]} and offsets {got[1][0]} {got[1][1]}",
+            f"uint8 {cells} and {(2, *cells)}",
+            "export the model again",
         )
 
 

@@ -73,7 +73,7 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
 
 
 def float_nodes(graph: onnx.GraphProto, keep: Sequence[str]) -> set[str]:
-    """Names of the nodes that stay float: normalisation and upsampling always, and what ``keep`` names."""
+    """Names of the nodes that stay float: normalisation, upsampling, a head for things, and what ``keep`` names."""
     made_by = {name: node for node in graph.node for name in node.output}
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     convs = {n.name: shapes.get(n.input[1], (NARROW + 1, 0)) for n in graph.node if n.op_type == "Conv"}
@@ -81,6 +81,7 @@ def float_nodes(graph: onnx.GraphProto, keep: Sequence[str]) -> set[str]:
     last = [n for n in graph.node if n.op_type == "ArgMax"]
     sigmoids = [n for n in graph.node if n.op_type in ("Sigmoid", "HardSigmoid")]
     found = {n.name for node in stem for n in _before(node, made_by)}
+    found |= {n.name for n in graph.node if n.name.startswith("things/")}  # offsets of 8 bits are rounded once
     if "stem" in keep:
         found |= {node.name for node in stem}
     if "classifier" in keep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from drivenet.classmap import Confidence, Ids
+from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 from drivenet.record import Record
@@ -18,6 +18,10 @@ class Inference(Protocol):
 
     def infer(self, image: Image) -> Ids:
         """Class ids of one prepared picture."""
+        ...
+
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """Class ids of one prepared picture, and where single things are."""
         ...
 
     def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:

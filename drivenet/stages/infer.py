@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from drivenet.classmap import ClassMap
+from drivenet.classmap import ClassMap, Confidence, Ids, ThingMaps
+from drivenet.frame import Image
 from drivenet.latency import waited_ns
 from drivenet.prepare import crop_bars, prepare_for
-from drivenet.record import CLASSMAP, CONFIDENCE, INPUT, SCENE, Record
+from drivenet.record import CLASSMAP, CONFIDENCE, INPUT, SCENE, THING_MAPS, Record
 from drivenet.scene import analyse, tracked
 from drivenet.stages.base import Inference, Stage
 from drivenet.things.tracking import Tracker
@@ -32,7 +33,7 @@ class Prepare(Stage):
 
 
 class Infer(Stage):
-    """Makes ``classmap`` of ``input``, and ``confidence`` if it is wanted and the engine offers it.
+    """Makes ``classmap`` of ``input``, ``thing_maps`` if the engine parts things, ``confidence`` if it is wanted.
 
     Args:
         engine: finds the ids.
@@ -49,14 +50,25 @@ class Infer(Stage):
         engine, frame = self._engine, record.frame
         image, spec, worker = record.layers[INPUT], engine.spec, engine.worker
         before = waited_ns(worker)
-        ids, sure = engine.infer_confident(image) if CONFIDENCE in self._wanted else (engine.infer(image), None)
+        ids, sure, maps = self._infer(image)
         # the worker ends where one engine takes over from another
         timeline = replace(record.timeline, waited=max(0, waited_ns(worker) - before))
         layers = {name: layer for name, layer in record.layers.items() if name != INPUT}
         layers[CLASSMAP] = ClassMap(crop_bars(ids, spec, frame.size), frame.index, frame.captured_ns)
         if sure is not None:
             layers[CONFIDENCE] = crop_bars(sure, spec, frame.size)
+        if maps is not None:
+            layers[THING_MAPS] = maps, spec.things
         return replace(record, layers=layers, timeline=timeline)
+
+    def _infer(self, image: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
+        """What the engine is asked for, from one inference; an engine has confidence or things, not both."""
+        if CONFIDENCE in self._wanted:
+            return *self._engine.infer_confident(image), None
+        if self._engine.spec.things is not None:
+            ids, maps = self._engine.infer_things(image)
+            return ids, None, maps
+        return self._engine.infer(image), None, None
 
 
 class Analyse(Stage):
@@ -71,10 +83,15 @@ class Analyse(Stage):
     def __init__(self, *, track: bool = False) -> None:
         self._tracker = Tracker() if track else None
 
+    def reset(self) -> None:
+        """Forget tracks."""
+        if self._tracker is not None:
+            self._tracker.reset()
+
     def __call__(self, record: Record) -> Record:
         """Measure classes and things."""
         frame, labels = record.frame, record.labels
-        scene = analyse(record.classmap, labels, frame.size)
+        scene = analyse(record.classmap, labels, frame.size, heads=record.layers.get(THING_MAPS))
         if self._tracker is not None:
             at_ns = frame.captured_ns if frame.media_ns is None else frame.media_ns
             scene = tracked(scene, self._tracker, at_ns, labels, frame.size)

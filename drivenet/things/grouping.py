@@ -14,7 +14,7 @@ from drivenet.things.components import label_kinds, number
 from drivenet.things.measure import Floats, Ints
 
 Centres = npt.NDArray[np.uint8]
-Offsets = npt.NDArray[np.int8]
+Offsets = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
     Args:
         ids: (H', W') uint8 class ids.
         centres: (h, w) uint8, 0 but at peaks.
-        offsets: (2, h, w) int8, rows and columns from a cell to the centre of its thing, in ``rule.scale`` cells.
+        offsets: (2, h, w) uint8, rows and columns from a cell to the centre of its thing, in ``rule.scale`` cells; 128
+            is none.
         kinds: by class id, 0 for stuff; see :func:`~drivenet.things.components.kinds_of`.
         rule: the thresholds.
     """
@@ -96,8 +97,9 @@ def _claims(centres: Centres, offsets: Offsets, rule: GroupingRule) -> tuple[Flo
     distance, nearest = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     numbers = np.zeros(len(peaks) + 1, np.uint8)  # OpenCV numbers the seeds; it does not say in which order
     numbers[nearest.ravel()[peaks]] = np.arange(1, len(peaks) + 1)
-    y = np.arange(rows, dtype=np.float32)[:, None] + offsets[0] * np.float32(rule.scale)
-    x = np.arange(columns, dtype=np.float32)[None, :] + offsets[1] * np.float32(rule.scale)
+    steps = (offsets.astype(np.float32) - 128) * np.float32(rule.scale)
+    y = np.arange(rows, dtype=np.float32)[:, None] + steps[0]
+    x = np.arange(columns, dtype=np.float32)[None, :] + steps[1]
     at = np.clip(np.rint(y), 0, rows - 1).astype(np.int32) * columns
     at += np.clip(np.rint(x), 0, columns - 1).astype(np.int32)
     near = distance.ravel()[at] <= rule.reach

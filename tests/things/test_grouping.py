@@ -32,7 +32,7 @@ def ideal(truth: np.ndarray, noise: float = 0.0, seed: int = 0) -> tuple[np.ndar
         wander = rng.normal(0, noise, (2, *CELLS))
         for axis, (place, to) in enumerate(((rows, y), (columns, x))):
             offsets[axis][mask] = np.clip(np.rint(to - place + wander[axis]), -128, 127)[mask]
-    return centres, offsets
+    return centres, (offsets.astype(int) + 128).astype(np.uint8)
 
 
 def drawn(*boxes: tuple[int, int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +73,7 @@ def test_a_person_before_a_car_stays_a_person_even_if_the_offsets_point_at_the_c
 
 def test_without_centres_a_component_is_one_thing() -> None:
     ids, _ = drawn((40, 60, 30, 20, CAR), (70, 60, 30, 20, TRUCK), (150, 60, 30, 20, CAR))
-    nothing = np.zeros(CELLS, np.uint8), np.zeros((2, *CELLS), np.int8)
+    nothing = np.zeros(CELLS, np.uint8), np.full((2, *CELLS), 128, np.uint8)
     found = group(ids, *nothing, KINDS, RULE)
     plain, count = components(ids, KINDS)
     assert same_partition(found.instances, plain)
@@ -84,7 +84,7 @@ def test_without_centres_a_component_is_one_thing() -> None:
 def test_pixels_that_point_nowhere_join_the_thing_of_their_component() -> None:
     ids, truth = drawn((40, 60, 60, 20, CAR))
     centres, offsets = ideal(truth)
-    offsets[:, 30:40, 20:26] = 100
+    offsets[:, 30:40, 20:26] = 228
     assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
 
 
@@ -92,7 +92,7 @@ def test_a_weak_centre_is_none_and_a_few_stray_pixels_are_none() -> None:
     ids, truth = drawn((40, 60, 60, 20, CAR))
     centres, offsets = ideal(truth)
     centres[5, 5], centres[60, 100] = RULE.centre - 1, 255
-    offsets[:, 35, 35] = (60 - 35, 100 - 35)
+    offsets[:, 35, 35] = (128 + 60 - 35, 128 + 100 - 35)
     found = group(ids, centres, offsets, KINDS, GroupingRule(60, 4.0, 1.0, 0.001))
     assert same_partition(found.instances, truth)
 
@@ -116,7 +116,7 @@ def test_the_class_is_that_of_most_pixels() -> None:
 def test_offsets_count_in_the_scale_of_the_rule() -> None:
     ids, truth = drawn((40, 60, 60, 20, CAR), (100, 60, 60, 20, CAR))
     centres, offsets = ideal(truth)
-    halved = np.rint(offsets / 2).astype(np.int8)
+    halved = np.rint(128 + (offsets.astype(int) - 128) / 2).astype(np.uint8)
     assert same_partition(group(ids, centres, halved, KINDS, GroupingRule(60, 4.0, 2.0, 0.0)).instances, truth)
 
 

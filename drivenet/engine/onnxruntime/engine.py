@@ -9,10 +9,20 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from drivenet.classmap import Confidence, Ids
+from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine
-from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision, warm_up
-from drivenet.engine.onnxruntime.file import CONFIDENCE, CPU, INPUT, OUTPUT, open_session, reason, spec_of
+from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision, check_things, warm_up
+from drivenet.engine.onnxruntime.file import (
+    CENTRES,
+    CONFIDENCE,
+    CPU,
+    INPUT,
+    OFFSETS,
+    OUTPUT,
+    open_session,
+    reason,
+    spec_of,
+)
 from drivenet.errors import EngineError, ModelSpecError, UsageError
 from drivenet.frame import Image
 from drivenet.host.cpu import physical_cores
@@ -89,8 +99,18 @@ class OnnxRuntimeEngine(Engine):
         check_confidence(confidence, self.spec, self.file)
         return ids, confidence
 
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """See :meth:`Engine.infer_things`; all come from one inference."""
+        if self.spec.things is None:
+            return self.infer(image), None
+        ids, centres, offsets = self._run(image, [OUTPUT, CENTRES, OFFSETS])
+        maps = ThingMaps(centres, offsets)
+        check_ids(ids, self.spec, self.file)
+        check_things(maps, self.spec, self.file)
+        return ids, maps
+
     def _run(self, image: Image, outputs: list[str]) -> list[Ids]:
-        """The wanted outputs, each (H', W') uint8."""
+        """The wanted outputs, without their first axis."""
         if self._session is None:
             raise EngineError(f"{self.file} is closed", cure="open the engine again")
         check_image(image, self.spec)

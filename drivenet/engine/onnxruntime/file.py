@@ -13,7 +13,7 @@ from drivenet.errors import EngineError, ModelSpecError
 from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path
 
 CPU = ("CPUExecutionProvider",)
-INPUT, OUTPUT, CONFIDENCE = "frame", "classes", "confidence"
+INPUT, OUTPUT, CONFIDENCE, CENTRES, OFFSETS = "frame", "classes", "confidence", "centres", "offsets"
 _FATAL = 4
 
 
@@ -124,13 +124,12 @@ def _check_available(providers: tuple[str, ...]) -> None:
 
 def _check_graph(session: Any, spec: ModelSpec, file: Path) -> None:
     """ModelSpecError unless the graph takes and gives what the spec says."""
-    outputs = [OUTPUT, CONFIDENCE] if spec.confidence else [OUTPUT]
-    for kind, names, shape, nodes in (
-        ("input", [INPUT], [1, *spec.input, 3], session.get_inputs()),
-        ("output", outputs, [1, *spec.output], session.get_outputs()),
+    for kind, ports, nodes in (
+        ("input", [(INPUT, [1, *spec.input, 3])], session.get_inputs()),
+        ("output", spec.outputs(), session.get_outputs()),
     ):
         got = [(n.name, n.type, list(n.shape)) for n in nodes]
-        wanted = [(name, "tensor(uint8)", shape) for name in names]
+        wanted = [(name, "tensor(uint8)", shape) for name, shape in ports]
         if got != wanted:
             raise ModelSpecError(
                 f"the {kind} of {file} is {_told(got) or 'missing'}",

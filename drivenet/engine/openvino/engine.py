@@ -10,11 +10,13 @@ import numpy as np
 from drivenet.artefacts.admission import admit
 from drivenet.artefacts.compiled import build_command, find_built
 from drivenet.artefacts.passport import Passport
-from drivenet.classmap import Confidence, Ids
-from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision
+from drivenet.classmap import Confidence, Ids, ThingMaps
+from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision, check_things
 from drivenet.engine.openvino.model import (
+    CENTRES,
     CONFIDENCE,
     INPUT,
+    OFFSETS,
     OUTPUT,
     check_computed,
     check_ports,
@@ -99,6 +101,17 @@ class OpenVinoEngine(ThreadedEngine):
         check_ids(ids, self.spec, self.file)
         check_confidence(confidence, self.spec, self.file)
         return ids, confidence
+
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """See :meth:`Engine.infer_things`; all come from one inference."""
+        if self.spec.things is None:
+            return self.infer(image), None
+        outputs = self._run(self._request, image)
+        ids: Ids = outputs[OUTPUT][0]
+        maps = ThingMaps(outputs[CENTRES][0], outputs[OFFSETS][0])
+        check_ids(ids, self.spec, self.file)
+        check_things(maps, self.spec, self.file)
+        return ids, maps
 
     def _run(self, request: Any, image: Image) -> Any:
         """The outputs by name, each (1, H', W') uint8."""

@@ -14,7 +14,7 @@ from drivenet.host.cpu import cpu_model
 from drivenet.host.cpu_features import cpu_features
 from drivenet.modelspec import ModelSpec
 
-INPUT, OUTPUT, CONFIDENCE = "frame", "classes", "confidence"
+INPUT, OUTPUT, CONFIDENCE, CENTRES, OFFSETS = "frame", "classes", "confidence", "centres", "offsets"
 #: Names a folder where OpenVINO keeps compiled models between runs; none are kept without it.
 CACHE_VARIABLE = "DRIVENET_OPENVINO_CACHE"
 #: OpenVINO's names of the types that floating-point layers compute in.
@@ -79,8 +79,7 @@ def read_model(source: tuple[Any, ...], file: Path) -> Any:
 def check_ports(model: Any, spec: ModelSpec, file: Path) -> None:
     """EngineError unless the model takes and gives what its passport says."""
     h, w = spec.input
-    outputs = [OUTPUT, CONFIDENCE] if spec.confidence else [OUTPUT]
-    wanted = [(INPUT, "u8", [1, h, w, 3]), *((name, "u8", [1, *spec.output]) for name in outputs)]
+    wanted = [(INPUT, "u8", [1, h, w, 3]), *((name, "u8", shape) for name, shape in spec.outputs())]
     ports = [*model.inputs, *model.outputs]
     got = [(p.get_any_name(), p.get_element_type().to_string(), list(p.get_partial_shape().to_shape())) for p in ports]
     if got != wanted:

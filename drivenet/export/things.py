@@ -1,0 +1,93 @@
+"""Gives a deployed ONNX a head for single things, on the features that its class logits are made of."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+
+from drivenet.errors import UsageError
+from drivenet.export.stored import load, store
+from drivenet.files import sha256_of
+from drivenet.models import checkpoint as checkpoints
+from drivenet.models.things_head import ThingsHead, ThingsTail
+from drivenet.models.trunk import features_of
+from drivenet.modelspec import ModelSpec, ThingsSpec
+
+#: All names of the head's nodes begin with it.
+PREFIX = "things/"
+#: What is written into the spec where the checkpoint of the head says nothing else.
+RULE = {"scale": 0.5, "centre": 60, "reach": 5.0, "min_area": 0.0002}
+
+
+def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
+    """Write a float ONNX with ``centres`` and ``offsets`` beside what it gives. The ids stay what they were.
+
+    Args:
+        source: an ONNX that drivenet wrote.
+        head: a checkpoint of :mod:`drivenet.training.things`, trained on this model.
+        out: ``*.onnx``; the spec goes inside and beside it as ``*.json``.
+
+    Raises:
+        UsageError: for another suffix, an int8 model, one that parts things already, or a head of another model.
+        ModelSpecError: if the model holds no spec.
+        SinkError: if nothing can be written there.
+    """
+    if out.suffix != ".onnx":
+        raise UsageError(f"output {out}", "a file that ends in .onnx")
+    model, spec = load(source)
+    if spec.things is not None or spec.precision != "fp32":
+        got = f"{source}, which is {spec.precision}" + (" and parts things already" if spec.things else "")
+        raise UsageError(got, "a float ONNX without a head", "make it int8 afterwards")
+    state = checkpoints.load(head)
+    if state["settings"]["trunk"] != sha256_of(source):
+        raise UsageError(f"{head} was trained on another model than {source}", state["settings"]["trunk_name"])
+    features, shape = features_of(model, str(source))
+    network = ThingsHead(shape[1], state["settings"]["width"])
+    network.load_state_dict(state["network"])
+    things = ThingsSpec(cells=(shape[2], shape[3]), **{**RULE, **state["settings"].get("rule", {})})
+    append_head(model, network.eval(), features, shape, things)
+    more = {"parameters": sum(p.numel() for p in network.parameters()), **state["progress"]}
+    spec = spec.model_copy(
+        update={"name": out.stem, "things": things, "training": {**spec.training, "things": more}}
+    )  # fmt: skip
+    store(model, spec, out)
+    return spec
+
+
+def append_head(
+    model: onnx.ModelProto, head: ThingsHead, features: str, shape: tuple[int, int, int, int], things: ThingsSpec
+) -> None:
+    """Add the head to a graph in place, reading the tensor ``features``."""
+    tail = _traced(ThingsTail(head, things.scale).eval(), shape)
+    names = {features_input.name: features for features_input in tail.input}
+    for output in tail.output:
+        names[output.name] = output.name
+    for node in tail.node:
+        node.name = PREFIX + node.name
+        for field in (node.input, node.output):
+            for i, name in enumerate(field):
+                field[i] = names.get(name, PREFIX + name if name else "")
+    for tensor in tail.initializer:
+        tensor.name = PREFIX + tensor.name
+    model.graph.node.extend(tail.node)
+    model.graph.initializer.extend(tail.initializer)
+    rows, columns = things.cells
+    for name, dims in (("centres", [1, rows, columns]), ("offsets", [1, 2, rows, columns])):
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.UINT8, dims))
+
+
+def _traced(tail: ThingsTail, shape: tuple[int, int, int, int]) -> Any:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter cannot write opset 17
+        file = Path(folder) / "head.onnx"
+        torch.onnx.export(
+            tail, (torch.zeros(shape),), file, input_names=["features"], output_names=["centres", "offsets"],
+            opset_version=17, dynamo=False, do_constant_folding=True,
+        )  # fmt: skip
+        return onnx.load(file).graph

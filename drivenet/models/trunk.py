@@ -1,0 +1,59 @@
+"""A deployed model as a frozen trunk: the features that its class logits are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper
+
+from drivenet.errors import UsageError
+from drivenet.files import sha256_of
+from drivenet.host.cpu import physical_cores
+from drivenet.modelspec import METADATA_KEY, ModelSpec
+
+
+class Trunk:
+    """The frozen features of a deployed float model, by ONNX Runtime.
+
+    Args:
+        file: an ONNX that drivenet wrote.
+        threads: None for one a physical core.
+    """
+
+    def __init__(self, file: Path, threads: int | None = None) -> None:
+        model = onnx.load(file)
+        text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), "")
+        self.spec = ModelSpec.from_json(text, str(file))
+        self.file, self.digest = file, sha256_of(file)
+        self.name, self.shape = features_of(model, str(file))
+        model.graph.output.append(helper.make_tensor_value_info(self.name, TensorProto.FLOAT, list(self.shape)))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or physical_cores()
+        self._session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
+        """(N, C, h, w) features of (H, W, 3) uint8 BGR images of the model's input size."""
+        found = [self._session.run([self.name], {"frame": image[None]})[0] for image in images]
+        return torch.from_numpy(np.concatenate(found))
+
+
+def features_of(model: onnx.ModelProto, where: str) -> tuple[str, tuple[int, int, int, int]]:
+    """Name and shape (1, C, h, w) of what the last convolution before the argmax reads; UsageError if there is none."""
+    graph = model.graph
+    made_by = {name: node for node in graph.node for name in node.output}
+    node = next((n for n in graph.node if n.op_type == "ArgMax"), None)
+    while node is not None and node.op_type != "Conv":
+        node = made_by.get(node.input[0])
+    if node is None:
+        raise UsageError(f"{where} has no convolution before an argmax", "a model that drivenet trained")
+    name = node.input[0]
+    inferred = onnx.shape_inference.infer_shapes(model)
+    dims = next(v.type.tensor_type.shape.dim for v in inferred.graph.value_info if v.name == name)
+    batch, channels, rows, columns = (d.dim_value for d in dims)
+    return name, (batch, channels, rows, columns)

@@ -1,0 +1,177 @@
+"""Trains a head for single things on the frozen features of a deployed model: ids stay what they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from drivenet.data.base import Sample
+from drivenet.errors import UsageError
+from drivenet.models import checkpoint as checkpoints
+from drivenet.models.things_head import UNIT, Maps, ThingsHead
+from drivenet.models.trunk import Trunk
+
+#: In instance maps: pixels of things whose id is not sure; they teach neither centres nor offsets.
+UNSURE = 255
+#: What an offset error of one :data:`~drivenet.models.things_head.UNIT` costs, beside the centre loss.
+OFFSET_WEIGHT = 2.0
+
+Instances = npt.NDArray[np.integer]
+
+
+class Targets(NamedTuple):
+    """Truth of a batch on the cells of the head.
+
+    Args:
+        heat: (N, 1, h, w) 0..1, 1 at centres.
+        offsets: (N, 2, h, w) rows and columns to the own centre, in cells.
+        sure: (N, 1, h, w) 1 where a thing with a sure id is.
+        counted: (N, 1, h, w) 0 where things are whose ids are not sure.
+    """
+
+    heat: torch.Tensor
+    offsets: torch.Tensor
+    sure: torch.Tensor
+    counted: torch.Tensor
+
+
+def targets(instances: Instances, cells: tuple[int, int]) -> Targets:
+    """Centre map and offsets of one instance map.
+
+    Args:
+        instances: (H, W), 0 no thing, :data:`UNSURE` to be left out, others the things.
+        cells: (h, w), by whole numbers smaller.
+    """
+    small = cv2.resize(instances.astype(np.float32), cells[::-1], interpolation=cv2.INTER_NEAREST).astype(np.int64)
+    rows, columns = np.mgrid[: cells[0], : cells[1]].astype(np.float32)
+    step = instances.shape[0] / cells[0], instances.shape[1] / cells[1]
+    heat, offsets = np.zeros(cells, np.float32), np.zeros((2, *cells), np.float32)
+    for thing in np.setdiff1d(np.unique(instances), (0, UNSURE)):
+        y, x = np.nonzero(instances == thing)
+        cy, cx = (y.mean() + 0.5) / step[0] - 0.5, (x.mean() + 0.5) / step[1] - 0.5
+        sigma = min(2.0, 0.6 + 0.12 * float(np.sqrt(len(y) / (step[0] * step[1]))))
+        cy0, cx0 = round(cy), round(cx)
+        np.maximum(heat, np.exp(-((rows - cy0) ** 2 + (columns - cx0) ** 2) / (2 * sigma**2)), out=heat)
+        mask = small == thing
+        offsets[0][mask], offsets[1][mask] = (cy - rows)[mask], (cx - columns)[mask]
+    unsure = cv2.dilate((small == UNSURE).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    counted = ~unsure | (heat > 0.5)
+    sure = (small > 0) & (small != UNSURE)
+    maps = (heat[None], offsets, sure[None].astype(np.float32), counted[None].astype(np.float32))
+    return Targets(*(torch.from_numpy(np.ascontiguousarray(m))[None] for m in maps))
+
+
+def things_loss(maps: Maps, truth: Targets) -> torch.Tensor:
+    """Focal loss of the centres (Zhou et al. 2019, CenterNet) and the absolute error of the offsets.
+
+    Offsets are learnt from pixels of things with a sure id alone.
+    """
+    heat, found = truth.heat, maps.centres.float()
+    positive = (heat == 1) * truth.counted
+    probability = torch.sigmoid(found)
+    hit = F.logsigmoid(found) * (1 - probability) ** 2 * positive
+    miss = F.logsigmoid(-found) * probability**2 * (1 - heat) ** 4 * (1 - positive) * truth.counted
+    centres = -(hit + miss).sum() / positive.sum().clamp_min(1)
+    error = F.smooth_l1_loss(maps.offsets.float() / UNIT, truth.offsets / UNIT, beta=0.05, reduction="none")
+    offsets = (error * truth.sure).sum() / truth.sure.sum().clamp_min(1)
+    return centres + OFFSET_WEIGHT * offsets
+
+
+def augmented(
+    sample: Sample, size: tuple[int, int], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], Instances]:
+    """A random crop of an image and its instances at a random scale, half of them mirrored, (height, width) = ``size``.
+
+    Raises:
+        UsageError: for a sample without instances.
+    """
+    if sample.instances is None:
+        raise UsageError(f"{sample.name} has no instances", "things with ids")
+    scale = float(np.exp(rng.uniform(-0.25, 0.5)))
+    height, width = size
+    wide, high = max(width, round(width * scale)), max(height, round(height * scale))
+    image = cv2.resize(sample.image, (wide, high), interpolation=cv2.INTER_AREA if wide == width else cv2.INTER_LINEAR)
+    local = _numbered(sample.instances)
+    instances = cv2.resize(local, (wide, high), interpolation=cv2.INTER_NEAREST)
+    y, x = int(rng.integers(0, high - height + 1)), int(rng.integers(0, wide - width + 1))
+    image, instances = image[y : y + height, x : x + width], instances[y : y + height, x : x + width]
+    if rng.random() < 0.5:
+        image, instances = image[:, ::-1], instances[:, ::-1]
+    gain = rng.uniform(0.7, 1.3)
+    image = np.clip(image.astype(np.float32) * gain, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(image), np.ascontiguousarray(instances)
+
+
+def _numbered(instances: Instances) -> npt.NDArray[np.uint16]:
+    """Instances as uint16, ids that are too large renumbered; 8-bit ones keep their meaning."""
+    if instances.dtype == np.uint8:
+        return instances.astype(np.uint16)
+    keys, of = np.unique(instances, return_inverse=True)
+    numbers = np.arange(len(keys)) + (keys[0] != 0)
+    return np.asarray((numbers + (numbers >= UNSURE)).astype(np.uint16)[of].reshape(instances.shape))
+
+
+def train_head(
+    trunk: Trunk, samples: Sequence[Sample], out: Path, *, iterations: int = 1200, batch: int = 8, lr: float = 2e-3,
+    width: int = 48, seed: int = 0, minutes: float | None = None,
+    report: Callable[[int, float], None] = lambda i, loss: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train a head and write its checkpoint, for ``drivenet export --things``.
+
+    Args:
+        trunk: stays as it is.
+        samples: images with instances.
+        out: ``*.pt``.
+        iterations, batch, lr: of AdamW, with a learning rate that falls to 0 (cosine).
+        width: of the head.
+        seed: of everything random.
+        minutes: the learning rate falls by the clock, and training ends after so many.
+        report: called with iteration and loss.
+
+    Returns:
+        the progress: iterations, minutes and the mean loss of the last tenth.
+    """
+    torch.manual_seed(seed)
+    head = ThingsHead(trunk.shape[1], width).train()
+    optimiser = torch.optim.AdamW(head.parameters(), lr, weight_decay=1e-4)
+    began, losses = time.monotonic(), []
+    for i, (features, truth) in enumerate(_batches(trunk, samples, batch, seed)):
+        spent = (time.monotonic() - began) / 60
+        done = i / iterations if minutes is None else spent / minutes
+        if done >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = lr * min(1.0, (i + 1) / 50) * (0.5 + 0.5 * float(np.cos(np.pi * done)))
+        loss = things_loss(head(features), truth)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        report(i, losses[-1])
+    last = losses[-max(1, len(losses) // 10) :]
+    progress = {
+        "iterations": len(losses), "minutes": round((time.monotonic() - began) / 60, 1),
+        "loss": round(sum(last) / len(last), 4), "batch": batch, "seed": seed, "images": len(samples),
+    }  # fmt: skip
+    settings = {"trunk": trunk.digest, "trunk_name": trunk.file.name, "width": width}
+    checkpoints.save(out, {"network": head.eval().state_dict(), "settings": settings, "progress": progress})
+    return progress
+
+
+def _batches(trunk: Trunk, samples: Sequence[Sample], batch: int, seed: int) -> Iterator[tuple[torch.Tensor, Targets]]:
+    """Features and truth of random crops, without end."""
+    rng = np.random.default_rng(seed)
+    cells = trunk.shape[2], trunk.shape[3]
+    while True:
+        drawn = [augmented(samples[int(rng.integers(len(samples)))], trunk.spec.input, rng) for _ in range(batch)]
+        truth = [targets(instances, cells) for _, instances in drawn]
+        yield trunk([image for image, _ in drawn]), Targets(*(torch.cat(maps) for maps in zip(*truth, strict=True)))

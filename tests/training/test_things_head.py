@@ -1,0 +1,152 @@
+"""The head for single things: its truth, its loss, its training on frozen features, and its export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
+
+from drivenet.data.base import Sample  # noqa: E402
+from drivenet.engine import open_engine  # noqa: E402
+from drivenet.errors import UsageError  # noqa: E402
+from drivenet.export.onnx import export_onnx  # noqa: E402
+from drivenet.export.things import add_things  # noqa: E402
+from drivenet.labels import CITYSCAPES  # noqa: E402
+from drivenet.models import create  # noqa: E402
+from drivenet.models.things_head import Maps, ThingsHead  # noqa: E402
+from drivenet.models.trunk import Trunk  # noqa: E402
+from drivenet.modelspec import LabelsSpec, ModelSpec  # noqa: E402
+from drivenet.synthetic import SyntheticDrive  # noqa: E402
+from drivenet.training.things import UNSURE, augmented, targets, things_loss, train_head  # noqa: E402
+
+SIZE = (96, 128)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A deployed model with random weights."""
+    torch.manual_seed(0)
+    out = tmp_path_factory.mktemp("model") / "random.onnx"
+    network = create("efficientnet_fpn", len(CITYSCAPES)).eval()
+    spec = {"name": "random", "architecture": "efficientnet_fpn", "labels": LabelsSpec.of(CITYSCAPES)}
+    export_onnx(network, spec, out, SIZE)
+    return out
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    drive = SyntheticDrive(160, 112, seed=0, labels=CITYSCAPES)
+    frames = [drive.frame(i) for i in (10, 40)]
+    return [Sample(f.image, f.ids, str(i), f.instances) for i, f in enumerate(frames)]
+
+
+@pytest.fixture(scope="module")
+def trained(model: Path, samples: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    """A head of a few iterations, and its losses."""
+    out, losses = tmp_path_factory.mktemp("head") / "head.pt", []
+    train_head(Trunk(model), samples, out, iterations=40, batch=2, width=16, report=lambda _, x: losses.append(x))
+    return out, losses
+
+
+def test_the_truth_points_from_every_pixel_to_the_centre_of_its_thing() -> None:
+    instances = np.zeros((48, 64), np.uint16)
+    instances[8:24, 8:40], instances[32:40, 48:56] = 1, 7
+    truth = targets(instances, (12, 16))
+    heat, offsets, sure = truth.heat[0, 0], truth.offsets[0], truth.sure[0, 0]
+    assert sorted(map(tuple, torch.nonzero(heat == 1).tolist())) == [(4, 6), (8, 12)]
+    rows, columns = torch.nonzero(sure[:8] > 0, as_tuple=True)
+    assert len(rows) == 32
+    assert torch.allclose(rows + offsets[0][rows, columns], torch.tensor(3.5))
+    assert torch.allclose(columns + offsets[1][rows, columns], torch.tensor(5.5))
+    assert truth.counted.all()
+
+
+def test_things_without_a_sure_id_teach_nothing() -> None:
+    instances = np.zeros((48, 64), np.uint16)
+    instances[8:24, 8:40] = UNSURE
+    truth = targets(instances, (12, 16))
+    assert not truth.sure.any()
+    assert truth.heat.max() == 0
+    maps = Maps(torch.zeros(1, 1, 12, 16, requires_grad=True), torch.zeros(1, 2, 12, 16, requires_grad=True))
+    things_loss(maps, truth).backward()
+    assert not maps.offsets.grad.any()
+    there = maps.centres.grad[0, 0]
+    assert not there[2:6, 2:10].any()
+    assert there[9:].all()
+
+
+def test_a_crop_keeps_image_and_instances_together(samples: list[Sample]) -> None:
+    """Mirrored and scaled alike: the colours under each thing stay about what they were."""
+    rng = np.random.default_rng(3)
+    flat = np.stack([(samples[0].instances > 0).astype(np.uint8) * 200] * 3, -1)
+    for _ in range(6):
+        image, instances = augmented(Sample(flat, samples[0].ids, "flat", samples[0].instances), SIZE, rng)
+        assert image.shape == (*SIZE, 3)
+        inside = instances > 0
+        assert image[inside].mean() > 5 * max(1.0, image[~inside].mean())
+    with pytest.raises(UsageError, match="no instances"):
+        augmented(Sample(flat, samples[0].ids, "flat"), SIZE, rng)
+
+
+def test_training_lowers_the_loss_and_leaves_the_ids_as_they_are(
+    model: Path, trained: tuple[Path, list[float]], tmp_path: Path
+) -> None:
+    head, losses = trained
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
+    spec = add_things(model, head, tmp_path / "with.onnx")
+    assert spec.things is not None
+    assert spec.things.cells == (24, 32)
+    assert ModelSpec.from_json(spec.to_json(), "spec") == spec
+    plain, parted = open_engine(model, "onnxruntime"), open_engine(tmp_path / "with.onnx", "onnxruntime")
+    image = SyntheticDrive(SIZE[1], SIZE[0], seed=1).render(0)[0]
+    ids, maps = parted.infer_things(image)
+    np.testing.assert_array_equal(ids, plain.infer(image))
+    assert plain.infer_things(image)[1] is None
+    assert (maps.centres.shape, maps.offsets.shape) == ((24, 32), (2, 24, 32))
+    assert (plain.describe()["things"], parted.describe()["things"]) == ("components", "centres")
+
+
+def test_a_peak_is_the_highest_of_its_window(model: Path, trained: tuple[Path, list[float]], tmp_path: Path) -> None:
+    add_things(model, trained[0], tmp_path / "with.onnx")
+    image = SyntheticDrive(SIZE[1], SIZE[0], seed=1).render(0)[0]
+    _, maps = open_engine(tmp_path / "with.onnx", "onnxruntime").infer_things(image)
+    rows, columns = np.nonzero(maps.centres)
+    assert len(rows)
+    for y, x in zip(rows, columns, strict=True):
+        assert maps.centres[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4].max() == maps.centres[y, x]
+
+
+def test_openvino_gives_the_same_maps(model: Path, trained: tuple[Path, list[float]], tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
+    add_things(model, trained[0], tmp_path / "with.onnx")
+    image = SyntheticDrive(SIZE[1], SIZE[0], seed=1).render(0)[0]
+    (_, ours), (_, theirs) = (
+        open_engine(tmp_path / "with.onnx", backend).infer_things(image) for backend in ("onnxruntime", "openvino")
+    )
+    assert np.abs(ours.offsets.astype(int) - theirs.offsets).max() <= 1
+    assert np.mean((ours.centres > 0) != (theirs.centres > 0)) < 0.01
+
+
+def test_a_head_of_another_model_is_refused(model: Path, trained: tuple[Path, list[float]], tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    network = create("efficientnet_fpn", len(CITYSCAPES)).eval()
+    spec = {"name": "other", "architecture": "efficientnet_fpn", "labels": LabelsSpec.of(CITYSCAPES)}
+    export_onnx(network, spec, other, SIZE)
+    with pytest.raises(UsageError, match="trained on another model"):
+        add_things(other, trained[0], tmp_path / "with.onnx")
+    add_things(model, trained[0], tmp_path / "with.onnx")
+    with pytest.raises(UsageError, match="parts things already"):
+        add_things(tmp_path / "with.onnx", trained[0], tmp_path / "twice.onnx")
+
+
+def test_the_head_costs_little() -> None:
+    """At most 0.15 GMAC at 512x288."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        ThingsHead(64).eval()(torch.zeros(1, 64, 72, 128))
+    assert counter.get_total_flops() / 2e9 < 0.15
