@@ -22,6 +22,9 @@ ROS2 = ["cyclonedds>=11.0; platform_machine == 'x86_64'"]
 ROBOTICS, MQTT = ["mcap>=1.5"], ["paho-mqtt>=2.0"]
 ZENOH = ["eclipse-zenoh>=1.10"]
 
+#: What drivenet batch writes of scenes.
+BATCH = ["pyarrow>=15"]
+
 
 def version() -> str:
     """The version that ``drivenet/_version.py`` states, read without importing it."""
@@ -100,6 +103,7 @@ setup(
         "openvino": ["openvino>=2025.0"],
         "cuda": ["cuda-bindings>=12.6"],
         "tensorrt": ["onnx>=1.17", "tensorrt>=10.0; platform_machine == 'x86_64'", "pycuda>=2024.1"],
+        "batch": BATCH,
         "import": ["onnx>=1.17"],
         "robotics": ROBOTICS,
         "mqtt": MQTT,
@@ -130,6 +134,7 @@ setup(
             "playwright>=1.49",
             # Real parser and builder, which need no GPU; the whole of it is in the wheels. Older ones build no int8.
             "tensorrt-rtx>=1.7; sys_platform == 'linux' and platform_machine == 'x86_64'",
+            *BATCH,
             *MQTT,
             *ROBOTICS,
             *ROS2,

@@ -25,6 +25,7 @@ COMMANDS = {
     "run": ("drivenet.cli.run:run", "Segment a source: overlays, statistics, a window."),
     "eval": ("drivenet.cli.eval:evaluate", "Score an engine on labelled pictures."),
     "bench": ("drivenet.cli.bench:bench", "Time engines back to back, in interleaved order."),
+    "batch": ("drivenet.cli.batch:batch", "Segment many video files, in several processes (extra [batch])."),
     "build": ("drivenet.cli.build:build", "Compile a model for this machine."),
     "models": ("drivenet.cli.models:models", "List the models at hand."),
     "train": ("drivenet.cli.train:train", "Train a network (extra [train])."),

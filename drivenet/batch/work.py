@@ -1,0 +1,171 @@
+"""What is done with one segment, and that it is there as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+
+from drivenet.batch.plan import Segment, frames_of
+from drivenet.classmap import Ids
+from drivenet.data.predictions.base import Prediction
+from drivenet.data.predictions.coco import CocoInstances
+from drivenet.engine.base import Engine
+from drivenet.errors import SinkError, SourceError
+from drivenet.frame import Image
+from drivenet.latency import Timeline
+from drivenet.panoptic import thing_classes
+from drivenet.prepare import resize_ids
+from drivenet.record import Record
+from drivenet.stages import default_stages, run_stages
+from drivenet.things.components import components, kinds_of
+
+#: What every segment's folder holds beside instances.json; overlays if they were asked for.
+CLASSES, SCENES, OVERLAY, FACTS = "classes.mkv", "scenes.parquet", "overlay.mkv", "segment.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with each segment.
+
+    Args:
+        out: the output folder.
+        overlay: whether overlays are written too.
+    """
+
+    out: Path
+    overlay: bool = False
+
+
+def is_done(segment: Segment, out: Path) -> bool:
+    """Whether the outputs of a segment are there."""
+    return (out / segment.folder / FACTS).is_file()
+
+
+def do(segment: Segment, engine: Engine, job: Job) -> None:
+    """Segment a segment's frames and put its folder in place, with the state of the node begun afresh.
+
+    Raises:
+        SourceError, EngineError, SinkError: for what cannot be read, inferred or written.
+    """
+    target = job.out / segment.folder
+    scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        scratch.mkdir(parents=True)
+        _write(segment, engine, job, scratch)
+        _sync(scratch)
+        os.rename(scratch, target)
+    except OSError as error:
+        if not is_done(segment, job.out):  # another worker was quicker
+            raise SinkError(f"cannot write {target}: {error.strerror or error}", "a writable folder") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def clean(out: Path) -> None:
+    """Remove what work that was killed has left."""
+    for scratch in out.rglob(".[0-9][0-9][0-9][0-9][0-9].*"):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write(segment: Segment, engine: Engine, job: Job, folder: Path) -> None:
+    labels = engine.spec.label_set
+    things = CocoInstances(folder, labels, thing_classes(labels))
+    classes = LosslessVideo(folder / CLASSES, "gray")
+    overlay = LosslessVideo(folder / OVERLAY, "bgr0") if job.overlay else None
+    rows: list[dict[str, Any]] = []
+    kinds = kinds_of(labels)
+    for result in _results(segment, engine):
+        rows.append(_row(segment, result))
+        ids = result.classmap.ids
+        classes.add(ids)
+        instances = components(ids, kinds)[0]
+        name = f"{result.frame.index:06d}"
+        things.add(Prediction(name, segment.output, segment.output, ids, instances))
+        if overlay is not None:
+            overlay.add(_blend(result.frame.image, resize_ids(ids, result.frame.size), labels.bgr_table))
+    if not rows:
+        raise SourceError(f"segment {segment.number} of {segment.file} holds no frames", "the file that was planned")
+    for video in filter(None, (classes, overlay)):
+        video.close()
+    things.close()
+    (folder / SCENES).write_bytes(_parquet(rows))
+    facts = {**segment.to_dict(), "frames": len(rows), "engine": engine.describe()}
+    (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _results(segment: Segment, engine: Engine) -> Iterator[Record]:
+    labels, stages = engine.spec.label_set, default_stages(engine, track=True)
+    return (run_stages(Record(f, labels, Timeline(f.captured_ns)), stages) for f in frames_of(segment))
+
+
+def _row(segment: Segment, result: Record) -> dict[str, Any]:
+    scene = result.scene.to_dict()
+    return {
+        "file": segment.file, "frame": result.frame.index, "media_ns": result.frame.media_ns or 0,
+        "classes": json.dumps(scene["classes"]), "things": json.dumps(scene["things"]),
+        **{f"group_{name}": float(fraction) for name, fraction in sorted(result.scene.groups.items())},
+    }  # fmt: skip
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as Parquet; pyarrow comes with the extra [batch]."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = sorted({name for row in rows for name in row})
+    table = pa.table({name: [row.get(name, 0.0 if name.startswith("group_") else None) for row in rows]
+                      for name in columns})  # fmt: skip
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
+
+
+class LosslessVideo:
+    """FFV1 in Matroska, the same bytes for the same images.
+
+    Args:
+        file: to be written.
+        form: ``gray`` for class ids, ``bgr0`` for images.
+    """
+
+    def __init__(self, file: Path, form: str) -> None:
+        self._form = form
+        self._container = av.open(str(file), "w", options={"fflags": "+bitexact"})
+        self._stream: Any = None
+
+    def add(self, image: Image | Ids) -> None:
+        """The next frame; all are as large as the first."""
+        if self._stream is None:
+            self._stream = self._container.add_stream("ffv1", rate=25, options={"flags": "+bitexact", "level": "3"})
+            self._stream.height, self._stream.width = image.shape[:2]
+            self._stream.pix_fmt, self._stream.thread_count = self._form, 1
+        shown = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "gray" if self._form == "gray" else "bgr24")
+        for packet in self._stream.encode(shown.reformat(format=self._form)):
+            self._container.mux(packet)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._stream is not None:
+            for packet in self._stream.encode():
+                self._container.mux(packet)
+        self._container.close()
+
+
+def _blend(image: Image, ids: Ids, colours: np.ndarray) -> Image:
+    return np.asarray(cv2.addWeighted(image, 0.5, np.asarray(colours[ids]), 0.5, 0), np.uint8)
+
+
+def _sync(folder: Path) -> None:
+    for file in folder.iterdir():
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())

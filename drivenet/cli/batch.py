@@ -1,0 +1,62 @@
+"""``drivenet batch``: many video files, in segments, by one process or several."""
+
+from __future__ import annotations
+
+import glob
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drivenet.artefacts.catalog import files_read
+from drivenet.batch.plan import SEGMENT_FRAMES
+from drivenet.batch.run import MANIFEST, executor, run
+from drivenet.batch.work import Job
+from drivenet.cli.output import check_file, console, progress
+from drivenet.engine import BACKENDS, PRECISIONS, open_engine
+from drivenet.errors import SourceNotFoundError, UsageError
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of the outputs.")
+@click.option("--engine", metavar="FILE|NAME", help="[default: the default model]")
+@click.option("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]), default="auto")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="auto")
+@click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each engine.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Processes, each with an engine of its own.")  # fmt: skip
+@click.option("--overlay", is_flag=True, help="Write overlays too, without loss.")
+@click.option("--segment-frames", type=click.IntRange(min=1), default=SEGMENT_FRAMES, show_default=True, metavar="N",
+              help="A segment ends at the first key frame after so many frames.")  # fmt: skip
+def batch(videos: tuple[str, ...], out: Path, workers: int, overlay: bool, segment_frames: int, **opener: Any) -> None:
+    """Segment VIDEOS, files or quoted globs: class maps, scenes and things of every frame.
+
+    Each file is cut into segments at key frames. After a kill, the same command again does only what is missing;
+    the outputs are the same bytes, whoever did them.
+
+    \b
+    drivenet batch "videos/**/*.mp4" --out found --workers 4
+    drivenet batch drive.mp4 --out found --engine fast --overlay
+    """
+    if find_spec("pyarrow") is None:
+        raise UsageError("drivenet batch needs pyarrow", cure="pip install 'drivenet[batch]'")
+    files = [file for pattern in videos for file in _files(pattern)]
+    check_file(str(out / MANIFEST), *files, *files_read(opener["engine"], opener["backend"]))
+    open_engine(**opener).close()  # an engine that is not there is told before the workers start
+    with progress() as bar:
+        task = bar.add_task("segments", total=None, note="")
+        done = run(
+            list(dict.fromkeys(files)), opener, Job(out, overlay), executor(workers),
+            lambda n, total: bar.update(task, completed=n, total=total), segment_frames,
+        )  # fmt: skip
+    console.print(f"{done} segments done now; {out / MANIFEST} lists all")
+
+
+def _files(pattern: str) -> list[Path]:
+    found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
+    files = [Path(name) for name in found if Path(name).is_file()]
+    if not files:
+        raise SourceNotFoundError(f"no videos match {pattern}", "a file, or a quoted glob such as 'videos/**/*.mp4'")
+    return files

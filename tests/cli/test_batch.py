@@ -1,0 +1,212 @@
+"""Batches of videos: how they are cut, that kills change nothing, and that what is done is done once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from cli_parts import call, decoded
+from onnx_models import SIZE, paint, palette_model
+
+import drivenet
+from drivenet.batch.plan import Segment, frames_of, plan
+from drivenet.batch.pool import MOST_DEATHS, in_pool
+from drivenet.batch.run import MANIFEST, executor, run
+from drivenet.batch.work import Job, is_done
+from drivenet.engine import open_engine
+from drivenet.errors import EngineError, NoVideoError, SourceError, UsageError
+from drivenet.labels import CITYSCAPES
+
+pytest.importorskip("pyarrow", reason="pyarrow (extra [batch]) is not installed")
+FRAMES, KEYS, LEAST = 30, 8, 10
+
+
+def clip(file: Path, seed: int, frames: int = FRAMES, b_frames: int = 2) -> Path:
+    """A small video with a key frame every eight frames, at least, and frames stored out of order."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    ids = np.full(SIZE, CITYSCAPES.id_of("road"), np.uint8)
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"bf": str(b_frames), "sc_threshold": "0"})
+        stream.width, stream.height = SIZE[1], SIZE[0]
+        stream.gop_size = KEYS
+        for i in range(frames):
+            shown = ids.copy()
+            shown[4:12, (seed + i) % 36 : (seed + i) % 36 + 10] = CITYSCAPES.id_of("car")
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(paint(shown, CITYSCAPES), format="bgr24")))
+        container.mux(stream.encode())
+    return file
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three clips and a model."""
+    monkeypatch.chdir(tmp_path)
+    palette_model(tmp_path, "city", CITYSCAPES)
+    for i, name in enumerate(("town/one.mp4", "town/two.mp4", "village/one.mkv")):
+        clip(tmp_path / "videos" / name, 7 * i)
+    return tmp_path
+
+
+OPENER = {"engine": "city.onnx", "backend": "onnxruntime", "threads": 1}
+
+
+def videos(folder: Path) -> list[Path]:
+    return sorted((folder / "videos").rglob("*.m*"))
+
+
+def outputs(out: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(out)): file.read_bytes() for file in sorted(out.rglob("*")) if file.is_file()}
+
+
+def test_segments_begin_at_key_frames_and_hold_every_frame_once(here: Path) -> None:
+    files = videos(here)
+    segments = plan(files, LEAST)
+    assert segments == plan(files, LEAST), "by what is in the file alone"
+    assert [s.folder for s in segments if s.output == "town/one"] == ["town/one/00000", "town/one/00001"]
+    for file in files:
+        parts = [list(frames_of(s)) for s in segments if s.file == str(file)]
+        whole = decoded(file)
+        assert [f.index for part in parts for f in part] == list(range(FRAMES))
+        for frame, image in zip((f for part in parts for f in part), whole, strict=True):
+            np.testing.assert_array_equal(frame.image, image)
+        assert all(len(part) >= LEAST for part in parts[:-1])
+
+
+def test_what_is_no_video_is_told_before_anything_is_done(here: Path) -> None:
+    (here / "videos" / "empty.mp4").touch()
+    with pytest.raises(SourceError, match=r"empty\.mp4"):
+        plan(videos(here))
+    with pytest.raises(UsageError, match="no video files"):
+        run([], OPENER, Job(here / "out"), executor(1))
+    clip(here / "videos" / "town" / "one.mkv", 3)
+    with pytest.raises(UsageError, match=r"two files named 'town/one' but for their suffix"):
+        plan([f for f in videos(here) if f.stat().st_size])
+    assert issubclass(NoVideoError, SourceError)
+
+
+def test_a_segment_has_its_classes_scenes_and_things(here: Path) -> None:
+    import pyarrow.parquet as pq
+
+    out = here / "out"
+    assert run(videos(here), OPENER, Job(out, overlay=True), executor(1), least=LEAST) == 6
+    folder = out / "town" / "one" / "00000"
+    assert {f.name for f in folder.iterdir()} == {
+        "classes.mkv", "overlay.mkv", "scenes.parquet", "segment.json", "instances.json"
+    }  # fmt: skip
+    engine = open_engine(**OPENER)
+    (first, *_) = plan(videos(here), LEAST)
+    with av.open(str(folder / "classes.mkv")) as container:
+        stored = [f.to_ndarray(format="gray") for f in container.decode(video=0)]
+    for frame, ids in zip(frames_of(first), stored, strict=True):
+        np.testing.assert_array_equal(engine.infer(frame.image), ids)
+    engine.close()
+    rows = pq.read_table(folder / "scenes.parquet").to_pylist()
+    assert [row["frame"] for row in rows] == list(range(len(stored)))
+    assert rows[0]["group_road"] > 0.5
+    assert json.loads((folder / "instances.json").read_text())["annotations"]
+    assert json.loads((folder / "segment.json").read_text())["frames"] == len(stored)
+
+
+def test_a_second_run_does_nothing_twice(here: Path) -> None:
+    out = here / "out"
+    run(videos(here)[:1], OPENER, Job(out), executor(1), least=LEAST)
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("*") if file.parent.name.startswith("0")}
+    assert run(videos(here)[:1], OPENER, Job(out), executor(1), least=LEAST) == 0
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    (out / ".." / "out" / "one" / ".00001.dead").mkdir()
+    (before_manifest := out / MANIFEST).unlink()
+    run(videos(here)[:1], OPENER, Job(out), executor(1), least=LEAST)
+    assert len(before_manifest.read_text().splitlines()) == 2
+    assert not list(out.rglob(".00001.*")), "what a kill left is gone"
+
+
+def test_killed_workers_change_no_byte(here: Path) -> None:
+    """Every second worker dies right after it was started, by SIGKILL."""
+    job, alone = Job(here / "pool"), Job(here / "alone")
+    run(videos(here), OPENER, alone, executor(1), least=LEAST)
+    killed: list[int] = []
+
+    def started(pid: int) -> None:
+        if len(killed) < 4:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    done = run(videos(here), OPENER, job, lambda s, o, j: in_pool(s, 2, o, j, started), least=LEAST)
+    assert done == 6
+    assert len(killed) == 4
+    assert outputs(job.out) == outputs(alone.out)
+
+
+def test_a_segment_that_kills_every_worker_ends_the_run(here: Path) -> None:
+    def pool(*args: object) -> Iterator[Segment]:
+        return in_pool(*args[:1], 1, *args[1:], lambda pid: os.kill(pid, signal.SIGKILL))  # type: ignore[arg-type]
+
+    with pytest.raises(EngineError, match=f"killed {MOST_DEATHS} workers in a row"):
+        run(videos(here)[:1], OPENER, Job(here / "out"), pool, least=LEAST)
+
+
+def test_what_a_worker_raises_is_raised(here: Path) -> None:
+    (here / "city.json").unlink()
+    Path("city.onnx").write_bytes(b"no model")
+    with pytest.raises(EngineError) as raised:
+        run(videos(here), OPENER, Job(here / "out"), executor(2), least=LEAST)
+    assert "city.onnx" in str(raised.value)
+
+
+COMMAND = (
+    "batch",
+    "videos/**/*.m*",
+    "--engine",
+    "city.onnx",
+    "--backend",
+    "onnxruntime",
+    "--threads",
+    1,
+    "--out",
+    "out",
+)
+
+
+def test_a_killed_driver_goes_on_where_it_was(here: Path) -> None:
+    """Its workers end with it, and the second run gives the bytes of one that was not killed."""
+    command = [sys.executable, "-m", "drivenet", *map(str, COMMAND), "--workers", "2", "--segment-frames", str(LEAST)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(drivenet.__file__).parents[1])}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as driver:
+        until = time.monotonic() + 90
+        while not list((here / "out").rglob("segment.json")) and driver.poll() is None:
+            assert time.monotonic() < until, "nothing is ever done"
+            time.sleep(0.02)
+        driver.kill()
+    segments = plan(videos(here), LEAST)
+    assert any(is_done(s, here / "out") for s in segments)
+    assert call(*COMMAND, "--workers", 2, "--segment-frames", LEAST) == 0
+    assert call(*COMMAND[:-1], "alone", "--segment-frames", LEAST) == 0
+    assert outputs(here / "out") == outputs(here / "alone")
+    lines = [json.loads(line) for line in (here / "out" / MANIFEST).read_text().splitlines()]
+    assert [(line["output"], line["number"]) for line in lines] == [(s.output, s.number) for s in segments]
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "options"),
+    [
+        (3, "no videos match nothing/*.mp4", ("batch", "nothing/*.mp4", "--out", "out")),
+        (5, "cannot write", ("batch", "videos/town/one.mp4", "--out", "city.onnx")),
+        (4, "no engine 'gone'", ("batch", "videos/town/one.mp4", "--out", "out", "--engine", "gone")),
+    ],
+)
+def test_what_cannot_be_right_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], code: int, says: str, options: tuple[str, ...]
+) -> None:
+    assert call(*options) == code
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
