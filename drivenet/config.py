@@ -157,6 +157,10 @@ _BackendName = Annotated[
 ]
 
 
+#: A source in JSON Schema.
+_ADDRESS = {"type": ["string", "integer"]}
+
+
 class NodeSettings(Settings):
     """A node: what ``drivenet run`` takes, by the same names. The command line wins over the file.
 
@@ -167,6 +171,14 @@ class NodeSettings(Settings):
         None,
         description="A camera number, device, address, video file, folder or glob of pictures, or a drawn drive: "
         "0, /dev/video0, csi://0, rtsp://host/path, clip.mp4, folder/, frames/*.png, synthetic://1280x720@30.",
+    )
+    sources: Annotated[
+        dict[str, _Source] | tuple[_Source, ...],
+        WithJsonSchema({"type": ["array", "object"], "items": _ADDRESS, "additionalProperties": _ADDRESS}),
+    ] = Field(
+        (),
+        description="Several sources on one engine, in place of source: a list, or addresses by id. Outputs have "
+        "{source} in the place of the id.",
     )
     engine: Place | None = Field(
         None, description="A model file, or a name from drivenet models [default: the one marked there]."
@@ -243,6 +255,8 @@ class NodeSettings(Settings):
         """The same without the credentials in addresses, for people to see."""
         texts = {name: value for name, value in self if isinstance(value, (str, tuple))}
         hidden = {n: mask_uri(v) if isinstance(v, str) else tuple(map(mask_uri, v)) for n, v in texts.items()}
+        if isinstance(self.sources, dict):
+            return self.model_copy(update={**hidden, "sources": {n: mask_uri(u) for n, u in self.sources.items()}})
         return self.model_copy(update=hidden)
 
 

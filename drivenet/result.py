@@ -35,6 +35,7 @@ class Totals:
         health: :meth:`drivenet.health.Health.to_dict` as it was last.
         events: how many there were, by code.
         errors: of the run, in their order.
+        source_id: which source of the node; empty where there is one.
     """
 
     captured: int = 0
@@ -48,11 +49,13 @@ class Totals:
     health: dict[str, Any] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    source_id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The ``summary`` line of the stats file."""
         return {
             "type": "summary",
+            **({"source_id": self.source_id} if self.source_id else {}),
             "captured": self.captured,
             "published": self.published,
             "dropped": dict(self.dropped),

@@ -168,6 +168,13 @@ def show_totals(totals: Totals) -> None:
     show_health(totals)
 
 
+def show_each(totals: Mapping[str, Totals]) -> None:
+    """The totals of several sources."""
+    for name, one in totals.items():
+        console.print(f"source {name}:")
+        show_totals(one)
+
+
 def show_health(totals: Totals) -> None:
     """What was not well in a run, if anything was."""
     health = totals.health

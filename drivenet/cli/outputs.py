@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drivenet.address import mask_uri, scheme_of
 from drivenet.artefacts.catalog import files_read
@@ -24,6 +25,9 @@ from drivenet.sinks.recording.options import parse_bytes, parse_segment
 from drivenet.sinks.target import identity
 from drivenet.sources import files_of, kind_of
 from drivenet.sources.base import Source
+
+if TYPE_CHECKING:
+    from drivenet.sinks.web.page import MultiPage
 
 #: Pictures a second in a video of a recorded source that has no rate, such as a folder: what FFmpeg takes, too.
 PICTURES_FPS = 25.0
@@ -141,6 +145,23 @@ def _page(
         host, port, token=settings.token.get_secret_value() if settings.token else None,
         allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
         painter=painter, source=source.name, engine=engine.describe(), stages=stages,
+        root_path=settings.root_path, trusted_proxies=settings.trusted_proxies,
+    )  # fmt: skip
+    console.print(f"live page at {page.url}")
+    return page
+
+
+def open_page(
+    settings: NodeSettings, sources: Mapping[str, str], engine: Engine, painter: Painter, stages: Sequence[str]
+) -> MultiPage:
+    """The page of several sources, by id with what they come from."""
+    from drivenet.sinks.web.page import MultiPage
+
+    host, port = parse_address(settings.serve or "")
+    page = MultiPage(
+        host, port, token=settings.token.get_secret_value() if settings.token else None,
+        allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
+        painter=painter, sources=sources, engine=engine.describe(), stages=stages,
         root_path=settings.root_path, trusted_proxies=settings.trusted_proxies,
     )  # fmt: skip
     console.print(f"live page at {page.url}")

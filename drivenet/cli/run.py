@@ -11,25 +11,23 @@ from typing import Any, TypeVar
 import click
 from pydantic import SecretStr
 
-from drivenet.address import mask_uri
 from drivenet.cli.heartbeat import heart_of, tell_restarts
 from drivenet.cli.logs import logged
-from drivenet.cli.output import console, progress, show_fps, show_totals
+from drivenet.cli.opening import open_engine_of, open_source_of
+from drivenet.cli.output import progress, show_each, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, show_written
-from drivenet.cli.served import open_served
 from drivenet.cli.signals import ended_by_signals
+from drivenet.cli.sources import check_sources, run_sources, sources_of
 from drivenet.cli.stages import open_stages
 from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS
-from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.log import FORMATS, LEVELS, hide
 from drivenet.overlay import VIEWS, Painter
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
 from drivenet.secrets import fill_in, read_secrets
-from drivenet.sources import kind_of, open_source
-from drivenet.sources.base import Source
+from drivenet.sources import kind_of
 from drivenet.stages import stage_names
 
 #: Kinds of sources that are opened only when all else is well: a camera is one program's at a time.
@@ -91,7 +89,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @click.option("--print-config", is_flag=True, help="Print the settings that result, without secrets, and end.")
 @click.pass_context
 def run(ctx: click.Context, /, config: Path | None, print_config: bool, **options: Any) -> None:
-    """Segment SOURCE and publish overlays and latency statistics.
+    """Segment SOURCE, or several of them on one engine, and publish overlays and latency statistics.
 
     SOURCE: 0, /dev/video0, csi://0, rtsp://..., http(s)://..., clip.mp4, folder/, "glob/*.png",
     synthetic://1280x720@30
@@ -102,35 +100,45 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, **option
     drivenet run rtsp://cam/1 --stats s.jsonl        newest frame of a camera, figures only
     drivenet run 0 --serve 127.0.0.1:8080            live page in a browser
     drivenet run drive.mp4 --policy latest --rate 30 as if it were live
+    drivenet run 0 1 --out "{source}.mkv"            two cameras, a file for each
     """
-    if ctx.args:
-        more = " ".join(map(mask_uri, ctx.args[:3])) + (" ..." if len(ctx.args) > 3 else "")
-        raise UsageError(f"unexpected extra arguments ({more})", "one SOURCE", "quote a glob")
-    settings = resolve(config, options)
+    settings = resolve(config, options, tuple(ctx.args))
     if print_config:
         # ASCII: pydantic's own JSON has no place for file names that are no UTF-8
         click.echo(json.dumps(settings.masked().model_dump(mode="json"), indent=1))
         return
     settings = with_secrets(settings)
-    check_outputs(settings, config)
+    sources = sources_of(settings)
+    check_outputs(settings, config) if not sources else check_sources(settings, sources, config)
     with logged(settings.log_level, settings.log_format):
         if settings.token:
             hide(settings.token.get_secret_value())
         written: list[Path] = []
-        show_totals(run_node(settings, written))
+        if sources:
+            show_each(run_sources(settings, sources, written))
+        else:
+            show_totals(run_node(settings, written))
         show_written(written)
 
 
-def resolve(config: Path | None, options: dict[str, Any]) -> NodeSettings:
-    """The settings of a file with the command line's on top; checked."""
+def resolve(config: Path | None, options: dict[str, Any], more: tuple[str, ...] = ()) -> NodeSettings:
+    """The settings of a file with the command line's on top, checked; ``more`` are sources after the first."""
     given = {k: v for k, v in options.items() if v is not None and v != ()}
     for flag, opposite in (("show", "headless"), ("headless", "show")):
         if given.get(flag):
             given.setdefault(opposite, False)  # the command line wins over the file
+    if more:
+        given["sources"] = (given.pop("source"), *more)
+    elif "source" in given:
+        given["sources"] = ()
     settings = check(given, NodeSettings, "options")  # what is wrong in them is not the file's fault
     if config:
         settings = load_yaml(config, NodeSettings, given)
-    if settings.source is None:
+    if more:
+        settings = settings.model_copy(update={"source": None})
+    if settings.source is not None and settings.sources:
+        raise UsageError("both source and sources", "one of them")
+    if settings.source is None and not settings.sources:
         raise UsageError("no SOURCE", "a camera number, a file, a folder or an address", "see drivenet run --help")
     if settings.show and settings.headless:
         raise UsageError("both --show and --headless", "one of them")
@@ -149,6 +157,8 @@ def with_secrets(settings: NodeSettings) -> NodeSettings:
             return fill_in(value, known, hide)
         if isinstance(value, SecretStr):
             return SecretStr(fill_in(value.get_secret_value(), known, hide))
+        if isinstance(value, dict):
+            return {name: filled(one) for name, one in value.items()}
         return tuple(map(filled, value)) if isinstance(value, tuple) else value
 
     return settings.model_copy(update={name: filled(value) for name, value in settings})
@@ -161,9 +171,9 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
     """
     with ExitStack() as opened:
         early = kind_of(settings.source or "") not in _DEVICES
-        source = _open_source(settings, opened) if early else None
-        engine = _open_engine(settings, opened)
-        source = source or _open_source(settings, opened)
+        source = open_source_of(settings, opened) if early else None
+        engine = open_engine_of(settings, opened)
+        source = source or open_source_of(settings, opened)
         painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
         stages = open_stages(settings, engine, track=source.continuous)
         sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
@@ -180,19 +190,5 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
             report=report, stages=stages,
         )  # fmt: skip
         tell_restarts(pipeline)
-        with ended_by_signals(pipeline), heart_of(pipeline):
+        with ended_by_signals(pipeline), heart_of([pipeline]):
             return pipeline.run()
-
-
-def _open_source(settings: NodeSettings, opened: ExitStack) -> Source:
-    source = open_source(
-        settings.source or "", rate=settings.rate, paced=settings.policy != "every", damaged=settings.damaged
-    )
-    opened.callback(source.close)
-    return source
-
-
-def _open_engine(settings: NodeSettings, opened: ExitStack) -> Engine:
-    engine = open_served(settings, console.print)
-    opened.callback(engine.close)
-    return engine

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
+from drivenet.node import Node
 from drivenet.pipeline import Pipeline
 
 #: Seconds that a sink may go on after the signal, and that each call to one takes after that: all end within 3 s.
@@ -17,7 +18,7 @@ _ALARMS = 1.5, 0.5
 
 
 @contextmanager
-def ended_by_signals(pipeline: Pipeline) -> Iterator[None]:
+def ended_by_signals(pipeline: Pipeline | Node) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP stop the pipeline; a second SIGINT or SIGTERM ends the process as usual.
 
     A terminal that is closed may send SIGHUP twice, so that a second one does no more than the first; where it is

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.frame import Image
@@ -84,6 +85,18 @@ class Engine:
             EngineError: as :meth:`infer`, while iterating; what was not yielded before is lost.
         """
         return map(self.infer, images)
+
+    def turn(self, given_up: Callable[[], bool]) -> AbstractContextManager[bool]:
+        """A place at the engine, which a run takes before the frame that it is for: an engine that serves several
+        sources makes them wait here, in order, and each then takes its newest frame.
+
+        Args:
+            given_up: asked now and then whether the turn is not wanted any more.
+
+        Returns:
+            Whether there is one; to leave the context is to give it back.
+        """
+        return nullcontext(True)
 
     def describe(self) -> dict[str, object]:
         """The ``engine`` member of summaries and scores."""

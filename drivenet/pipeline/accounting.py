@@ -22,11 +22,12 @@ class FrameAccounting:
     Args:
         engine: what :meth:`~drivenet.engine.base.Engine.describe` says.
         stages: what frames pass, in order.
+        source_id: which source of the node is counted.
     """
 
-    def __init__(self, engine: dict[str, Any], stages: Sequence[str] = STAGES) -> None:
+    def __init__(self, engine: dict[str, Any], stages: Sequence[str] = STAGES, source_id: str = "") -> None:
         self._lock = threading.Lock()
-        self._totals = Totals(engine=engine, latency=StageHistograms(stages))
+        self._totals = Totals(engine=engine, latency=StageHistograms(stages), source_id=source_id)
         self._source, self._processed, self._published = RateMeter(), RateMeter(), RateMeter()
         self._rates = {point: RecentRate() for point in ("source", "processed", "published")}
         self._stages = RecentStages()

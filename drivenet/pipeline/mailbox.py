@@ -60,6 +60,12 @@ class Mailbox(Generic[T]):
             self._changed.notify_all()
             return item
 
+    def wait_for_item(self, timeout_s: float) -> bool:
+        """Whether an item waits to be taken; False after the time, or when the mailbox is closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
+            return bool(self._items)
+
     def wait_for_room(self, timeout_s: float) -> bool:
         """Whether an item could be given without waiting or replacing, or was refused at once; False after the time.
 

@@ -73,14 +73,14 @@ class Pipeline:
     ) -> None:  # fmt: skip
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames {max_frames}", "at least 1, or None for all")
-        self.source, self.engine = source, engine
+        self.source, self.engine, self.sinks = source, engine, tuple(sinks)
         self.labels = engine.spec.label_set
         self.policy = policy or ("latest" if source.live else "every")
         self.max_frames, self.report = max_frames, report
         self.stages = list(default_stages(engine, track=source.continuous) if stages is None else stages)
         self.source_id = source_id
         self._before: Frame | None = None
-        self.accounting = FrameAccounting(engine.describe(), stage_names(self.stages))
+        self.accounting = FrameAccounting(engine.describe(), stage_names(self.stages), source_id)
         named = source.name, self._engine_name
         self._errors: list[BaseException] = []
         self.monitor = HealthMonitor(source, source_id, self.accounting.infer_p99_ms)
@@ -191,11 +191,19 @@ class Pipeline:
             # a frame is taken only when its result has a place to go: until then a newer one may replace it
             if not self._results.wait_for_room(_TICK_S):
                 continue
-            frame = self._frames.take(_TICK_S)
-            if frame is not None:
-                self._process_one(frame)
+            if self._frames.wait_for_item(_TICK_S):
+                self._process_next()
             elif self._frames.finished:
                 return
+
+    def _process_next(self) -> None:
+        """Process the frame that is newest when the engine has a turn for it."""
+        self.monitor.working("turn at the engine")
+        with self.engine.turn(lambda: self._control.ending) as granted:
+            frame = self._frames.take(0) if granted else None
+            if frame is not None:
+                self._process_one(frame)
+        self.monitor.working("")
 
     def _process_one(self, frame: Frame) -> None:
         self.monitor.working("queue")

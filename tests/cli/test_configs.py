@@ -55,7 +55,9 @@ def test_what_ships_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_every_setting_has_an_option() -> None:
-    assert {p.name for p in run.params} == {*NodeSettings.model_fields, "config", "print_config"}
+    """``sources`` are several arguments, and a parent of the node is none of its settings."""
+    settings = {*NodeSettings.model_fields} - {"sources"}
+    assert {p.name for p in run.params} == {*settings, "config", "print_config", "supervise"}
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
@@ -88,10 +90,10 @@ def test_a_merge_may_be_overridden(tmp_path: Path) -> None:
 def test_printed_settings_can_be_read_again_and_hide_the_token(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DRIVENET_TOKEN", "a-very-secret-token")
+    monkeypatch.setenv("DRIVENET_TOKEN", "a-very-hushed-token")
     assert call("run", "drive.mp4", "--rate", "12.5", "--serve", "127.0.0.1:0", "--print-config") == 0
     printed = capsys.readouterr().out
-    assert "secret" not in printed
+    assert "hushed" not in printed
     read = json.loads(printed)
     assert (read["source"], read["rate"], read["serve"]) == ("drive.mp4", 12.5, "127.0.0.1:0")
     assert NodeSettings.model_validate(read).rate == 12.5
@@ -99,22 +101,22 @@ def test_printed_settings_can_be_read_again_and_hide_the_token(
 
 def test_printed_settings_hide_the_credentials_in_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "node.yaml"
-    outputs = "[mqtt://me:secret@broker/cars, 'rtsp://me:secret@server:8554/live', plain.mp4]"
-    file.write_text(f"source: rtsp://me:secret@camera/1?token=secret&channel=2\nout: {outputs}\n")
+    outputs = "[mqtt://me:hushed@broker/cars, 'rtsp://me:hushed@server:8554/live', plain.mp4]"
+    file.write_text(f"source: rtsp://me:hushed@camera/1?token=hushed&channel=2\nout: {outputs}\n")
     assert call("run", "--config", file, "--print-config") == 0
     printed = capsys.readouterr().out
-    assert "secret" not in printed
+    assert "hushed" not in printed
     read = json.loads(printed)
     assert read["source"] == "rtsp://***@camera/1?token=***&channel=2"
     assert read["out"] == ["mqtt://***@broker/cars", "rtsp://***@server:8554/live", "plain.mp4"]
-    assert resolve(file, {}).source == "rtsp://me:secret@camera/1?token=secret&channel=2", (
+    assert resolve(file, {}).source == "rtsp://me:hushed@camera/1?token=hushed&channel=2", (
         "only what is shown is masked"
     )
 
 
 def test_a_file_that_is_no_yaml_is_refused_without_its_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "node.yaml"
-    file.write_text("show: true\nsource: rtsp://me:secret@camera/1: 2\n")
+    file.write_text("show: true\nsource: rtsp://me:hushed@camera/1: 2\n")
     assert call("run", "--config", file) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "secret" not in line

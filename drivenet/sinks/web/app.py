@@ -169,6 +169,11 @@ class Figures:
 
 def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access, proxy: Proxy | None = None) -> ASGIApp:
     """The guarded application."""
+    return AccessMiddleware(channel_app(hub, stats, painter), access, proxy)
+
+
+def channel_app(hub: Hub, stats: RunStats, painter: Painter) -> Starlette:
+    """All that there is of one source."""
     pictures, figures = Pictures(hub, stats, painter), Figures(hub, stats)
     routes: dict[str, Handler] = {
         "/stream.mjpg": pictures.stream,
@@ -179,19 +184,18 @@ def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access, proxy
         "/metrics": figures.metrics,
         "/healthz": figures.health,
         "/readyz": figures.ready,
-        **_static_routes(),
+        **static_routes(),
     }
     live = LivePage(hub, stats, painter)
-    app = Starlette(
+    return Starlette(
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in routes.items()),
             WebSocketRoute("/live", live.serve),
         ]
     )
-    return AccessMiddleware(app, access, proxy)
 
 
-def _static_routes() -> dict[str, Handler]:
+def static_routes() -> dict[str, Handler]:
     """The files of the page, read once: no request ever names a path on the disk."""
     found: dict[str, Handler] = {}
     root = files(__package__) / "static"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -61,6 +61,32 @@ class Slot:
         self._filled.clear()
         newest, self._shot = self._shot or snapshot, None
         return newest
+
+
+class HubGroup:
+    """Several hubs that one server serves.
+
+    Args:
+        hubs: all of them.
+    """
+
+    def __init__(self, hubs: Sequence[Hub]) -> None:
+        self._hubs = hubs
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See :meth:`Hub.start`."""
+        for hub in self._hubs:
+            hub.start(loop)
+
+    def end_viewers(self) -> None:
+        """See :meth:`Hub.end_viewers`."""
+        for hub in self._hubs:
+            hub.end_viewers()
+
+    def stop(self) -> None:
+        """See :meth:`Hub.stop`."""
+        for hub in self._hubs:
+            hub.stop()
 
 
 class Hub:

@@ -19,7 +19,7 @@ from websockets.frames import CloseCode
 from drivenet.errors import SinkError
 from drivenet.sinks.priority import step_back
 from drivenet.sinks.web.crowd import BUSY, MAX_CONNECTIONS, MOST_CONNECTIONS, Crowd, HealthOnly
-from drivenet.sinks.web.hub import Hub
+from drivenet.sinks.web.hub import HubGroup
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -178,14 +178,14 @@ class Server:
 
     Args:
         app: what it serves.
-        hub: is told the loop in which viewers live.
+        hub: those that are told the loop in which viewers live.
         listener: a bound socket; the server closes it.
 
     Raises:
         SinkError: if it does not start.
     """
 
-    def __init__(self, app: ASGIApp, hub: Hub, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, hub: HubGroup, listener: socket.socket) -> None:
         self._hub, self._listener = hub, listener
         self._uvicorn = uvicorn.Server(_config(app))
         self._started, self._error = threading.Event(), ""

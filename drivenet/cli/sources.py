@@ -1,0 +1,127 @@
+"""Several sources in one node: their ids, the settings of each, and the runs on one engine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from drivenet.address import mask_uri, scheme_of
+from drivenet.cli.heartbeat import heart_of, tell_restarts
+from drivenet.cli.opening import open_engine_of, open_source_of
+from drivenet.cli.outputs import check_outputs, open_page, open_sinks
+from drivenet.cli.signals import ended_by_signals
+from drivenet.cli.stages import open_stages
+from drivenet.config import NodeSettings
+from drivenet.engine.base import Engine
+from drivenet.engine.shared import SharedEngine
+from drivenet.errors import UsageError
+from drivenet.node import MainThread, Node
+from drivenet.overlay import Painter
+from drivenet.pipeline import Pipeline
+from drivenet.pipeline.sink_queue import unique
+from drivenet.result import Totals
+from drivenet.sinks.base import Sink
+from drivenet.sources import kind_of
+from drivenet.stages import stage_names
+
+#: What an output's address has in the place of the source's id.
+PLACE = "{source}"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def sources_of(settings: NodeSettings) -> dict[str, str]:
+    """The sources of a node by id; none where it has one without.
+
+    A list gets its ids from the addresses: the last part of a path, without suffix.
+
+    Raises:
+        UsageError: for an id with other characters than letters, digits, ``-`` and ``_``.
+    """
+    if not isinstance(settings.sources, dict):
+        names = unique(_id_of(uri) for uri in settings.sources)
+        return dict(zip(names, settings.sources, strict=True))
+    for name in settings.sources:
+        if not _ID.fullmatch(name):
+            raise UsageError(f"source id {name!r}", "letters, digits, - and _, such as front")
+    return dict(settings.sources)
+
+
+def settings_of(settings: NodeSettings, name: str, uri: str) -> NodeSettings:
+    """The settings of one source: with its id in outputs, and without what all share."""
+    out = tuple(target.replace(PLACE, name) for target in settings.out)
+    stats = settings.stats.replace(PLACE, name) if settings.stats else None
+    is_shown = settings.show or not (settings.out or settings.stats or settings.serve or settings.headless)
+    alone = {"source": uri, "sources": (), "out": out, "stats": stats, "serve": None}
+    return settings.model_copy(update={**alone, "show": is_shown, "headless": not is_shown})
+
+
+def check_sources(settings: NodeSettings, sources: Mapping[str, str], config: Path | None) -> None:
+    """UsageError for outputs that several sources would share, and as :func:`check_outputs`."""
+    shared = [t for t in (*settings.out, *([settings.stats] if settings.stats else [])) if PLACE not in t]
+    if shared and len(sources) > 1:
+        example = mask_uri(shared[0])
+        raise UsageError(
+            f"one output {example} for {len(sources)} sources", f"{PLACE} in it", "such as FILE-{source}.mp4"
+        )
+    pictures = [uri for uri in sources.values() if kind_of(uri) == "images" and Path(uri).is_file()]
+    if len(pictures) > 1:
+        raise UsageError(f"{len(pictures)} picture files as sources", "one SOURCE", "quote a glob")
+    for name, uri in sources.items():
+        check_outputs(settings_of(settings, name, uri), config)
+
+
+def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: list[Path]) -> dict[str, Totals]:
+    """Open everything, run all sources, and close everything; the totals by source id."""
+    main = MainThread()
+    with ExitStack() as opened:
+        engine = open_engine_of(settings, opened)
+        shared = SharedEngine(engine)
+        pages = _pages(settings, sources, engine, opened)
+        pipelines = {}
+        for name, uri in sources.items():
+            mine, page = settings_of(settings, name, uri), pages.get(name)
+            pipelines[name] = _pipeline(mine, name, shared.lend(), page, main, written, opened)
+        opened.pop_all()  # from here on they are the node's
+    node = Node(pipelines, main, shared.close)
+    tell_restarts(next(iter(pipelines.values())))
+    with ended_by_signals(node), heart_of(list(pipelines.values())):
+        return node.run()
+
+
+def _pages(settings: NodeSettings, sources: Mapping[str, str], engine: Engine, opened: ExitStack) -> dict[str, Sink]:
+    if not settings.serve:
+        return {}
+    painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
+    stages = stage_names(open_stages(settings, engine, track=True))
+    page = open_page(settings, {name: mask_uri(uri) for name, uri in sources.items()}, engine, painter, stages)
+    opened.callback(page.close)
+    return page.sinks
+
+
+def _pipeline(
+    settings: NodeSettings, name: str, engine: Engine, page: Sink | None, main: MainThread, written: list[Path],
+    opened: ExitStack,
+) -> Pipeline:  # fmt: skip
+    source = open_source_of(settings, opened)
+    painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
+    stages = open_stages(settings, engine, track=source.continuous)
+    sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
+    for sink in sinks:
+        opened.callback(sink.close, Totals())
+    shown = [main.served(sink) for sink in (*sinks, *([page] if page else []))]
+    return Pipeline(
+        source, engine, shown, policy=settings.policy, painter=painter, max_frames=settings.max_frames,
+        source_id=name, stages=stages,
+    )  # fmt: skip
+
+
+def _id_of(uri: str) -> str:
+    """The id of a source that was given none."""
+    scheme, parts = scheme_of(uri), urlsplit(uri)
+    path = parts.path if scheme else uri.partition("?")[0]
+    stem = Path(path.rstrip("/")).stem
+    text = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or scheme or "source"
+    return f"camera{text}" if text.isdigit() else text

@@ -1,0 +1,123 @@
+"""The routes of a page of several sources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from http import HTTPStatus
+from importlib.resources import files
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from drivenet.health import STATES, WORKING
+from drivenet.overlay import Painter
+from drivenet.sinks.web.access import Access
+from drivenet.sinks.web.app import channel_app, static_routes
+from drivenet.sinks.web.forwarded import Proxy
+from drivenet.sinks.web.hub import Hub
+from drivenet.sinks.web.metrics import CONTENT_TYPE, RunStatsCollector
+from drivenet.sinks.web.middleware import AccessMiddleware
+from drivenet.sinks.web.run_stats import RunStats
+
+
+class Channel(NamedTuple):
+    """What the page knows of one source."""
+
+    hub: Hub
+    stats: RunStats
+
+
+class AllStats(Collector):
+    """The figures of every source, told apart by the label ``source``.
+
+    Args:
+        channels: by source id.
+    """
+
+    def __init__(self, channels: Mapping[str, Channel]) -> None:
+        self._channels = channels
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, each with the samples of all sources."""
+        families: dict[str, Metric] = {}
+        for name, channel in self._channels.items():
+            for family in RunStatsCollector(channel.stats, lambda hub=channel.hub: hub.viewers).collect():  # type: ignore[misc]
+                labelled = [one._replace(labels={**one.labels, "source": name}) for one in family.samples]
+                families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                families[family.name].samples += labelled
+        yield from families.values()
+
+
+class Overview:
+    """What is asked of all sources at once.
+
+    Args:
+        channels: by source id.
+    """
+
+    def __init__(self, channels: Mapping[str, Channel]) -> None:
+        self._channels = channels
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(AllStats(channels))
+
+    async def health(self, request: Request) -> Response:
+        """``/healthz``: 200 while every source works or still starts."""
+        return self._health(WORKING | {"starting"})
+
+    async def ready(self, request: Request) -> Response:
+        """``/readyz``: 200 once each has results."""
+        return self._health(WORKING)
+
+    async def stats(self, request: Request) -> Response:
+        """``/stats.json``: by source id."""
+        return JSONResponse({"sources": {name: c.stats.document() for name, c in self._channels.items()}})
+
+    async def metrics(self, request: Request) -> Response:
+        """``/metrics``, for Prometheus."""
+        return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE})
+
+    def _health(self, good: Collection[str]) -> Response:
+        found = {name: channel.stats.health() for name, channel in self._channels.items()}
+        worst = max((health.state for health in found.values()), key=STATES.index)
+        is_good = all(health.state in good for health in found.values())
+        answer = {"state": worst, "sources": {name: health.to_dict() for name, health in found.items()}}
+        return JSONResponse(answer, HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def build_channels_app(
+    channels: Mapping[str, Channel], painter: Painter, access: Access, proxy: Proxy | None = None
+) -> ASGIApp:
+    """The guarded application: ``/`` shows all sources, ``/live/ID/`` has the routes of one."""
+    overview = Overview(channels)
+    page = (files(__package__) / "static" / "sources.html").read_bytes()
+    names = json.dumps(list(channels))
+
+    async def index(request: Request) -> Response:
+        return Response(page, media_type="text/html; charset=utf-8")
+
+    async def listing(request: Request) -> Response:
+        return Response(names, media_type="application/json")
+
+    async def slash(request: Request) -> Response:
+        return RedirectResponse(f"{request.path_params['name']}/")  # which holds under any path of a proxy
+
+    routes = [Route(path, handler) for path, handler in static_routes().items() if path != "/"]
+    routes += [
+        Route("/", index),
+        Route("/sources.json", listing),
+        Route("/healthz", overview.health),
+        Route("/readyz", overview.ready),
+        Route("/stats.json", overview.stats),
+        Route("/metrics", overview.metrics),
+        Route("/live/{name}", slash),
+    ]
+    mounts = [Mount(f"/live/{name}", channel_app(c.hub, c.stats, painter)) for name, c in channels.items()]
+    return AccessMiddleware(Starlette(routes=[*routes, *mounts]), access, proxy)

@@ -1,0 +1,84 @@
+"""``drivenet run A B``: a run for each source, told apart in outputs, and one page for all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_parts import call, decoded, stats
+
+from drivenet.cli.sources import settings_of, sources_of
+from drivenet.config import NodeSettings
+
+A, B = "synthetic://96x64@30?frames=4", "synthetic://128x96@30?frames=3"
+NULL = ("--backend", "null", "--policy", "every")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_each_source_has_its_own_files(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("run", A, B, *NULL, "--out", "{source}.mp4", "--stats", "{source}.jsonl") == 0
+    assert [len(decoded(tmp_path / f"{name}.mp4")) for name in ("synthetic", "synthetic-2")] == [4, 3]
+    frames, summary = stats((tmp_path / "synthetic-2.jsonl").read_bytes())
+    assert summary is not None
+    assert {line["source_id"] for line in (*frames, summary)} == {"synthetic-2"}
+    told = capfd.readouterr().err
+    assert "source synthetic:\n" in told
+    assert "captured 3, published 3" in told
+
+
+def test_sources_of_a_file_have_the_ids_that_it_gives_them(tmp_path: Path) -> None:
+    (tmp_path / "node.yaml").write_text(
+        f'sources: {{front: "{A}", rear: "{B}"}}\nbackend: "null"\npolicy: every\nstats: "s-{{source}}.jsonl"\n'
+    )
+    assert call("run", "--config", "node.yaml") == 0
+    assert stats((tmp_path / "s-front.jsonl").read_bytes())[1]["captured"] == 4  # type: ignore[index]
+    assert call("run", B, "--config", "node.yaml", "--stats", "one.jsonl") == 0, "the command line's source wins"
+    assert stats((tmp_path / "one.jsonl").read_bytes())[1]["captured"] == 3  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("uris", "ids"),
+    [
+        (["0", "1"], ["camera0", "camera1"]),
+        (["rtsp://u:p@host/front", "rtsp://host/rear?x=1"], ["front", "rear"]),
+        (["a/drive.mp4", "b/drive.mp4"], ["drive", "drive-2"]),
+        (["/dev/video0", "rtsp://host/"], ["video0", "rtsp"]),
+    ],
+)
+def test_ids_come_from_addresses(uris: list[str], ids: list[str]) -> None:
+    assert list(sources_of(NodeSettings(sources=tuple(uris)))) == ids
+
+
+def test_addresses_take_the_id_too() -> None:
+    settings = NodeSettings(sources={"front": "0"}, out=("mqtt://broker/cars/{source}", "{source}/"))
+    assert settings_of(settings, "front", "0").out == ("mqtt://broker/cars/front", "front/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((A, B, "--out", "one.mp4"), "one output one.mp4 for 2 sources; expected {source} in it"),
+        (("a.png", "b.png", "--headless"), "unquoted"),
+        ((A, "nofile.mp4", "--headless"), "no file nofile.mp4"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    tmp_path: Path, arguments: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert call("run", *arguments, *NULL) in (2, 3)
+    told = capfd.readouterr().err
+    assert said in told or (said == "unquoted" and "quote a glob" in told)
+
+
+def test_print_config_masks_all_sources(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "rtsp://u:hushed@a/1", "rtsp://u:hushed@b/2", "--print-config") == 0
+    printed = capfd.readouterr().out
+    assert "hushed" not in printed
+    assert json.loads(printed)["sources"] == ["rtsp://***@a/1", "rtsp://***@b/2"]

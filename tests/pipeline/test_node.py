@@ -1,0 +1,168 @@
+"""Several sources on one engine: fair turns, nothing shared but the engine, one beginning and one end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact
+
+from drivenet.engine.shared import SharedEngine
+from drivenet.errors import SourceLostError, UsageError
+from drivenet.node import MainThread, Node
+from drivenet.pipeline import Pipeline
+
+
+def node(engine: Engine, *parts: tuple[Drive, Keeper], main: MainThread | None = None, policy: str = "every") -> Node:
+    main, shared = main or MainThread(), SharedEngine(engine)
+    pipelines = {
+        sink.name: Pipeline(source, shared.lend(), [main.served(sink)], policy=policy, source_id=sink.name)
+        for source, sink in parts
+    }
+    return Node(pipelines, main, shared.close)
+
+
+def test_each_source_has_its_own_counts_results_and_id_and_the_engine_is_closed_once() -> None:
+    engine, a, b = Engine(), Keeper("a"), Keeper("b")
+    totals = node(engine, (Drive(12), a), (Drive(5), b)).run()
+    assert [(name, one.captured, one.published, one.source_id) for name, one in totals.items()] == [
+        ("a", 12, 12, "a"),
+        ("b", 5, 5, "b"),
+    ]
+    assert (a.indices, b.indices) == (list(range(12)), list(range(5)))
+    assert {result.source_id for result in a.results} == {"a"}
+    assert {result.to_dict()["source_id"] for result in b.results} == {"b"}
+    assert (engine.calls, engine.times_closed) == (17, 1)
+
+
+def test_a_source_that_fails_touches_no_other() -> None:
+    failed = threading.Event()
+
+    class Fails(Drive):
+        def close(self) -> None:
+            super().close()
+            failed.set()
+
+    a, b = Keeper("a"), Keeper("b")
+    both = node(Engine(), (Fails(2, "fail"), a), (Drive(9, gate=lambda n: n != 4 or failed.wait(LONG_S)), b))
+    with pytest.raises(SourceLostError, match="drive failed"):
+        both.run()
+    totals = both.totals()
+    assert b.indices == list(range(9))
+    assert (totals["a"].errors, totals["b"].errors) == (["drive failed"], [])
+    assert totals["a"].health["state"] == "failed"
+    assert totals["b"].health["state"] == "ok"
+    assert all(map(exact, totals.values()))
+
+
+def test_all_errors_of_all_sources_are_told() -> None:
+    both = node(Engine(), (Drive(1, "fail"), Keeper("a")), (Drive(1, "fail"), Keeper("b")))
+    with pytest.raises(SourceLostError) as caught:
+        both.run()
+    assert [str(error) for error in caught.value.also] == ["drive failed"]
+
+
+def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
+    """A source that asks again and again has one turn of two while another one asks too."""
+    shared, order = SharedEngine(Engine()), []
+    stop = threading.Event()
+    together = threading.Barrier(2)
+
+    def work(name: str) -> None:
+        together.wait(LONG_S)
+        for _ in range(200):
+            with shared.turn(stop.is_set) as granted:
+                assert granted
+                order.append(name)
+                time.sleep(0.0005)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG_S)
+    first = order[: 2 * min(len(order) - 1 - order[::-1].index(name) for name in "ab") // 2]
+    assert abs(first.count("a") - first.count("b")) <= len(first) // 4
+
+
+def test_who_gives_up_has_no_turn_and_holds_nobody_up() -> None:
+    shared, gone = SharedEngine(Engine()), threading.Event()
+    entered = [shared.turn(gone.is_set) for _ in range(2)]
+    for place in entered:
+        assert place.__enter__()
+    gone.set()
+    with shared.turn(gone.is_set) as granted:
+        assert not granted
+    for place in entered:
+        place.__exit__(None, None, None)
+    with shared.turn(gone.is_set) as granted:
+        assert granted
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + LONG_S
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_newest_frame_is_taken_when_the_turn_comes() -> None:
+    """While the engine is at others' frames, five more come: the fifth is processed."""
+    shared, given = SharedEngine(Engine()), threading.Event()
+    places = [shared.turn(lambda: False) for _ in range(2)]
+    for place in places:
+        place.__enter__()
+    sink = Keeper("late")
+    source = Drive(6, live=True, gate=lambda n: n < 5 or given.wait(LONG_S))
+    pipeline = Pipeline(source, shared.lend(), [sink], policy="latest")
+    runner = threading.Thread(target=pipeline.run)
+    runner.start()
+    until(lambda: pipeline.accounting.totals().dropped.get("superseded") == 4)
+    for place in places:
+        place.__exit__(None, None, None)
+    assert sink.found.wait(LONG_S)
+    given.set()
+    runner.join(LONG_S)
+    assert sink.indices == [4, 5]
+
+
+def test_an_engine_that_hangs_stalls_all_and_ends_with_the_stop() -> None:
+    gate = threading.Event()
+    keepers = [Keeper(name) for name in "abc"]
+    all_three = node(
+        Engine(wait=lambda _: gate.wait(LONG_S)), *((Drive(10**9, live=True), k) for k in keepers), policy="latest"
+    )
+    runner = threading.Thread(target=all_three.run)
+    runner.start()
+    until(lambda: all(any(health.state == "stalled" for health in k.healths) for k in keepers))
+    all_three.stop()
+    runner.join(LONG_S)
+    gate.set()
+    assert not runner.is_alive()
+    assert all(map(exact, all_three.totals().values()))
+
+
+def test_a_window_is_served_in_the_main_thread_and_ends_all_when_it_is_closed() -> None:
+    window, other = Keeper("window", main_thread=True, stop_at=3), Keeper("other")
+    totals = node(Engine(), (Drive(10**9), window), (Drive(10**9), other)).run()
+    assert window.threads == {"MainThread"}
+    assert "MainThread" not in other.threads
+    assert window.totals
+    assert all(map(exact, totals.values()))
+
+
+def test_an_engine_that_is_lent_serves_one_run_after_another() -> None:
+    engine = Engine()
+    shared = SharedEngine(engine)
+    for _ in range(2):
+        assert Pipeline(Drive(3), shared.lend(), [Keeper()]).run().published == 3
+    assert engine.times_closed == 0
+    shared.close()
+    assert (engine.calls, engine.times_closed) == (6, 1)
+
+
+def test_a_node_has_a_source() -> None:
+    with pytest.raises(UsageError, match="without a source"):
+        Node({})
