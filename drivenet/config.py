@@ -226,8 +226,11 @@ class NodeSettings(Settings):
     trusted_proxies: Texts = Field(
         (), description="Address or network of a proxy whose X-Forwarded headers are believed; may be repeated."
     )
-    visualize: Literal["overlay", "mask", "side-by-side", "instances"] = Field(
-        "overlay", description="What pictures show [default: overlay]."
+    visualize: Literal["overlay", "mask", "side-by-side", "instances", "panoptic", "cutout"] = Field(
+        "overlay", description="What pictures show; panoptic and cutout are for folders [default: overlay]."
+    )
+    classes: tuple[str, ...] = Field(
+        (), description="Class or group that a cut-out keeps; may be repeated, or several with commas."
     )
     alpha: float = Field(
         0.5, ge=0, le=1, description="Share of the class colours in the overlay, 0 to 1 [default: 0.5]."

@@ -19,6 +19,8 @@ from drivenet.scene import Scene
 from drivenet.things import InstanceMap, Thing
 
 VIEWS = ("overlay", "mask", "side-by-side", "instances")
+#: What a folder of pictures can hold besides, and what other outputs show then.
+FOLDER_VIEWS = {"panoptic": "instances", "cutout": "overlay"}
 
 Box = tuple[int, int, int, int]
 
@@ -33,7 +35,8 @@ class Painter:
     Args:
         labels: what the ids mean and which colours they have.
         visualize: one of :data:`VIEWS`: colours blended over the frame with outlines and boxes of things, colours
-            alone, the frame as captured beside the overlay, or a colour for each thing over the grey frame.
+            alone, the frame as captured beside the overlay, or a colour for each thing over the grey frame; or one of
+            :data:`FOLDER_VIEWS`.
         alpha: share of the class colour in the blend, 0..1.
 
     Raises:
@@ -43,7 +46,8 @@ class Painter:
     def __init__(self, labels: LabelSet, visualize: str = "overlay", alpha: float = 0.5) -> None:
         if not 0 <= alpha <= 1:
             raise UsageError(f"overlay alpha {alpha}", "0 (frame only) to 1 (class colours only)")
-        self.labels, self.alpha, self.visualize = labels, alpha, check_view(visualize)
+        self.labels, self.alpha = labels, alpha
+        self.visualize = check_view(FOLDER_VIEWS.get(visualize, visualize))
         self._colours = labels.bgr_table.reshape(256, 1, 3)
         self._hud: Hud | None = None
 

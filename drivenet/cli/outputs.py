@@ -15,9 +15,9 @@ from drivenet.cli.output import console
 from drivenet.config import NodeSettings, yaml_file
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
-from drivenet.overlay import Painter
+from drivenet.overlay import FOLDER_VIEWS, Painter
 from drivenet.result import Totals
-from drivenet.sinks import open_sink, sink_class
+from drivenet.sinks import is_folder, open_sink, sink_class
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
 from drivenet.sinks.recording.conditions import any_of
@@ -25,6 +25,7 @@ from drivenet.sinks.recording.options import parse_bytes, parse_segment
 from drivenet.sinks.target import identity
 from drivenet.sources import files_of, kind_of
 from drivenet.sources.base import Source
+from drivenet.things.pictures import wanted_classes
 
 if TYPE_CHECKING:
     from drivenet.sinks.web.page import MultiPage
@@ -98,14 +99,28 @@ def _opened(
         recording_options(settings), fps=fps, lock_when=any_of(settings.lock_when, engine.spec.label_set)
     )
     session.written = written
+    classes = _cutout_classes(settings, engine)
     for target in settings.out:
-        yield _told(target, open_sink(target, fps=fps, visualize=settings.visualize, session=session))
+        sink = open_sink(target, fps=fps, visualize=settings.visualize, session=session, classes=classes)
+        yield _told(target, sink)
     if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
         yield sink_class("window")(painter, f"drivenet {source.name}")
     if settings.serve:
         yield _page(settings.serve, settings, source, engine, painter, stages)
     if settings.stats:  # last: to close it is to write a summary
         yield _told(settings.stats, sink_class("jsonl")(settings.stats, session=session))
+
+
+def _cutout_classes(settings: NodeSettings, engine: Engine) -> tuple[str, ...]:
+    """What cut-outs keep; UsageError for classes that are none or that nothing asks for, or no folder to write to."""
+    names = tuple(name.strip() for text in settings.classes for name in text.split(","))
+    if (settings.visualize == "cutout") != bool(names):
+        got = f"--classes {','.join(names)}" if names else "--visualize cutout"
+        raise UsageError(f"{got} alone", "--visualize cutout --classes NAME,... with --out FOLDER/")
+    wanted_classes(names, engine.spec.label_set)
+    if settings.visualize in FOLDER_VIEWS and not any(is_folder(target) for target in settings.out):
+        raise UsageError(f"--visualize {settings.visualize} without a folder", "--out FOLDER/")
+    return names
 
 
 def recording_options(settings: NodeSettings) -> RecordingOptions:

@@ -23,7 +23,7 @@ from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS
 from drivenet.errors import UsageError
 from drivenet.log import FORMATS, LEVELS, hide
-from drivenet.overlay import VIEWS, Painter
+from drivenet.overlay import FOLDER_VIEWS, VIEWS, Painter
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
 from drivenet.secrets import fill_in, read_secrets
@@ -75,7 +75,8 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME")
 @_setting("--root-path", metavar="PATH")
 @_setting("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS")
-@_setting("--visualize", type=click.Choice(VIEWS))
+@_setting("--visualize", type=click.Choice([*VIEWS, *FOLDER_VIEWS]))
+@_setting("--classes", multiple=True, metavar="NAME,...")
 @_setting("--alpha", type=float)
 @_setting("--policy", type=click.Choice(POLICIES))
 @_setting("--rate", type=float, metavar="HZ")

@@ -50,6 +50,8 @@ class ThingsHead(nn.Module):
         self.centres = nn.Conv2d(width, 1, 1)
         self.offsets = nn.Conv2d(width, 2, 1)
         initialise(self)
+        for last in (self.centres, self.offsets):
+            nn.init.normal_(last.weight, std=0.01)
         nn.init.constant_(self.centres.bias, -4.6)  # type: ignore[arg-type] # at first, one cell in a hundred
 
     def forward(self, features: torch.Tensor) -> Maps:

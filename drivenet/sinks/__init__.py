@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from drivenet.address import mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
-from drivenet.overlay import check_view
+from drivenet.overlay import FOLDER_VIEWS, check_view
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingSession
 
@@ -42,23 +42,27 @@ def sink_class(kind: str) -> Callable[..., Sink]:
 
 
 def open_sink(
-    target: str | os.PathLike[str], *, fps: float, visualize: str, session: RecordingSession | None = None
-) -> Sink:
+    target: str | os.PathLike[str], *, fps: float, visualize: str, session: RecordingSession | None = None,
+    classes: Sequence[str] = (),
+) -> Sink:  # fmt: skip
     """The sink that a path or an address names: a recording, a folder of pictures, a bus or a server.
 
     Args:
         target: ``*.mp4``, ``*.mkv`` or ``*.mcap``; or a folder: one that exists, a path that ends in ``/`` or has no
             suffix; or an address with one of :data:`SCHEMES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
-        visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; a folder has ids for ``mask``.
+        visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; a folder has ids for ``mask``,
+            and can be ``panoptic`` or ``cutout``.
         session: what the recordings of a run share: whether they write over files, segments, a disk budget; None =
             the next free name, and one file.
+
+        classes: classes or groups that a ``cutout`` keeps.
 
     Raises:
         UsageError: for any other target or view.
         SinkError: where nothing can be written.
     """
-    check_view(visualize)
+    check_view(FOLDER_VIEWS.get(visualize, visualize))
     target = os.fspath(target)
     if scheme := scheme_of(target):
         return _open_address(scheme, target)
@@ -66,13 +70,19 @@ def open_sink(
     suffix = path.suffix.lower()
     if target in ("", "-") or "://" in target:
         raise UsageError(f"output {target!r}", _EXPECTED)
-    if target.endswith(("/", "\\")) or not suffix or os.path.isdir(path):
-        return sink_class("images")(path, visualize=visualize, session=session)
+    if is_folder(target):
+        return sink_class("images")(path, visualize=visualize, session=session, classes=classes)
     if suffix in VIDEO_SUFFIXES:
         return sink_class("video")(path, fps=fps, session=session)
     if suffix == ".mcap":
         return sink_class("mcap")(path, session=session)
     raise UsageError(f"output {target} ends in {path.suffix}", _EXPECTED, f"a folder of that name is {target}/")
+
+
+def is_folder(target: str) -> bool:
+    """Whether an output is a folder of pictures: one that exists, or a path that ends in ``/`` or has no suffix."""
+    named = target.endswith(("/", "\\")) or not Path(target).suffix or os.path.isdir(target)
+    return named and not scheme_of(target) and target not in ("", "-")
 
 
 def _open_address(scheme: str, uri: str) -> Sink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ from drivenet.models.trunk import Trunk
 UNSURE = 255
 #: What an offset error of one :data:`~drivenet.models.things_head.UNIT` costs, beside the centre loss.
 OFFSET_WEIGHT = 2.0
+#: Crops whose features are kept (1.2 MB each at 512x288), and how many are new in each batch.
+POOL, FRESH = 256, 2
 
 Instances = npt.NDArray[np.integer]
 
@@ -168,10 +171,18 @@ def train_head(
 
 
 def _batches(trunk: Trunk, samples: Sequence[Sample], batch: int, seed: int) -> Iterator[tuple[torch.Tensor, Targets]]:
-    """Features and truth of random crops, without end."""
+    """Features and truth of random crops, without end.
+
+    The trunk takes longer than the head, so crops are used again: each batch is drawn from a pool, in which
+    :data:`FRESH` are new each time in place of the oldest.
+    """
     rng = np.random.default_rng(seed)
     cells = trunk.shape[2], trunk.shape[3]
+    pool: deque[tuple[torch.Tensor, Targets]] = deque(maxlen=POOL)
     while True:
-        drawn = [augmented(samples[int(rng.integers(len(samples)))], trunk.spec.input, rng) for _ in range(batch)]
-        truth = [targets(instances, cells) for _, instances in drawn]
-        yield trunk([image for image, _ in drawn]), Targets(*(torch.cat(maps) for maps in zip(*truth, strict=True)))
+        for _ in range(FRESH if len(pool) >= batch else batch):
+            image, instances = augmented(samples[int(rng.integers(len(samples)))], trunk.spec.input, rng)
+            pool.append((trunk([image]).half(), targets(instances, cells)))
+        drawn = [pool[int(i)] for i in rng.choice(len(pool), batch, replace=False)]
+        features = torch.cat([features for features, _ in drawn]).float()
+        yield features, Targets(*(torch.cat(maps) for maps in zip(*(truth for _, truth in drawn), strict=True)))

@@ -1,0 +1,56 @@
+"""``drivenet run --visualize panoptic`` and ``cutout``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from cli_parts import call
+
+NULL = ("--backend", "null", "--headless")
+DRIVE = "synthetic://96x64@30?frames=3"
+
+
+def test_a_run_writes_panoptic_pictures(tmp_path: Path) -> None:
+    assert call("run", DRIVE, *NULL, "--out", f"{tmp_path}/", "--visualize", "panoptic") == 0
+    files = sorted(tmp_path.glob("*.png"))
+    assert [f.name for f in files] == ["000000.png", "000001.png", "000002.png"]
+    second, third = (cv2.imread(str(f), cv2.IMREAD_UNCHANGED) for f in files[1:])
+    assert second.dtype == np.uint16
+    assert (second > 1000).any()
+    np.testing.assert_array_equal(second, third)
+
+
+def test_a_run_writes_cut_outs(tmp_path: Path) -> None:
+    code = call(
+        "run", DRIVE, *NULL, "--out", f"{tmp_path}/", "--visualize", "cutout", "--classes", "vehicle,Pedestrian"
+    )
+    assert code == 0
+    pixels = cv2.imread(str(tmp_path / "000002.png"), cv2.IMREAD_UNCHANGED)
+    assert pixels.shape == (64, 96, 4)
+    assert 0 < np.mean(pixels[..., 3] == 255) < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--visualize", "cutout", "--out", "a/"), "--classes"),
+        (("--classes", "Car", "--out", "a/"), "--visualize cutout"),
+        (("--visualize", "panoptic", "--out", "a.mp4"), "without a folder"),
+        (("--visualize", "cutout", "--classes", "cat", "--out", "a/"), "no class or group 'cat'"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    arguments: tuple[str, ...],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("run", DRIVE, *NULL, *arguments) == 2
+    said = capsys.readouterr()
+    assert told in said.err + said.out
+    assert not list(tmp_path.iterdir())
