@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -94,9 +94,19 @@ class SequenceResult:
     frames: list[dict[str, object]] = field(default_factory=list)
 
 
+class Kept(Protocol):
+    """Where results of sequences are kept: a :class:`~drivenet.benchmark.store.Store`."""
+
+    def get(self, sequence: str) -> list[SequenceResult] | None:
+        """Results by engine; None for a sequence that is not done."""
+
+    def put(self, results: Sequence[SequenceResult]) -> None:
+        """Keep the results of one sequence, by engine."""
+
+
 def run_set(
     engines: Sequence[Engine], video: VideoSet, plan: Plan, usages: Sequence[Usage],
-    progress: Callable[[int], None] = lambda _: None, visit: Visit | None = None,
+    progress: Callable[[int], None] = lambda _: None, visit: Visit | None = None, kept: Kept | None = None,
 ) -> list[list[SequenceResult]]:  # fmt: skip
     """Run every sequence of a set; see :func:`run_sequence`. Gives, by engine, the results by sequence.
 
@@ -106,16 +116,22 @@ def run_set(
         plan: how.
         usages: by engine.
         progress: called with the frames done.
-        visit: called with every frame that was scored.
+        visit: called with every frame that was scored now.
+        kept: results of sequences that are done, which are not run again; gets those of the others.
     """
     commons = [compare(engine.spec.label_set, video.labels, plan.mapping(engine)) for engine in engines]
-    _warm_up(engines, video.sequences[0])
     found: list[list[SequenceResult]] = [[] for _ in engines]
-    done = 0
+    done, warm = 0, False
     for turn, sequence in enumerate(video.sequences):
-        for results, one in zip(
-            found, run_sequence(engines, sequence, video.things, commons, plan, usages, turn, visit), strict=True
-        ):
+        ready = kept.get(sequence.name) if kept else None
+        if ready is None:
+            if not warm:
+                _warm_up(engines, sequence)
+            warm = True
+            ready = run_sequence(engines, sequence, video.things, commons, plan, usages, turn, visit)
+            if kept:
+                kept.put(ready)
+        for results, one in zip(found, ready, strict=True):
             results.append(one)
         done += len(sequence)
         progress(done)

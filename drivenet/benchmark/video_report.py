@@ -47,7 +47,7 @@ def row(engine: Engine, plan: Plan, results: Sequence[SequenceResult], usage: Us
     """One engine: ``overall``, ``groups`` and ``sequences``, each with scores, latencies and counts."""
     groups = list(dict.fromkeys(result.group for result in results))
     return {
-        "engine": {**engine.describe(), "sha256": _digest(engine)},
+        "engine": {**engine.describe(), "sha256": digest_of(engine)},
         "overall": figures(plan, results),
         "groups": {name: figures(plan, [r for r in results if r.group == name]) for name in groups},
         "sequences": {result.sequence: figures(plan, [result]) for result in results},
@@ -132,7 +132,8 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _digest(engine: Engine) -> str | None:
+def digest_of(engine: Engine) -> str | None:
+    """SHA-256 of an engine's file; None for one without."""
     file = Path(engine.file)
     return sha256_of(file) if file.is_file() else None
 

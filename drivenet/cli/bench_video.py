@@ -15,10 +15,11 @@ from drivenet.benchmark.floor import floor_ms, machine_limits
 from drivenet.benchmark.lent import Lent
 from drivenet.benchmark.outputs import Galleries, Predictions, together
 from drivenet.benchmark.page import write_page
+from drivenet.benchmark.store import Store
 from drivenet.benchmark.sustained import sustained
 from drivenet.benchmark.usage import Usage
 from drivenet.benchmark.video import MODES, Plan, SequenceResult, Visit, run_set
-from drivenet.benchmark.video_report import against, report
+from drivenet.benchmark.video_report import against, digest_of, report
 from drivenet.cli.bench_video_table import show
 from drivenet.cli.output import check_file, console, progress, write_json
 from drivenet.data import SPLITS
@@ -51,6 +52,8 @@ _OPTIONS = (
                  help="Make every inference so much longer, as on a slower machine."),
     click.option("--sustained", type=click.FloatRange(min=0, min_open=True), metavar="MIN",
                  help="Run on for so many minutes, and compare the first with the last one."),
+    click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
+                 help="Keep each sequence's results there; the same command goes on where it was killed."),
     click.option("--predictions", type=click.Path(path_type=Path), metavar="DIR",
                  help="Write what was found in labelled frames, or in all of a sequence without labels."),
     click.option("--format", "form", type=click.Choice(sorted(FORMATS)), default="cityscapes", show_default=True,
@@ -60,8 +63,10 @@ _OPTIONS = (
                  help="Compare with what --json wrote before."),
 )  # fmt: skip
 #: Options of a video set alone, by the names of their parameters.
-VIDEO_OPTIONS = ("root", "split", "mode", "rate", "flow", "mapping", "slow_down", "sustained", "before", "predictions",
-                 "form", "folder")  # fmt: skip
+VIDEO_OPTIONS = (
+    "root", "split", "mode", "rate", "flow", "mapping", "slow_down", "sustained", "before", "out", "predictions",
+    "form", "folder",
+)  # fmt: skip
 
 
 def video_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -74,14 +79,16 @@ def video_options(command: Callable[..., None]) -> Callable[..., None]:
 def bench_video(
     names: Sequence[str], backends: Sequence[str], threads: int | None, json_file: str | None, *,
     dataset: str, root: Path | None, split: str, mode: Any, rate: float | None, flow: str, mapping: Path | None,
-    slow_down: float, sustained: float | None, before: Path | None, predictions: Path | None, form: str,
-    folder: Path | None,
+    slow_down: float, sustained: float | None, before: Path | None, out: Path | None, predictions: Path | None,
+    form: str, folder: Path | None,
 ) -> None:  # fmt: skip
     """Run, show and write.
 
     Raises:
         UsageError, SourceError, EngineError, SinkError: for what cannot be right or read, before anything is timed.
     """
+    if out is not None and predictions is not None:
+        raise UsageError("--predictions with --out", "one of them: what is kept is not predicted again")
     if mode == "open" and rate is None:
         raise UsageError("--mode open without --rate", "frames a second, 17 say")
     check_file(json_file, *(file for name in names for file in files_read(name)), mapping, before)
@@ -100,10 +107,11 @@ def bench_video(
         writes = Predictions(predictions, form, called, commons, video) if predictions else None
         galleries = Galleries([engine.spec.label_set for engine in engines], commons) if folder else None
         visits = together(writes.visit if writes else None, galleries.visit if galleries else None)
-        results = _run(engines, video, plan, usages, visits)
-        for kept in (writes, galleries):
-            if kept is not None:
-                kept.close()
+        kept = Store(out, _identity(engines, video, plan), commons) if out else None
+        results = _run(engines, video, plan, usages, visits, kept)
+        for output in (writes, galleries):
+            if output is not None:
+                output.close()
         found = report(video, plan, engines, results, usages)
         _add_floor(found, engines)
         if sustained:
@@ -117,6 +125,15 @@ def bench_video(
         console.print(f"wrote {write_page(folder, found, called, results, galleries.engines)}")
 
 
+def _identity(engines: Sequence[Engine], video: VideoSet, plan: Plan) -> dict[str, Any]:
+    """What makes two runs the same one."""
+    return {
+        "engines": [{**engine.describe(), "sha256": digest_of(engine)} for engine in engines],
+        "set": [video.name, video.split, [sequence.name for sequence in video.sequences]],
+        "mode": [plan.mode, plan.rate], "flow": plan.flow.name,
+    }  # fmt: skip
+
+
 def names_of(engines: Sequence[Engine]) -> list[str]:
     """Short names of engines, all distinct: of the file; with backend and precision, or a number, where needed."""
     short = [Path(engine.file).stem or engine.backend for engine in engines]
@@ -125,11 +142,11 @@ def names_of(engines: Sequence[Engine]) -> list[str]:
     return [f"{name}-{i}" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
 
 
-def _run(engines: Sequence[Engine], video: VideoSet, plan: Plan, usages: Sequence[Usage], visit: Visit | None
-         ) -> list[list[SequenceResult]]:  # fmt: skip
+def _run(engines: Sequence[Engine], video: VideoSet, plan: Plan, usages: Sequence[Usage], visit: Visit | None,
+         kept: Store | None) -> list[list[SequenceResult]]:  # fmt: skip
     with progress() as bar:
         task = bar.add_task("frames", total=video.frames, note="")
-        return run_set(engines, video, plan, usages, lambda done: bar.update(task, completed=done), visit)
+        return run_set(engines, video, plan, usages, lambda done: bar.update(task, completed=done), visit, kept)
 
 
 def _add_floor(found: dict[str, Any], engines: Sequence[Engine]) -> None:

@@ -1,0 +1,80 @@
+"""``drivenet bench --out``: what was done before a kill is neither read again nor counted twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from cli_parts import call
+from onnx_models import paint, palette_model
+
+from drivenet.labels import CITYSCAPES
+
+pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow (extra [batch]) is not installed")
+NAMES = ("a", "b", "c/d")
+SET = "sequences:\n" + "".join(f"  - {{frames: f{i}, labels: l{i}, name: {n}}}\n" for i, n in enumerate(NAMES))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    palette_model(tmp_path, "city", CITYSCAPES)
+    ids = np.full((32, 48), CITYSCAPES.id_of("sky"), np.uint8)
+    ids[16:] = CITYSCAPES.id_of("road")
+    for number in range(3):
+        for folder in (f"f{number}", f"l{number}"):
+            (tmp_path / folder).mkdir()
+        for i in range(4):
+            assert cv2.imwrite(f"f{number}/{i}.png", paint(np.roll(ids, i, 0), CITYSCAPES))
+        assert cv2.imwrite(f"l{number}/0.png", ids)
+    Path("set.yaml").write_text(SET)
+    return tmp_path
+
+
+BENCH = ("bench", "city.onnx", "--backend", "onnxruntime", "--threads", 1, "--dataset", "listed", "--root", "set.yaml")
+
+
+def figures(*options: object) -> dict[str, Any]:
+    assert call(*BENCH, *options, "--json", "found.json") == 0
+    found: dict[str, Any] = json.loads(Path("found.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("mode", [("infer",), ("open", "--rate", 20)], ids=lambda m: m[0])
+def test_a_run_that_was_killed_goes_on_with_the_next_sequence(here: Path, mode: tuple[object, ...]) -> None:
+    """What is left of the first run is one sequence, and half of another's files; its images are gone."""
+    whole = figures("--mode", *mode, "--out", "kept")
+    for file in list((here / "kept").iterdir()):
+        if file.stem == "b" or (file.stem.startswith("c-d") and file.suffix == ".json"):
+            file.unlink()
+    for image in (here / "f0").iterdir():
+        image.write_bytes(b"")
+    again = figures("--mode", *mode, "--out", "kept")
+    for key in ("scores", "captured"):
+        assert again["rows"][0]["overall"][key] == whole["rows"][0]["overall"][key] or mode[0] == "open"
+        assert again["rows"][0]["sequences"]["a"][key] == whole["rows"][0]["sequences"]["a"][key]
+    assert again["rows"][0]["sequences"]["a"]["latency_ms"] == whole["rows"][0]["sequences"]["a"]["latency_ms"]
+    manifest = json.loads((here / "kept" / "manifest.json").read_text())
+    assert len(manifest["sequences"]) == len(set(manifest["sequences"])) == 3
+    assert manifest["run"]["engines"][0]["sha256"] == whole["rows"][0]["engine"]["sha256"]
+
+
+def test_rows_of_frames_are_parquet(here: Path) -> None:
+    figures("--out", "kept")
+    (file,) = (here / "kept").glob("c-d-*.parquet")
+    rows = pq.read_table(file).to_pylist()
+    assert [(row["sequence"], row["index"], row["engine"]) for row in rows] == [("c/d", i, 0) for i in range(4)]
+    assert [row["miou"] is None for row in rows] == [False, True, True, True]
+    assert all(row["infer_ms"] > 0 for row in rows)
+
+
+def test_a_folder_of_another_run_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures("--out", "kept")
+    assert call(*BENCH, "--out", "kept", "--mode", "closed") == 2
+    assert "kept holds another run (mode); expected the same run; name a new folder" in capsys.readouterr().err
+    assert call(*BENCH, "--out", "kept", "--predictions", "p") == 2
+    assert "--predictions with --out" in capsys.readouterr().err
