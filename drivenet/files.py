@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import secrets
@@ -16,6 +17,17 @@ def sha256_of(path: Path) -> str:
 
 def _sha256(path: Path) -> str:  # Python 3.10 has no hashlib.file_digest
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """Hex SHA-256 of a file, read once as long as it has not changed: a model is asked for its own several times."""
+    status = path.stat()
+    return _digest(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: Path, *state: int) -> str:
+    return sha256_of(path)
 
 
 def write_atomic(path: Path, data: bytes | str, durable: bool = True) -> None:

@@ -10,12 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from onnx_models import palette_model
 
 import drivenet.doctor as doctor_package
+from drivenet.artefacts.timings import Timing, empty, write_timings
 from drivenet.cli.doctor import doctor
 from drivenet.doctor import examine, libraries, machine
 from drivenet.doctor.row import Row
 from drivenet.engine import tensorrt
+from drivenet.engine.candidates import candidates
 from drivenet.engine.onnxruntime import engine as onnxruntime
 from drivenet.errors import SinkError
 from drivenet.host.nvidia import Gpu
@@ -108,13 +111,23 @@ def test_cuda_that_is_listed_and_does_not_start_is_broken(monkeypatch: pytest.Mo
     assert "CUDA does not start: this ONNX Runtime has no CUDAExecutionProvider" in row.found
 
 
-def test_auto_is_told_for_the_model_that_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU with TensorRT is not enough: nothing was built from it."""
+def test_auto_is_told_for_the_model_that_a_run_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A GPU with TensorRT is not enough: nothing was built from it. What was measured counts before that."""
+    monkeypatch.setenv("DRIVENET_ENGINES", str(tmp_path))
+    onnx = palette_model(tmp_path)
+    (tmp_path / "catalog.json").write_text('{"default": "palette"}')
     monkeypatch.setattr(tensorrt, "probe", lambda: Gpu(name="RTX"))
     monkeypatch.setattr(tensorrt.importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
     report = json.loads(CliRunner().invoke(doctor, ["--json", "-"]).stdout)
     assert report["auto"]["backend"] == "openvino"
     assert "no engine was built from it" in report["auto"]["why"]
+    found = candidates(onnx)
+    rows = [Timing(file=str(c.file), backend=c.backend, precision="fp32", ms=9 if c.backend == "openvino" else 3)
+            for c in found]  # fmt: skip
+    write_timings(onnx, empty(onnx, None).model_copy(update={"rows": tuple(rows)}))
+    report = json.loads(CliRunner().invoke(doctor, ["--json", "-"]).stdout)
+    assert report["auto"]["backend"] == "onnxruntime"
+    assert "the fastest measured here: 3.0 ms; openvino fp32 9.0 ms" in report["auto"]["why"]
 
 
 def test_cameras_are_listed_or_said_to_be_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,8 +167,10 @@ def test_outputs_are_told_by_the_extras_that_bring_them(monkeypatch: pytest.Monk
     assert libraries.check_outputs() == Row("outputs", "ok", "web, ros2")
     monkeypatch.setattr(libraries, "_OUTPUTS", {"web": ("json", "gone_a"), "mqtt": ("json",), "zenoh": ("gone_b",)})
     row = libraries.check_outputs()
-    assert (row.state, row.found) == ("missing", "mqtt; not web, zenoh")
+    assert (row.state, row.found) == ("ok", "mqtt; not web, zenoh")  # none of them is needed
     assert row.cure == 'pip install "drivenet[web,zenoh]"'
+    monkeypatch.setattr(libraries, "_OUTPUTS", {"zenoh": ("gone_b",)})
+    assert libraries.check_outputs().state == "missing"
 
 
 def test_a_json_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivenet.files import sha256_of, write_atomic
+from drivenet.files import digest_of, sha256_of, write_atomic
 
 
 def test_hashes_a_file(tmp_path: Path) -> None:
@@ -51,3 +51,10 @@ def test_a_new_file_gets_what_the_umask_leaves(tmp_path: Path, umask: str, mode:
     subprocess.run(["sh", "-c", 'umask "$1" && exec "$2" -c "$3"', "sh", umask, sys.executable, code], check=True)
     assert file.stat().st_mode & 0o777 == mode
     assert file.read_bytes() == b"x"
+
+
+def test_a_digest_is_of_what_the_file_holds_now(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    for content in (b"one", b"two", b"one"):
+        write_atomic(file, content)
+        assert digest_of(file) == digest_of(file) == hashlib.sha256(content).hexdigest()

@@ -9,7 +9,7 @@ from drivenet.artefacts.passport import passport_path, read_passport
 from drivenet.artefacts.store import places_of
 from drivenet.backends import BACKENDS, compiling
 from drivenet.errors import EngineError
-from drivenet.files import sha256_of
+from drivenet.files import digest_of
 
 #: What ``auto`` prefers among artefacts of one ONNX: the fastest that keeps to the reference, then the exact one.
 PREFERENCE = ("int8", "fp16", "bf16", "fp32")
@@ -71,6 +71,6 @@ def find_built(onnx: Path, backend: str, precision: str = "auto") -> Path | None
 def _built_from(artefact: Path, onnx: Path) -> bool:
     """Whether an intact passport says that an artefact was built from just this file."""
     try:
-        return read_passport(artefact).onnx_sha256 == sha256_of(onnx)
+        return read_passport(artefact).onnx_sha256 == digest_of(onnx)
     except EngineError:
         return False

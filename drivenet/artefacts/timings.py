@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivenet.artefacts.store import home_of, own_folder
-from drivenet.files import sha256_of, write_atomic
+from drivenet.files import digest_of, write_atomic
 from drivenet.host.cpu import cpu_model, physical_cores
 from drivenet.resources import engines_dir
 
@@ -61,7 +61,7 @@ def build_folder(onnx: Path) -> Path:
 def empty(onnx: Path, threads: int | None) -> Timings:
     """Nothing known yet of an ONNX here."""
     facts = {"cpu": cpu_model(), **{name: text for name in _PACKAGES if (text := _version(name))}}
-    return Timings(onnx_sha256=sha256_of(onnx), machine=facts, threads=threads or physical_cores())
+    return Timings(onnx_sha256=digest_of(onnx), machine=facts, threads=threads or physical_cores())
 
 
 def read_timings(onnx: Path, threads: int | None) -> Timings:

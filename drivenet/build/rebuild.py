@@ -49,7 +49,7 @@ class RebuildingEngine(Engine):
     def __init__(self, request: BuildRequest, threads: int | None = None, tell: Tell = lambda text: None) -> None:
         self._serving = open_engine(request.onnx, "onnxruntime", threads=threads)
         self._next: Engine | None = None
-        self._ending = threading.Lock()
+        self._ending, self._turn = threading.Lock(), threading.Lock()
         self._threads, self._tell, self._closed, self._frames = threads, tell, False, 0
         self._folder = request.folder
         self._adopt(self._serving, {})
@@ -63,15 +63,18 @@ class RebuildingEngine(Engine):
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`; between two pictures the engines are swapped once."""
-        return self._at_work().infer(image)
+        with self._turn:
+            return self._at_work().infer(image)
 
     def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
         """See :meth:`Engine.infer_things`; swaps as :meth:`infer` does."""
-        return self._at_work().infer_things(image)
+        with self._turn:
+            return self._at_work().infer_things(image)
 
     def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
         """See :meth:`Engine.infer_confident`; swaps as :meth:`infer` does."""
-        return self._at_work().infer_confident(image)
+        with self._turn:
+            return self._at_work().infer_confident(image)
 
     def _at_work(self) -> Engine:
         """The engine whose turn this picture is."""

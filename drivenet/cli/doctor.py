@@ -6,11 +6,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from drivenet.artefacts.catalog import engine_file
+from drivenet.artefacts.catalog import find
 from drivenet.cli.output import check_file, console, report, write_json
 from drivenet.doctor import examine
 from drivenet.engine import choose
 from drivenet.engine.choice import Choice
+from drivenet.engine.fastest import known_answer
 from drivenet.errors import EngineError
 
 _COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
@@ -45,6 +46,10 @@ def doctor(context: click.Context, json_file: str | None) -> None:
 def _auto() -> Choice:
     """What ``auto`` takes for the default model; for the machine alone where no model can be found."""
     try:
-        return choose(file=engine_file(None, "auto"))
+        file = find(None)
+        measured = known_answer(file)
+        if measured is not None:
+            return Choice(measured[0].backend, f"in {measured[0].precision} it is {measured[1]}")
+        return choose(file=file)
     except EngineError:  # which has a row
         return choose()

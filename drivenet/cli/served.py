@@ -25,6 +25,8 @@ def open_served(settings: NodeSettings, tell: Tell) -> Engine:
     Raises:
         DrivenetError: as :func:`drivenet.engine.open_engine`.
     """
+    if settings.engine == "null":
+        return open_engine("null", settings.backend, settings.precision, settings.threads)
     file = engine_file(settings.engine, settings.backend)
     if settings.rebuild:
         return _rebuilt(settings, file, tell)

@@ -11,7 +11,7 @@ from typing import Any
 
 from drivenet.artefacts.catalog import find, list_models
 from drivenet.doctor.machine import is_jetson
-from drivenet.doctor.row import Row
+from drivenet.doctor.row import Row, State
 from drivenet.engine.openvino.model import without_telemetry
 from drivenet.errors import DrivenetError
 from drivenet.host.nvidia import probe
@@ -137,14 +137,13 @@ def check_pyav() -> Row:
 
 
 def check_outputs() -> Row:
-    """The outputs that are extras, by the extra."""
+    """The outputs that are extras, by the extra; none is needed, so one that is there is enough."""
     lacking = [extra for extra, packages in _OUTPUTS.items() if not all(map(_is_there, packages))]
     found = ", ".join(extra for extra in _OUTPUTS if extra not in lacking) or "none"
     if not lacking:
         return Row("outputs", "ok", found)
-    return Row(
-        "outputs", "missing", f"{found}; not {', '.join(lacking)}", f'pip install "drivenet[{",".join(lacking)}]"'
-    )
+    state: State = "missing" if found == "none" else "ok"
+    return Row("outputs", state, f"{found}; not {', '.join(lacking)}", f'pip install "drivenet[{",".join(lacking)}]"')
 
 
 def _is_there(packages: str) -> bool:

@@ -24,7 +24,7 @@ def open_engine(
 
     Args:
         engine: an ONNX or a compiled artefact, or a name that ``drivenet models`` lists. None for the default; with
-            the backend ``null``, for a spec that is made up.
+            the backend ``null``, for a spec that is made up; ``null`` names that as well.
         backend: ``auto`` or one of :data:`BACKENDS`; :func:`choose` tells what ``auto`` means and why.
         precision: ``auto`` takes what the artefact has; anything else must be what the backend really computes.
         threads: of the processor; None = one a physical core that this process may use.
@@ -34,6 +34,8 @@ def open_engine(
         ModelSpecError: for an artefact that does not say how to use it, or contradicts itself.
         EngineError: for one that is not there, or cannot be loaded or run.
     """
+    if engine == "null" and backend in ("auto", "null"):  # named as models are
+        engine, backend = None, "null"
     file = engine_file(engine, backend)
     chosen = choose(backend, file, precision).backend
     if precision not in PRECISIONS:

@@ -10,7 +10,7 @@ import numpy as np
 
 from drivenet.artefacts.timings import Timing, Timings, read_timings, write_timings
 from drivenet.engine.base import Engine
-from drivenet.engine.candidates import Candidate
+from drivenet.engine.candidates import Candidate, candidates
 from drivenet.errors import DrivenetError
 
 #: Seconds that timing may take at the start of a run, and the fewest and most turns of each engine.
@@ -37,7 +37,7 @@ def measure(engines: list[Engine], budget_s: float = BUDGET_S) -> list[float]:
             break
         for engine, taken in zip(engines, times, strict=True):
             started = time.monotonic_ns()
-            engine.infer(image)
+            engine.infer_things(image) if engine.spec.things else engine.infer(image)
             taken.append((time.monotonic_ns() - started) / 1e6)
     return [float(np.quantile(taken, 0.25)) for taken in times]
 
@@ -75,16 +75,32 @@ def open_measured(
         may_measure: whether they are timed now where that was not done before.
     """
     known = read_timings(onnx, threads)
-    by_key = {candidate.key: candidate for candidate in found if _name(candidate) not in known.refused}
-    rows = tuple(row for row in known.rows if _key(row) in by_key)
-    if len(by_key) > 1 and len(rows) == len(by_key):
-        chosen = fastest(rows, found[0].precision)
-        candidate = by_key[_key(chosen)]
+    usable = [candidate for candidate in found if _name(candidate) not in known.refused]
+    answer = _answer(usable, known)
+    if answer is not None:
+        candidate, told = answer
         with contextlib.suppress(DrivenetError):  # not for this machine any more: measure what is left
-            return _open(candidate, threads), why(rows, chosen, candidate.parity)
-    if not may_measure or len(by_key) < 2:
+            return _open(candidate, threads), told
+    if not may_measure or len(usable) < 2:
         return None
-    return measure_and_open(onnx, list(by_key.values()), known, threads)
+    return measure_and_open(onnx, usable, known, threads)
+
+
+def known_answer(onnx: Path) -> tuple[Candidate, str] | None:
+    """What a run takes of a model with nothing else said, and why; None where that was not measured yet."""
+    known = read_timings(onnx, None)
+    return _answer([c for c in candidates(onnx) if _name(c) not in known.refused], known)
+
+
+def _answer(usable: list[Candidate], known: Timings) -> tuple[Candidate, str] | None:
+    """The fastest of some candidates by figures that are there for all of them."""
+    by_key = {candidate.key: candidate for candidate in usable}
+    rows = tuple(row for row in known.rows if _key(row) in by_key)
+    if len(by_key) < 2 or len(rows) != len(by_key):
+        return None
+    chosen = fastest(rows, usable[0].precision)
+    candidate = by_key[_key(chosen)]
+    return candidate, why(rows, chosen, candidate.parity)
 
 
 def measure_and_open(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,19 @@ def test_frames_go_on_and_the_artefact_takes_over(onnx: Path) -> None:
     assert engine.file.endswith("palette-fp32.xml")
     assert told == [f"openvino fp32 takes over after {len(IMAGES)} frames: {engine.file}"]
     engine.close()
+    engine.close()
+
+
+def test_threads_may_share_it_while_the_engines_are_swapped(onnx: Path) -> None:
+    engine = RebuildingEngine(BuildRequest(onnx, "openvino", "fp32"), threads=1)
+    wanted = engine.infer(IMAGES[0])
+    assert engine.built(LONG_S)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: engine.infer(IMAGES[0]), range(40)):
+            np.testing.assert_array_equal(found, wanted)
+    before = engine.describe()["before"]
+    assert isinstance(before, dict)
+    assert before["frames"] == 1
     engine.close()
 
 

@@ -43,6 +43,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 )
 def test_the_second_run_serves_what_the_first_one_had_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("DRIVENET_ENGINES")
     env = {**os.environ, "DRIVENET_BACKGROUND_BUILD": "1"}
     command = [sys.executable, "-m", "drivenet", *RUN, "--engine", "fast"]
     first = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)

@@ -54,3 +54,9 @@ def test_a_backend_is_imported_only_when_it_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_null_engine_is_named_as_models_are() -> None:
+    engine = open_engine("null")
+    assert (engine.backend, engine.file) == ("null", "")
+    engine.close()
