@@ -6,10 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
-from drivenet.classmap import Confidence, Ids
+from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine
 from drivenet.frame import Image
+
+T = TypeVar("T")
 
 #: How many may be past the gate: one is inferred, and one is prepared meanwhile from the newest frame there is then.
 _PLACES = 2
@@ -49,15 +52,10 @@ class SharedEngine:
                     self._inside -= 1
                     self._changed.notify_all()
 
-    def infer(self, act: Callable[[Engine], Ids]) -> Ids:
-        """Do something with the engine, alone."""
+    def alone(self, act: Callable[[Engine], T]) -> T:
+        """Do something with the engine, and nobody else does meanwhile."""
         with self._inferring:
             return act(self._engine)
-
-    def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
-        """As the engine does, alone."""
-        with self._inferring:
-            return self._engine.infer_confident(image)
 
     def close(self) -> None:
         """Release the engine."""
@@ -97,15 +95,15 @@ class LentEngine(Engine):
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`."""
-        ids = self._owner.infer(lambda engine: engine.infer(image))
-        self._adopt()
-        return ids
+        return self._served(lambda engine: engine.infer(image))
 
     def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
         """See :meth:`Engine.infer_confident`."""
-        found = self._owner.infer_confident(image)
-        self._adopt()
-        return found
+        return self._served(lambda engine: engine.infer_confident(image))
+
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """See :meth:`Engine.infer_things`."""
+        return self._served(lambda engine: engine.infer_things(image))
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Engine.describe`."""
@@ -113,6 +111,11 @@ class LentEngine(Engine):
 
     def close(self) -> None:
         """Nothing: the owner closes it."""
+
+    def _served(self, act: Callable[[Engine], T]) -> T:
+        found = self._owner.alone(act)
+        self._adopt()
+        return found
 
     def _adopt(self) -> None:
         """Say of itself what the engine says: it may have been exchanged."""

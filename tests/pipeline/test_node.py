@@ -6,11 +6,15 @@ import threading
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact
 
-from drivenet.engine.shared import SharedEngine
+from drivenet.classmap import Confidence, Ids, ThingMaps
+from drivenet.engine.base import Engine as BaseEngine
+from drivenet.engine.shared import LentEngine, SharedEngine
 from drivenet.errors import SourceLostError, UsageError
+from drivenet.frame import Image
 from drivenet.node import MainThread, Node
 from drivenet.pipeline import Pipeline
 
@@ -161,6 +165,25 @@ def test_an_engine_that_is_lent_serves_one_run_after_another() -> None:
     assert engine.times_closed == 0
     shared.close()
     assert (engine.calls, engine.times_closed) == (6, 1)
+
+
+def test_a_lent_engine_answers_all_that_an_engine_is_asked() -> None:
+    """What it left to the base class would be answered without the owner: ``infer_many`` is made of ``infer``."""
+    asked = {name for name, value in vars(BaseEngine).items() if callable(value) and not name.startswith("_")}
+    assert asked - {"infer_many"} <= set(vars(LentEngine))
+    image = np.zeros((*Engine().spec.input, 3), np.uint8)
+
+    class All(Engine):
+        def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+            return self.infer(image), "maps"  # type: ignore[return-value]
+
+        def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
+            return (ids := self.infer(image)), ids
+
+    lent = SharedEngine(All()).lend()
+    assert lent.infer_things(image)[1] == "maps"
+    assert lent.infer_confident(image)[1] is not None
+    assert len(list(lent.infer_many([image, image]))) == 2
 
 
 def test_a_node_has_a_source() -> None:
