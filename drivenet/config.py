@@ -229,8 +229,15 @@ class NodeSettings(Settings):
     visualize: Literal["overlay", "mask", "side-by-side", "instances", "panoptic", "cutout"] = Field(
         "overlay", description="What pictures show; panoptic and cutout are for folders [default: overlay]."
     )
-    classes: tuple[str, ...] = Field(
-        (), description="Class or group that a cut-out keeps; may be repeated, or several with commas."
+    mask_size: Literal["engine", "source"] = Field(
+        "engine",
+        description="Size of masks that are pictures: of the class map or of the frame [default: engine].",
+    )
+    classes: Texts = Field(
+        (), description="Only these classes or groups are drawn, measured and cut out: car,person; may be repeated."
+    )
+    zones: Place | None = Field(
+        None, description="YAML file of zones and lines: areas and counts by zone, and what crosses each line."
     )
     alpha: float = Field(
         0.5, ge=0, le=1, description="Share of the class colours in the overlay, 0 to 1 [default: 0.5]."

@@ -70,7 +70,7 @@ def _hint(model: type[BaseModel], loc: Loc) -> str:
     for part in (part for part in loc[:-1] if isinstance(part, str)):
         field = owner.model_fields.get(part) if owner else None
         owner = next(_models_in(field.annotation), None) if field else None
-    return f", {nearest(str(loc[-1]), owner.model_fields)}" if owner else ""
+    return f", {nearest(str(loc[-1]), owner.model_fields, cutoff=0.65)}" if owner else ""
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

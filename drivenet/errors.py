@@ -115,7 +115,7 @@ def wrapped(kind: type[E], where: str, error: BaseException) -> BaseException:
     return ours
 
 
-def nearest(word: object, known: Iterable[str]) -> str:
+def nearest(word: object, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The hint ``did you mean X?`` for a misspelt word, or the whole choice if nothing is near.
 
     >>> nearest("raod", ["road", "sign"])
@@ -124,5 +124,5 @@ def nearest(word: object, known: Iterable[str]) -> str:
     'choose from road, sign'
     """
     choice = sorted(known)
-    close = difflib.get_close_matches(str(word), choice, n=1)
+    close = difflib.get_close_matches(str(word), choice, n=1, cutoff=cutoff)
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(choice)}"

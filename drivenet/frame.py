@@ -30,6 +30,7 @@ class Frame:
             in fixed-rate replay the time at which the frame fell due.
         media_ns: when its recording shows it, from the first picture on; None where nothing says so, as in a live
             source or a replay at a fixed rate.
+        file: the picture file that it is, below the folder that was named as the source; empty for all else.
 
     Raises:
         SourceError: if the image is anything else.
@@ -39,6 +40,7 @@ class Frame:
     index: int
     captured_ns: int
     media_ns: int | None = None
+    file: str = ""
 
     def __post_init__(self) -> None:
         a = self.image

@@ -15,6 +15,7 @@ from drivenet.latency import Timeline
 from drivenet.overlay import Painter
 from drivenet.prepare import resize_ids
 from drivenet.scene import Scene
+from drivenet.wall_clock import WALL
 
 #: Names of the layers that the default stages make.
 INPUT, CLASSMAP, CONFIDENCE, SCENE, THING_MAPS = "input", "classmap", "confidence", "scene", "thing_maps"
@@ -106,7 +107,10 @@ class Record:
             "type": "frame",
             "frame": self.frame.index,
             **({"source_id": self.source_id} if self.source_id else {}),
+            **({"file": self.frame.file} if self.frame.file else {}),
             "captured_ns": self.frame.captured_ns,
+            "unix_ns": WALL.at(self.frame.captured_ns),
+            **({} if self.frame.media_ns is None else {"media_time_s": round(self.frame.media_ns / 1e9, 6)}),
             "stages_ms": {name: round(ms, 3) for name, ms in self.timeline.stages_ms().items()},
             "end_to_end_ms": round(self.timeline.end_to_end_ms(), 3),
             **self.scene.to_dict(),

@@ -17,7 +17,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.overlay import FOLDER_VIEWS, Painter
 from drivenet.result import Totals
-from drivenet.sinks import is_folder, open_sink, sink_class
+from drivenet.sinks import PICTURE_SUFFIXES, is_folder, open_sink, sink_class
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
 from drivenet.sinks.recording.conditions import any_of
@@ -48,6 +48,26 @@ def check_outputs(settings: NodeSettings, config: Path | None) -> None:
         if place in taken:
             raise UsageError(f"output {mask_uri(path)} is {taken[place]}", "a place of its own")
         taken[place] = "named twice"
+    _check_outside(settings)
+
+
+def _check_outside(settings: NodeSettings) -> None:
+    """UsageError if pictures are going to be written into the folder that they are read from, sub-folders included."""
+    source = settings.source or ""
+    if "://" in source or not os.path.isdir(source):
+        return
+    for path in settings.out:
+        if is_folder(path) and Path(os.path.realpath(source)) in Path(os.path.realpath(path)).parents:
+            what = f"output {path} is within {source}, which is read with its sub-folders"
+            raise UsageError(what, "a folder outside", f"or name the pictures: '{Path(source) / '*.jpg'}'")
+
+
+def _check_one_picture(target: str, settings: NodeSettings, source: Source) -> None:
+    """UsageError if a picture file is going to get more than one frame."""
+    is_picture = Path(target).suffix.lower() in PICTURE_SUFFIXES and "://" not in target and not os.path.isdir(target)
+    if is_picture and 1 not in (source.frames, settings.max_frames):
+        what = f"the picture {target} for {source.frames or 'many'} frames"
+        raise UsageError(what, f"a folder: {Path(target).with_suffix('')}/", "or --max-frames 1")
 
 
 def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str | Path, str]]:
@@ -101,7 +121,11 @@ def _opened(
     session.written = written
     classes = _cutout_classes(settings, engine)
     for target in settings.out:
-        sink = open_sink(target, fps=fps, visualize=settings.visualize, session=session, classes=classes)
+        _check_one_picture(target, settings, source)
+        sink = open_sink(
+            target, fps=fps, visualize=settings.visualize, session=session, classes=classes,
+            mask_size=settings.mask_size,
+        )  # fmt: skip
         yield _told(target, sink)
     if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
         yield sink_class("window")(painter, f"drivenet {source.name}")
@@ -114,9 +138,8 @@ def _opened(
 def _cutout_classes(settings: NodeSettings, engine: Engine) -> tuple[str, ...]:
     """What cut-outs keep; UsageError for classes that are none or that nothing asks for, or no folder to write to."""
     names = tuple(name.strip() for text in settings.classes for name in text.split(","))
-    if (settings.visualize == "cutout") != bool(names):
-        got = f"--classes {','.join(names)}" if names else "--visualize cutout"
-        raise UsageError(f"{got} alone", "--visualize cutout --classes NAME,... with --out FOLDER/")
+    if settings.visualize == "cutout" and not names:
+        raise UsageError("--visualize cutout alone", "--visualize cutout --classes NAME,... with --out FOLDER/")
     wanted_classes(names, engine.spec.label_set)
     if settings.visualize in FOLDER_VIEWS and not any(is_folder(target) for target in settings.out):
         raise UsageError(f"--visualize {settings.visualize} without a folder", "--out FOLDER/")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
 from drivenet.stages import Stage, default_stages
@@ -15,4 +17,15 @@ def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[
         from drivenet.stages.smooth import Smooth
 
         on_ids.append(Smooth())
+    labels = engine.spec.label_set
+    if settings.classes:
+        from drivenet.stages.choose import ChooseClasses
+
+        names = [name.strip() for text in settings.classes for name in text.split(",")]
+        on_ids.append(ChooseClasses(labels, names))
+    if settings.zones:
+        from drivenet.stages.zones import CountZones
+        from drivenet.zones import load_zones
+
+        on_scene.append(CountZones(load_zones(Path(settings.zones)), labels))
     return default_stages(engine, track=track, on_ids=on_ids, on_scene=on_scene)

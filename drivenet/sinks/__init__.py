@@ -15,6 +15,7 @@ from drivenet.sinks.recording import RecordingSession
 
 #: Module and class by kind.
 KINDS = {
+    "image": "drivenet.sinks.images:ImageFileSink",
     "images": "drivenet.sinks.images:ImageFolderSink",
     "jsonl": "drivenet.sinks.jsonl:JsonlSink",
     "mcap": "drivenet.sinks.mcap:McapSink",
@@ -29,7 +30,11 @@ KINDS = {
 #: Kind by scheme of an address, which is all that such a sink is opened with.
 SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "ros2": "ros2", "rtsp": "rtsp", "zenoh": "zenoh"}
 VIDEO_SUFFIXES = (".mp4", ".mkv")
-_EXPECTED = f"FILE.mp4, FILE.mkv, FILE.mcap, FOLDER/ or an address ({', '.join(f'{s}://' for s in sorted(SCHEMES))})"
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_EXPECTED = (
+    f"FILE.mp4, FILE.mkv, FILE.mcap, FOLDER/ or an address ({', '.join(f'{s}://' for s in sorted(SCHEMES))}), "
+    "or FILE.jpg for one picture"
+)
 
 
 def sink_class(kind: str) -> Callable[..., Sink]:
@@ -43,20 +48,21 @@ def sink_class(kind: str) -> Callable[..., Sink]:
 
 def open_sink(
     target: str | os.PathLike[str], *, fps: float, visualize: str, session: RecordingSession | None = None,
-    classes: Sequence[str] = (),
+    classes: Sequence[str] = (), mask_size: str = "engine",
 ) -> Sink:  # fmt: skip
     """The sink that a path or an address names: a recording, a folder of pictures, a bus or a server.
 
     Args:
         target: ``*.mp4``, ``*.mkv`` or ``*.mcap``; or a folder: one that exists, a path that ends in ``/`` or has no
-            suffix; or an address with one of :data:`SCHEMES`.
+            suffix; or an address with one of :data:`SCHEMES`; or for one frame a file with one of
+            :data:`PICTURE_SUFFIXES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
         visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; a folder has ids for ``mask``,
             and can be ``panoptic`` or ``cutout``.
         session: what the recordings of a run share: whether they write over files, segments, a disk budget; None =
             the next free name, and one file.
-
         classes: classes or groups that a ``cutout`` keeps.
+        mask_size: of masks that are pictures: ``engine`` or ``source``.
 
     Raises:
         UsageError: for any other target or view.
@@ -71,7 +77,10 @@ def open_sink(
     if target in ("", "-") or "://" in target:
         raise UsageError(f"output {target!r}", _EXPECTED)
     if is_folder(target):
-        return sink_class("images")(path, visualize=visualize, session=session, classes=classes)
+        return sink_class("images")(path, visualize=visualize, session=session, classes=classes, mask_size=mask_size)
+    if suffix in PICTURE_SUFFIXES:
+        overwrite = session is not None and session.options.overwrite
+        return sink_class("image")(path, visualize=visualize, mask_size=mask_size, overwrite=overwrite)
     if suffix in VIDEO_SUFFIXES:
         return sink_class("video")(path, fps=fps, session=session)
     if suffix == ".mcap":

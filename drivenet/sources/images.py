@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ class Images(Source):
     Args:
         name: how messages call them together.
         paths: of the pictures.
+        base: the folder that their names begin below; None for names without folders.
 
     Raises:
         NoVideoError: if there are none.
@@ -31,11 +33,11 @@ class Images(Source):
 
     continuous = False
 
-    def __init__(self, name: str, paths: Sequence[Path]) -> None:
+    def __init__(self, name: str, paths: Sequence[Path], base: Path | None = None) -> None:
         if not paths:
             raise NoVideoError(f"{name} holds no pictures", f"files named {', '.join(sorted(IMAGE_SUFFIXES))}")
         self.name, self.frames = name, len(paths)
-        self._paths = paths
+        self._paths, self._base = paths, base
         self._closed = False
 
     def __iter__(self) -> Iterator[Frame]:
@@ -43,7 +45,8 @@ class Images(Source):
             if self._closed:
                 return
             image = read_picture(path)
-            yield Frame(image, index, now_ns())
+            file = path.relative_to(self._base).as_posix() if self._base else path.name
+            yield Frame(image, index, now_ns(), file=file)
 
     def close(self) -> None:
         """End the iteration at the next picture."""
@@ -51,14 +54,14 @@ class Images(Source):
 
 
 def open_images(uri: str, options: Options) -> Images:
-    """Open a picture, the pictures in a folder, or those that match a glob, in natural order.
+    """Open a picture, those in a folder and its sub-folders, or those that match a glob, in natural order.
 
     Raises:
         SourceNotFoundError: if nothing has that name.
         NoVideoError: if there are no pictures.
     """
     silence_opencv()
-    return Images(uri, find_images(uri))
+    return Images(uri, find_images(uri), base_of(uri))
 
 
 def find_images(uri: str) -> list[Path]:
@@ -66,7 +69,7 @@ def find_images(uri: str) -> list[Path]:
     path = Path(uri)
     try:
         if path.is_dir():
-            found = list_files(path)
+            found = list_files(path, recursive=True)
         elif path.exists():
             return [path]
         else:
@@ -80,12 +83,24 @@ def find_images(uri: str) -> list[Path]:
     return sorted(pictures, key=_natural)
 
 
+def base_of(uri: str) -> Path:
+    """The folder that the names of pictures begin below: a folder itself, and of a glob what has no wildcard."""
+    path = Path(uri)
+    if os.path.isdir(path):
+        return path
+    return path.parent if os.path.exists(path) else Path(*path.parts[: _literal_parts(path)])
+
+
+def _literal_parts(pattern: Path) -> int:
+    parts = pattern.parts
+    return next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+
+
 def _matching(pattern: str) -> list[Path]:
     """The files that match a glob, without those that no folder shows: where ``*`` or ``**`` stands for them."""
-    parts = Path(pattern).parts
-    literal = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    if "**" in parts:
-        list_files(Path(*parts[:literal]), recursive=True)  # glob passes over what may not be read
+    literal = _literal_parts(Path(pattern))
+    if "**" in Path(pattern).parts:
+        list_files(base_of(pattern), recursive=True)  # glob passes over what may not be read
     found = map(Path, glob.glob(pattern, recursive=True))
     return [path for path in found if not is_hidden(Path(*path.parts[literal:-1]))]
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 from sink_results import make_result
 
-from drivenet.errors import SinkError
-from drivenet.result import Totals
+from drivenet.errors import SinkError, UsageError
+from drivenet.result import Result, Totals
+from drivenet.sinks import open_sink
 from drivenet.sinks.images import ImageFolderSink
 
 
@@ -82,3 +86,48 @@ def test_pictures_keep_to_the_umask(tmp_path: Path, umask: int) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "frames" / "000000.jpg").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def of_file(name: str, **options: Any) -> Result:
+    result = make_result(7, **options)
+    return replace(result, frame=replace(result.frame, file=name))
+
+
+def test_pictures_keep_their_names_and_sub_folders(tmp_path: Path) -> None:
+    sink = ImageFolderSink(tmp_path / "out")
+    names = ["aachen/aachen_000000_000019_leftImg8bit.png", "a.b.jpg", "a.b.png", "plain.tif"]
+    for name in names:
+        sink.publish(of_file(name))
+    sink.close(Totals())
+    written = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
+    expected = {"aachen/aachen_000000_000019_leftImg8bit.jpg", "a.b.jpg", "a.b.png.jpg", "plain.jpg"}
+    assert written == expected
+
+
+@pytest.mark.parametrize(("size", "shape"), [("engine", (24, 32)), ("source", (48, 64))])
+def test_masks_have_the_size_that_is_asked_for(tmp_path: Path, size: str, shape: tuple[int, int]) -> None:
+    sink = ImageFolderSink(tmp_path, visualize="mask", mask_size=size)
+    result = of_file("city/a.jpg", view=False)
+    sink.publish(result)
+    ids = np.array(Pillow.open(tmp_path / "city" / "a.png"))
+    assert ids.shape == shape
+    assert set(np.unique(ids)) == set(np.unique(result.classmap.ids))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif"])
+def test_one_picture_in_the_format_of_its_name(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"new/street{suffix}"
+    sink = open_sink(path, fps=0, visualize="overlay")
+    sink.publish(make_result(3))
+    assert np.abs(cv2.imread(str(path)).astype(int) - (40, 90, 200)).max() < 8
+    with pytest.raises(SinkError, match=r"a second frame for the picture .*street.*--max-frames 1"):
+        sink.publish(make_result(4))
+
+
+def test_one_mask_is_a_png_of_ids_and_nothing_is_written_over(tmp_path: Path) -> None:
+    for _ in range(2):
+        open_sink(tmp_path / "ids.png", fps=0, visualize="mask", mask_size="source").publish(make_result(view=False))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ids-2.png", "ids.png"]
+    assert np.array(Pillow.open(tmp_path / "ids.png")).shape == (48, 64)
+    with pytest.raises(UsageError, match=r"class ids as \.jpg; expected --out FILE\.png"):
+        open_sink(tmp_path / "ids.jpg", fps=0, visualize="mask")

@@ -13,6 +13,7 @@ from drivenet.errors import NoVideoError, SourceError, SourceNotFoundError
 from drivenet.sources import kind_of
 from drivenet.sources.images import Images, open_images
 from drivenet.sources.options import Options
+from drivenet.sources.replay import Replay
 
 
 def save(path: Path, value: int, size: tuple[int, int] = (20, 30)) -> Path:
@@ -133,3 +134,19 @@ def test_closing(tmp_path: Path) -> None:
     next(frames)
     source.close()
     assert not list(frames)
+
+
+def test_sub_folders_are_read_too_and_frames_know_their_files(tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/10.png", "a/1.png", "top.png", ".hidden/3.png", "@eaDir/4.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        save(tmp_path / name, 1)
+    assert [f.file for f in open_(tmp_path)] == ["a/1.png", "b/2.png", "b/10.png", "top.png"]
+    assert [f.file for f in open_(tmp_path / "**" / "*.png")] == ["a/1.png", "b/2.png", "b/10.png", "top.png"]
+    assert [f.file for f in open_(tmp_path / "b" / "*.png")] == ["2.png", "10.png"]
+    assert [f.file for f in open_(tmp_path / "*" / "1.png")] == ["a/1.png"]
+    assert [f.file for f in open_(tmp_path / "b" / "2.png")] == ["2.png"]
+
+
+def test_a_replay_keeps_the_files(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", 1)
+    assert [f.file for f in Replay(open_(tmp_path), 1000.0)] == ["a.png"]

@@ -95,9 +95,10 @@ class PictureFolder:
         if new:
             if self._lock is not None:
                 check_kept(self.folder, os.fstat(self._lock))
-            self._disk.sync_folder(self.folder)
+            for folder in {self.folder, *(path.parent for path in new)}:
+                self._disk.sync_folder(folder)
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether pictures are in a folder that exists."""
-    return folder.is_dir() and any(file.suffix.lower() in _PICTURES for file in folder.iterdir())
+    """Whether pictures are in a folder that exists, or in its sub-folders."""
+    return folder.is_dir() and any(file.suffix.lower() in _PICTURES for file in folder.rglob("*"))

@@ -1,0 +1,38 @@
+"""Only some classes: what else there is counts as nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from drivenet.classmap import ClassMap
+from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.record import CLASSMAP, Record
+from drivenet.stages.base import Stage
+from drivenet.things.pictures import wanted_classes
+
+
+class ChooseClasses(Stage):
+    """Replaces the class map by one in which all other classes are ignored (255): neither drawn nor measured.
+
+    Args:
+        labels: what the ids mean.
+        names: of classes, or of groups, which stand for their classes.
+
+    Raises:
+        UsageError: for a name that is neither, with the nearest one.
+    """
+
+    name = "classes"
+
+    def __init__(self, labels: LabelSet, names: Sequence[str]) -> None:
+        wanted = wanted_classes(names, labels)
+        self._table = np.where(wanted, np.arange(256), IGNORE_ID).astype(np.uint8)
+
+    def __call__(self, record: Record) -> Record:
+        """Replace the class map."""
+        classmap = record.classmap
+        ids = np.asarray(cv2.LUT(classmap.ids, self._table), np.uint8)
+        return record.with_layers(**{CLASSMAP: ClassMap(ids, classmap.index, classmap.captured_ns)})
