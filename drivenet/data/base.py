@@ -22,7 +22,8 @@ class Sample:
         image: (H, W, 3) uint8 BGR.
         ids: (H, W) uint8 class ids; 255 where there is no truth.
         name: how messages name it.
-        instances: (H, W) integers, an id for each countable thing, 0 elsewhere; None where there is no such truth.
+        instances: (H, W) integers, an id for each countable thing, 0 elsewhere; None where there is no such truth. In
+            8-bit ones 255 is where nobody knows which thing it is.
 
     Raises:
         SourceError: if picture, ids and instances differ in size.

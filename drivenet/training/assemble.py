@@ -10,8 +10,10 @@ import torch
 
 from drivenet.errors import UsageError
 from drivenet.training.augment import Augment
+from drivenet.training.conditions import ON_HOST
 from drivenet.training.focus import Focus
 from drivenet.training.on_device.batches import DeviceBatches
+from drivenet.training.paste import Paste
 from drivenet.training.ranks import ALONE, Ranks
 from drivenet.training.samples import Batches, BatchSource, Order, Pictures, filled
 from drivenet.training.settings import TrainSettings
@@ -52,14 +54,19 @@ def assemble(
 def _batches(settings: TrainSettings, material: Material, device: torch.device, ranks: Ranks) -> BatchSource:
     """Made on the device where that is wanted, else on the host."""
     wanted = settings.device_augment
-    fit = all(isinstance(source.pictures, list) for source in material.sources)
+    sources = filled(material.sources)
+    fit = all(isinstance(source.pictures, list) for source in sources)
     if wanted and not fit:
         raise UsageError("device_augment with pictures that stay on disk", "data sets in memory", "set it to false")
-    order = Order(filled(material.sources), settings.seed, _focus(settings, material))
-    if wanted or (wanted is None and fit and device.type == "cuda"):
+    on_host = [name for name in ON_HOST if getattr(settings.augment, name)] + ["paste"] * bool(settings.paste.share)
+    if wanted and on_host:
+        raise UsageError(f"device_augment with {', '.join(on_host)}", "what the device can do", "set it to false")
+    order = Order(sources, settings.seed, _focus(settings, material))
+    if wanted or (wanted is None and fit and not on_host and device.type == "cuda"):
         return DeviceBatches(order, settings, material.codes, device, ranks)
     augment = Augment(settings.augment, material.codes)
-    return Batches(order, augment, settings.input, settings.batch, ranks)
+    paste = Paste(settings.paste, sources, material.codes) if settings.paste.share else None
+    return Batches(order, augment, settings.input, settings.batch, ranks, paste)
 
 
 def _focus(settings: TrainSettings, material: Material) -> Focus | None:

@@ -9,12 +9,13 @@ from drivenet.classmap import Ids
 from drivenet.frame import Image
 from drivenet.labels import IGNORE_ID
 from drivenet.training import recolour
+from drivenet.training.conditions import Conditions
 from drivenet.training.sets import SetCodes
 from drivenet.training.settings import AugmentSettings
 
 
 class Augment:
-    """Geometry, label-aware recolouring, photometry and sensor faults, in this order.
+    """Geometry, recolouring by label, light and weather, photometry and sensor faults, in this order.
 
     Args:
         settings: probabilities and ranges.
@@ -23,6 +24,7 @@ class Augment:
 
     def __init__(self, settings: AugmentSettings, codes: SetCodes) -> None:
         self.settings = settings
+        self._conditions = Conditions(settings, codes)
         labels = codes.labels
         self._sky, self._tree = recolour.sky_and_tree(labels)
         self._trees = codes.holding(self._tree)
@@ -49,6 +51,9 @@ class Augment:
             recolour.hills(pixels, ids, self._sky, self._tree, rng)
         if not drawn:
             self._recolour(pixels, ids, rng)
+            if not self._conditions.scene(pixels, ids, rng):
+                self._light(pixels, ids, rng)
+        self._conditions.camera(pixels, ids, rng)
         if rng.random() < self.settings.jitter * (0.5 if drawn else 1.0):
             pixels = _jitter(pixels, rng)
         return self._sensor(np.clip(pixels, 0, 255).astype(np.uint8), rng), ids
@@ -82,7 +87,10 @@ class Augment:
             recolour.road(pixels, self._road[ids], rng)
         if rng.random() < s.recolour_cars:
             recolour.paint(pixels, self._vehicle[ids], rng)
-        draw = rng.random()
+
+    def _light(self, pixels: recolour.Float, ids: Ids, rng: np.random.Generator) -> None:
+        """Dusk, night, or a sky of another colour."""
+        s, draw = self.settings, rng.random()
         look = "night" if draw < s.night else "dusk" if draw < s.night + s.dusk else ""
         if look:
             recolour.dim(pixels, look, rng)

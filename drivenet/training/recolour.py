@@ -24,6 +24,9 @@ SKIES: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], 
     "night": ((8, 5, 3), (55, 40, 35), (20, 18, 15), (85, 75, 75)),
 }
 
+#: How far the channels of a sky's colour move apart, of its range: all alone, they would make grey skies pink.
+TINT = 0.12
+
 #: Lowest and highest BGR of wooded, dry and far hills.
 HILLS: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
     ((25, 35, 25), (75, 105, 95)),
@@ -58,8 +61,8 @@ def sky(image: Float, mask: npt.NDArray[np.bool_], look: str, rng: np.random.Gen
     if rows.size == 0:
         return
     zenith_low, zenith_high, horizon_low, horizon_high = SKIES[look]
-    zenith = rng.uniform(zenith_low, zenith_high).astype(np.float32)
-    horizon = rng.uniform(horizon_low, horizon_high).astype(np.float32)
+    zenith = mixed(zenith_low, zenith_high, rng)
+    horizon = mixed(horizon_low, horizon_high, rng)
     t = (np.arange(image.shape[0], dtype=np.float32) - rows[0]) / max(1, rows[-1] - rows[0])
     t = (np.clip(t, 0, 1) ** np.float32(rng.uniform(0.6, 1.6)))[:, None, None]
     gradient = zenith * (1 - t) + horizon * t
@@ -67,6 +70,12 @@ def sky(image: Float, mask: npt.NDArray[np.bool_], look: str, rng: np.random.Gen
     relative = np.clip(bright / max(1.0, float(bright[mask].mean())), 0.6, 1.4)[..., None]
     amount = soft(mask)[..., None] * np.float32(rng.uniform(0.7, 1.0))
     image += (gradient * relative - image) * amount
+
+
+def mixed(low: tuple[float, ...], high: tuple[float, ...], rng: np.random.Generator) -> Float:
+    """A colour between two, BGR: its channels move together, but for a :data:`TINT`."""
+    share = np.clip(rng.random() + rng.uniform(-TINT, TINT, 3), 0, 1)
+    return np.asarray(low + (np.array(high) - low) * share, np.float32)
 
 
 def road(image: Float, mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +35,10 @@ class Pictures(Protocol):
 
     def __iter__(self) -> Iterator[Sample]:
         """All of them, in order."""
+
+
+#: Takes a sample, the number of its source and the generator of all chance.
+Pasting = Callable[[Sample, int, np.random.Generator], Sample]
 
 
 class BatchSource(Protocol):
@@ -127,17 +133,21 @@ class Batches:
         deployed: (height, width) of the network's input in use.
         batch: samples a batch of this process.
         ranks: which part of all processes' samples is this one's.
+        paste: pastes things into a sample of a source; None for no such thing.
     """
 
     def __init__(
-        self, order: Order, augment: Augment, deployed: tuple[int, int], batch: int, ranks: Ranks = ALONE
-    ) -> None:
+        self, order: Order, augment: Augment, deployed: tuple[int, int], batch: int, ranks: Ranks = ALONE,
+        paste: Pasting | None = None,
+    ) -> None:  # fmt: skip
         self.order, self.augment, self.deployed, self.batch, self.ranks = order, augment, deployed, batch, ranks
+        self.paste = paste
+        self._workers = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 4), "samples")
 
     def at(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures (N, 3, H, W) uint8 BGR, channels last, and codes (N, H, W) uint8 of one iteration."""
         first = (iteration * self.ranks.world + self.ranks.rank) * self.batch
-        pairs = [self._sample(first + i) for i in range(self.batch)]
+        pairs = list(self._workers.map(self._sample, range(first, first + self.batch)))
         images = torch.from_numpy(np.stack([p[0] for p in pairs])).permute(0, 3, 1, 2)
         return images, torch.from_numpy(np.stack([p[1] for p in pairs]))
 
@@ -145,6 +155,8 @@ class Batches:
         pick = self.order.pick(number)
         source = self.order.sources[pick.source]
         sample = source.pictures[pick.picture]
+        if self.paste is not None:
+            sample = self.paste(sample, pick.source, pick.rng)
         return self.augment(sample.image, sample.ids, self.deployed, pick.rng, source.drawn, pick.shown)
 
     def start(self, first: int) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:

@@ -19,12 +19,15 @@ class SetCodes:
     Args:
         labels: the network's classes.
         mappings: of the data sets' labels to them.
+        more: sets that are needed besides.
     """
 
-    def __init__(self, labels: LabelSet, mappings: Iterable[LabelMapping] = ()) -> None:
+    def __init__(
+        self, labels: LabelSet, mappings: Iterable[LabelMapping] = (), more: Iterable[frozenset[int]] = ()
+    ) -> None:  # fmt: skip
         self.labels = labels
         self.sets: list[frozenset[int]] = [frozenset([i]) for i in range(len(labels))]
-        for members in (m for mapping in mappings for m in mapping.members):
+        for members in (*(m for mapping in mappings for m in mapping.members), *more):
             if members and members not in self.sets:
                 self.sets.append(members)
 

@@ -49,6 +49,9 @@ class SourceSettings(Settings):
     )
     select_pictures: int | None = Field(None, ge=1, description="of val, evenly taken [null: all]")
     refine: RefineSettings | None = None
+    instances: str | None = Field(
+        None, description="folder of thing ids by stem, 0 none, 255 not known; {split} as in refine.folder"
+    )
     frames: int = Field(
         600, ge=0, multiple_of=FRAMES_A_DRIVE, description="of the synthetic drive, rendered once, at the start"
     )
@@ -67,6 +70,16 @@ class FocusSettings(Settings):
     classes: tuple[str, ...] = Field((), description="of the network; each is as likely as the others")
 
 
+class PasteSettings(Settings):
+    """Samples into which things are pasted that were cut from pictures of sources with ``instances``."""
+
+    share: float = Field(0.0, ge=0, le=1, description="of the samples")
+    most: int = Field(3, ge=1, description="things a sample")
+    classes: tuple[str, ...] = Field(
+        (), description="of the network [empty: people, riders, two-wheelers, vehicles, signs and lights]"
+    )
+
+
 class AugmentSettings(Settings):
     """How samples are varied; probabilities and ranges."""
 
@@ -83,6 +96,13 @@ class AugmentSettings(Settings):
     hills: float = Field(0.25, ge=0, le=1, description="hills along the horizon, which count as trees")
     dusk: float = Field(0.08, ge=0, le=1)
     night: float = Field(0.06, ge=0, le=1)
+    lit_night: float = Field(0.0, ge=0, le=1, description="darkness by class, with windows, lamps and signals on")
+    tunnel: float = Field(0.0, ge=0, le=1, description="walls, which count as wall or building, in place of all around")
+    rain: float = Field(0.0, ge=0, le=1, description="a grey sky, a wet road, drops on the glass")
+    snow: float = Field(0.0, ge=0, le=1, description="snow on verges, trees and edges of the road")
+    flare: float = Field(0.0, ge=0, le=1, description="a low sun in the lens")
+    motion_blur: float = Field(0.0, ge=0, le=1)
+    bonnet: float = Field(0.0, ge=0, le=1, description="the own bonnet or dashboard, which is ignored")
     jitter: float = Field(0.8, ge=0, le=1)
     blur: float = Field(0.15, ge=0, le=1)
     jpeg: float = Field(0.2, ge=0, le=1)
@@ -93,6 +113,8 @@ class AugmentSettings(Settings):
         for name, (least, most) in (("scale", self.scale), ("aspect", self.aspect)):
             if least > most:
                 raise ValueError(f"{name} is from {least} to {most}, the least has to come first")
+        if self.lit_night + self.tunnel + self.rain + self.snow > 1:
+            raise ValueError("lit_night, tunnel, rain and snow exclude each other, their sum has to be 1 at most")
         return self
 
 
@@ -136,6 +158,7 @@ class TrainSettings(Settings):
     labels: str = Field("cityscapes", description="the network's classes: a built-in label set, or FILE.yaml")
     data: tuple[SourceSettings, ...]
     focus: FocusSettings = FocusSettings()
+    paste: PasteSettings = PasteSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     loss: LossSettings = LossSettings()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.config import load_labels
@@ -19,6 +20,7 @@ from drivenet.data.synthetic import SyntheticDataset
 from drivenet.errors import SourceError, UsageError
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
+from drivenet.training.regions import walls
 from drivenet.training.samples import Pictures, Source
 from drivenet.training.sets import SetCodes
 from drivenet.training.settings import FRAMES_A_DRIVE, SourceSettings, TrainSettings
@@ -74,13 +76,15 @@ class Coded:
         mapping: from their labels to the network's.
         codes: of the run.
         finer: a folder of finer labels in the network's classes, and the data set's classes that they refine.
+        instances: a folder of thing ids.
     """
 
     def __init__(
-        self, pictures: Dataset, mapping: LabelMapping, codes: SetCodes, finer: tuple[Path, Ids] | None = None
-    ) -> None:
+        self, pictures: Dataset, mapping: LabelMapping, codes: SetCodes, finer: tuple[Path, Ids] | None = None,
+        instances: Path | None = None,
+    ) -> None:  # fmt: skip
         self._pictures, self._table, self._members = pictures, codes.table(mapping), codes.members
-        self._finer = finer
+        self._finer, self._instances = finer, instances
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -90,16 +94,25 @@ class Coded:
         coded = self._table[sample.ids]
         if self._finer is not None:
             folder, refined = self._finer
-            fine = read_label(folder / f"{Path(sample.name).stem}.png")
-            if fine.shape != coded.shape:
-                raise SourceError(f"{folder}: {sample.name} is {fine.shape}", f"{coded.shape}, as its label")
+            fine = _beside(folder, sample)
             known = np.where(fine < self._members.shape[1], fine, 0)
             use = (refined[sample.ids] != 0) & (fine == known) & self._members[coded, known]
             coded = np.where(use, fine, coded)
-        return replace(sample, ids=coded.astype(np.uint8))
+        instances: npt.NDArray[np.integer] | None = sample.instances
+        if self._instances is not None:
+            instances = _beside(self._instances, sample)
+        return replace(sample, ids=coded.astype(np.uint8), instances=instances)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
+
+
+def _beside(folder: Path, sample: Sample) -> Ids:
+    """More labels of a picture, of its stem and size."""
+    found = read_label(folder / f"{Path(sample.name).stem}.png")
+    if found.shape != sample.ids.shape:
+        raise SourceError(f"{folder}: {sample.name} is {found.shape}", f"{sample.ids.shape}, as its label")
+    return found
 
 
 class Joined:
@@ -134,11 +147,14 @@ def load(settings: TrainSettings, root: Path | None = None) -> Material:
     if root is not None and len(real) != 1:
         raise UsageError(f"--root for a run of {len(real)} data sets", "one", "give root in each source of the file")
     opened = [_open(one, labels, root) for one in settings.data]
-    codes = SetCodes(labels, (mapping for _, mapping in opened))
+    codes = SetCodes(labels, (mapping for _, mapping in opened), [walls(labels)] if settings.augment.tunnel else [])
     sources, vals = [], []
     for one, (splits, mapping) in zip(settings.data, opened, strict=True):
         drawn = one.dataset == "synthetic"
-        parts = [Coded(splits[name], mapping, codes, _finer(one, name, mapping, root)) for name in one.splits]
+        parts = [
+            Coded(splits[name], mapping, codes, _finer(one, name, mapping, root), _instances(one, name, root))
+            for name in one.splits
+        ]
         pictures: Pictures = parts[0] if len(parts) == 1 else Joined(parts)
         sources.append(Source(_kept(one, pictures), one.share, drawn))
         if one.select:
@@ -173,7 +189,16 @@ def _finer(one: SourceSettings, split: str, mapping: LabelMapping, root: Path | 
         return None
     refined = np.zeros(256, np.uint8)
     refined[[mapping.dataset.id_of(name) for name in one.refine.classes]] = 1
-    return (root or Path(one.root or ".")) / one.refine.folder.format(split=split), refined
+    return _folder(one.refine.folder, one, split, root), refined
+
+
+def _instances(one: SourceSettings, split: str, root: Path | None) -> Path | None:
+    return None if one.instances is None else _folder(one.instances, one, split, root)
+
+
+def _folder(pattern: str, one: SourceSettings, split: str, root: Path | None) -> Path:
+    """A folder of a source's split; one that is absolute is taken as it is."""
+    return (root or Path(one.root or ".")) / pattern.format(split=split)
 
 
 def _kept(one: SourceSettings, pictures: Pictures) -> Pictures:

@@ -17,6 +17,7 @@ from drivenet.errors import UsageError  # noqa: E402
 from drivenet.labels import CAMVID, IGNORE_ID, LabelSet  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
+from drivenet.training.conditions import ON_HOST  # noqa: E402
 from drivenet.training.on_device import recolour  # noqa: E402
 from drivenet.training.on_device.batches import DeviceBatches  # noqa: E402
 from drivenet.training.on_device.draws import A_SAMPLE, Draws  # noqa: E402
@@ -28,7 +29,7 @@ from drivenet.training.sets import SetCodes  # noqa: E402
 
 CPU = torch.device("cpu")
 CROP = (64, 96)
-ALL = {**dict.fromkeys(UNVARIED, 1), "flip": 0.5, "dusk": 0.3, "night": 0.3}
+ALL = {**dict.fromkeys(UNVARIED.keys() - set(ON_HOST), 1), "flip": 0.5, "dusk": 0.3, "night": 0.3}
 SKY, ROAD, CAR, TREE = (CAMVID.id_of(name) for name in ("Sky", "Road", "Car", "Tree"))
 
 

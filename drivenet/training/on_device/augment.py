@@ -13,7 +13,7 @@ from drivenet.training.on_device import recolour
 from drivenet.training.on_device.draws import Bools, Draws, Floats
 from drivenet.training.on_device.pixels import blur, by_picture, jpeg, luminance, on, shift_hue
 from drivenet.training.on_device.pool import PARTS
-from drivenet.training.recolour import DRY, HILLS, SKIES, WAVES, sky_and_tree
+from drivenet.training.recolour import DRY, HILLS, SKIES, TINT, WAVES, sky_and_tree
 from drivenet.training.sets import SetCodes
 from drivenet.training.settings import AugmentSettings
 
@@ -113,8 +113,10 @@ class BatchAugment:
         at = draws.uniform(0.3, 0.7)
         apply(images, night | dusk, lambda x, _, i: recolour.dim(x, night[i], level[i], glow[i], at[i]))
         skies = np.array([SKIES[name] for name in look], np.float32)  # (N, 4, 3)
-        zenith = recolour.between(skies[:, 0], skies[:, 1], draws.uniforms(0, 1, 3))
-        horizon = recolour.between(skies[:, 2], skies[:, 3], draws.uniforms(0, 1, 3))
+        shares = [draws.uniform(0, 1)[:, None] + draws.uniforms(-TINT, TINT, 3) for _ in range(2)]
+        zenith, horizon = (
+            recolour.between(skies[:, 2 * i], skies[:, 2 * i + 1], share.clip(0, 1)) for i, share in enumerate(shares)
+        )
         bend, amount = draws.uniform(0.6, 1.6), draws.uniform(0.7, 1.0)
 
         def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
