@@ -17,9 +17,9 @@ def decide_precision(request: BuildRequest, spec: ModelSpec) -> Precision:
     """What is to be built; UsageError if the ONNX cannot give it."""
     if request.size not in (None, spec.input):
         h, w = request.size or spec.input
-        have = "{}x{}".format(*spec.input)
-        cure = f"drivenet export --size {h}x{w} writes one of that size"
-        raise UsageError(f"size {h}x{w} for {request.onnx}", f"{have}, height x width", cure)
+        have = "{1}x{0}".format(*spec.input)
+        cure = f"drivenet export --size {w}x{h} writes one of that size"
+        raise UsageError(f"size {w}x{h} for {request.onnx}", f"{have}, width x height", cure)
     asked = request.precision
     if asked not in ("auto", *get_args(Precision)):
         raise UsageError(f"no precision {asked!r}", cure=nearest(asked, ["auto", *get_args(Precision)]))

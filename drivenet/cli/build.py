@@ -44,7 +44,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     show_default=True,
     help="auto: int8 from an int8 ONNX, else fp16 (tensorrt), or bf16 where the processor has it.",
 )
-@click.option("--size", metavar="HxW", help="Fail unless the ONNX has this input size.")
+@click.option("--size", metavar="WxH", help="Fail unless the ONNX has this input size, as WIDTHxHEIGHT.")
 @click.option(
     "--out",
     type=_FOLDER,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="CHECKPOINT|FILE.onnx")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.onnx")
-@click.option("--size", metavar="HxW", help="Input size, multiples of 32 [default: the run's].")
+@click.option("--size", metavar="WxH", help="Input size as WIDTHxHEIGHT, multiples of 32 [default: the run's].")
 @click.option("--tail", type=click.Choice(["full", "half", "eighth"]), default="half", show_default=True,
               help="Size at which the argmax happens; see docs/export.md.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True)
@@ -99,12 +99,12 @@ def _say(out: Path, spec: ModelSpec) -> None:
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
-    """``HxW`` as (height, width); None for None. One that is higher than wide was meant as a picture's WxH."""
+    """``WIDTHxHEIGHT`` as (height, width); None for None. One that is higher than wide is in the order of before."""
     if text is None:
         return None
-    height, by, width = text.partition("x")
+    width, by, height = text.partition("x")
     if not (by and height.isdigit() and width.isdigit()):
-        raise UsageError(f"size {text!r}", "HxW such as 288x512")
+        raise UsageError(f"size {text!r}", "WIDTHxHEIGHT such as 512x288")
     if int(height) > int(width):
-        raise UsageError(f"--size {text} is height x width", cure=f"did you mean {width}x{height}?")
+        raise UsageError(f"--size {text} is width x height", cure=f"did you mean {height}x{width}?")
     return int(height), int(width)

@@ -25,7 +25,9 @@ _CHECKPOINT_OPTIONS = ("config", "calibration")
                    "torchvision-deeplabv3_mobilenet_v3_large, torchvision-lraspp_mobilenet_v3_large for their "
                    "checkpoints; drivenet for an fp32 ONNX of its own.")  # fmt: skip
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="FILE.onnx or FILE.pt.")
-@click.option("--size", metavar="HxW", help="Input size [default: the ONNX's own; 512x1024 for a checkpoint].")
+@click.option(
+    "--size", metavar="WxH", help="Input size as WIDTHxHEIGHT [default: the ONNX's own; 1024x512 for a checkpoint]."
+)
 @click.option("--tail", type=click.Choice(["full", "half", "eighth"]), default=None,
               help="Size at which scores become ids [default: full for an ONNX, half for a checkpoint].")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.yaml",

@@ -14,8 +14,8 @@ STRIDE = 32
 def check_size(height: int, width: int) -> None:
     """UsageError naming the nearest good size unless both are positive multiples of 32."""
     if height < STRIDE or width < STRIDE or height % STRIDE or width % STRIDE:
-        good = "x".join(str(max(STRIDE, round(v / STRIDE) * STRIDE)) for v in (height, width))
-        raise UsageError(f"input size {height}x{width} (HxW)", f"multiples of {STRIDE}", f"use {good}")
+        good = "x".join(str(max(STRIDE, round(v / STRIDE) * STRIDE)) for v in (width, height))
+        raise UsageError(f"input size {width}x{height}", f"multiples of {STRIDE}", f"use {good}")
 
 
 def check_input(x: torch.Tensor) -> None:

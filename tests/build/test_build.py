@@ -201,7 +201,7 @@ def test_an_int8_build_needs_an_int8_onnx_and_its_fp32_reference(onnx: Path) -> 
 def test_wrong_requests_say_what_is_possible(onnx: Path) -> None:
     with pytest.raises(UsageError, match="did you mean openvino"):
         build(BuildRequest(onnx, "openvinos"))
-    with pytest.raises(UsageError, match=r"size 64x64 .* expected 32x48"):
+    with pytest.raises(UsageError, match=r"size 64x64 .* expected 48x32"):
         build(BuildRequest(onnx, "openvino", size=(64, 64)))
     with pytest.raises(UsageError, match="no precision 'fp8'"):
         build(BuildRequest(onnx, "openvino", "fp8"))
@@ -283,4 +283,4 @@ def test_the_command_builds_and_tells(openvino: None, onnx: Path) -> None:
     assert report["passport"]["parity"]["agreement"] == 1
     wrong = CliRunner().invoke(command, [str(onnx), "--backend", "openvino", "--size", "64x64"])
     assert isinstance(wrong.exception, UsageError)
-    assert "expected 32x48, height x width; drivenet export --size 64x64 writes" in str(wrong.exception)
+    assert "expected 48x32, width x height; drivenet export --size 64x64 writes" in str(wrong.exception)

@@ -271,9 +271,9 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
             "--floats with --backend tensorrt; expected --backend openvino",
         ),
         (
-            ("build", "palette.onnx", "--backend", "openvino", "--size", "48x32"),
+            ("build", "palette.onnx", "--backend", "openvino", "--size", "32x48"),
             2,
-            r"--size 48x32 is height x width; did you mean 32x48\?",
+            r"--size 32x48 is width x height; did you mean 48x32\?",
         ),
         (("bench", "--n", "0"), 2, "--n"),
         (("bench", "gone.onnx"), 4, "no engine 'gone.onnx'"),
@@ -323,8 +323,8 @@ def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[
     checkpoint.save(
         here / "best.pt", {"network": network, "settings": settings, "labels": "camvid", "progress": progress}
     )
-    sizes = (("100x100", "use 96x96"), ("100", "HxW such as"), ("0x0", "multiple"))
-    for size, pattern in (*sizes, ("512x288", r"--size 512x288 is height x width; did you mean 288x512\?")):
+    sizes = (("100x100", "use 96x96"), ("100", "WIDTHxHEIGHT such as"), ("0x0", "multiple"))
+    for size, pattern in (*sizes, ("288x512", r"--size 288x512 is width x height; did you mean 512x288\?")):
         refused(capsys, 2, pattern, "export", "best.pt", "--out", "m.onnx", "--size", size)
     refused(capsys, 2, "checkpoint", "export", "clip.mp4", "--out", "m.onnx")
 
@@ -337,7 +337,7 @@ def test_export_of_what_cannot_be_exported(here: Path, capsys: pytest.CaptureFix
     refused(capsys, 2, told, "export", "text.pt", "--out", "m.onnx")
     told = "output palette.onnx is what is read; expected a place of its own"
     refused(capsys, 2, told, "export", "palette.onnx", "--out", "./palette.onnx", "--confidence")
-    told = "export of palette.onnx as it is; expected a checkpoint, or what to make of an ONNX; give --confidence or"
+    told = "export of palette.onnx as it is; expected a checkpoint, or what to make of an ONNX; give --confidence"
     refused(capsys, 2, told, "export", "palette.onnx", "--out", "m.onnx")
 
 

@@ -49,7 +49,7 @@ def test_the_onnx_sees_what_the_publisher_would(tmp_path: Path, publisher: str) 
     if publisher == LRASPP and find_spec("torchvision") is None:
         pytest.skip("torchvision (extra [train]) is not installed")
     source = published(tmp_path, publisher)
-    run(source, "--from", publisher, "--out", tmp_path / "model.onnx", "--size", "64x96", "--tail", "full")
+    run(source, "--from", publisher, "--out", tmp_path / "model.onnx", "--size", "96x64", "--tail", "full")
     network, spec = import_checkpoint(source, publisher)
     picture = SyntheticDrive(96, 64, seed=1).render(0)[0]
     rgb = (picture[..., ::-1] / 255 - np.array(spec["mean"])) / np.array(spec["std"])
@@ -75,10 +75,10 @@ def test_a_checkpoint_holds_what_belongs_to_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "size", "message"),
     [
-        ("model.pth", "64x96", "ends in .onnx or .pt"),
-        ("model.onnx", "60x96", "use 64x96"),
-        ("model.pt", "x", "HxW"),
-        ("model.onnx", "96x64", "did you mean 64x96"),
+        ("model.pth", "96x64", "ends in .onnx or .pt"),
+        ("model.onnx", "96x60", "use 96x64"),
+        ("model.pt", "x", "WIDTHxHEIGHT"),
+        ("model.onnx", "64x96", "did you mean 96x64"),
     ],
 )
 def test_bad_arguments_leave_nothing(tmp_path: Path, out: str, size: str, message: str) -> None:
