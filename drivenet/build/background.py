@@ -33,7 +33,7 @@ def main() -> None:
     os.nice(19)
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with sole_builder(onnx) as alone:
+    with sole_builder(onnx, idle=True) as alone:
         if alone:
             build_missing(onnx, threads)
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from drivenet.artefacts.timings import build_folder, build_key, lock_path, read_timings, write_timings
 from drivenet.backends import Backend, ranked
-from drivenet.build.build import build
+from drivenet.build.build import build, scratch_prefix
 from drivenet.build.request import BuildRequest
 from drivenet.engine.candidates import candidates, sources_of
 from drivenet.errors import DrivenetError
 from drivenet.modelspec import ModelSpec
 
 Tell = Callable[[str], None]
+#: What the lock of a builder says that takes idle time only.
+_IDLE = " idle"
+#: Seconds that a killed process has to let go of its lock.
+_END_S = 5.0
 
 
 def missing(onnx: Path, threads: int | None = None) -> list[BuildRequest]:
@@ -64,10 +71,10 @@ def build_missing(onnx: Path, threads: int | None = None, tell: Tell = lambda te
 
 
 @contextlib.contextmanager
-def sole_builder(onnx: Path) -> Iterator[bool]:
-    """Whether nobody else builds from a model unasked meanwhile; False as well where nothing can be written.
+def sole_builder(onnx: Path, idle: bool = False) -> Iterator[bool]:
+    """Whether nobody else builds everything from a model meanwhile; False as well where nothing can be written.
 
-    The lock holds the number of the process that has it.
+    The lock holds the number of the process that has it, and whether it takes idle time only.
     """
     try:
         lock_path(onnx).parent.mkdir(parents=True, exist_ok=True)
@@ -82,9 +89,25 @@ def sole_builder(onnx: Path) -> Iterator[bool]:
             yield False
             return
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()}{_IDLE if idle else ''}")
         file.flush()
         yield True
+
+
+def end_idle_builder(onnx: Path) -> None:
+    """End the process that builds from a model in idle time, of which a busy machine may have none, and tidy up."""
+    try:
+        number, _, kind = lock_path(onnx).read_text().partition(" ")
+        if kind != _IDLE.strip() or not being_built(onnx):
+            return
+        os.kill(int(number), signal.SIGKILL)
+    except (OSError, ValueError):
+        return
+    ends = time.monotonic() + _END_S
+    while being_built(onnx) and time.monotonic() < ends:
+        time.sleep(0.05)
+    for left in build_folder(onnx).glob(f"{scratch_prefix(int(number))}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def being_built(onnx: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from drivenet.artefacts.compiled import backend_of
 from drivenet.artefacts.timings import Timings, read_timings, write_timings
-from drivenet.build.missing import build_missing, sole_builder
+from drivenet.build.missing import build_missing, end_idle_builder, sole_builder
 from drivenet.cli.output import console, table
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import measure_and_open
@@ -33,6 +33,7 @@ def build_all(onnx: Path, show: bool = True) -> dict[str, object]:
     """
     if backend_of(onnx) is not None:
         raise UsageError(f"--all with {onnx}", "an ONNX, or a name that drivenet models lists")
+    end_idle_builder(onnx)  # this is to be done now
     with sole_builder(onnx) as alone:
         if not alone:
             raise UsageError(f"{onnx} is being built by another process", "one build at a time", "try again later")

@@ -57,6 +57,7 @@ def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:
     from drivenet.build.missing import being_built, missing
 
     if being_built(file):
+        tell("faster engines are still being built in idle time; drivenet build --all does it at once")
         return True
     absent = missing(file, threads)
     if absent:

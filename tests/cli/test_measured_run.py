@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,8 +14,8 @@ import pytest
 from cli_parts import call
 from onnx_models import palette_model
 
-from drivenet.artefacts.timings import lock_path, read_timings
-from drivenet.build.missing import being_built, build_missing, missing
+from drivenet.artefacts.timings import read_timings
+from drivenet.build.missing import being_built, build_missing, end_idle_builder, missing
 from drivenet.engine.fastest import fastest
 from drivenet.host.cpu_features import native_precisions
 from drivenet.resources import engines_dir
@@ -51,9 +50,9 @@ def test_the_second_run_serves_what_the_first_one_had_built(tmp_path: Path, monk
     assert served(tmp_path)[1] == "fp32"
     onnx = engines_dir() / "fast.onnx"
     wait_for(lambda: being_built(onnx) or not missing(onnx))
-    if being_built(onnx):  # in idle time, of which there may be none here
-        os.kill(int(lock_path(onnx).read_text()), signal.SIGKILL)
-        wait_for(lambda: not being_built(onnx))
+    end_idle_builder(onnx)  # there may be no idle time here
+    assert not being_built(onnx)
+    assert not list((tmp_path / "data/drivenet/engines").glob(".build-*"))
     build_missing(onnx)
     second = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
     assert "the fastest measured here" in second.stderr

@@ -11,7 +11,7 @@ from drivenet.artefacts.compiled import artefacts_of
 from drivenet.artefacts.passport import passport_path, read_passport
 from drivenet.artefacts.timings import Timing, read_timings, write_timings
 from drivenet.build.build import build
-from drivenet.build.missing import being_built, build_missing, missing, sole_builder
+from drivenet.build.missing import being_built, build_missing, end_idle_builder, missing, sole_builder
 from drivenet.build.request import BuildRequest
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import fastest, measure_and_open, open_measured, why
@@ -125,4 +125,6 @@ def test_one_builds_at_a_time(onnx: Path) -> None:
         assert being_built(onnx)
         with sole_builder(onnx) as another:
             assert not another
+        end_idle_builder(onnx)  # this one is asked for
+        assert being_built(onnx)
     assert not being_built(onnx)
