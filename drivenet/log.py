@@ -26,7 +26,7 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://?[^\s'\"<>]+")
 #: User and password of an address, also where they hold what should have been escaped: all before the last ``@``.
 _CREDENTIALS = re.compile(r"(\b(?!synthetic:)[A-Za-z][A-Za-z0-9+.-]*://?)(?:(?!:/)[^\n])*@")
 #: Attributes of a record that go into a JSON line.
-_FIELDS = ("code", "source_id")
+_FIELDS = ("code", "source_id", "totals")
 
 _hidden: set[str] = set()
 
@@ -129,7 +129,7 @@ class PlainFormatter(logging.Formatter):
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: ``time`` (UTC), ``level``, ``logger``, ``message``, and what the record has of ``code``,
-    ``source_id`` and ``traceback``.
+    ``source_id``, ``totals`` and ``traceback``.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -124,3 +124,8 @@ def test_two_threads_write_one_after_the_other(written: list[str]) -> None:
     threading.Thread(target=write, daemon=True).start()
     assert done.wait(30)
     assert len(written) == 2
+
+
+def test_the_totals_of_a_run_are_a_field_of_its_last_line(written: list[str]) -> None:
+    logging.getLogger("drivenet.cli").info("the run has ended", extra={"code": "run.ended", "totals": {"captured": 3}})
+    assert json.loads(written[-1])["totals"] == {"captured": 3}

@@ -140,7 +140,11 @@ def show_fps(rate: float | None) -> str:
 
 
 def show_totals(totals: Totals) -> None:
-    """The latency table of a run, and its counts and rates below."""
+    """The latency table of a run, and its counts and rates below; a line of the log where that is JSON."""
+    if isinstance(log_formatter, JsonFormatter):
+        fields = {"code": "run.ended", "source_id": totals.source_id, "totals": totals.to_dict()}
+        logging.getLogger("drivenet.cli").info("the run has ended", extra=fields)
+        return
     rows = []
     summary = totals.latency.summary()
     for name in sorted(summary, key=END_TO_END.__eq__):  # the whole last

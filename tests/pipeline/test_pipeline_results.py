@@ -7,12 +7,14 @@ import threading
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from onnx_models import palette_model
 from pipeline_parts import LONG_S, SIZE, Drive, Engine, Keeper
 
 from drivenet.engine import open_engine
+from drivenet.errors import SinkError
 from drivenet.latency import STAGES
 from drivenet.overlay import Painter
 from drivenet.pipeline import POLICIES, Pipeline
@@ -56,6 +58,17 @@ def test_a_replay_with_a_real_engine_adds_up(tmp_path: Path, policy: str) -> Non
     assert np.allclose(dues, 1e9 / 30, atol=2), "latency counts from the due time"
     if policy == "every":
         assert [f["frame"] for f in frames] == list(range(40))
+
+
+def test_a_sink_cannot_draw_on_what_the_others_get() -> None:
+    class Draws(Keeper):
+        def publish(self, result: Result) -> None:
+            cv2.rectangle(result.frame.image, (0, 0), (9, 9), (0, 0, 255), -1)
+
+    other = Keeper("other")
+    with pytest.raises(SinkError, match=r"read-?only|readonly"):
+        Pipeline(Drive(2), Engine(), [Draws("draws"), other]).run()
+    assert all(np.ptp(result.frame.image) == 0 for result in other.results)
 
 
 def test_every_sink_gets_the_same_view_and_recorders_the_last_times() -> None:

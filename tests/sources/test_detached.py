@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 
 import pytest
 from source_scripts import Scripted
 from source_servers import Request, serve
 
 from drivenet.errors import SourceError, SourceLostError
+from drivenet.frame import Frame
 from drivenet.sources.base import Source
 from drivenet.sources.detached import Detached
 
@@ -36,6 +38,22 @@ def test_a_recording_is_not_read_before_it_is_wanted() -> None:
     source = Detached(lambda: inner)
     assert not inner.at_end.wait(0.05)
     assert len(list(source)) == 1
+
+
+def test_another_rate_after_a_loss_is_taken_over() -> None:
+    """How long a source may be silent goes by its rate."""
+
+    class Slower(Scripted):
+        def __iter__(self) -> Iterator[Frame]:
+            for frame in super().__iter__():
+                if frame.index == 3:
+                    self.fps, self.size = 0.5, (4, 4)
+                yield frame
+
+    source = Detached(lambda: Slower(5, live=False))
+    seen = [source.fps for _ in source]
+    assert (source.fps, source.size) == (0.5, (4, 4))
+    assert seen[0] == 10.0
 
 
 def test_a_live_source_starts_with_its_newest_frame() -> None:
