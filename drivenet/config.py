@@ -213,6 +213,7 @@ class NodeSettings(Settings):
         (), description="Never delete segments around a frame with, for example, pedestrian>5%; may be repeated."
     )
     overwrite: bool = Field(False, description="Write over files that exist [default: the next free name, FILE-2.mp4].")
+    strict: bool = Field(False, description="End the run with the first output that fails, instead of trying it again.")
     show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")
     headless: bool = Field(False, description="Never a window.")
     serve: str | None = Field(None, description="A live page at this HOST:PORT (extra [web]).")

@@ -15,8 +15,9 @@ from drivenet.sources.base import Source
 def open_source_of(settings: NodeSettings, opened: ExitStack) -> Source:
     """The settings' one source."""
     source = open_source(
-        settings.source or "", rate=settings.rate, paced=settings.policy != "every", damaged=settings.damaged
-    )
+        settings.source or "", rate=settings.rate, paced=settings.policy != "every", damaged=settings.damaged,
+        patient=settings.headless and not settings.strict,  # nobody is there to see an error
+    )  # fmt: skip
     opened.callback(source.close)
     return source
 

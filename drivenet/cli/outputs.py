@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,12 @@ from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.overlay import FOLDER_VIEWS, Painter
 from drivenet.result import Totals
-from drivenet.sinks import PICTURE_SUFFIXES, is_folder, open_sink, sink_class
+from drivenet.sinks import PICTURE_SUFFIXES, is_folder, kind_of_output, open_sink, sink_class
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
 from drivenet.sinks.recording.conditions import any_of
 from drivenet.sinks.recording.options import parse_bytes, parse_segment
+from drivenet.sinks.resilient import Resilient
 from drivenet.sinks.target import identity
 from drivenet.sources import files_of, kind_of
 from drivenet.sources.base import Source
@@ -122,17 +124,29 @@ def _opened(
     classes = _cutout_classes(settings, engine)
     for target in settings.out:
         _check_one_picture(target, settings, source)
-        sink = open_sink(
-            target, fps=fps, visualize=settings.visualize, session=session, classes=classes,
+        how = partial(
+            open_sink, target, fps=fps, visualize=settings.visualize, session=session, classes=classes,
             mask_size=settings.mask_size,
         )  # fmt: skip
-        yield _told(target, sink)
+        yield _told(target, _lasting(settings, source, target, how))
     if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
         yield sink_class("window")(painter, f"drivenet {source.name}")
     if settings.serve:
         yield _page(settings.serve, settings, source, engine, painter, stages)
     if settings.stats:  # last: to close it is to write a summary
-        yield _told(settings.stats, sink_class("jsonl")(settings.stats, session=session))
+        how = partial(sink_class("jsonl"), settings.stats, session=session)
+        yield _told(settings.stats, _lasting(settings, source, settings.stats, how))
+
+
+def _lasting(settings: NodeSettings, source: Source, target: str, how: Callable[[], Sink]) -> Sink:
+    """The sink, which fails alone: not with ``--strict``, and not standard output, whose reader may have enough.
+
+    What a live source is sent to may be away at first.
+    """
+    if settings.strict or target == "-":
+        return how()
+    kind = kind_of_output(target)
+    return Resilient(how, kind, mask_uri(target), away_at_first=source.live and bool(scheme_of(target)))
 
 
 def _cutout_classes(settings: NodeSettings, engine: Engine) -> tuple[str, ...]:

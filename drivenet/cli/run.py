@@ -66,6 +66,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--keep-free", metavar="2GB")
 @_setting("--lock-when", multiple=True, metavar="NAME>FRACTION")
 @_setting("--overwrite", is_flag=True, default=None)
+@_setting("--strict", is_flag=True, default=None)
 @_setting("--show", is_flag=True, default=None)
 @_setting("--headless", is_flag=True, default=None)
 @_setting("--serve", metavar="HOST:PORT")

@@ -12,7 +12,7 @@ from drivenet.pipeline.accounting import FrameAccounting
 from drivenet.pipeline.delivery import Delivery, DeliveryTracker
 from drivenet.pipeline.sink_queue import SinkQueue, unique
 from drivenet.result import Result, Totals
-from drivenet.sinks.base import Sink
+from drivenet.sinks.base import Sink, SinkAwayError
 from drivenet.sinks.priority import step_back
 
 #: How often those who wait look whether their time is up; a signal handler can wake nobody.
@@ -31,6 +31,7 @@ class SinkDispatcher:
         policy: of the run.
         accounting: is told what becomes of each frame, at each sink and at all.
         failed: told of every error that a sink raises, from the thread that serves it.
+        away: told of a sink that is tried again, and with None when it works again.
     """
 
     #: The sink that the caller's thread serves just now, None while it serves none.
@@ -40,11 +41,13 @@ class SinkDispatcher:
     _closing = False
 
     def __init__(
-        self, sinks: Sequence[Sink], policy: str, accounting: FrameAccounting, failed: Callable[[BaseException], None]
-    ) -> None:
+        self, sinks: Sequence[Sink], policy: str, accounting: FrameAccounting, failed: Callable[[BaseException], None],
+        away: Callable[[str, SinkAwayError | None], None] = lambda *_: None,
+    ) -> None:  # fmt: skip
         lock = threading.Lock()
         self._room, self._here = threading.Condition(lock), threading.Condition(lock)
-        self._lock, self._failed = lock, failed
+        self._lock, self._failed, self._away = lock, failed, away
+        self._offline = policy == "every"
         self._queues = [
             SinkQueue(sink, name, policy, self._here if sink.main_thread else threading.Condition(lock))
             for sink, name in zip(sinks, unique(s.name for s in sinks), strict=True)
@@ -217,7 +220,10 @@ class SinkDispatcher:
             queue.done()
             if task.delivery:
                 self._tracker.book(task.delivery, queue.name, "failed" if error else "published", at_ns)
-            if failure := error or asked:
+            failure = error or asked
+            if isinstance(failure, SinkAwayError) or (queue.away and task.delivery):
+                failure = self._note_away(queue, failure)
+            elif failure:
                 self._fail(queue, failure)
             if (failure or any(wishes)) and not self.halted:
                 self._halt()
@@ -241,6 +247,14 @@ class SinkDispatcher:
             act(sink)
         finally:
             self.serving = None
+
+    def _note_away(self, queue: SinkQueue, failure: BaseException | None) -> BaseException | None:
+        """A sink is tried again, or works again; what ends the run: that the last output of an offline run is away."""
+        error = failure if isinstance(failure, SinkAwayError) else None
+        if bool(error) != queue.away:
+            queue.away = bool(error)
+            self._away(queue.name, error)
+        return error if self._offline and all(q.away or q.failed for q in self._queues) else None
 
     def _fail(self, queue: SinkQueue, error: BaseException) -> None:
         queue.failed = True

@@ -139,7 +139,7 @@ class HealthMonitor:
         fps = self._source.fps
         least_s = LOST_AFTER_S if self._source.live else STALLED_AFTER_S
         if silent_s > max(least_s, 3 / fps if fps > 0 else 0.0):
-            why = f": {self._status.last_error}" if self._status.away and self._status.last_error else ""
+            why = f": {_told(self._status)}" if self._status.away and self._status.last_error else ""
             return Part("lost" if self._source.live else "stalled", asked_ns, f"no frame from the source{why}")
         if before.state in SILENT and not self._came_back(before, now):
             return before
@@ -190,7 +190,7 @@ class HealthMonitor:
     def _check_source_status(self) -> None:
         before, self._status = self._status, self._source.status()
         if self._status.away and self._status.last_error != before.last_error:
-            self.happened("warning", "source.away", self._status.last_error)
+            self.happened("warning", "source.away", _told(self._status))
         if self._status.reconnects > before.reconnects:
             self.happened("info", "source.reconnected", f"opened again, {self._status.reconnects} times so far")
 
@@ -199,3 +199,8 @@ class HealthMonitor:
         if WALL.jumps > self._jumps:
             self._jumps = WALL.jumps
             self.happened("warning", "clock.jumped", f"the system's clock was set by {WALL.last_jump_ns / 1e9:+.3f} s")
+
+
+def _told(status: SourceStatus) -> str:
+    """Why a source is or was away, with the cause in a word before it."""
+    return f"{status.cause}: {status.last_error}" if status.cause and status.last_error else status.last_error

@@ -23,7 +23,7 @@ from drivenet.pipeline.shutdown import Shutdown
 from drivenet.pipeline.state import RunControl, RunState
 from drivenet.record import Record
 from drivenet.result import Result, Totals
-from drivenet.sinks.base import Sink
+from drivenet.sinks.base import Sink, SinkAwayError
 from drivenet.sources.base import Source
 from drivenet.stages import Stage, default_stages, run_stages, stage_names
 from drivenet.stages.continuity import continues
@@ -83,8 +83,9 @@ class Pipeline:
         self.accounting = FrameAccounting(engine.describe(), stage_names(self.stages), source_id)
         named = source.name, self._engine_name
         self._errors: list[BaseException] = []
+        self._lossy: dict[str, BaseException] = {}
         self.monitor = HealthMonitor(source, source_id, self.accounting.infer_p99_ms)
-        self._dispatcher = SinkDispatcher(sinks, self.policy, self.accounting, self._failed)
+        self._dispatcher = SinkDispatcher(sinks, self.policy, self.accounting, self._failed, self._away)
         self._renderer = Renderer(sinks, self._dispatcher, painter or Painter(self.labels), self.accounting, *named)
         self._frames: Mailbox[Frame] = Mailbox(self.policy, superseded=lambda _: self.accounting.dropped("superseded"))
         self._results: Mailbox[Result] = Mailbox("every", depth=1 if self.policy == "latest" else 2)
@@ -145,7 +146,7 @@ class Pipeline:
             finally:
                 self._done.set()
                 _running.discard(self)
-        raise_all(self._errors)
+        raise_all([*self._errors, *self._lossy.values()])
         return totals
 
     def _failed(self, error: BaseException) -> None:
@@ -154,6 +155,19 @@ class Pipeline:
         text = str(error) or type(error).__name__
         self.accounting.note(error=mask_text(text))
         self.monitor.failed(part_of(error), text)
+
+    def _away(self, name: str, error: SinkAwayError | None) -> None:
+        """An output is tried again, or works again; that it lost frames is an error at the end of the run."""
+        code = f"output.{name}"
+        if error is None:
+            self.monitor.withdraw(code)
+            self.monitor.happened("info", "output.back", f"{name} works again")
+            return
+        self.monitor.report(code, "outputs", "degraded", str(error))
+        self.monitor.happened("warning", "output.away", f"{name}: {error}; it is tried again")
+        if name not in self._lossy:
+            self._lossy[name] = error
+            self.accounting.note(error=mask_text(str(error)))
 
     def _in_thread(self, work: Callable[[], None], ends: Iterable[Mailbox[Frame] | Mailbox[Result]]) -> None:
         """Do a thread's work, keep its error for :meth:`run`, and tell its neighbours that no more comes."""

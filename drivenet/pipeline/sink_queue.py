@@ -51,6 +51,8 @@ class SinkQueue:
     task: Task | None = None
     #: It raised an error, and is only closed any more.
     failed = False
+    #: It did not take the last frame, and is tried again.
+    away = False
     #: It was closed.
     ended = False
 

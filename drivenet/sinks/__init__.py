@@ -94,6 +94,12 @@ def is_folder(target: str) -> bool:
     return named and not scheme_of(target) and target not in ("", "-")
 
 
+def kind_of_output(target: str) -> Callable[..., Sink]:
+    """The class of the sink that an address names; :class:`~drivenet.sinks.base.Sink` for what is none."""
+    kind = SCHEMES.get(scheme_of(target))
+    return sink_class(kind) if kind else Sink
+
+
 def _open_address(scheme: str, uri: str) -> Sink:
     if scheme not in SCHEMES:
         raise UsageError(f"output {mask_uri(uri)} has the unknown scheme {scheme}", _EXPECTED, nearest(scheme, SCHEMES))

@@ -10,6 +10,10 @@ from drivenet.health import Event, Health
 from drivenet.result import Result, Totals
 
 
+class SinkAwayError(SinkError):
+    """An output did not take a frame and is tried again: the run goes on without it."""
+
+
 class Sink:
     """Somewhere results go. Subclasses override what they need.
 

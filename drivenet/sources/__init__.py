@@ -41,6 +41,8 @@ _SCHEMES = {
 }
 # reads of these may block for seconds
 _BLOCKING = {"camera", "csi", "stream"}
+#: Schemes that only live streams have.
+_LIVE = ("rtsp", "rtsps", "rtmp", "udp", "tcp")
 
 
 def open_source(
@@ -52,6 +54,7 @@ def open_source(
     reconnect: bool = True,
     timeout_s: float = 5.0,
     damaged: Literal["stop", "skip"] = "stop",
+    patient: bool = False,
 ) -> Source:
     """Open whatever ``uri`` names.
 
@@ -64,6 +67,7 @@ def open_source(
         paced: whether a synthetic source runs at its rate like a camera; a replay sets its own pace.
         reconnect: whether a live source that is lost is opened again until it is closed.
         timeout_s: how long a network may take to open, and may then stay silent.
+        patient: whether a live source (a camera, RTSP) may be away at first: it is lost then, and tried again.
         damaged: what becomes of damaged pictures in a recording: ``stop`` ends there with an error, ``skip`` leaves
             them out and counts them. A live stream always goes on.
 
@@ -80,7 +84,8 @@ def open_source(
         raise UsageError(f"seed {seed}", "0 or more")
     kind, place = _resolve(_as_text(uri))
     opener = partial(_opener(kind), place, Options(seed, paced and rate is None, timeout_s, damaged))
-    source = _detached(opener, reconnect) if kind in _BLOCKING else opener()
+    absent = mask_uri(place) if patient and (kind in ("camera", "csi") or scheme_of(place) in _LIVE) else ""
+    source = _detached(opener, reconnect, absent) if kind in _BLOCKING else opener()
     return source if rate is None else Replay(source, rate)
 
 
@@ -146,8 +151,8 @@ def _kind_of_path(path: str) -> str:
     return "video" if "=" in settings and os.path.isfile(file) else "images"
 
 
-def _detached(opener: Callable[[], Source], reconnect: bool) -> Source:
-    return Detached(partial(Reconnecting, opener) if reconnect else opener)
+def _detached(opener: Callable[[], Source], reconnect: bool, absent: str) -> Source:
+    return Detached(partial(Reconnecting, opener, absent=absent) if reconnect else opener)
 
 
 def _opener(kind: str) -> Callable[[str, Options], Source]:

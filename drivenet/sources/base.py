@@ -21,6 +21,7 @@ class SourceStatus:
         last_error: why it was last lost or not opened, without secrets; empty as long as all went well.
         away: whether it is lost now, and tried again.
         lost_frames: how many pictures were damaged, or refer to one that is lost, and were left out.
+        cause: why in one word, see :func:`drivenet.sources.causes.cause_of`.
         missing_s: seconds of its own time for which nothing came: pieces of a playlist that could not be loaded.
     """
 
@@ -29,6 +30,7 @@ class SourceStatus:
     away: bool = False
     lost_frames: int = 0
     missing_s: float = 0.0
+    cause: str = ""
 
     def with_losses_of(self, other: SourceStatus) -> SourceStatus:
         """The same with what another one lost added."""

@@ -7,19 +7,22 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from drivenet.backoff import Backoff
 from drivenet.errors import SourceError
 from drivenet.frame import Frame
 from drivenet.sources.base import Source, SourceStatus
+from drivenet.sources.causes import cause_of
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
+#: A camera that is back is to be seen soon: a try costs little.
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 2.0
 
 
 class Reconnecting(Source):
     """A live source that outlives its failures; one that is not live passes through unchanged.
 
-    When the source fails or ends it is opened again after 0.5 s, then 1, 2, 4, and every 8 s, until ``close``.
+    When the source fails or ends it is opened again after 0.5 s, then 1, and every 2 s, until ``close``.
     Frame indices go on counting; meanwhile no frames come. One that then begins as it did before is a recording that
     did not say so (see :attr:`~drivenet.sources.base.Source.begins`): it is not read again.
 
@@ -27,33 +30,41 @@ class Reconnecting(Source):
         open_once: opens the source anew; called first on construction, where its failure is final.
         first_wait_s: seconds before the first new attempt.
         longest_wait_s: what the wait doubles up to.
+        absent: how to name a live source that may be away at first; empty if that is an error.
 
     Raises:
-        SourceError: if the source cannot be opened the first time.
+        SourceError: if the source cannot be opened the first time and may not be away.
     """
 
     #: As :class:`~drivenet.sources.base.SourceStatus` has them.
     reconnects = 0
-    last_error = ""
+    last_error = cause = ""
 
     def __init__(
         self,
         open_once: Callable[[], Source],
         first_wait_s: float = FIRST_WAIT_S,
         longest_wait_s: float = LONGEST_WAIT_S,
+        absent: str = "",
     ) -> None:
         self._open_once = open_once
-        self._first_wait_s, self._longest_wait_s = first_wait_s, longest_wait_s
+        self._backoff = Backoff(first_wait_s, longest_wait_s)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._current: Source | None = None
         #: What sources that are closed by now have lost.
         self._before = SourceStatus()
-        self._take(open_once())
+        try:
+            self._take(open_once())
+        except SourceError as error:
+            if not absent:
+                raise
+            self.name, self.live = absent, True
+            self._note(error)
 
     def __iter__(self) -> Iterator[Frame]:
         index = 0
-        source = self._current
+        source = self._current or self._reopened()
         while source is not None:
             for frame in self._until_lost(source):
                 yield replace(frame, index=index)
@@ -64,7 +75,7 @@ class Reconnecting(Source):
         """What became of it so far."""
         current = self._current
         away = current is None and not self._stop.is_set()
-        told = SourceStatus(self.reconnects, self.last_error, away=away).with_losses_of(self._before)
+        told = SourceStatus(self.reconnects, self.last_error, away=away, cause=self.cause).with_losses_of(self._before)
         return told if current is None else told.with_losses_of(current.status())
 
     def close(self) -> None:
@@ -75,11 +86,11 @@ class Reconnecting(Source):
     def _until_lost(self, source: Source) -> Iterator[Frame]:
         try:
             yield from source
-            self.last_error = f"{self.name} ended"
+            self.last_error, self.cause = f"{self.name} ended", "ended"
         except SourceError as error:
             if not self.live:
                 raise
-            self.last_error = str(error)
+            self._note(error)
 
     def _gone_on(self, before: Source) -> Source | None:
         """The source opened anew; None once closed, or if it is a recording that came to its end."""
@@ -93,18 +104,20 @@ class Reconnecting(Source):
     def _reopened(self) -> Source | None:
         """The source opened anew, however long that takes; None once closed."""
         self._drop()
-        wait_s = self._first_wait_s
-        while not self._stop.wait(wait_s):
+        self._backoff.reset()
+        while not self._stop.wait(self._backoff.next_s()):
             try:
                 source = self._open_once()
             except SourceError as error:
-                self.last_error = str(error)
-                wait_s = min(2 * wait_s, self._longest_wait_s)
+                self._note(error)
                 continue
-            self._take(source)
             self.reconnects += 1
+            self._take(source)
             return source
         return None
+
+    def _note(self, error: SourceError) -> None:
+        self.last_error, self.cause = str(error), cause_of(error)
 
     def _take(self, source: Source) -> None:
         self.name, self.live, self.continuous = source.name, source.live, source.continuous

@@ -7,6 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 from drivenet.address import check_credentials, mask_uri
+from drivenet.backoff import Backoff
 from drivenet.errors import SinkError, UsageError
 from drivenet.frame import Image
 from drivenet.health import Health
@@ -18,7 +19,7 @@ from drivenet.sinks.rtsp.process import PATIENCE_S, PushProcess
 
 #: The first connection may take as long as the server's answers, and the time that a process needs to begin.
 _BEGIN_S = 3 * PATIENCE_S
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 8.0
+_LONGEST_WAIT_S = 8.0
 #: How long one result waits for a server that is away or slow.
 _AWAY_S = 0.5
 _LEAVE_S = 1.0
@@ -49,7 +50,7 @@ class RtspSink(Sink):
         self._check_answer(*_host_and_port(uri))
         self._process: PushProcess | None = None
         self._streamed = False
-        self._wait_s, self._next_s = _FIRST_WAIT_S, 0.0
+        self._backoff, self._next_s = Backoff(longest_s=_LONGEST_WAIT_S), 0.0
 
     def publish(self, result: Result) -> None:
         """Push one picture; SinkError if the server takes not even the first."""
@@ -83,7 +84,8 @@ class RtspSink(Sink):
             if process.failure:
                 self._failed(process.failure)
             elif process.streaming:
-                self._streamed, self._wait_s = True, _FIRST_WAIT_S
+                self._streamed = True
+                self._backoff.reset()
                 return process
             elif time.monotonic() >= deadline:
                 return None
@@ -102,8 +104,7 @@ class RtspSink(Sink):
         self._drop()
         if not self._streamed:
             raise SinkError(f"{self.target} takes no stream: {why}", cure=_CURE)
-        self._next_s = time.monotonic() + self._wait_s
-        self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
+        self._next_s = time.monotonic() + self._backoff.next_s()
 
     def _drop(self) -> None:
         if self._process:

@@ -1,0 +1,53 @@
+"""Why a source is away, in one word: for people who read a page, and for programs that read metrics."""
+
+from __future__ import annotations
+
+import errno
+
+from drivenet.errors import NoVideoError
+
+#: By the name of an exception's class, Python's or PyAV's; the first that is found in a chain of causes counts.
+_BY_CLASS = {
+    "ConnectionRefusedError": "refused",
+    "HTTPUnauthorizedError": "unauthorised",
+    "HTTPForbiddenError": "unauthorised",
+    "HTTPNotFoundError": "not found",
+    "FileNotFoundError": "not found",
+    "TimeoutError": "timeout",
+    "ExitError": "timeout",
+    "InvalidDataError": "undecodable",
+    "EOFError": "ended",
+}
+_BY_ERRNO = {
+    errno.ECONNREFUSED: "refused",
+    errno.ETIMEDOUT: "timeout",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETUNREACH: "unreachable",
+    errno.ENODEV: "device gone",
+    errno.ENXIO: "device gone",
+    errno.ENOENT: "not found",
+    errno.EIO: "ended",
+}
+#: What messages of sources say that have no cause.
+_BY_TEXT = (
+    ("ended", "ended"), ("gave no picture", "timeout"), ("no camera", "device gone"), ("401", "unauthorised"),
+    ("404", "not found"), ("not authorized", "unauthorised"), ("refused", "refused"), ("timed out", "timeout"),
+)  # fmt: skip
+
+
+def cause_of(error: BaseException) -> str:
+    """One of refused, unauthorised, not found, timeout, unreachable, undecodable, ended, device gone and failed.
+
+    >>> from drivenet.errors import SourceError
+    >>> cause_of(SourceError("camera.local: connection refused"))
+    'refused'
+    """
+    link: BaseException | None = error
+    while link is not None:
+        found = _BY_CLASS.get(type(link).__name__) or _BY_ERRNO.get(getattr(link, "errno", None) or 0)
+        if found:
+            return found
+        link = link.__cause__ or link.__context__
+    text = str(error).lower()
+    told = next((cause for words, cause in _BY_TEXT if words in text), "")
+    return told or ("undecodable" if isinstance(error, NoVideoError) else "failed")
