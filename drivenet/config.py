@@ -253,6 +253,9 @@ class NodeSettings(Settings):
         "stop",
         description="What damaged frames of a recording do: end the run, or be left out and counted [default: stop].",
     )
+    blur: Texts = Field(
+        (), description="Hide these groups or classes in the picture before any output has it: pedestrian,vehicle."
+    )
     smooth: bool = Field(False, description="Class ids change only where several frames agree along the motion.")
     max_frames: int | None = Field(None, ge=1, description="End after so many captured frames.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

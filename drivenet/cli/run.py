@@ -84,6 +84,8 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--policy", type=click.Choice(POLICIES))
 @_setting("--rate", type=float, metavar="HZ")
 @_setting("--damaged", type=click.Choice(["stop", "skip"]))
+@_setting("--blur", multiple=True, metavar="NAMES")
+@click.option("--blur-check", is_flag=True, help="Show how much --blur leaves clear in drawn drives, and exit.")
 @_setting("--smooth", is_flag=True, default=None)
 @_setting("--max-frames", type=int, metavar="N")
 @_setting("--log-level", type=click.Choice(LEVELS))
@@ -92,7 +94,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Settings by these names.")
 @click.option("--print-config", is_flag=True, help="Print the settings that result, without secrets, and end.")
 @click.pass_context
-def run(ctx: click.Context, /, config: Path | None, print_config: bool, **options: Any) -> None:
+def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_check: bool, **options: Any) -> None:
     """Segment SOURCE, or several of them on one engine, and publish overlays and latency statistics.
 
     SOURCE: 0, /dev/video0, csi://0, rtsp://..., http(s)://..., clip.mp4, folder/, "glob/*.png",
@@ -106,7 +108,14 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, **option
     drivenet run drive.mp4 --policy latest --rate 30 as if it were live
     drivenet run 0 1 --out "{source}.mkv"            two cameras, a file for each
     """
+    if blur_check:
+        options["source"] = options["source"] or "synthetic://960x540@30"
     settings = resolve(config, options, tuple(ctx.args))
+    if blur_check:
+        from drivenet.cli.blur_check import check_blur
+
+        check_blur(settings)
+        return
     if print_config:
         # ASCII: pydantic's own JSON has no place for file names that are no UTF-8
         click.echo(json.dumps(settings.masked().model_dump(mode="json"), indent=1))

@@ -28,4 +28,13 @@ def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[
         from drivenet.zones import load_zones
 
         on_scene.append(CountZones(load_zones(Path(settings.zones)), labels))
+    if settings.blur:  # the last: what comes after it never sees the clear picture
+        from drivenet.stages.blur import Blur
+
+        on_scene.append(Blur(blurred(settings), labels))
     return default_stages(engine, track=track, on_ids=on_ids, on_scene=on_scene)
+
+
+def blurred(settings: NodeSettings) -> tuple[str, ...]:
+    """The groups and classes of ``--blur``, which may be repeated or separated by commas."""
+    return tuple(name.strip() for text in settings.blur for name in text.split(",") if name.strip())

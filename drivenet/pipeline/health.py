@@ -126,7 +126,7 @@ class HealthMonitor:
         self._parts = {name: self._changed(name, part) for name, part in found.items()}
         told = self._status
         self.health = Health(
-            self._parts, self.source_id, told.reconnects, mask_text(told.last_error), told.lost_frames, told.missing_s
+            self._parts, self.source_id, told.reconnects, mask_text(_told(told)), told.lost_frames, told.missing_s
         )
         release()
         return self.health, [self._events.popleft() for _ in range(len(self._events))]
