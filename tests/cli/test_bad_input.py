@@ -14,7 +14,7 @@ from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
 from drivenet.labels import CAMVID
 from drivenet.resources import configs_dir
 
-NULL = ("--backend", "null", "--headless")
+NULL = ("--backend", "null", "--headless", "--strict")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from drivenet.log import mask_text
 from drivenet.secrets import fill_in, read_secrets
 
 CANARY = "k4n4r13nv0g3l"
-NULL = ("--backend", "null", "--headless")
+NULL = ("--backend", "null", "--headless", "--strict")
 ADDRESSES = [
     f"rtsp://cam:{CANARY}@127.0.0.1:1/live",
     f"mqtt://cam:{CANARY} {CANARY}@127.0.0.1:1/t",

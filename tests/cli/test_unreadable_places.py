@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-NULL = ("--backend", "null", "--headless")
+NULL = ("--backend", "null", "--headless", "--strict")
 
 
 @pytest.fixture

@@ -205,7 +205,7 @@ def test_no_broker_is_one_sink_error_without_the_password() -> None:
 def test_the_command_line_says_so_too(tmp_path: Path) -> None:
     port = free_port()
     environment = os.environ | {"PYTHONPATH": str(Path(drivenet.__file__).parents[1])}
-    arguments = ("synthetic://96x64@30", "--backend", "null", "--headless")
+    arguments = ("synthetic://96x64@30", "--backend", "null", "--headless", "--strict")
     outs = ("--out", f"mqtt://me:s3cret@127.0.0.1:{port}/cars")
     command = [sys.executable, "-W", "error", "-m", "drivenet", "run", *arguments, *outs]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
