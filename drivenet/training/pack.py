@@ -2,8 +2,8 @@
 
 A pack is one or more ZIP archives. The first holds ``pack.json`` (format, JPEG quality, settings by name) and
 ``libraries/*.zip``: what this package needs beyond torch, torchvision, numpy, OpenCV and onnx. All hold data sets as
-plain folders: ``datasets/N/SPLIT/images``, ``labels`` and ``finer``. This module is all that reads one, so it imports
-nothing else.
+plain folders: ``datasets/N/SPLIT/images``, ``labels``, ``finer`` and ``instances``. This module is all that reads one,
+so it imports nothing else.
 """
 
 from __future__ import annotations

@@ -94,8 +94,9 @@ def write_pack(
 def _located(one: SourceSettings, root: Path | None) -> SourceSettings:
     """A source by what is packed of it: all that differs but its data is of the run."""
     return SourceSettings(
-        dataset=one.dataset, root=str(root or one.root), labels=one.labels, refine=one.refine, splits=("train", "val")
-    )
+        dataset=one.dataset, root=str(root or one.root), labels=one.labels, refine=one.refine, instances=one.instances,
+        splits=("train", "val"),
+    )  # fmt: skip
 
 
 def _packed(settings: TrainSettings, sources: list[SourceSettings], root: Path | None) -> dict[str, Any]:
@@ -108,6 +109,7 @@ def _packed(settings: TrainSettings, sources: list[SourceSettings], root: Path |
             built_in(labels)
             row |= {"dataset": "folder", "root": f"datasets/{sources.index(_located(one, root))}", "labels": labels}
             row |= {"refine": {**row["refine"], "folder": "{split}/finer"} if one.refine else None}
+            row |= {"instances": "{split}/instances" if one.instances else None}
         data.append(row)
     return {**settings.model_dump(mode="json"), "data": data}
 
@@ -121,9 +123,10 @@ def _entries(one: SourceSettings, folder: str, quality: int) -> Iterator[tuple[s
             for name, image, truth in coded:
                 yield f"{folder}/{split}/images/{name}.jpg", image
                 yield f"{folder}/{split}/labels/{name}.png", truth
-                finer = one.refine and Path(one.root or ".") / one.refine.folder.format(split=split) / f"{name}.png"
-                if finer and finer.is_file():
-                    yield f"{folder}/{split}/finer/{name}.png", finer.read_bytes()
+                for part, pattern in (("finer", one.refine and one.refine.folder), ("instances", one.instances)):
+                    more = pattern and Path(one.root or ".") / pattern.format(split=split) / f"{name}.png"
+                    if more and more.is_file():
+                        yield f"{folder}/{split}/{part}/{name}.png", more.read_bytes()
 
 
 def _coded(sample: Sample, quality: int) -> tuple[str, bytes, bytes]:

@@ -50,6 +50,10 @@ class Paste:
         for source in sources:
             for code, some in ({} if source.drawn else cut(source.pictures, self._regions, wanted)).items():
                 self.cutouts.setdefault(code, []).extend(some)
+        self._kinds = sorted(self.cutouts)
+        # Rare kinds more often than their number has it, but not as often as all: few cutouts repeat themselves.
+        roots = np.sqrt([len(self.cutouts[code]) for code in self._kinds])
+        self._chances = roots / roots.sum()
 
     def __call__(self, sample: Sample, source: int, rng: np.random.Generator) -> Sample:
         """The sample with some things more, in picture, ids and instances; the given one is left as it is.
@@ -64,9 +68,8 @@ class Paste:
             return sample
         instances = None if sample.instances is None else sample.instances.copy()
         sample = replace(sample, image=sample.image.copy(), ids=sample.ids.copy(), instances=instances)
-        kinds = sorted(self.cutouts)
         for _ in range(int(rng.integers(1, self.settings.most + 1))):
-            some = self.cutouts[kinds[int(rng.integers(len(kinds)))]]
+            some = self.cutouts[int(rng.choice(self._kinds, p=self._chances))]
             self._one(sample, some[int(rng.integers(len(some)))], horizon, rng)
         return sample
 

@@ -16,6 +16,8 @@ from drivenet.training.regions import Mask, Regions
 
 #: What light at night is multiplied by, BGR: sodium lamps, LED, moon.
 TINTS = ((0.5, 0.8, 1.15), (1.0, 0.95, 0.95), (1.2, 0.95, 0.8))
+#: Mean luminance that a camera exposes a dark picture to at least.
+EXPOSURE = (14.0, 40.0)
 #: Of the picture, the least that has to be road for a tunnel.
 LEAST_ROAD = 0.04
 
@@ -34,6 +36,7 @@ def night(image: Float, ids: Ids, regions: Regions, rng: np.random.Generator) ->
     beam = np.exp(-(spread**2) - ((ys - 0.85) / 0.3) ** 2) * rng.uniform(0.15, 0.7)
     image *= (cv2.GaussianBlur(gain, (0, 0), 1.0) + beam)[..., None] * np.array(TINTS[int(rng.integers(3))], np.float32)
     sky(image, regions("sky", ids), "night", rng)
+    image *= max(1.0, np.float32(rng.uniform(*EXPOSURE)) / max(1.0, float(luminance(image).mean())))
     layer = np.zeros_like(image)
     for kind in (lights.windows, lights.lamps, lights.signals, lights.vehicles):
         kind(layer, ids, regions, rng)

@@ -34,7 +34,8 @@ from drivenet.training.sources import load  # noqa: E402
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "gpu_train.py"
 TERRAIN = CITYSCAPES.id_of("terrain")
-CAMVID_DATA = {"dataset": "camvid", "refine": {"folder": "{split}fine", "classes": ["Tree", "Fence"]}}
+CAMVID_DATA = {"dataset": "camvid", "refine": {"folder": "{split}fine", "classes": ["Tree", "Fence"]},
+               "instances": "{split}things"}  # fmt: skip
 DRAWN_DATA = {"dataset": "synthetic", "frames": 4, "select": 0}
 
 
@@ -47,7 +48,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, split in enumerate(("train", "train", "train", "val", "val")):
         image, ids = drive.render(number)
         fine = np.where(ids == tree, TERRAIN, 255).astype(np.uint8)
-        for name, picture in ((split, image), (f"{split}annot", np.where(ids == 255, 11, ids)), (f"{split}fine", fine)):
+        truths = {"": image, "annot": np.where(ids == 255, 11, ids), "fine": fine, "things": ids}
+        for name, picture in ((f"{split}{part}", truth) for part, truth in truths.items()):
             (folder / name).mkdir(exist_ok=True)
             assert cv2.imwrite(str(folder / name / f"{number}.png"), picture)
     return folder
@@ -101,6 +103,7 @@ def test_labels_come_back_exactly_and_pictures_nearly(packed: list[Path], config
     for mine, theirs in zip(here.sources, there.sources, strict=True):
         for one, two in zip(mine.pictures, theirs.pictures, strict=True):
             np.testing.assert_array_equal(one.ids, two.ids)
+            np.testing.assert_array_equal(one.instances, two.instances)
             assert np.abs(one.image.astype(float) - two.image).mean() < 3
             fine += int((two.ids == TERRAIN).sum())
     assert fine
@@ -159,6 +162,7 @@ def test_a_pack_brings_the_weights_that_a_run_starts_from(config: Path, tmp_path
         assert [n for n in libraries.namelist() if n.startswith("efficientnet_lite0") and n.endswith(".pth")]
 
 
+@pytest.mark.timeout(600)
 def test_two_seeds_make_two_rows_and_their_spread(packed: list[Path], tmp_path: Path) -> None:
     done = run(packed, tmp_path / "out", "--seeds", "0,1", "--iterations", 4)
     assert done.returncode == 0, done.stderr
@@ -178,6 +182,7 @@ def test_two_seeds_make_two_rows_and_their_spread(packed: list[Path], tmp_path: 
         engine.close()
 
 
+@pytest.mark.timeout(600)
 def test_a_killed_run_goes_on(packed: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--iterations", 40)
