@@ -51,11 +51,12 @@ def main() -> None:
     parser.add_argument("clip")
     parser.add_argument("--engine")
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    shared = SharedEngine(open_engine(chosen.engine, chosen.backend))
+    shared = SharedEngine(open_engine(chosen.engine, chosen.backend, threads=chosen.threads))
     rates(chosen.clip, 1, 20, shared)  # warm-up
     rounds = [{n: rates(chosen.clip, n, chosen.frames, shared) for n in COUNTS} for _ in range(chosen.rounds)]
     alone = [one[1][0] for one in rounds]

@@ -17,7 +17,7 @@ from drivenet.cli.opening import open_engine_of, open_source_of
 from drivenet.cli.output import progress, show_each, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, show_written
 from drivenet.cli.signals import ended_by_signals
-from drivenet.cli.sources import check_sources, run_sources, sources_of
+from drivenet.cli.sources import check_sources, named, run_sources, sources_of
 from drivenet.cli.stages import open_stages
 from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS
@@ -120,7 +120,7 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
         # ASCII: pydantic's own JSON has no place for file names that are no UTF-8
         click.echo(json.dumps(settings.masked().model_dump(mode="json"), indent=1))
         return
-    settings = with_secrets(settings)
+    settings = named(with_secrets(settings))
     sources = sources_of(settings)
     check_outputs(settings, config) if not sources else check_sources(settings, sources, config)
     with logged(settings.log_level, settings.log_format):

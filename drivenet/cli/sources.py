@@ -49,6 +49,16 @@ def sources_of(settings: NodeSettings) -> dict[str, str]:
     return dict(settings.sources)
 
 
+def named(settings: NodeSettings) -> NodeSettings:
+    """The settings of a node with one source, with its id where outputs ask for it."""
+    if settings.source is None:
+        return settings
+    name = _id_of(settings.source)
+    out = tuple(target.replace(PLACE, name) for target in settings.out)
+    stats = settings.stats.replace(PLACE, name) if settings.stats else None
+    return settings.model_copy(update={"out": out, "stats": stats})
+
+
 def settings_of(settings: NodeSettings, name: str, uri: str) -> NodeSettings:
     """The settings of one source: with its id in outputs, and without what all share."""
     out = tuple(target.replace(PLACE, name) for target in settings.out)

@@ -77,6 +77,11 @@ def test_what_cannot_be_meant_is_refused(
     assert said in told or (said == "unquoted" and "quote a glob" in told)
 
 
+def test_one_source_has_an_id_too(tmp_path: Path) -> None:
+    assert call("run", A, *NULL, "--stats", "{source}.jsonl") == 0
+    assert (tmp_path / "synthetic.jsonl").exists()
+
+
 def test_print_config_masks_all_sources(capfd: pytest.CaptureFixture[str]) -> None:
     assert call("run", "rtsp://u:hushed@a/1", "rtsp://u:hushed@b/2", "--print-config") == 0
     printed = capfd.readouterr().out

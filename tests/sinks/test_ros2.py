@@ -115,7 +115,7 @@ def test_another_process_gets_every_topic_and_reads_the_same_values(domain: int,
     wall_ns = time.time_ns()
     result = make_result(17, captured_ns=captured)
     things = tuple(replace(thing, id=12) for thing in result.scene.things)
-    result = replace(result, scene=replace(result.scene, things=things))
+    result = result.with_layers(scene=replace(result.scene, things=things))
     totals = Totals(captured=20, published=18, dropped={"superseded": 2}, engine={"backend": "null"})
     totals.latency.add(result.timeline)
 

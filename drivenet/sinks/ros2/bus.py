@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Protocol
-
-from drivenet.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -46,24 +43,3 @@ class Bus(Protocol):
 
     def close(self) -> None:
         """Leave the network."""
-
-
-def open_bus(domain: int) -> Bus:
-    """Through the machine's own ROS 2 where it is sourced, else through DDS.
-
-    Raises:
-        UsageError: if there is neither.
-        SinkError: if the network cannot be joined.
-    """
-    if importlib.util.find_spec("rclpy"):
-        from drivenet.sinks.ros2.rclpy_bus import RclpyBus
-
-        return RclpyBus(domain)
-    if importlib.util.find_spec("cyclonedds"):
-        from drivenet.sinks.ros2.dds import DdsBus
-
-        return DdsBus(domain)
-    raise UsageError(
-        "ros2:// finds neither rclpy nor cyclonedds",
-        cure="source ROS 2 (. /opt/ros/DISTRO/setup.bash), or without ROS on x86: pip install 'drivenet[ros2]'",
-    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from drivenet.address import mask_uri
+from drivenet.errors import UsageError
 from drivenet.frame import Image
 from drivenet.health import Event, Health
 from drivenet.labels import LabelSet
@@ -12,7 +15,7 @@ from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.cdr import encode
 from drivenet.sinks.jpeg import encode_jpeg
 from drivenet.sinks.ros2.address import parse_address
-from drivenet.sinks.ros2.bus import DIAGNOSTICS, LATCHED, PICTURES, Bus, open_bus
+from drivenet.sinks.ros2.bus import DIAGNOSTICS, LATCHED, PICTURES, Bus
 from drivenet.sinks.ros_messages import (
     FRAME_ID,
     Message,
@@ -128,3 +131,24 @@ class Ros2Sink(Sink):
     def _send(self, topic: str, message: Message) -> None:
         message.fields["header"]["frame_id"] = self._frame_id
         self._bus.publish(topic, encode(*message))
+
+
+def open_bus(domain: int) -> Bus:
+    """Through the machine's own ROS 2 where it is sourced, else through DDS.
+
+    Raises:
+        UsageError: if there is neither.
+        SinkError: if the network cannot be joined.
+    """
+    if importlib.util.find_spec("rclpy"):
+        from drivenet.sinks.ros2.rclpy_bus import RclpyBus
+
+        return RclpyBus(domain)
+    if importlib.util.find_spec("cyclonedds"):
+        from drivenet.sinks.ros2.dds import DdsBus
+
+        return DdsBus(domain)
+    raise UsageError(
+        "ros2:// finds neither rclpy nor cyclonedds",
+        cure="source ROS 2 (. /opt/ros/DISTRO/setup.bash), or without ROS on x86: pip install 'drivenet[ros2]'",
+    )
