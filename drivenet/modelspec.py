@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -147,7 +148,7 @@ class ModelSpec(BaseModel):
     def from_json(cls, text: str, where: str) -> ModelSpec:
         """Parse and check; ModelSpecError naming ``where`` and the first wrong field."""
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate_json(text.replace(digest_line(text), "", 1))
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"])) or "the document"
@@ -156,6 +157,28 @@ class ModelSpec(BaseModel):
                 "the spec that drivenet export writes",
                 "export the model again",
             ) from error
+
+
+#: The key of the JSON beside an artefact that holds its SHA-256; the spec inside it cannot.
+DIGEST = "file_sha256"
+_DIGEST_LINE = re.compile(rf',\s*"{DIGEST}": "([0-9a-f]{{64}})"')
+
+
+def digest_line(text: str) -> str:
+    """The part of a JSON that states the digest of the artefact; empty if none does."""
+    found = _DIGEST_LINE.search(text)
+    return found[0] if found else ""
+
+
+def with_digest(text: str, digest: str) -> str:
+    """The JSON of a spec with the SHA-256 of the artefact that it is beside."""
+    return f'{text.rstrip()[:-1].rstrip()},\n "{DIGEST}": "{digest}"\n}}'
+
+
+def stated_digest(text: str) -> str:
+    """The SHA-256 that a JSON states; empty if none."""
+    found = _DIGEST_LINE.search(text)
+    return found[1] if found else ""
 
 
 def spec_path(artefact: Path) -> Path:

@@ -8,6 +8,7 @@ from drivenet.cli.output import console
 from drivenet.cli.served import open_served
 from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
+from drivenet.engine.watched import Watched
 from drivenet.sources import open_source
 from drivenet.sources.base import Source
 
@@ -24,6 +25,6 @@ def open_source_of(settings: NodeSettings, opened: ExitStack) -> Source:
 
 def open_engine_of(settings: NodeSettings, opened: ExitStack) -> Engine:
     """The engine that serves."""
-    engine = open_served(settings, console.print)
+    engine: Engine = Watched(lambda: open_served(settings, console.print))
     opened.callback(engine.close)
     return engine

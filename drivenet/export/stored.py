@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import onnx
 
 from drivenet.errors import ModelSpecError, SinkError, UsageError
 from drivenet.files import write_atomic
-from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path
+from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path, with_digest
 
 
 def load(source: Path) -> tuple[onnx.ModelProto, ModelSpec]:
@@ -46,7 +47,8 @@ def store(model: onnx.ModelProto, spec: ModelSpec, out: Path, full_check: bool =
     model.producer_name, model.doc_string = "drivenet", ""
     onnx.checker.check_model(model, full_check=full_check)
     try:
-        write_atomic(spec_path(out), spec.to_json() + "\n")
-        write_atomic(out, model.SerializeToString())
+        data = model.SerializeToString()
+        write_atomic(spec_path(out), with_digest(spec.to_json(), hashlib.sha256(data).hexdigest()) + "\n")
+        write_atomic(out, data)
     except OSError as error:
         raise SinkError(f"cannot write {out}: {error.strerror or error}", "a file in a writable folder") from error

@@ -18,6 +18,7 @@ from drivenet.pipeline.dispatcher import SinkDispatcher
 from drivenet.pipeline.failures import part_of, raise_all
 from drivenet.pipeline.health import HealthMonitor
 from drivenet.pipeline.mailbox import Mailbox
+from drivenet.pipeline.pictures import PictureWatch
 from drivenet.pipeline.renderer import Renderer
 from drivenet.pipeline.shutdown import Shutdown
 from drivenet.pipeline.state import RunControl, RunState
@@ -87,6 +88,7 @@ class Pipeline:
         self.monitor = HealthMonitor(source, source_id, self.accounting.infer_p99_ms)
         self._dispatcher = SinkDispatcher(sinks, self.policy, self.accounting, self._failed, self._away)
         self._renderer = Renderer(sinks, self._dispatcher, painter or Painter(self.labels), self.accounting, *named)
+        self._pictures = PictureWatch(self.monitor)
         self._frames: Mailbox[Frame] = Mailbox(self.policy, superseded=lambda _: self.accounting.dropped("superseded"))
         self._results: Mailbox[Result] = Mailbox("every", depth=1 if self.policy == "latest" else 2)
         self._control = RunControl(lambda: self._dispatcher.halted)
@@ -186,6 +188,8 @@ class Pipeline:
                 self.monitor.source_gave(
                     frame.size
                 )  # handing it on may take long, and that is not the source's silence
+                if self.source.live:
+                    self._pictures.see(frame)
                 count = self.accounting.captured(frame.captured_ns)
                 if self._control.ending or not self._frames.put(frame):
                     self.accounting.dropped("stopped")

@@ -10,7 +10,8 @@ import onnxruntime as ort
 from drivenet.artefacts.compiled import backend_of
 from drivenet.artefacts.spec_json import parse_spec, read_spec_json
 from drivenet.errors import EngineError, ModelSpecError
-from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path
+from drivenet.files import sha256_of
+from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path, stated_digest
 
 CPU = ("CPUExecutionProvider",)
 INPUT, OUTPUT, CONFIDENCE, CENTRES, OFFSETS = "frame", "classes", "confidence", "centres", "offsets"
@@ -113,6 +114,21 @@ def _check_readable(file: Path) -> None:
         raise EngineError(f"{file} is made for {made_for}", "an ONNX", f"run it with --backend {made_for}")
     if empty:
         raise ModelSpecError(f"{file} is empty", "an ONNX from drivenet export", "copy or export it again")
+    _check_digest(file)
+
+
+def _check_digest(file: Path) -> None:
+    """ModelSpecError if the JSON beside a file states another SHA-256: a few flipped bytes load, and see nothing."""
+    beside = spec_path(file)
+    try:
+        stated = stated_digest(beside.read_text(encoding="utf-8")) if beside.is_file() else ""
+    except (OSError, ValueError):  # told where the spec is read
+        return
+    if stated and stated != sha256_of(file):
+        raise ModelSpecError(
+            f"{file} is not the file that {beside.name} was written for: its SHA-256 differs",
+            "an undamaged file", "copy or export it again",
+        )  # fmt: skip
 
 
 def _check_available(providers: tuple[str, ...]) -> None:
