@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 METADATA := setup.py pyproject.toml
 
-.PHONY: demo test test-all lint docs bench clean
+.PHONY: demo test test-all soak fuzz lint docs bench clean
 
 demo: $(VENV)/.base
 	$(BIN)/drivenet run "synthetic://960x540@30?frames=150" --policy every \
@@ -25,6 +25,14 @@ test-all: $(VENV)/.dev
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# The long forms of what the suite does for seconds: an hour of a node at work, and 10,000 damaged inputs.
+soak: $(VENV)/.dev
+	DRIVENET_SOAK_MINUTES=60 DRIVENET_KILLS=200 $(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_soak.py \
+		tests/supervise tests/sinks/test_power_cut.py
+
+fuzz: $(VENV)/.dev
+	DRIVENET_FUZZ=10000 $(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_fuzz.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

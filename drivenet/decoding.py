@@ -11,6 +11,7 @@ import numpy.typing as npt
 from drivenet.errors import SourceError
 from drivenet.frame import Image
 from drivenet.picture_files import unreadable
+from drivenet.picture_size import MOST_PIXELS, is_too_large, stated_size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN = 0xDA
@@ -67,8 +68,8 @@ def read_labelled(path: Path, size: tuple[int, int]) -> Image:
 
 
 def decode(content: bytes, flags: int) -> npt.NDArray[np.generic] | None:
-    """What OpenCV makes of a picture file; None for one that is none, is damaged or ends early."""
-    if not content or is_cut_short(content):
+    """What OpenCV makes of a picture file; None for one that is none, is damaged, ends early or is huge."""
+    if not content or is_cut_short(content) or is_too_large(content):
         return None
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
@@ -78,6 +79,9 @@ def decode(content: bytes, flags: int) -> npt.NDArray[np.generic] | None:
 
 
 def _bgr(content: bytes, path: Path, flags: int) -> Image:
+    if is_too_large(content):
+        height, width = stated_size(content) or (0, 0)
+        raise SourceError(f"{path} states {width}x{height} pixels", f"at most {MOST_PIXELS / 1e6:.0f} million")
     image = decode(content, flags)
     if image is None:
         raise SourceError(f"{path} is damaged or no picture", cure="remove or replace it")

@@ -21,6 +21,8 @@ import drivenet
 ROOT = Path(drivenet.__file__).parents[1]
 NODE = ("run", "synthetic://160x96@30", "--backend", "null", "--headless")
 PATIENCE_S = 100.0
+#: More of them with ``make soak``; not so quick that the parent gives up.
+KILLS = int(os.environ.get("DRIVENET_KILLS", "3"))
 #: A parent with a child of a test's own, and short waits.
 PARENT = """
 import sys
@@ -96,8 +98,9 @@ def the_child(parent: subprocess.Popen[str], *but: int) -> int:
     return found[0]
 
 
+@pytest.mark.timeout(KILLS * 60 + 120)
 def test_a_node_that_is_killed_publishes_again_and_every_recording_plays(tmp_path: Path) -> None:
-    kills, seen = 3, []
+    kills, seen = KILLS, []
     with started(
         "-m", "drivenet", *NODE, "--out", "o.mkv", "--stats", "s.jsonl", "--supervise", cwd=tmp_path
     ) as parent:
@@ -108,6 +111,7 @@ def test_a_node_that_is_killed_publishes_again_and_every_recording_plays(tmp_pat
                 (tmp_path / "err").read_text(),
             )
             seen.append(the_child(parent, *seen))
+            time.sleep(13.0 if KILLS > 4 else 0.0)
             os.kill(seen[-1], signal.SIGKILL)
         last = tmp_path / f"s-{kills + 1}.jsonl"
         wait_until(lambda: published(last))
