@@ -130,9 +130,10 @@ def _opened(
         )  # fmt: skip
         yield _told(target, _lasting(settings, source, target, how))
     if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
-        yield sink_class("window")(painter, f"drivenet {source.name}")
+        yield sink_class("window")(painter, f"drivenet {source.name}", session.lock)
     if settings.serve:
-        yield _page(settings.serve, settings, source, engine, painter, stages)
+        lock = session.lock if session.options.segmented else None
+        yield _page(settings.serve, settings, source, engine, painter, stages, lock)
     if settings.stats:  # last: to close it is to write a summary
         how = partial(sink_class("jsonl"), settings.stats, session=session)
         yield _told(settings.stats, _lasting(settings, source, settings.stats, how))
@@ -188,8 +189,9 @@ def show_written(written: Sequence[Path]) -> None:
 
 
 def _page(
-    address: str, settings: NodeSettings, source: Source, engine: Engine, painter: Painter, stages: Sequence[str]
-) -> Sink:
+    address: str, settings: NodeSettings, source: Source, engine: Engine, painter: Painter, stages: Sequence[str],
+    lock: Callable[[], None] | None,
+) -> Sink:  # fmt: skip
     from drivenet.sinks.web import WebSink
 
     host, port = parse_address(address)
@@ -197,7 +199,7 @@ def _page(
         host, port, token=settings.token.get_secret_value() if settings.token else None,
         allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
         painter=painter, source=source.name, engine=engine.describe(), stages=stages,
-        root_path=settings.root_path, trusted_proxies=settings.trusted_proxies,
+        root_path=settings.root_path, trusted_proxies=settings.trusted_proxies, lock=lock,
     )  # fmt: skip
     console.print(f"live page at {page.url}")
     return page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 
 _QUIT = (ord("q"), 27)
-_PAUSE, _NEXT_VIEW, _SAVE = ord(" "), ord("\t"), ord("s")
+_PAUSE, _NEXT_VIEW, _SAVE, _LOCK = ord(" "), ord("\t"), ord("s"), ord("l")
 _KEYS_HELP = "q quit, space pause, tab view, s save"
 #: A first guess that fits the screens people have; the window can be resized.
 _MAX_WIDTH, _MAX_HEIGHT = 1280, 720
@@ -48,6 +49,7 @@ class WindowSink(Sink):
     Args:
         painter: the one that draws the results' views; it draws the other views on demand.
         title: of the window.
+        lock: keeps the segments of the recording around now; the key l.
 
     Raises:
         SinkError: if no window can be opened here.
@@ -57,8 +59,9 @@ class WindowSink(Sink):
     overflow = "drop"
     main_thread = True  # HighGUI belongs to the thread that opened the window
 
-    def __init__(self, painter: Painter, title: str = "drivenet") -> None:
+    def __init__(self, painter: Painter, title: str = "drivenet", lock: Callable[[], None] = lambda: None) -> None:
         check_display()
+        self._lock = lock
         self._painter, self._title = painter, one_line(title)  # other text ends the process in OpenCV
         self._visualize = painter.visualize
         self._paused = self._open = self._lost = False
@@ -113,6 +116,8 @@ class WindowSink(Sink):
     def _obey(self, key: int) -> None:
         if key in _QUIT:
             self.stop_requested = True
+        elif key == _LOCK:
+            self._lock()
         elif key == _SAVE and self._result:
             self._save(self._result)
         elif key == _PAUSE:

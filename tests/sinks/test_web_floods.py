@@ -135,3 +135,19 @@ def test_a_ration_remembers_a_bounded_number_of_addresses() -> None:
     for n in range(5_000):
         assert ration.take(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")
     assert len(ration._left) <= 1024
+
+
+def test_the_recording_is_locked_by_a_post_of_our_own() -> None:
+    locked: list[int] = []
+    with Node(token=TOKEN, lock=lambda: locked.append(1)) as node:
+        node.publish()
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        assert node.get("/lock", bearer, "POST")[0] == 204
+        assert node.get("/lock", bearer)[0] == 405
+        assert node.get("/lock", {}, "POST")[0] == 401
+        assert node.get("/lock", {**bearer, "Origin": "http://evil.example"}, "POST")[0] == 403
+    assert locked == [1]
+
+
+def test_without_segments_there_is_nothing_to_lock(node: Node) -> None:
+    assert node.get("/lock", {}, "POST")[0] == 404

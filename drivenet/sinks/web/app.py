@@ -11,6 +11,7 @@ from http import HTTPStatus
 from importlib.resources import files
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
@@ -167,13 +168,16 @@ class Figures:
         return JSONResponse(health.to_dict(), status)
 
 
-def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access, proxy: Proxy | None = None) -> ASGIApp:
+def build_app(
+    hub: Hub, stats: RunStats, painter: Painter, access: Access, proxy: Proxy | None = None,
+    lock: Callable[[], None] | None = None,
+) -> ASGIApp:  # fmt: skip
     """The guarded application."""
-    return AccessMiddleware(channel_app(hub, stats, painter), access, proxy)
+    return AccessMiddleware(channel_app(hub, stats, painter, lock), access, proxy)
 
 
-def channel_app(hub: Hub, stats: RunStats, painter: Painter) -> Starlette:
-    """All that there is of one source."""
+def channel_app(hub: Hub, stats: RunStats, painter: Painter, lock: Callable[[], None] | None = None) -> Starlette:
+    """All that there is of one source; ``lock`` keeps the recording's segments around now, where there are any."""
     pictures, figures = Pictures(hub, stats, painter), Figures(hub, stats)
     routes: dict[str, Handler] = {
         "/stream.mjpg": pictures.stream,
@@ -190,9 +194,22 @@ def channel_app(hub: Hub, stats: RunStats, painter: Painter) -> Starlette:
     return Starlette(
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in routes.items()),
+            *([Route("/lock", _locking(lock), methods=["POST"])] if lock else []),
             WebSocketRoute("/live", live.serve),
         ]
     )
+
+
+def _locking(lock: Callable[[], None]) -> Handler:
+    async def answer(request: Request) -> Response:
+        """``POST /lock``: never delete what is recorded from 10 s ago to 10 s from now."""
+        try:
+            await run_in_threadpool(lock)  # it waits for the disk
+        except OSError as error:
+            return _unavailable(f"not locked: {error.strerror or error}\n")
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    return answer
 
 
 def static_routes() -> dict[str, Handler]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drivenet.errors import UsageError
@@ -87,6 +87,7 @@ class WebSink(PageSink):
         source: what the frames come from, without credentials.
         engine: what they go through, as :meth:`drivenet.engine.base.Engine.describe` says it.
         root_path: under which a proxy serves the page.
+        lock: keeps the segments of the recording around now: ``POST /lock``; None = there are none.
         trusted_proxies: addresses and networks whose ``X-Forwarded-*`` headers are believed.
 
     Raises:
@@ -97,7 +98,7 @@ class WebSink(PageSink):
     def __init__(
         self, host: str, port: int, *, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = (),
         painter: Painter, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES,
-        root_path: str = "", trusted_proxies: Sequence[str] = (),
+        root_path: str = "", trusted_proxies: Sequence[str] = (), lock: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         check_binding(host, token, allow_anonymous, allowed_hosts)
         check_installed()
@@ -109,7 +110,7 @@ class WebSink(PageSink):
         listener = listen(host, port)
         self.host, self.port = host, int(listener.getsockname()[1])
         super().__init__(Hub(), RunStats(source, engine, stages))
-        app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts), proxy)
+        app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts), proxy, lock)
         self._server: Server = Server(app, HubGroup([self._hub]), listener)
 
     @property
