@@ -13,7 +13,7 @@ from drivenet.export.onnx import export_onnx
 from drivenet.files import sha256_of
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models.blocks import check_size
-from drivenet.modelspec import Tail
+from drivenet.modelspec import LabelsSpec, Tail
 
 #: Height and width that an import is deployed at unless told otherwise.
 INPUT = (512, 1024)
@@ -47,25 +47,28 @@ def write_import(
     known = PUBLISHERS[publisher]
     model = {"architecture": known.architecture, "options": dict(known.options)}
     settings = {"name": publisher, "model": model, "input": list(size)}
-    write_checkpoint(network, settings, known.labels.name, {k: v for k, v in spec.items() if k != "labels"}, out)
+    write_checkpoint(
+        network, settings, LabelsSpec.of(known.labels), {k: v for k, v in spec.items() if k != "labels"}, out
+    )
 
 
 def write_checkpoint(
-    network: nn.Module, settings: dict[str, Any], labels: str, spec: dict[str, Any], out: Path
+    network: nn.Module, settings: dict[str, Any], labels: LabelsSpec, spec: dict[str, Any], out: Path
 ) -> None:  # fmt: skip
     """Write a network that was not trained here as a checkpoint that export and training take.
 
     Args:
         network: in any mode.
         settings: ``name``, ``model`` and ``input``, as training settings have them.
-        labels: the name of its label set.
+        labels: its label set.
         spec: what is known of it, for the record of an export.
         out: ``*.pt``.
 
     Raises:
         SinkError: if nothing can be written there.
     """
-    state = {"network": network.state_dict(), "settings": settings, "labels": labels, "spec": spec}
+    state = {"network": network.state_dict(), "settings": settings, "labels": labels.name, "spec": spec}
+    state["label_set"] = labels.model_dump(mode="json")
     try:
         checkpoint_file.save(out, state)
     except OSError as error:

@@ -61,7 +61,7 @@ def restore_checkpoint(
     model = {"architecture": spec.architecture, "options": options}
     settings = {"name": spec.recipe, "model": model, "input": list(spec.input)}
     record = {**spec.model_dump(mode="json", include=_RECORD), "source_sha256": sha256_of(file)}
-    write_checkpoint(network, settings, spec.labels.name, record, out)
+    write_checkpoint(network, settings, spec.labels, record, out)
 
 
 def _options(spec: ModelSpec, file: Path) -> dict[str, Any]:

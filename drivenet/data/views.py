@@ -35,6 +35,26 @@ class View(Dataset):
         raise NotImplementedError
 
 
+class Part(View):
+    """Some of a dataset's samples.
+
+    Args:
+        dataset: the whole.
+        split: what the part is called.
+        indices: of the samples, in the whole.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, indices: Sequence[int]) -> None:
+        super().__init__(dataset)
+        self.split, self.indices = split, tuple(indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+
 class Resized(View):
     """Pictures (as :func:`prepare`) and ids (nearest) at one size.
 

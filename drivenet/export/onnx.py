@@ -15,7 +15,6 @@ from drivenet.errors import UsageError
 from drivenet.export.simplify import simplify
 from drivenet.export.stored import store
 from drivenet.files import sha256_of
-from drivenet.labels import built_in
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models import create
 from drivenet.models.blocks import check_size
@@ -81,7 +80,7 @@ def export_checkpoint(
     """
     state = checkpoint_file.load(checkpoint)
     settings = state["settings"]
-    labels = built_in(state["labels"])
+    labels = checkpoint_file.labels_of(state)
     network = create(settings["model"]["architecture"], len(labels), settings["model"]["options"])
     network.load_state_dict(state["network"])
     known = {"name": out.stem, "architecture": settings["model"]["architecture"], "labels": LabelsSpec.of(labels)}

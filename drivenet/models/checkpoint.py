@@ -12,6 +12,8 @@ import torch
 
 from drivenet.errors import UsageError
 from drivenet.files import sha256_of, write_atomic
+from drivenet.labels import LabelSet, built_in
+from drivenet.modelspec import LabelsSpec
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -55,6 +57,12 @@ def lineage(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 def _known(file: Path) -> dict[str, str]:
     name = {"name": "/".join(filter(None, (file.parent.name, file.stem)))}
     return {**name, "sha256": sha256_of(file)[:12]} if file.is_file() else name
+
+
+def labels_of(state: dict[str, Any]) -> LabelSet:
+    """The classes of a checkpoint's network; those of 0.1 hold the name of a built-in label set alone."""
+    whole = state.get("label_set")
+    return LabelsSpec.model_validate(whole).label_set() if whole else built_in(state["labels"])
 
 
 def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dict[str, Any]:

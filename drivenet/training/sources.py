@@ -17,6 +17,7 @@ from drivenet.data import open_dataset
 from drivenet.data.base import Dataset, Sample
 from drivenet.data.pairs import read_label
 from drivenet.data.synthetic import SyntheticDataset
+from drivenet.data.views import Part
 from drivenet.errors import SourceError, UsageError
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
@@ -27,6 +28,8 @@ from drivenet.training.settings import FRAMES_A_DRIVE, SourceSettings, TrainSett
 
 #: The size of drawn frames, near that of the data sets' pictures.
 DRAWN_WIDTH, DRAWN_HEIGHT = 640, 360
+#: Of so many pictures of a folder without splits one is selected on.
+HELD_OUT_OF = 5
 #: Drawn frames that a run is selected on.
 VAL_FRAMES = 48
 
@@ -173,9 +176,24 @@ def _open(one: SourceSettings, labels: LabelSet, root: Path | None) -> tuple[dic
     else:
         place = root or (Path(one.root) if one.root else None)
         given = load_labels(one.labels) if one.labels else None
-        splits = {name: open_dataset(one.dataset, place, name, given) for name in wanted}
+        splits = {name: split_of(open_dataset(one.dataset, place, name, given), name) for name in wanted}
     file = Path(one.mapping) if one.mapping else None
     return splits, LabelMapping.of(next(iter(splits.values())).labels, labels, file)
+
+
+def split_of(dataset: Dataset, split: str) -> Dataset:
+    """A split of a data set; of a plain folder without splits every fifth picture is ``val`` and the others ``train``.
+
+    Raises:
+        SourceError: for a folder without splits that holds fewer than :data:`HELD_OUT_OF` pictures.
+    """
+    if dataset.split != "all":
+        return dataset
+    if len(dataset) < HELD_OUT_OF:
+        raise SourceError(f"{len(dataset)} labelled pictures without splits", f"at least {HELD_OUT_OF}",
+                          "label more, or sort them into train and val")  # fmt: skip
+    held_out = range(HELD_OUT_OF // 2, len(dataset), HELD_OUT_OF)
+    return Part(dataset, split, held_out if split == "val" else sorted({*range(len(dataset))} - {*held_out}))
 
 
 def drawn_frames(split: str, frames: int, labels: LabelSet) -> SyntheticDataset:

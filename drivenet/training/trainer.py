@@ -20,6 +20,7 @@ from drivenet.files import write_atomic
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
 from drivenet.models.deployed import normalise
+from drivenet.modelspec import LabelsSpec
 from drivenet.training.autocast import autocast
 from drivenet.training.board import Board, NoBoard, open_board
 from drivenet.training.ema import Ema
@@ -249,6 +250,7 @@ class Trainer:
             "network": network,
             "settings": self.settings.model_dump(mode="json"),
             "labels": self.labels.name,
+            "label_set": LabelsSpec.of(self.labels).model_dump(mode="json"),
             "lineage": self.lineage,
             "progress": dict(vars(self.progress)),
             "iou": score.iou() if score else {},
