@@ -31,6 +31,7 @@ TITLES = {
     "mapping": ("Label mappings", "What a data set's labels may be in the classes of a model."),
     "node": ("Node files", "A node for `drivenet run --config`; the command line wins over the file."),
     "suite": ("Suites of data sets", "Several data sets for `drivenet eval --suite`."),
+    "zones": ("Zone files", "Zones and lines for `drivenet run --zones`."),
     "train": ("Training files", "A training run for `drivenet train --config`."),
 }
 
@@ -90,7 +91,7 @@ def keys(kind: str) -> str:
     """The keys of a kind of YAML file, nested ones by their owner."""
     module, name = KINDS[kind].split(":")
     schema = json_schema(getattr(import_module(module), name))
-    title, about = TITLES[kind]
+    title, about = TITLES.get(kind, (f"{kind.capitalize()} files", ""))
     lines = [f"# {title}\n", f"{about} `drivenet schema {kind}` prints the JSON Schema for editors.\n"]
     for owner, part in [("", schema), *schema.get("$defs", {}).items()]:
         if "properties" not in part:

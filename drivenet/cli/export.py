@@ -44,7 +44,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
     try:
         from drivenet.data.pictures import folder_pictures
         from drivenet.export.confidence import add_confidence
-        from drivenet.export.int8 import quantise
+        from drivenet.export.int8_search import quantise_agreeing
 
         if things is not None:
             from drivenet.export.things import add_things
@@ -68,7 +68,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         if calibration is None:
             raise UsageError("int8 without pictures", "pictures to calibrate on", "give --calibration DIR")
         pictures = folder_pictures(calibration)
-        steps.append(lambda source, out: quantise(source, out, pictures))
+        steps.append(lambda source, out: quantise_agreeing(source, out, pictures, console.print))
     if source.suffix != ".onnx":
         steps.insert(0, lambda source, out: export_checkpoint(source, out, shape, where, machine))
     if not steps:

@@ -16,6 +16,7 @@ KINDS = {
     "mapping": "drivenet.label_mapping:MappingSettings",
     "node": "drivenet.config:NodeSettings",
     "suite": "drivenet.evaluation.suite:SuiteSettings",
+    "train": "drivenet.training.settings:TrainSettings",
     "zones": "drivenet.zones:ZoneSettings",
 }
 

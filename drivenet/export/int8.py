@@ -32,7 +32,8 @@ NARROW = 16
 _SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 
 
-def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[str] = PARTS) -> ModelSpec:
+def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[str] = PARTS,
+             front: float = 0.0) -> ModelSpec:  # fmt: skip
     """Write an int8 version of a deployed ONNX: weights by channel, activations by tensor, both symmetric.
 
     Args:
@@ -40,6 +41,7 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
         out: ``*.onnx``; the spec, with precision ``int8``, goes inside and beside it as ``*.json``.
         pictures: what activations are measured on, (H, W, 3) uint8 BGR; a hundred of the road are plenty.
         keep: of :data:`PARTS`, what stays float.
+        front: fraction of the convolutions, from the input on, that stay float too.
 
     Raises:
         UsageError: for another suffix, an unknown part, no pictures, or a model that is int8 already.
@@ -60,7 +62,7 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
         quantize_static(
             clean, small, _Pictures(pictures, spec), QuantFormat.QDQ, list(QUANTISED), per_channel=True,
             activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
-            nodes_to_exclude=sorted(float_nodes(onnx.load(clean).graph, keep)), extra_options=_SYMMETRIC,
+            nodes_to_exclude=sorted(float_nodes(onnx.load(clean).graph, keep, front)), extra_options=_SYMMETRIC,
         )  # fmt: skip
         model = _plain(onnx.load(small), whole.ir_version)
         _cast_ids_to_float_first(model.graph)
@@ -72,7 +74,7 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
     return spec
 
 
-def float_nodes(graph: onnx.GraphProto, keep: Sequence[str]) -> set[str]:
+def float_nodes(graph: onnx.GraphProto, keep: Sequence[str], front: float = 0.0) -> set[str]:
     """Names of the nodes that stay float: normalisation, upsampling, a head for things, and what ``keep`` names."""
     made_by = {name: node for node in graph.node for name in node.output}
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
@@ -90,7 +92,19 @@ def float_nodes(graph: onnx.GraphProto, keep: Sequence[str]) -> set[str]:
         found |= _last_convolution(sigmoids, made_by)
     if "narrow" in keep:
         found |= {name for name, shape in convs.items() if shape[0] <= NARROW}
+    found |= _front(graph, front)
     return found | _between_floats(graph, found)
+
+
+def _front(graph: onnx.GraphProto, fraction: float) -> set[str]:
+    """The first convolutions, and the additions before the last of them; nodes are in the order of computing."""
+    convs = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"]
+    count = round(fraction * len(convs))
+    return (
+        {node.name for node in graph.node[: convs[count - 1] + 1] if node.op_type in ("Conv", "Add")}
+        if count
+        else set()
+    )
 
 
 def _between_floats(graph: onnx.GraphProto, floats: set[str]) -> set[str]:

@@ -18,8 +18,8 @@ Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class ModelSettings(Settings):
     """The network: its architecture and that class's options."""
 
-    architecture: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    architecture: str = Field(description="bisenetv1, bisenetv2, deeplabv3plus_mobilenetv3, efficientnet_fpn, ...")
+    options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the architecture's class")
     start: Place | Literal["imagenet"] | None = Field(
         None, description="checkpoint to start from, as far as names and shapes agree; imagenet: the encoder's own"
     )
@@ -38,7 +38,9 @@ class RefineSettings(Settings):
 class SourceSettings(Settings):
     """Labelled pictures to learn from, and what they are selected on."""
 
-    dataset: Literal["camvid", "cityscapes", "folder", "iddlite", "synthetic"]
+    dataset: Literal["camvid", "cityscapes", "folder", "iddlite", "synthetic"] = Field(
+        description="layout of the data; folder is images/ and labels/ with splits or without"
+    )
     root: Place | None = Field(None, description="folder of the data set; --root wins over it")
     labels: str | None = Field(None, description="of a plain folder: a built-in label set, or FILE.yaml")
     mapping: Place | None = Field(None, description="YAML of the network's classes that each label may be")
@@ -48,7 +50,7 @@ class SourceSettings(Settings):
         1.0, ge=0, description="weight of this source's val mIoU in the mean that is selected on; 0: val is not read"
     )
     select_pictures: int | None = Field(None, ge=1, description="of val, evenly taken [null: all]")
-    refine: RefineSettings | None = None
+    refine: RefineSettings | None = Field(None, description="finer labels of the same pictures")
     instances: str | None = Field(
         None, description="folder of thing ids by stem, 0 none, 255 not known; {split} as in refine.folder"
     )
@@ -88,25 +90,27 @@ class AugmentSettings(Settings):
     aspect: tuple[Factor, Factor] = Field(
         (0.75, 1.2), description="horizontal over vertical stretch beyond that of the network's input, least and most"
     )
-    flip: float = Field(0.5, ge=0, le=1)
-    recolour_sky: float = Field(0.6, ge=0, le=1)
-    recolour_road: float = Field(0.4, ge=0, le=1)
-    recolour_cars: float = Field(0.4, ge=0, le=1)
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a mirrored sample")
+    recolour_sky: float = Field(0.6, ge=0, le=1, description="probability of another sky")
+    recolour_road: float = Field(0.4, ge=0, le=1, description="probability of a lighter, darker or tinted road")
+    recolour_cars: float = Field(0.4, ge=0, le=1, description="probability of other paint")
     dry: float = Field(0.2, ge=0, le=1, description="vegetation as yellow and brown as in summer and autumn")
     hills: float = Field(0.25, ge=0, le=1, description="hills along the horizon, which count as trees")
-    dusk: float = Field(0.08, ge=0, le=1)
-    night: float = Field(0.06, ge=0, le=1)
+    dusk: float = Field(0.08, ge=0, le=1, description="probability of dusk")
+    night: float = Field(0.06, ge=0, le=1, description="probability of night")
     lit_night: float = Field(0.0, ge=0, le=1, description="darkness by class, with windows, lamps and signals on")
     tunnel: float = Field(0.0, ge=0, le=1, description="walls, which count as wall or building, in place of all around")
     rain: float = Field(0.0, ge=0, le=1, description="a grey sky, a wet road, drops on the glass")
     snow: float = Field(0.0, ge=0, le=1, description="snow on verges, trees and edges of the road")
     flare: float = Field(0.0, ge=0, le=1, description="a low sun in the lens")
-    motion_blur: float = Field(0.0, ge=0, le=1)
+    motion_blur: float = Field(0.0, ge=0, le=1, description="probability of blur along the motion")
     bonnet: float = Field(0.0, ge=0, le=1, description="the own bonnet or dashboard, which is ignored")
-    jitter: float = Field(0.8, ge=0, le=1)
-    blur: float = Field(0.15, ge=0, le=1)
-    jpeg: float = Field(0.2, ge=0, le=1)
-    noise: float = Field(0.2, ge=0, le=1)
+    jitter: float = Field(
+        0.8, ge=0, le=1, description="probability of other contrast, saturation, hue, gamma and gains"
+    )
+    blur: float = Field(0.15, ge=0, le=1, description="probability of blur")
+    jpeg: float = Field(0.2, ge=0, le=1, description="probability of JPEG artefacts")
+    noise: float = Field(0.2, ge=0, le=1, description="probability of noise")
 
     @model_validator(mode="after")
     def _ranges(self) -> AugmentSettings:
@@ -121,21 +125,21 @@ class AugmentSettings(Settings):
 class OptimiserSettings(Settings):
     """Optimiser and schedule: linear warm-up, then (1 - progress) ** power."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.02, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    name: Literal["adamw", "sgd"] = Field("adamw", description="the optimiser")
+    lr: float = Field(2e-3, gt=0, description="learning rate at the end of the warm-up")
+    weight_decay: float = Field(0.02, ge=0, description="of the weights of convolutions")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     encoder_lr: float = Field(1.0, gt=0, description="of an encoder, times lr")
     warmup: int = Field(100, ge=0, description="iterations")
-    power: float = Field(0.9, gt=0)
+    power: float = Field(0.9, gt=0, description="of the decay")
     clip: float = Field(5.0, gt=0, description="largest norm of the gradient")
 
 
 class LossSettings(Settings):
     """Class-weighted cross-entropy, of all pixels or the hard ones, plus Dice; on the output and auxiliary heads."""
 
-    dice: float = Field(0.5, ge=0)
-    auxiliary: float = Field(0.4, ge=0)
+    dice: float = Field(0.5, ge=0, description="weight of the soft Dice loss")
+    auxiliary: float = Field(0.4, ge=0, description="weight of each auxiliary head")
     weights: Literal["none", "log"] = Field("log", description="log: 1 / ln(1.1 + share of pixels)")
     ohem: float | None = Field(
         None, gt=0, le=1, description="learn only from pixels whose class got less probability, 1/16 of all at least"
@@ -146,29 +150,31 @@ class DistilSettings(Settings):
     """A trained network to imitate: its class probabilities are a second truth, also where the picture has none."""
 
     teacher: Place = Field(description="checkpoint of drivenet train, of the same labels and stride")
-    weight: float = Field(1.0, gt=0)
-    temperature: float = Field(2.0, gt=0)
+    weight: float = Field(1.0, gt=0, description="of the imitation, relative to the labels")
+    temperature: float = Field(2.0, gt=0, description="softens both probabilities")
 
 
 class TrainSettings(Settings):
     """A whole training run. It lasts ``iterations``, or ``minutes`` of this machine."""
 
-    name: str
-    model: ModelSettings
+    name: str = Field(description="of the run and its folder, runs/NAME")
+    model: ModelSettings = Field(description="the network")
     labels: str = Field("cityscapes", description="the network's classes: a built-in label set, or FILE.yaml")
-    data: tuple[SourceSettings, ...]
-    focus: FocusSettings = FocusSettings()
-    paste: PasteSettings = PasteSettings()
-    augment: AugmentSettings = AugmentSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
-    loss: LossSettings = LossSettings()
-    distil: DistilSettings | None = None
+    data: tuple[SourceSettings, ...] = Field(description="the sources of labelled pictures")
+    focus: FocusSettings = Field(FocusSettings(), description="samples around rare classes")
+    paste: PasteSettings = Field(PasteSettings(), description="things cut from one picture into another")
+    augment: AugmentSettings = Field(AugmentSettings(), description="how samples are varied")
+    optimiser: OptimiserSettings = Field(OptimiserSettings(), description="optimiser and schedule")
+    loss: LossSettings = Field(LossSettings(), description="what is minimised")
+    distil: DistilSettings | None = Field(None, description="a trained network to imitate")
     input: tuple[int, int] = Field((288, 512), description="height and width of the deployed input")
     batch: int = Field(8, ge=1, description="samples an iteration, of each process")
-    iterations: int | None = Field(None, ge=1)
-    minutes: float | None = Field(None, gt=0, allow_inf_nan=False)
-    ema: float = Field(0.998, ge=0, lt=1)
-    seed: int = Field(0, ge=0)
+    iterations: int | None = Field(None, ge=1, description="length; or minutes")
+    minutes: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="length, in minutes of this machine; or iterations"
+    )
+    ema: float = Field(0.998, ge=0, lt=1, description="decay of the averaged weights, which are scored and exported")
+    seed: int = Field(0, ge=0, description="of everything random")
     device_augment: bool | None = Field(
         None, description="keep pictures in the device's memory and vary them there [null: on a GPU, if they fit]"
     )
