@@ -37,7 +37,7 @@ def quantise_agreeing(
     Raises:
         UsageError, ModelSpecError, SinkError: as :func:`~drivenet.export.int8.quantise`.
     """
-    best = -1.0
+    best, chosen = -1.0, load(source)
     with tempfile.TemporaryDirectory() as folder:
         for front in FRONTS:
             trial = Path(folder) / str(front) / out.name
