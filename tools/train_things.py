@@ -30,11 +30,12 @@ from drivenet.training.things import train_head
 @click.option("--root", type=click.Path(path_type=Path, exists=True), help="Data sets with instances.")
 @click.option("--iterations", default=1200, show_default=True)
 @click.option("--minutes", type=float, help="Train for so long instead.")
+@click.option("--view", nargs=2, type=int, metavar="H W", help="Size of whole images, if MODEL is exported smaller.")
 @click.option("--batch", default=8, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(
     model: Path, out: Path, synthetic: int, root: Path | None, iterations: int, minutes: float | None, batch: int,
-    seed: int,
+    seed: int, view: tuple[int, int] | None,
 ) -> None:  # fmt: skip
     """Train on MODEL, an ONNX."""
     drawn = SyntheticDataset("train", drives=max(1, synthetic // 4), width=640, height=360, labels=CITYSCAPES)
@@ -43,7 +44,7 @@ def main(
     with Progress() as bar:
         task = bar.add_task("loss", total=iterations)
         progress = train_head(
-            Trunk(model), found, out, iterations=iterations, minutes=minutes, batch=batch, seed=seed,
+            Trunk(model), found, out, iterations=iterations, minutes=minutes, batch=batch, seed=seed, view=view,
             report=lambda i, loss: bar.update(task, completed=i, description=f"loss {loss:.3f}"),
         )  # fmt: skip
     print(progress)

@@ -23,9 +23,13 @@ class _Facts(BaseModel):
 
 
 class OutlinedRegion(_Facts):
-    """A polygon, x and y in pixels of the clip, inside which every pixel is of one class."""
+    """A polygon, x and y in pixels of the clip, inside which every pixel is of one class.
+
+    ``thing`` is a name for a thing that is marked in several frames; empty for others.
+    """
 
     cls: str = Field(alias="class")
+    thing: str = ""
     polygon: tuple[tuple[int, int], ...] = Field(min_length=3)
 
 

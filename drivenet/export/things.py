@@ -13,10 +13,9 @@ from onnx import TensorProto, helper
 
 from drivenet.errors import UsageError
 from drivenet.export.stored import load, store
-from drivenet.files import sha256_of
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models.things_head import ThingsHead, ThingsTail
-from drivenet.models.trunk import features_of
+from drivenet.models.trunk import features_of, origin_of
 from drivenet.modelspec import ModelSpec, ThingsSpec
 
 #: All names of the head's nodes begin with it.
@@ -30,7 +29,7 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
 
     Args:
         source: an ONNX that drivenet wrote.
-        head: a checkpoint of :mod:`drivenet.training.things`, trained on this model.
+        head: a checkpoint of :mod:`drivenet.training.things`, trained on this model or the same at another size.
         out: ``*.onnx``; the spec goes inside and beside it as ``*.json``.
 
     Raises:
@@ -45,7 +44,7 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
         got = f"{source}, which is {spec.precision}" + (" and parts things already" if spec.things else "")
         raise UsageError(got, "a float ONNX without a head", "make it int8 afterwards")
     state = checkpoints.load(head)
-    if state["settings"]["trunk"] != sha256_of(source):
+    if state["settings"]["trunk"] != origin_of(spec, source):
         raise UsageError(f"{head} was trained on another model than {source}", state["settings"]["trunk_name"])
     features, shape = features_of(model, str(source))
     network = ThingsHead(shape[1], state["settings"]["width"])

@@ -30,7 +30,7 @@ class Trunk:
         model = onnx.load(file)
         text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), "")
         self.spec = ModelSpec.from_json(text, str(file))
-        self.file, self.digest = file, sha256_of(file)
+        self.file, self.origin = file, origin_of(self.spec, file)
         self.name, self.shape = features_of(model, str(file))
         model.graph.output.append(helper.make_tensor_value_info(self.name, TensorProto.FLOAT, list(self.shape)))
         options = ort.SessionOptions()
@@ -41,6 +41,11 @@ class Trunk:
         """(N, C, h, w) features of (H, W, 3) uint8 BGR images of the model's input size."""
         found = [self._session.run([self.name], {"frame": image[None]})[0] for image in images]
         return torch.from_numpy(np.concatenate(found))
+
+
+def origin_of(spec: ModelSpec, file: Path) -> str:
+    """What exports of one network in several sizes have in common: the digest of its checkpoint, else of the file."""
+    return spec.source_sha256 or sha256_of(file)
 
 
 def features_of(model: onnx.ModelProto, where: str) -> tuple[str, tuple[int, int, int, int]]:

@@ -89,9 +89,15 @@ def things_loss(maps: Maps, truth: Targets) -> torch.Tensor:
 
 
 def augmented(
-    sample: Sample, size: tuple[int, int], rng: np.random.Generator
+    sample: Sample, size: tuple[int, int], rng: np.random.Generator, view: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[np.uint8], Instances]:
-    """A random crop of an image and its instances at a random scale, half of them mirrored, (height, width) = ``size``.
+    """A random crop of an image and its instances at a random scale, half of them mirrored.
+
+    Args:
+        sample: with instances.
+        size: (height, width) of the crop.
+        rng: where, how large, which way.
+        view: (height, width) that the whole image has at scale 1; None for that of the crop.
 
     Raises:
         UsageError: for a sample without instances.
@@ -100,8 +106,9 @@ def augmented(
         raise UsageError(f"{sample.name} has no instances", "things with ids")
     scale = float(np.exp(rng.uniform(-0.25, 0.5)))
     height, width = size
-    wide, high = max(width, round(width * scale)), max(height, round(height * scale))
-    image = cv2.resize(sample.image, (wide, high), interpolation=cv2.INTER_AREA if wide == width else cv2.INTER_LINEAR)
+    whole = view or size
+    wide, high = max(width, round(whole[1] * scale)), max(height, round(whole[0] * scale))
+    image = cv2.resize(sample.image, (wide, high), interpolation=cv2.INTER_LINEAR)
     local = _numbered(sample.instances)
     instances = cv2.resize(local, (wide, high), interpolation=cv2.INTER_NEAREST)
     y, x = int(rng.integers(0, high - height + 1)), int(rng.integers(0, wide - width + 1))
@@ -124,7 +131,7 @@ def _numbered(instances: Instances) -> npt.NDArray[np.uint16]:
 
 def train_head(
     trunk: Trunk, samples: Sequence[Sample], out: Path, *, iterations: int = 1200, batch: int = 8, lr: float = 2e-3,
-    width: int = 48, seed: int = 0, minutes: float | None = None,
+    width: int = 48, seed: int = 0, minutes: float | None = None, view: tuple[int, int] | None = None,
     report: Callable[[int, float], None] = lambda i, loss: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train a head and write its checkpoint, for ``drivenet export --things``.
@@ -136,6 +143,8 @@ def train_head(
         iterations, batch, lr: of AdamW, with a learning rate that falls to 0 (cosine).
         width: of the head.
         seed: of everything random.
+        view: (height, width) that whole images have, where the trunk is exported smaller than the model that the head
+            is for: crops cost less.
         minutes: the learning rate falls by the clock, and training ends after so many.
         report: called with iteration and loss.
 
@@ -146,7 +155,7 @@ def train_head(
     head = ThingsHead(trunk.shape[1], width).train()
     optimiser = torch.optim.AdamW(head.parameters(), lr, weight_decay=1e-4)
     began, losses = time.monotonic(), []
-    for i, (features, truth) in enumerate(_batches(trunk, samples, batch, seed)):
+    for i, (features, truth) in enumerate(_batches(trunk, samples, batch, seed, view)):
         spent = (time.monotonic() - began) / 60
         done = i / iterations if minutes is None else spent / minutes
         if done >= 1:
@@ -165,12 +174,14 @@ def train_head(
         "iterations": len(losses), "minutes": round((time.monotonic() - began) / 60, 1),
         "loss": round(sum(last) / len(last), 4), "batch": batch, "seed": seed, "images": len(samples),
     }  # fmt: skip
-    settings = {"trunk": trunk.digest, "trunk_name": trunk.file.name, "width": width}
+    settings = {"trunk": trunk.origin, "trunk_name": trunk.file.name, "width": width}
     checkpoints.save(out, {"network": head.eval().state_dict(), "settings": settings, "progress": progress})
     return progress
 
 
-def _batches(trunk: Trunk, samples: Sequence[Sample], batch: int, seed: int) -> Iterator[tuple[torch.Tensor, Targets]]:
+def _batches(
+    trunk: Trunk, samples: Sequence[Sample], batch: int, seed: int, view: tuple[int, int] | None
+) -> Iterator[tuple[torch.Tensor, Targets]]:
     """Features and truth of random crops, without end.
 
     The trunk takes longer than the head, so crops are used again: each batch is drawn from a pool, in which
@@ -181,7 +192,7 @@ def _batches(trunk: Trunk, samples: Sequence[Sample], batch: int, seed: int) -> 
     pool: deque[tuple[torch.Tensor, Targets]] = deque(maxlen=POOL)
     while True:
         for _ in range(FRESH if len(pool) >= batch else batch):
-            image, instances = augmented(samples[int(rng.integers(len(samples)))], trunk.spec.input, rng)
+            image, instances = augmented(samples[int(rng.integers(len(samples)))], trunk.spec.input, rng, view)
             pool.append((trunk([image]).half(), targets(instances, cells)))
         drawn = [pool[int(i)] for i in rng.choice(len(pool), batch, replace=False)]
         features = torch.cat([features for features, _ in drawn]).float()
