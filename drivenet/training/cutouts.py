@@ -19,6 +19,8 @@ from drivenet.training.samples import Pictures
 
 #: The smallest thing that is cut out: pixels, rows, and rows of its foot below the horizon as share of the picture's.
 LEAST_PIXELS, LEAST_ROWS, LEAST_DEPTH = 40, 8, 0.03
+#: Heights for their distance that are believed, as shares of the median of their kind.
+USUAL = (0.6, 1.65)
 #: Cutouts kept of each kind.
 MOST = 300
 
@@ -83,7 +85,15 @@ def cut(pictures: Pictures, regions: Regions, codes: set[int], seed: int = 0) ->
                 some.append(one)
             elif (place := int(rng.integers(seen[one.code]))) < MOST:
                 some[place] = one
-    return kept
+    usual = {code: _plausible(some) for code, some in kept.items()}
+    return {code: some for code, some in usual.items() if some}
+
+
+def _plausible(some: list[Cutout]) -> list[Cutout]:
+    """Those of about the usual height for their distance; others are cut off, or do not stand on the ground."""
+    heights = np.array([len(one.mask) / one.size[0] / one.depth for one in some])
+    usual = float(np.median(heights))
+    return [one for one, height in zip(some, heights, strict=True) if USUAL[0] < height / usual < USUAL[1]]
 
 
 def _found(sample: Sample, regions: Regions, codes: set[int], horizon: float) -> Iterator[Cutout]:

@@ -72,6 +72,15 @@ def test_cutouts_are_what_stands_complete_on_the_ground() -> None:
     assert set(paste("person", target=sample(*empty())).cutouts) == {PERSON}
 
 
+def test_what_is_too_short_for_its_distance_is_left_out() -> None:
+    """Half a person would be pasted as a dwarf."""
+    low = people()
+    low.ids[60:90, 30:44], low.instances[60:90, 30:44] = ROAD, 0  # type: ignore[index]
+    whole = [people() for _ in range(4)]
+    made = Paste(PasteSettings(share=1, classes=("person",)), [Source([*whole, low], 1)], CODES)
+    assert [len(one.mask) for one in made.cutouts[PERSON]] == [50] * 4
+
+
 def test_a_picture_whose_things_nobody_told_apart_gives_none() -> None:
     bare = Sample(people().image, people().ids, "x")
     assert Paste(PasteSettings(share=1), [Source([bare], 1)], CODES).cutouts == {}
