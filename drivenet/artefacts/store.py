@@ -41,6 +41,12 @@ def home_of(onnx: Path) -> Path:
     return beside if not is_packaged(beside) and os.access(beside, os.W_OK) else own_folder()
 
 
+def can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, which need not be there yet."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    return there.is_dir() and os.access(there, os.W_OK)
+
+
 def places_of(onnx: Path) -> tuple[Path, ...]:
     """The folders that may hold what was built from an ONNX: its own, then the search path."""
     others = [folder for folder in search_path() if folder.resolve() != onnx.parent.resolve()]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drivenet.artefacts.catalog import engine_file
+from drivenet.artefacts.store import can_write
+from drivenet.artefacts.timings import build_folder
 from drivenet.config import NodeSettings
 from drivenet.engine import choose, open_engine
 from drivenet.engine.base import Engine
@@ -47,8 +49,9 @@ def _measured(settings: NodeSettings, file: Path, tell: Tell) -> tuple[Engine, s
     if not found or (settings.backend != "auto" and settings.precision != "auto"):
         return None
     free = settings.backend == settings.precision == "auto"
-    waits = free and settings.background_build and _built_meanwhile(file, settings.threads, tell)
-    return open_measured(file, found, settings.threads, may_measure=free and not waits)
+    keeps = can_write(build_folder(file))  # else nothing that is built or measured would be there next time
+    waits = free and keeps and settings.background_build and _built_meanwhile(file, settings.threads, tell)
+    return open_measured(file, found, settings.threads, may_measure=free and keeps and not waits)
 
 
 def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:

@@ -60,6 +60,12 @@ def test_what_an_installation_carries_is_built_into_the_users_folder(
     assert store.home_of(palette_model(tmp_path, "own")) == tmp_path
 
 
+def test_a_folder_that_is_not_there_yet_can_be_written_to_where_its_parents_can(tmp_path: Path) -> None:
+    assert store.can_write(tmp_path / "new" / "folder")
+    (tmp_path / "file").touch()
+    assert not store.can_write(tmp_path / "file" / "folder")
+
+
 def test_an_artefact_in_any_folder_of_the_path_is_found_by_the_name_of_its_model(places: list[Path]) -> None:
     pytest.importorskip("openvino")
     onnx = palette_model(places[2])

@@ -65,6 +65,19 @@ def test_the_second_run_serves_what_the_first_one_had_built(tmp_path: Path, monk
     assert served(tmp_path)[1] == "fp32"
 
 
+def test_a_run_whose_figures_could_not_be_kept_measures_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("DRIVENET_ENGINES", str(tmp_path / "a file"))
+    assert call(*RUN, "--engine", "fast", "--background-build") == 0
+    told = capsys.readouterr().err
+    assert "measured" not in told
+    assert "in the background" not in told
+    assert served(tmp_path)[1] == "fp32"
+
+
 def test_build_all_tells_what_was_timed_and_what_a_run_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
