@@ -95,6 +95,7 @@ def test_the_command_lists_what_was_built(openvino: None, onnx: Path, monkeypatc
     """Figures for people, and the reason and the cure where an artefact would be refused."""
     file = build(BuildRequest(onnx, "openvino", "fp32")).file
     onnx.with_name("palette-bf16.xml").write_text("no passport beside it")
+    monkeypatch.delenv("DRIVENET_ENGINES")
     monkeypatch.setattr("drivenet.artefacts.store.engines_dir", lambda: onnx.parent)
     done = CliRunner().invoke(models)
     assert done.exit_code == 0

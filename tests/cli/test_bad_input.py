@@ -124,6 +124,7 @@ def test_engines_without_a_default(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (here / "engines").mkdir()
+    monkeypatch.delenv("DRIVENET_ENGINES")
     monkeypatch.setattr("drivenet.artefacts.store.engines_dir", lambda: here / "engines")
     for command in (("run", "clip.mp4", "--headless"), ("eval",), ("bench",)):
         refused(capsys, 4, "engines holds no models; expected a default model", *command)
