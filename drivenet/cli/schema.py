@@ -17,6 +17,7 @@ KINDS = {
     "node": "drivenet.config:NodeSettings",
     "suite": "drivenet.evaluation.suite:SuiteSettings",
     "train": "drivenet.training.settings:TrainSettings",
+    "video": "drivenet.data.sequences.listed:VideoSettings",
     "zones": "drivenet.zones:ZoneSettings",
 }
 

@@ -118,7 +118,8 @@ class SequenceScorer:
         for engine in self._engines:
             score = engine.score
             score.tc, score.mtc = Mean.of(engine.consistency.tc), engine.consistency.pairs
-            score.tracking = engine.tracks.counts()
+            if len(self._labelled) > 1:  # a track needs two frames
+                score.tracking = engine.tracks.counts()
             if self._dense:
                 score.vc = {w: Mean.of(video_consistency(engine.truths, engine.predictions, w)) for w in VC_WINDOWS}
                 for window in VPQ_WINDOWS if score.things else ():
