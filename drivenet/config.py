@@ -184,14 +184,16 @@ class NodeSettings(Settings):
         None, description="A model file, or a name from drivenet models [default: the one marked there]."
     )
     backend: _BackendName = Field(
-        "auto", description="What runs the engine; auto takes the fastest that can [default: auto]."
+        "auto", description="Backend that runs the engine; auto takes the fastest available [default: auto]."
     )
     precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = Field(
-        "auto", description="What is computed in; auto takes what the engine has [default: auto]."
+        "auto", description="Arithmetic precision; auto takes what the engine has [default: auto]."
     )
     threads: int | None = Field(None, ge=1, description="Processor threads of the engine [default: physical cores].")
     rebuild: bool = Field(
-        False, description="Build a compiled engine that cannot be used while ONNX Runtime serves, then swap."
+        False,
+        description="If the compiled engine is missing or outdated, rebuild it in the background and switch over; ONNX "
+        "Runtime serves meanwhile.",
     )
     background_build: bool = Field(
         True,
@@ -203,7 +205,7 @@ class NodeSettings(Settings):
         description="Record or publish there: FILE.mp4, .mkv or .mcap, FOLDER/, rtsp://, ros2://, mqtt:// or "
         "zenoh://; may be repeated.",
     )
-    stats: Place | None = Field(None, description="One JSON line a frame, and a summary; - is standard output.")
+    stats: Place | None = Field(None, description="Write one JSON line per frame and a summary; - is standard output.")
     segment: str | None = Field(
         None, description="Cut recordings (video, MCAP, stats) into segments of this length or size: 60s, 5min, 500MB."
     )
@@ -215,13 +217,13 @@ class NodeSettings(Settings):
     overwrite: bool = Field(False, description="Write over files that exist [default: the next free name, FILE-2.mp4].")
     strict: bool = Field(False, description="End the run with the first output that fails, instead of trying it again.")
     show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")
-    headless: bool = Field(False, description="Never a window.")
+    headless: bool = Field(False, description="Do not open a window.")
     serve: str | None = Field(None, description="A live page at this HOST:PORT (extra [web]).")
     token: SecretStr | None = Field(None, description="What viewers of the page must show [env: DRIVENET_TOKEN].")
     secrets: Place | None = Field(
         None, description="A file of NAME=VALUE lines for the ${NAME} in addresses; the environment has the rest."
     )
-    allow_anonymous: bool = Field(False, description="Let others see the page without a token.")
+    allow_anonymous: bool = Field(False, description="Serve the page to others without a token.")
     allowed_hosts: Texts = Field((), description="Another name of the page's host; may be repeated.")
     root_path: str = Field("", description="Path under which a reverse proxy serves the page, such as /cars/front.")
     trusted_proxies: Texts = Field(
@@ -247,7 +249,7 @@ class NodeSettings(Settings):
         None, description="Which frames are processed [default: every for recordings, latest for live sources]."
     )
     rate: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Replay a recording at fixed due times, so many frames a second."
+        None, gt=0, allow_inf_nan=False, description="Replay a recording at a fixed rate, in frames per second."
     )
     damaged: Literal["stop", "skip"] = Field(
         "stop",
@@ -257,7 +259,7 @@ class NodeSettings(Settings):
         (), description="Hide these groups or classes in the picture before any output has it: pedestrian,vehicle."
     )
     smooth: bool = Field(False, description="Class ids change only where several frames agree along the motion.")
-    max_frames: int | None = Field(None, ge=1, description="End after so many captured frames.")
+    max_frames: int | None = Field(None, ge=1, description="Stop after this number of captured frames.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe lines of the log on standard error [default: info]."
     )

@@ -21,7 +21,9 @@ _COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
 @click.pass_context
 def doctor(context: click.Context, json_file: str | None) -> None:
-    """Look at every part that drivenet can use. Ends with 1 if one is broken; what is missing is not needed.
+    """Check every part that drivenet can use.
+
+    Exits with 1 if an installed component is broken. Missing components are optional.
 
     \b
     drivenet doctor

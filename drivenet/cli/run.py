@@ -91,8 +91,13 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--log-level", type=click.Choice(LEVELS))
 @_setting("--log-format", type=click.Choice(FORMATS))
 @click.option("--supervise", is_flag=True, expose_value=False, help="Start the node again when it crashes or hangs.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE.yaml", help="Settings by these names.")
-@click.option("--print-config", is_flag=True, help="Print the settings that result, without secrets, and end.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE.yaml",
+    help="Read settings from a YAML file; keys are these option names.",
+)
+@click.option("--print-config", is_flag=True, help="Print the effective settings (secrets masked) and exit.")
 @click.pass_context
 def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_check: bool, **options: Any) -> None:
     """Segment SOURCE, or several of them on one engine, and publish overlays and latency statistics.
@@ -157,7 +162,7 @@ def resolve(config: Path | None, options: dict[str, Any], more: tuple[str, ...] 
         raise UsageError("both --show and --headless", "one of them")
     of_page = settings.allow_anonymous or settings.allowed_hosts or settings.root_path or settings.trusted_proxies
     if not settings.serve and of_page:  # a token may stand ready
-        raise UsageError("settings of a page without one", "--serve HOST:PORT")
+        raise UsageError("--allow-anonymous and --allowed-host without a page", "--serve HOST:PORT")
     return settings
 
 

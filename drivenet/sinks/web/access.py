@@ -57,7 +57,7 @@ def check_binding(host: str, token: str | None, allow_anonymous: bool, allowed_h
         raise UsageError(
             f"a page on {host}, which others can reach, without a token",
             "one in DRIVENET_TOKEN, or --token TOKEN",
-            "or say --allow-anonymous aloud, or serve on 127.0.0.1",
+            "or pass --allow-anonymous, or serve on 127.0.0.1",
         )
 
 
