@@ -70,8 +70,9 @@ def test_picture_ids_and_scene_arrive_together(node: Node) -> None:
     image = cv2.imdecode(np.frombuffer(snapshot["image"], np.uint8), cv2.IMREAD_COLOR)
     assert image is not None
     assert image.shape == (*SIZE, 3)
-    ids = np.frombuffer(zlib.decompress(snapshot["ids"]), np.uint8).reshape(MAP)
+    ids, things = np.frombuffer(zlib.decompress(snapshot["ids"]), np.uint8).reshape(2, *MAP)
     assert np.array_equal(ids, result.classmap.ids)
+    assert np.array_equal(things, result.scene.instances)
     assert snapshot["map"] == list(MAP)
     assert snapshot["classes"] == result.scene.to_dict()["classes"]
     assert snapshot["captured_ms"] == pytest.approx(result.frame.captured_ns / 1e6, abs=0.001)

@@ -15,7 +15,7 @@ import pytest
 
 from drivenet.errors import SinkError
 from drivenet.labels import CAMVID
-from drivenet.overlay import Painter
+from drivenet.overlay import VIEWS, Painter
 from drivenet.sinks.window import WindowSink
 
 _LINUX = pytest.mark.skipif(sys.platform != "linux", reason="displays are found otherwise here")
@@ -139,10 +139,10 @@ def test_the_keys_do_what_they_say(viewer: subprocess.Popen[str], tmp_path: Path
     assert "q quit" in xdotool("getwindowname", window)
     press = presser(window)
     states = []
-    for key in ("Tab", "Tab", "Tab", "space", "Tab"):
+    for key in (*["Tab"] * len(VIEWS), "space", "Tab"):
         press(key)
         states.append(next_line(viewer))
-    assert states == ["running mask", "running side-by-side", "running overlay", "paused overlay", "paused mask"]
+    assert states == [*(f"running {view}" for view in (*VIEWS[1:], VIEWS[0])), "paused overlay", "paused mask"]
     press("s")
     press("space")
     assert next_line(viewer) == "running mask"
