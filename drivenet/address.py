@@ -88,6 +88,15 @@ def expand_home(path: str) -> str:
     return expanded
 
 
+def display_name(source: str) -> str:
+    """What pictures and pages call a source: a path by its last part alone, an address as it is.
+
+    >>> display_name("/home/me/drives/rain.mp4"), display_name("rtsp://camera/1")
+    ('rain.mp4', 'rtsp://camera/1')
+    """
+    return source if "://" in source else os.path.basename(source.rstrip("/")) or source
+
+
 def one_line(text: str) -> str:
     """The same text where only letters will do, with ``?`` for all others: line breaks and other controls, and what
     Python makes of file names that are no UTF-8.

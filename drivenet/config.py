@@ -232,6 +232,12 @@ class NodeSettings(Settings):
     visualize: Literal["overlay", "mask", "side-by-side", "instances", "panoptic", "cutout"] = Field(
         "overlay", description="What pictures show; panoptic and cutout are for folders [default: overlay]."
     )
+    hud: Literal["off", "small", "full"] | None = Field(
+        None, description="Figures on pictures [default: full; off for masks and for folders of pictures]."
+    )
+    palette: Literal["official", "contrast"] = Field(
+        "official", description="Colours: the data set's, or one where signs, people and vehicles stand out."
+    )
     mask_size: Literal["engine", "source"] = Field(
         "engine",
         description="Size of masks that are pictures: of the class map or of the frame [default: engine].",

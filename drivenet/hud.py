@@ -45,6 +45,10 @@ class Hud:
     engine: str = ""
     warning: str = ""
 
+    def short(self) -> Row:
+        """One row: how old the frame is, and how many come out a second."""
+        return Row(_ms(self.age_ms), _fps(self.fps.get("published")))
+
     def rows(self) -> list[Row]:
         """The panel's rows, most important first: they are left out from the end where room is short."""
         rows = [Row("frame age", _ms(self.age_ms))]

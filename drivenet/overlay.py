@@ -9,18 +9,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from drivenet.address import display_name
 from drivenet.classmap import ClassMap, Ids
 from drivenet.errors import UsageError, nearest
 from drivenet.frame import Frame, Image
 from drivenet.hud import WHITE, Bgr, Hud, Lettering, Row, caption, letters, letters_for, panel
 from drivenet.labels import LabelSet
-from drivenet.prepare import resize_ids
+from drivenet.prepare import smooth_ids
 from drivenet.scene import Scene
 from drivenet.things import InstanceMap, Thing
 
 VIEWS = ("overlay", "mask", "side-by-side", "instances")
 #: What a folder of pictures can hold besides, and what other outputs show then.
 FOLDER_VIEWS = {"panoptic": "instances", "cutout": "overlay"}
+
+#: How much of the run's figures a picture shows.
+HUDS = ("off", "small", "full")
 
 Box = tuple[int, int, int, int]
 
@@ -38,15 +42,18 @@ class Painter:
             alone, the frame as captured beside the overlay, or a colour for each thing over the grey frame; or one of
             :data:`FOLDER_VIEWS`.
         alpha: share of the class colour in the blend, 0..1.
+        hud: one of :data:`HUDS`: nothing but the scene, one line with age and rate, or legend, figures and names.
 
     Raises:
-        UsageError: for another view or alpha.
+        UsageError: for another view, alpha or hud.
     """
 
-    def __init__(self, labels: LabelSet, visualize: str = "overlay", alpha: float = 0.5) -> None:
+    def __init__(self, labels: LabelSet, visualize: str = "overlay", alpha: float = 0.5, hud: str = "full") -> None:
+        if hud not in HUDS:
+            raise UsageError(f"no hud {hud!r}", cure=nearest(hud, HUDS))
         if not 0 <= alpha <= 1:
             raise UsageError(f"overlay alpha {alpha}", "0 (frame only) to 1 (class colours only)")
-        self.labels, self.alpha = labels, alpha
+        self.labels, self.alpha, self.hud = labels, alpha, hud
         self.visualize = check_view(FOLDER_VIEWS.get(visualize, visualize))
         self._colours = labels.bgr_table.reshape(256, 1, 3)
         self._hud: Hud | None = None
@@ -73,25 +80,37 @@ class Painter:
 
     def paint(self, frame: Frame, classmap: ClassMap, scene: Scene) -> Image:
         """Colours and boxes over a frame, without legend and figures; as :meth:`draw`, (H, W, 3) whatever the view."""
-        view = self._blend(frame.image, resize_ids(classmap.ids, frame.size))
+        view = self._tinted(frame, classmap, scene)
+        _boxes(view, scene.things, self.labels)
+        return view
+
+    def _tinted(self, frame: Frame, classmap: ClassMap, scene: Scene) -> Image:
+        view = self._blend(frame.image, smooth_ids(classmap.ids, frame.size))
         if self.alpha:
             _outline(view, scene, self.labels)
-        _boxes(view, scene.things, self.labels)
         return view
 
     def _view(self, visualize: str, frame: Frame, classmap: ClassMap, scene: Scene, hud: Hud) -> Image:
         if visualize == "mask":
-            view = self._colour(resize_ids(classmap.ids, frame.size))
+            view = self._colour(smooth_ids(classmap.ids, frame.size))
         elif visualize == "instances":
             view = _instances(frame.image, scene)
-            _boxes(view, scene.things, self.labels)
         else:
-            view = self.paint(frame, classmap, scene)
-        foot = caption(view, "   ".join(t for t in (hud.source, hud.engine) if t))
-        panel(view, self._legend(scene), right=True, bottom=foot)
-        panel(view, hud.rows(), bottom=foot)
+            view = self._tinted(frame, classmap, scene)
+        self._write_figures(view, scene, hud)
+        if visualize != "mask":
+            _boxes(view, scene.things, self.labels)  # above the panels: none hides a thing
         view = marked(view, hud.warning, _RED) if hud.warning else view
         return np.hstack([frame.image, view]) if visualize == "side-by-side" else view
+
+    def _write_figures(self, view: Image, scene: Scene, hud: Hud) -> None:
+        if self.hud == "small":
+            panel(view, [hud.short()])
+        if self.hud != "full":
+            return
+        foot = caption(view, "   ".join(t for t in (display_name(hud.source), hud.engine) if t))
+        panel(view, self._legend(scene), right=True, bottom=foot)
+        panel(view, hud.rows(), bottom=foot)
 
     def _colour(self, ids: Ids) -> Image:
         return np.asarray(cv2.applyColorMap(ids, self._colours), np.uint8)
@@ -164,7 +183,7 @@ def _instances(image: Image, scene: Scene) -> Image:
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     view = np.asarray(cv2.convertScaleAbs(grey, alpha=0.6), np.uint8)
     if scene.instances is not None:
-        large = resize_ids(scene.instances, (image.shape[0], image.shape[1]))
+        large = smooth_ids(scene.instances, (image.shape[0], image.shape[1]))
         colours = cv2.applyColorMap(large, thing_colours(scene.things).reshape(256, 1, 3))
         cv2.copyTo(cv2.addWeighted(view, 0.4, colours, 0.6, 0), (large > 0).astype(np.uint8), view)
         cv2.copyTo(colours, _edges(large), view)
@@ -175,7 +194,7 @@ def _outline(view: Image, scene: Scene, labels: LabelSet) -> None:
     """The outline of every thing in the light colour of its class."""
     if scene.instances is None or not scene.things:
         return
-    large = resize_ids(scene.instances, (view.shape[0], view.shape[1]))
+    large = smooth_ids(scene.instances, (view.shape[0], view.shape[1]))
     table = np.zeros((256, 1, 3), np.uint8)
     for k, thing in enumerate(scene.things, 1):
         table[k] = _light(_bgr(labels, thing.cls))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from drivenet.frame import Frame, Image
 from drivenet.hud import Hud, Row, caption, letters, panel
 from drivenet.labels import CAMVID, CITYSCAPES, IGNORE_ID, LabelSet
 from drivenet.overlay import VIEWS, Painter, check_view, lost_view, marked
-from drivenet.scene import analyse
+from drivenet.scene import Scene, analyse
 
 HUD = Hud(
     age_ms=41.26,
@@ -48,6 +49,14 @@ def halves(labels: LabelSet = CAMVID, size: tuple[int, int] = (64, 128)) -> Clas
     ids[size[0] // 2 :] = 3
     ids[:, -size[1] // 8 :] = IGNORE_ID
     return ClassMap(ids, 3, 0)
+
+
+def street() -> tuple[Frame, ClassMap, Scene]:
+    """A road with a car in the middle, and what was found."""
+    ids = np.full((90, 160), CAMVID.id_of("Road"), np.uint8)
+    ids[50:70, 70:100] = CAMVID.id_of("Car")
+    frame, classmap = frame_of(720, 1280), ClassMap(ids, 3, 0)
+    return frame, classmap, analyse(classmap, CAMVID, frame.size)
 
 
 def paint(frame: Frame, classmap: ClassMap, hud: Hud = BARE, labels: LabelSet = CAMVID, **keywords: object) -> Image:
@@ -254,3 +263,41 @@ def test_a_mark_keeps_the_rest_of_the_picture() -> None:
     out = marked(view, "PAUSED")
     assert (out[:450] == 90).all()
     assert out[520].max() > 200
+
+
+@pytest.mark.parametrize("hud", ["off", "small", "full"])
+def test_as_many_figures_as_asked_for(hud: str) -> None:
+    frame, classmap, scene = street()
+    figures = Hud(12.0, {"infer": 3.0}, {"published": 30.0}, {}, source="/home/me/drive.mp4")
+    plain = Painter(CAMVID, hud="off").draw(frame, classmap, scene, figures)
+    view = Painter(CAMVID, hud=hud).draw(frame, classmap, scene, figures)
+    changed = (view != plain).any(2)
+    height, width = changed.shape
+    upper, foot = changed[: height // 2], changed[-height // 20 :]
+    left, right = upper[:, : width // 2], upper[:, width // 2 :]
+    assert (left.any(), right.any(), foot.any()) == {
+        "off": (False, False, False), "small": (True, False, False), "full": (True, True, True),
+    }[hud]  # fmt: skip
+    np.testing.assert_array_equal(Painter(CAMVID, hud="off").paint(frame, classmap, scene), plain)
+
+
+def test_no_panel_hides_a_thing() -> None:
+    frame, classmap, scene = street()
+    (thing, *_) = scene.things
+    corner = replace(thing, box=(4, 4, 200, 120))
+    scene = replace(scene, things=(corner,), instances=None)
+    full = Painter(CAMVID).draw(frame, classmap, scene, Hud(12.0, {}, {"published": 30.0}, {}))
+    bare = Painter(CAMVID, hud="off").draw(frame, classmap, scene, Hud(12.0, {}, {}, {}))
+    np.testing.assert_array_equal(full[4, 40:204], bare[4, 40:204])
+    np.testing.assert_array_equal(full[123, 4:204], bare[123, 4:204])
+
+
+def test_no_picture_names_a_folder() -> None:
+    frame, classmap, scene = street()
+    huds = [Hud(1.0, {}, {}, {}, source=name) for name in ("/a/b/c.mp4", "c.mp4")]
+    np.testing.assert_array_equal(*(Painter(CAMVID).draw(frame, classmap, scene, hud) for hud in huds))
+
+
+def test_a_hud_that_does_not_exist() -> None:
+    with pytest.raises(UsageError, match="no hud 'ful'; did you mean full"):
+        Painter(CAMVID, hud="ful")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drivenet.labels import CAMVID
 from drivenet.modelspec import LabelsSpec, ModelSpec
-from drivenet.prepare import crop_bars, prepare, prepare_for, resize_ids
+from drivenet.prepare import crop_bars, prepare, prepare_for, resize_ids, smooth_ids
 from drivenet.synthetic import SyntheticDrive
 
 SIDE = st.integers(1, 70)
@@ -116,3 +116,32 @@ def letterboxed() -> ModelSpec:
         name="boxed", architecture="none", input=(32, 32), output=(16, 16), mean=(0, 0, 0), std=(1, 1, 1),
         letterbox=114, labels=LabelsSpec.of(CAMVID), params=0, gmac=0,
     )  # fmt: skip
+
+
+def test_smooth_ids_round_stairs_off_and_invent_no_class() -> None:
+    rng = np.random.default_rng(1)
+    ids = cv2.resize(rng.integers(0, 11, (9, 16), np.uint8), (64, 36), interpolation=cv2.INTER_NEAREST)
+    smooth = smooth_ids(ids, (288, 512))
+    assert smooth.shape == (288, 512)
+    assert set(np.unique(smooth)) <= set(np.unique(ids))
+    assert (smooth == resize_ids(ids, (288, 512))).mean() > 0.97, "only pixels along outlines change"
+
+
+def test_smooth_ids_follow_a_slope() -> None:
+    """A straight edge at 45 degrees: nearest neighbours leave steps of eight pixels, doubling ones of less."""
+    y, x = np.mgrid[:32, :32]
+    ids = (y > x).astype(np.uint8)
+    yy, xx = np.mgrid[:256, :256] + 0.5
+    true = (yy > xx + 8 / 2).astype(np.uint8)
+    wrong = [float((f(ids, (256, 256)) != true).mean()) for f in (smooth_ids, resize_ids)]
+    assert wrong[0] < 0.6 * wrong[1]
+
+
+def test_smooth_ids_keep_single_pixels_and_thin_lines() -> None:
+    ids = np.zeros((16, 16), np.uint8)
+    ids[3, 3] = ids[:, 9] = 5
+    smooth = smooth_ids(ids, (64, 64))
+    assert (smooth[12:16, 12:16] == 5).sum() >= 8
+    assert (smooth[:, 36:40] == 5).all()
+    assert smooth_ids(ids, (16, 16)) is not None
+    np.testing.assert_array_equal(smooth_ids(ids, (8, 8)), resize_ids(ids, (8, 8)))

@@ -200,6 +200,7 @@ def _page(
         allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
         painter=painter, source=source.name, engine=engine.describe(), stages=stages,
         root_path=settings.root_path, trusted_proxies=settings.trusted_proxies, lock=lock,
+        replay=not source.live,
     )  # fmt: skip
     console.print(f"live page at {page.url}")
     return page

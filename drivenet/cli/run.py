@@ -18,12 +18,13 @@ from drivenet.cli.output import progress, show_each, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, show_written
 from drivenet.cli.signals import ended_by_signals
 from drivenet.cli.sources import check_sources, named, run_sources, sources_of
-from drivenet.cli.stages import open_stages
+from drivenet.cli.stages import open_painter, open_stages
 from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS
 from drivenet.errors import UsageError
 from drivenet.log import FORMATS, LEVELS, hide
-from drivenet.overlay import FOLDER_VIEWS, VIEWS, Painter
+from drivenet.overlay import FOLDER_VIEWS, HUDS, VIEWS
+from drivenet.palettes import PALETTES
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
 from drivenet.secrets import fill_in, read_secrets
@@ -77,6 +78,8 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--root-path", metavar="PATH")
 @_setting("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS")
 @_setting("--visualize", type=click.Choice([*VIEWS, *FOLDER_VIEWS]))
+@_setting("--hud", type=click.Choice(HUDS))
+@_setting("--palette", type=click.Choice(PALETTES))
 @_setting("--mask-size", type=click.Choice(["engine", "source"]))
 @_setting("--classes", multiple=True, metavar="NAME,...")
 @_setting("--zones", metavar="FILE.yaml")
@@ -192,7 +195,7 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
         source = open_source_of(settings, opened) if early else None
         engine = open_engine_of(settings, opened)
         source = source or open_source_of(settings, opened)
-        painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
+        painter = open_painter(settings, engine.spec.label_set)
         stages = open_stages(settings, engine, track=source.continuous)
         sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
         opened.pop_all()  # from here on they are the pipeline's

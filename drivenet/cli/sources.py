@@ -13,13 +13,12 @@ from drivenet.cli.heartbeat import heart_of, tell_restarts
 from drivenet.cli.opening import open_engine_of, open_source_of
 from drivenet.cli.outputs import check_outputs, open_page, open_sinks
 from drivenet.cli.signals import ended_by_signals
-from drivenet.cli.stages import open_stages
+from drivenet.cli.stages import open_painter, open_stages
 from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
 from drivenet.engine.shared import SharedEngine
 from drivenet.errors import UsageError
 from drivenet.node import MainThread, Node
-from drivenet.overlay import Painter
 from drivenet.pipeline import Pipeline
 from drivenet.pipeline.sink_queue import unique
 from drivenet.result import Totals
@@ -104,7 +103,7 @@ def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: lis
 def _pages(settings: NodeSettings, sources: Mapping[str, str], engine: Engine, opened: ExitStack) -> dict[str, Sink]:
     if not settings.serve:
         return {}
-    painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
+    painter = open_painter(settings, engine.spec.label_set)
     stages = stage_names(open_stages(settings, engine, track=True))
     page = open_page(settings, {name: mask_uri(uri) for name, uri in sources.items()}, engine, painter, stages)
     opened.callback(page.close)
@@ -116,7 +115,7 @@ def _pipeline(
     opened: ExitStack,
 ) -> Pipeline:  # fmt: skip
     source = open_source_of(settings, opened)
-    painter = Painter(engine.spec.label_set, settings.visualize, settings.alpha)
+    painter = open_painter(settings, engine.spec.label_set)
     stages = open_stages(settings, engine, track=source.continuous)
     sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
     for sink in sinks:

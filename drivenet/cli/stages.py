@@ -6,7 +6,18 @@ from pathlib import Path
 
 from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
+from drivenet.labels import LabelSet
+from drivenet.overlay import Painter
+from drivenet.palettes import with_palette
+from drivenet.sources import kind_of
 from drivenet.stages import Stage, default_stages
+
+
+def open_painter(settings: NodeSettings, labels: LabelSet) -> Painter:
+    """What draws pictures as asked for; by default without figures where they are for other programs or of a folder."""
+    plain = settings.visualize == "mask" or kind_of(settings.source or "") == "images"
+    hud = settings.hud or ("off" if plain else "full")
+    return Painter(with_palette(labels, settings.palette), settings.visualize, settings.alpha, hud)
 
 
 def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[Stage]:

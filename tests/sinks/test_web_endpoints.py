@@ -195,3 +195,11 @@ def test_pictures_of_a_wide_camera_are_shrunk_for_the_page_only(node: Node) -> N
 
 def test_ids_reach_the_sink_as_drawn(node: Node) -> None:
     assert np.array_equal(node.publish().classmap.ids, resize_ids(pictures()[0][1], MAP))
+
+
+def test_a_recording_is_no_live_picture_and_no_folder_is_named() -> None:
+    with Node(source="/home/me/drives/rain.mp4", replay=True) as node:
+        stats = json.loads(node.get("/stats.json")[2])
+        assert (stats["replay"], stats["source"]) == (True, "rain.mp4")
+    with Node() as node:
+        assert json.loads(node.get("/stats.json")[2])["replay"] is False

@@ -56,7 +56,7 @@ class Pictures:
 
     def __init__(self, hub: Hub, stats: RunStats, painter: Painter) -> None:
         self._hub, self._stats = hub, stats
-        self._painter = Painter(painter.labels, "overlay", painter.alpha)
+        self._painter = Painter(painter.labels, "overlay", painter.alpha, painter.hud)
 
     async def frame(self, request: Request) -> Response:
         """``/frame.jpg``: the picture as captured."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from drivenet.address import one_line
+from drivenet.address import display_name, one_line
 from drivenet.health import Event, Health, Part, State
 from drivenet.latency import END_TO_END, P99_MIN_SAMPLES, STAGES, Timeline, now_ns
 from drivenet.recent import WINDOW_S
@@ -70,10 +70,14 @@ class RunStats:
         source: what the frames come from, without credentials.
         engine: what they go through at first; the counts tell of another one.
         stages: what frames pass.
+        replay: whether the source is a recording; also known from frames that have a time or file of one.
     """
 
-    def __init__(self, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES) -> None:
-        self.source, self.engine = one_line(source), dict(engine)  # JSON has no place for other text
+    def __init__(
+        self, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES, replay: bool = False
+    ) -> None:
+        self.source, self.engine = one_line(display_name(source)), dict(engine)  # JSON has no place for other text
+        self.replay = replay
         self.samples, self.stages = Samples(stages), tuple(stages)
         self.lock = threading.Lock()
         self._started_ns = now_ns()
@@ -89,6 +93,7 @@ class RunStats:
 
     def published(self, result: Result) -> None:
         """A result passed; other sinks may still have it."""
+        self.replay = self.replay or result.frame.media_ns is not None or bool(result.frame.file)
         with self.lock:
             self._result = result
             if result.frame.captured_ns > self._newest_ns:
@@ -177,6 +182,7 @@ class RunStats:
             "events": events,
             "live": live,
             "source": self.source,
+            "replay": self.replay,
             "engine": self.engine,
             "uptime_s": round((now - self._started_ns) / 1e9, 1),
             **run,

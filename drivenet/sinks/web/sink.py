@@ -89,6 +89,7 @@ class WebSink(PageSink):
         root_path: under which a proxy serves the page.
         lock: keeps the segments of the recording around now: ``POST /lock``; None = there are none.
         trusted_proxies: addresses and networks whose ``X-Forwarded-*`` headers are believed.
+        replay: whether the source is a recording: its picture is not called live.
 
     Raises:
         UsageError: for a binding or a name that is not allowed, or if the extra ``[web]`` is not installed.
@@ -99,6 +100,7 @@ class WebSink(PageSink):
         self, host: str, port: int, *, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = (),
         painter: Painter, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES,
         root_path: str = "", trusted_proxies: Sequence[str] = (), lock: Callable[[], None] | None = None,
+        replay: bool = False,
     ) -> None:  # fmt: skip
         check_binding(host, token, allow_anonymous, allowed_hosts)
         check_installed()
@@ -109,7 +111,7 @@ class WebSink(PageSink):
         proxy = Proxy(root_path, trusted_proxies)
         listener = listen(host, port)
         self.host, self.port = host, int(listener.getsockname()[1])
-        super().__init__(Hub(), RunStats(source, engine, stages))
+        super().__init__(Hub(), RunStats(source, engine, stages, replay))
         app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts), proxy, lock)
         self._server: Server = Server(app, HubGroup([self._hub]), listener)
 

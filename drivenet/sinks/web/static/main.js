@@ -24,6 +24,7 @@ const live = new Live({
     if (!alphaChosen) setAlpha(100 * message.alpha);
   },
   stats(message) {
+    WORDS.ok = message.replay ? "REPLAY" : "LIVE";
     setState(message.state.name, message.state.seconds);
     showFigures(message);
     charts.update(message);
