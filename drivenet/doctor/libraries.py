@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from drivenet.artefacts.catalog import find, list_models
+from drivenet.doctor.jetpack import installed_jetpack, tensorrt_cure, tensorrt_fault
 from drivenet.doctor.machine import is_jetson
 from drivenet.doctor.row import Row, State
 from drivenet.engine.openvino.model import without_telemetry
@@ -45,9 +46,11 @@ def check_cuda_package() -> Row:
 
 def check_tensorrt() -> Row:
     """The package; it is imported only where there is a driver, since it may crash without."""
-    cure = "docs/jetson.md" if is_jetson() else 'pip install "drivenet[tensorrt]"'
+    cure = 'pip install "drivenet[tensorrt]"'
     if platform.machine() != "x86_64":  # the extra is for those alone
         cure = "docs/jetson.md; on other machines: pip install tensorrt"
+    if is_jetson():
+        cure = tensorrt_cure(installed_jetpack())
     if importlib.util.find_spec("tensorrt") is None:
         return Row("TensorRT", "missing", "the package tensorrt is not installed", cure)
     if probe().missing:
@@ -55,7 +58,9 @@ def check_tensorrt() -> Row:
     error = _import_error("tensorrt")
     if error:
         return Row("TensorRT", "broken", error, cure)
-    return Row("TensorRT", "ok", str(importlib.import_module("tensorrt").__version__))
+    version = str(importlib.import_module("tensorrt").__version__)
+    fault = tensorrt_fault(installed_jetpack(), version, probe().compute_capability)
+    return fault or Row("TensorRT", "ok", version)
 
 
 def check_openvino() -> Row:

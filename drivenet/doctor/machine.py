@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from drivenet.doctor.jetpack import jetpack_of
 from drivenet.doctor.row import Row
 from drivenet.host.cpu import cpu_model, physical_cores
 from drivenet.host.cpu_features import native_precisions
@@ -67,7 +68,10 @@ def check_jetson(root: Path = Path("/")) -> Row | None:
     except OSError:
         return None
     major = match[1] if (match := re.search(r"R(\d+)", release)) else "?"
-    found = f"JetPack {_JETPACKS.get(major, '?')} (Jetson Linux R{major}), power mode {_power_mode()}"
+    found = f"JetPack {_JETPACKS.get(major, '?')} (Jetson Linux R{major})"
+    if known := jetpack_of(release):
+        found += f", {known.name} with CUDA {known.cuda} and TensorRT {known.tensorrt} for {known.modules}"
+    found += f", power mode {_power_mode()}"
     if not _clocks_locked(root):
         cure = "sudo jetson_clocks, in the power mode that you want: nvpmodel -q --verbose"
         return Row("Jetson", "missing", f"{found}, clocks not locked", cure)
