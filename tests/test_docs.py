@@ -69,6 +69,10 @@ def test_pages_name_no_file_that_is_not_there() -> None:
         for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text(encoding="utf-8")):
             if not (page.parent / target).exists():
                 missing.append(f"{page.name}: {target}")
+        for target, anchor in re.findall(r"\]\(([^)#:]+\.md)#([^)]+)\)", page.read_text(encoding="utf-8")):
+            titles = re.findall(r"^#+ (.*)$", (page.parent / target).read_text(encoding="utf-8"), flags=re.M)
+            if anchor not in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}:
+                missing.append(f"{page.name}: {target}#{anchor}")
     assert missing == []
 
 
