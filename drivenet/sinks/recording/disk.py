@@ -55,7 +55,7 @@ class Disk:
 
     def make_folders(self, folder: Path) -> None:
         """Make a folder and those above it, and sync their names."""
-        missing = [f for f in (folder, *folder.parents) if not f.exists()]
+        missing = [f for f in (folder, *folder.parents) if not os.path.exists(f)]
         folder.mkdir(parents=True, exist_ok=True)
         for made in missing:
             self.sync_folder(made.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from drivenet.errors import SinkError
@@ -87,7 +88,7 @@ class RecordingFiles:
             self._session.clock.follow(before[-1][0] if before else 0)
             self._session.retention.found(self._path.parent, before)
         else:
-            others = [path for path in written_before(self._path) if path.is_file()]
+            others = [path for path in written_before(self._path) if os.path.isfile(path)]
             check_writable(self._path)
         for path in others:
             if path not in self._session.written and is_being_written(path):
@@ -95,7 +96,7 @@ class RecordingFiles:
 
     def _first(self) -> Path:
         """The name that the first file will have, if nobody is quicker."""
-        kept = self._options.overwrite or (self._path.exists() and not self._path.is_file())
+        kept = self._options.overwrite or (os.path.exists(self._path) and not os.path.isfile(self._path))
         return self._path if kept else next_free(self._path)
 
 

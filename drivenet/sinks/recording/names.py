@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -11,7 +12,7 @@ from pathlib import Path
 def next_free(path: Path) -> Path:
     """The path, or if it exists the first of ``NAME-2.mp4``, ``NAME-3.mp4``, ... that does not."""
     found, number = path, 1
-    while found.exists() or found.is_symlink():
+    while os.path.lexists(found):  # unlike Path.exists it raises nothing
         number += 1
         found = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return found
@@ -19,7 +20,7 @@ def next_free(path: Path) -> Path:
 
 def written_before(path: Path) -> Iterator[Path]:
     """The file itself and all that :func:`next_free` made of its name, as far as they exist."""
-    if path.exists():
+    if os.path.exists(path):
         yield path
     pattern = re.compile(rf"{re.escape(path.stem)}-\d+{re.escape(path.suffix)}")
     yield from _matching(path.parent, pattern).values()
@@ -41,5 +42,8 @@ def segments_of(path: Path) -> list[tuple[int, Path]]:
 
 
 def _matching(folder: Path, pattern: re.Pattern[str]) -> dict[re.Match[str], Path]:
-    files = folder.iterdir() if folder.is_dir() else iter(())
+    try:
+        files = list(folder.iterdir())
+    except OSError:  # it is not there, or may not be looked into: what is there is then never opened for writing
+        files = []
     return {match: file for file in files if (match := pattern.fullmatch(file.name))}

@@ -30,14 +30,14 @@ class PictureFolder:
 
     def __init__(self, folder: Path, session: RecordingSession) -> None:
         self._session, self._disk = session, session.disk
-        if folder.is_dir() and is_being_written(folder):
+        if os.path.isdir(folder) and is_being_written(folder):
             raise being_written(folder)
         while not session.options.overwrite and has_pictures(folder):
             folder = next_free(folder)
         check_folder(folder)
         self.folder = folder
         #: The folder above it that was there at the beginning.
-        self._above = next((above, above.stat()) for above in (folder, *folder.parents) if above.exists())
+        self._above = next((above, above.stat()) for above in (folder, *folder.parents) if os.path.exists(above))
         self._lock: int | None = None
         self._error: Exception | None = None
         self._new: list[Path] = []
@@ -101,4 +101,4 @@ class PictureFolder:
 
 def has_pictures(folder: Path) -> bool:
     """Whether pictures are in a folder that exists, or in its sub-folders."""
-    return folder.is_dir() and any(file.suffix.lower() in _PICTURES for file in folder.rglob("*"))
+    return os.path.isdir(folder) and any(file.suffix.lower() in _PICTURES for file in folder.rglob("*"))

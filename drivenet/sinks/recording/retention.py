@@ -160,7 +160,7 @@ class Retention:
 
 def _free(folder: Path) -> int:
     """Free bytes of the file system that a folder is on, or will be on."""
-    while not folder.exists():
+    while not os.path.exists(folder):
         folder = folder.parent
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize

@@ -144,7 +144,7 @@ class SyncedFile:
 
 def _create(path: Path, overwrite: bool, disk: Disk) -> tuple[Path, int]:
     while True:
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             return path, disk.open_device(path)
         chosen = path if overwrite else next_free(path)
         with suppress(FileExistsError):  # somebody was quicker
