@@ -18,8 +18,8 @@ class Backoff:
         longest_s: what waits double up to.
 
     >>> waits = Backoff(0.5, 2.0)
-    >>> [round(waits.next_s()) for _ in range(4)]
-    [0, 1, 2, 2]
+    >>> [0.9 * wait <= waits.next_s() <= 1.1 * wait for wait in (0.5, 1.0, 2.0, 2.0)]
+    [True, True, True, True]
     """
 
     def __init__(self, first_s: float = FIRST_S, longest_s: float = LONGEST_S) -> None:

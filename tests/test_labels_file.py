@@ -27,7 +27,7 @@ def test_a_name_is_a_built_in_set() -> None:
 def test_what_is_wrong_with_a_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nclasses:\n  - {name: a, color: [1, 2, 3]}\n")
-    with pytest.raises(ConfigError, match=r"classes\.0\.colour"):
+    with pytest.raises(ConfigError, match=r"classes\.0\.color, did you mean colour"):
         load_labels(str(file))
     file.write_text("name: mine\nclasses:\n  - {name: a, colour: [1, 2, 3], group: raod}\n")
     with pytest.raises(UsageError, match="did you mean road"):

@@ -184,7 +184,7 @@ def show_written(written: Sequence[Path]) -> None:
     if len(written) > _SHOWN:
         console.print(f"wrote {len(written)} files, the last of them:")
     for path in written[-_SHOWN:]:
-        if path.exists():
+        if os.path.exists(path):
             console.print(f"wrote {path}")
 
 

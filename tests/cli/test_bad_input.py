@@ -164,9 +164,9 @@ def test_engines_without_a_default(
         (("--show",), 2, "both --show and --headless"),
         (("--serve", "8080"), 2, "HOST:PORT"),
         (("--allow-anonymous",), 2, "--serve HOST:PORT"),
-        (("another.mp4",), 2, r"\(another.mp4\); expected one SOURCE; quote a glob"),
-        (("2.png", "3.png", "4.png", "5.png"), 2, r"\(2.png 3.png 4.png ...\); expected one SOURCE; quote a glob"),
-        (("rtsp://me:pw@host/1",), 2, r"\(rtsp://\*\*\*@host/1\)"),
+        (("another.mp4",), 3, "no file another.mp4"),
+        (("1.png", "2.png", "3.png"), 2, "3 picture files as sources; expected one SOURCE; quote a glob"),
+        (("rtsp://me:pw@127.0.0.1:1/x",), 3, r"rtsp://\*\*\*@127.0.0.1"),
     ],
 )
 def test_options_of_a_run(
@@ -174,6 +174,8 @@ def test_options_of_a_run(
 ) -> None:
     (here / "file").write_text("x")
     (here / "folder").mkdir()
+    for name in ("1.png", "2.png", "3.png"):
+        (here / name).write_bytes(b"x")
     refused(capsys, code, pattern, "run", "clip.mp4", *NULL, *options)
 
 

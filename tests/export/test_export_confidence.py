@@ -151,7 +151,7 @@ def test_a_build_for_openvino_keeps_it(sure: Path, tmp_path: Path) -> None:
 def test_tensorrt_refuses_it_and_says_what_to_do(sure: Path, tmp_path: Path) -> None:
     """Before it asks for a GPU, so that the answer is the same everywhere."""
     with pytest.raises(
-        UsageError, match=r"gives confidence.*expected an ONNX without it.*without --confidence"
+        UsageError, match=r"gives confidence, which the backend tensorrt does not.*expected an ONNX without it"
     ) as told:
         build(BuildRequest(sure, "tensorrt", out=tmp_path))
     assert "\n" not in str(told.value)

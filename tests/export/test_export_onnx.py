@@ -124,7 +124,7 @@ def test_a_checkpoint_tells_what_it_was_trained_on(tmp_path: Path, network: torc
 
 
 def test_impossible_exports_leave_nothing_behind(tmp_path: Path, network: torch.nn.Module) -> None:
-    with pytest.raises(UsageError, match="use 96x160"):
+    with pytest.raises(UsageError, match="use 160x96"):
         export_onnx(network, SPEC, tmp_path / "a.onnx", (100, 160))
     with pytest.raises(UsageError, match=r"\.onnx"):
         export_onnx(network, SPEC, tmp_path / "a.pt", SIZE)

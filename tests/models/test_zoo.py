@@ -82,7 +82,7 @@ def test_every_parameter_learns(network: torch.nn.Module) -> None:
 
 
 def test_other_sizes_are_refused(network: torch.nn.Module) -> None:
-    with pytest.raises(UsageError, match="use 64x96"):
+    with pytest.raises(UsageError, match="use 96x64"):
         network.eval()(torch.zeros(1, 3, 60, 100))
 
 
