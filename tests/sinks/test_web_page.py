@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -97,6 +98,11 @@ def test_the_picture_moves(node: Node, open_page: OpenPage) -> None:
     page.wait_for_function("() => document.querySelector('#age').textContent.endsWith('ms')")
 
 
+def inside(mask: np.ndarray) -> np.ndarray:
+    """What is more than two pixels from the edge of a region, along which outlines run."""
+    return cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+
+
 def test_views_alpha_and_classes_change_the_pixels(node: Node, open_page: OpenPage) -> None:
     result = node.publish()
     page = open_page(node)
@@ -112,9 +118,9 @@ def test_views_alpha_and_classes_change_the_pixels(node: Node, open_page: OpenPa
     page.get_by_label("Road").uncheck()
     hidden = pixels(page)
     ids = np.kron(result.classmap.ids, np.ones((2, 2), np.uint8))
-    road = ids == CAMVID.id_of("Road")
+    road, others = (inside(mask) for mask in (ids == CAMVID.id_of("Road"), ids != CAMVID.id_of("Road")))
     assert np.array_equal(hidden[road], plain[road])
-    assert np.array_equal(hidden[~road], blended[~road])
+    assert np.array_equal(hidden[others], blended[others])
     page.get_by_label("Road").check()
     page.keyboard.press("2")
     assert np.array_equal(pixels(page), CAMVID.rgb_table[ids])
