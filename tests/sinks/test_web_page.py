@@ -98,11 +98,6 @@ def test_the_picture_moves(node: Node, open_page: OpenPage) -> None:
     page.wait_for_function("() => document.querySelector('#age').textContent.endsWith('ms')")
 
 
-def inside(mask: np.ndarray) -> np.ndarray:
-    """What is more than two pixels from the edge of a region, along which outlines run."""
-    return cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-
-
 def test_views_alpha_and_classes_change_the_pixels(node: Node, open_page: OpenPage) -> None:
     result = node.publish()
     page = open_page(node)
@@ -118,16 +113,18 @@ def test_views_alpha_and_classes_change_the_pixels(node: Node, open_page: OpenPa
     page.get_by_label("Road").uncheck()
     hidden = pixels(page)
     ids = np.kron(result.classmap.ids, np.ones((2, 2), np.uint8))
-    road, others = (inside(mask) for mask in (ids == CAMVID.id_of("Road"), ids != CAMVID.id_of("Road")))
+    # The page smooths the edges of regions, and outlines run along them.
+    away = cv2.dilate(cv2.morphologyEx(ids, cv2.MORPH_GRADIENT, np.ones((3, 3))), np.ones((5, 5))) == 0
+    road, others = (ids == CAMVID.id_of("Road")) & away, (ids != CAMVID.id_of("Road")) & away
     assert np.array_equal(hidden[road], plain[road])
     assert np.array_equal(hidden[others], blended[others])
     page.get_by_label("Road").check()
     page.keyboard.press("2")
-    assert np.array_equal(pixels(page), CAMVID.rgb_table[ids])
+    assert np.array_equal(pixels(page)[away], CAMVID.rgb_table[ids][away])
     page.get_by_role("radio", name="Side by side").check()
     both = pixels(page)
     assert np.array_equal(both[:, : SIZE[1]], plain)
-    assert np.array_equal(both[:, SIZE[1] :], blended)
+    assert np.array_equal(both[:, SIZE[1] :][away], blended[away])
 
 
 def test_pictures_wait_for_the_screen_and_are_asked_for_when_shown(node: Node, open_page: OpenPage) -> None:
