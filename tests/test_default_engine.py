@@ -63,9 +63,9 @@ def test_golden_replay() -> None:
 
 
 def test_the_score_on_held_out_drawn_frames_is_as_stated(engine: Engine) -> None:
-    """At least 0.81 mIoU on seeds that are never trained on."""
+    """At least 0.67 mIoU, in CamVid's classes, on seeds that are never trained on."""
     report = evaluate(engine, open_dataset("synthetic", None, "val"))
-    assert report.miou >= 0.81
+    assert report.miou >= 0.67
     assert report.images == 48
 
 
@@ -76,5 +76,5 @@ def test_the_default_says_what_it_is() -> None:
         assert row["trained_on"]
         assert row["data_licence"]
         file = Path(str(row["file"]))
-        assert file.stat().st_size <= 15 * 2**20
-    assert sum(p.stat().st_size for p in engines_dir().iterdir() if p.suffix in (".onnx", ".json")) <= 25 * 2**20
+        assert file.stat().st_size <= 20 * 2**20
+    assert sum(p.stat().st_size for p in engines_dir().iterdir() if p.suffix in (".onnx", ".json")) <= 45 * 2**20
