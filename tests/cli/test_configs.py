@@ -55,9 +55,9 @@ def test_what_ships_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_every_setting_has_an_option() -> None:
-    """``sources`` are several arguments, and a parent of the node is none of its settings."""
+    """``sources`` are several arguments; a parent of the node and a check without one are none of its settings."""
     settings = {*NodeSettings.model_fields} - {"sources"}
-    assert {p.name for p in run.params} == {*settings, "config", "print_config", "supervise"}
+    assert {p.name for p in run.params} == {*settings, "config", "print_config", "supervise", "blur_check"}
 
 
 def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
