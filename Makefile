@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 METADATA := setup.py pyproject.toml
 
-.PHONY: demo test test-all soak fuzz lint docs bench clean
+.PHONY: demo test test-all soak fuzz lint docs bench clean coverage
 
 demo: $(VENV)/.base
 	$(BIN)/drivenet run "synthetic://960x540@30?frames=150" --policy every \
@@ -21,6 +21,10 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow"
 
 test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Coverage slows the processes that tests start, so it is no part of test-all.
+coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term:skip-covered
 
 docs: $(VENV)/.docs

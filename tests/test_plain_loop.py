@@ -43,11 +43,9 @@ def test_a_loop_records_every_frame_in_the_colours_of_the_classes(clip: Path, tm
 
 
 def test_both_ways_find_the_same_classes() -> None:
-    image = cv2.resize(SyntheticDrive(640, 360).render(30)[0], (512, 288))
-    scores, ids = (
-        PlainLoop(ROOT / "engines/fast.onnx", logits).session.run(None, {"frame": image[None]})[0][0]
-        for logits in (True, False)
-    )
+    loops = [PlainLoop(ROOT / "engines/fast.onnx", logits) for logits in (True, False)]
+    image = cv2.resize(SyntheticDrive(640, 360).render(30)[0], (loops[0].width, loops[0].height))
+    scores, ids = (loop.session.run(None, {"frame": image[None]})[0][0] for loop in loops)
     assert scores.dtype == np.float32
     best = scores.argmax(0).astype(np.uint8)
     assert (resize_ids(best, ids.shape) == ids).mean() > 0.999

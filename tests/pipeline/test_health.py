@@ -109,13 +109,22 @@ def test_a_live_source_that_dies_before_its_first_frame_is_lost(caplog: pytest.L
     assert not run.keeper.marked_views, "there was no picture to mark"
 
 
+class Scenery(Drive):
+    """Gives pictures with something in them: plain ones are suspect."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in super().__iter__():
+            image = np.random.default_rng(frame.index).integers(0, 256, frame.image.shape, np.uint8)
+            yield Frame(image, frame.index, frame.captured_ns)
+
+
 @pytest.mark.parametrize("frame", [1, 100])
 def test_an_engine_that_hangs_is_stalled(frame: int, caplog: pytest.LogCaptureFixture) -> None:
     gate = threading.Event()
     engine = Engine(wait=lambda call: call != frame - 1 or gate.wait(LONG_S))
     with (
         caplog.at_level(logging.INFO, "drivenet"),
-        running(Drive(10**9, live=True, gate=lambda _: time.sleep(0.002)), engine, needs_view=True) as run,
+        running(Scenery(10**9, live=True, gate=lambda _: time.sleep(0.002)), engine, needs_view=True) as run,
     ):
         until(lambda: asked(run.page)[0] == 503)
         assert asked(run.page)[1]["parts"]["engine"]["state"] == "stalled"
