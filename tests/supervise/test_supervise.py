@@ -51,7 +51,7 @@ def hanging(image):
 engine.infer = hanging
 run = Pipeline(open_source("synthetic://96x64@30"), engine, [JsonlSink("s.jsonl")])
 tell_restarts(run)
-with ended_by_signals(run), heart_of(run):
+with ended_by_signals(run), heart_of([run]):
     run.run()
 """
 
