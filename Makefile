@@ -55,6 +55,7 @@ clean:
 $(VENV)/.dev: $(VENV)/.base
 	$(PIP) install $(TORCH)
 	$(PIP) install --no-build-isolation --editable ".[train,test,lint,docs]"
+	$(PIP) uninstall --yes typing # a backport that cityscapesScripts brings; it hides Python's own without site
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.base
