@@ -19,8 +19,6 @@ from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models import create
 from drivenet.models.blocks import check_size
 from drivenet.models.deployed import MEAN, STD, Deployed
-
-#: The newest that TensorRT 8.5 (JetPack 5) reads.
 from drivenet.modelspec import LabelsSpec, ModelSpec, Tail
 
 #: The newest that TensorRT 8.5 (JetPack 5) reads.
