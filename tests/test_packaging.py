@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import site
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import av
 import pytest
+import yaml
 
 import drivenet
 from drivenet.host.cpu_features import native_precisions
@@ -80,6 +82,14 @@ def test_metadata(metadata: Message) -> None:
         "LICENSE", "drivenet/sinks/web/static/vendor/uPlot.LICENSE", "engines/LICENSE.txt",
     }  # fmt: skip
     assert metadata["Requires-Python"] == ">=3.10"
+
+
+def test_the_release_is_the_same_in_version_citation_and_changelog() -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$", changelog, flags=re.M)[0]
+    assert (citation["version"], str(citation["date-released"])) == newest
+    assert newest[0] == drivenet.__version__
 
 
 def test_base_install_asks_for_no_training_packages(metadata: Message, base_requirements: set[str]) -> None:
