@@ -23,6 +23,7 @@ from drivenet.models.deployed import normalise
 from drivenet.modelspec import LabelsSpec
 from drivenet.training.autocast import autocast
 from drivenet.training.board import Board, NoBoard, open_board
+from drivenet.training.depthwise_cpu import quick_depthwise
 from drivenet.training.ema import Ema
 from drivenet.training.loss import SegmentationLoss, distillation_loss
 from drivenet.training.networks import freeze, start_from, start_imagenet, teacher_of
@@ -86,6 +87,8 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.network = self._network()
         self.frozen = freeze(self.network, settings.model.freeze)
+        if not settings.compile:
+            quick_depthwise(self.network)
         self.teacher = teacher_of(settings.distil, self.labels, self.network, self.device)
         self.lineage = checkpoints.lineage(settings.model_dump(mode="json"))
         self.ema = Ema(self.network, self._on_device(self._create()), settings.ema)
