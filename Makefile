@@ -30,13 +30,19 @@ coverage: $(VENV)/.dev
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-# The long forms of what the suite does for seconds: an hour of a node at work, and 10,000 damaged inputs.
+# The long forms of what the suite does for seconds: an hour of a node at work, 200 kills, and 10,000 damaged inputs.
+# Shorter: make soak DRIVENET_SOAK_MINUTES=5 DRIVENET_KILLS=10
+DRIVENET_SOAK_MINUTES ?= 60
+DRIVENET_KILLS ?= 200
+DRIVENET_FUZZ ?= 10000
+export DRIVENET_SOAK_MINUTES DRIVENET_KILLS DRIVENET_FUZZ
+
 soak: $(VENV)/.dev
-	DRIVENET_SOAK_MINUTES=60 DRIVENET_KILLS=200 $(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_soak.py \
+	$(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_soak.py \
 		tests/supervise tests/sinks/test_power_cut.py
 
 fuzz: $(VENV)/.dev
-	DRIVENET_FUZZ=10000 $(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_fuzz.py
+	$(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_fuzz.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -30,7 +30,8 @@ class Totals:
         latency: percentiles by stage, in ms.
         engine: ``file, backend, precision, input, labels`` of the engine.
         sinks: by name what became of the frames meant for each: ``published``, ``dropped`` (because it was slow or
-            the run ended) and, if it raised, ``failed``.
+            the run ended) and, if it raised, ``failed``. ``marked`` are pictures of a video that are no frames: the
+            last one again, greyed, while nothing new came.
         live: the last ``window_s`` seconds: ``fps`` by point and ``p50_ms`` by stage; for figures that are shown now.
         health: :meth:`drivenet.health.Health.to_dict` as it was last.
         events: how many there were, by code.

@@ -46,7 +46,7 @@ class SinkDispatcher:
     ) -> None:  # fmt: skip
         lock = threading.Lock()
         self._room, self._here = threading.Condition(lock), threading.Condition(lock)
-        self._lock, self._failed, self._away = lock, failed, away
+        self._lock, self._failed, self._away, self._accounting = lock, failed, away, accounting
         self._offline = policy == "every"
         self._queues = [
             SinkQueue(sink, name, policy, self._here if sink.main_thread else threading.Condition(lock))
@@ -98,7 +98,7 @@ class SinkDispatcher:
             for queue in self._timed:
                 self._offer(queue, delivery, closed=self.halted)
 
-    def tell(self, kind: str, act: Callable[[Sink], None], *, always: bool = False) -> None:
+    def tell(self, kind: str, act: Callable[[Sink], bool | None], *, always: bool = False) -> None:
         """Tell every sink something, in its thread and after the results that it has waiting.
 
         Args:
@@ -212,7 +212,8 @@ class SinkDispatcher:
         """Let a sink do what it has to, and book what came of it."""
         task = queue.task
         assert task is not None
-        error = self._act(queue, task.act)
+        told: list[bool | None] = []
+        error = self._act(queue, lambda sink: told.append(task.act(sink)))
         at_ns = now_ns()
         wishes: list[bool] = []
         asked = self._act(queue, lambda sink: wishes.append(sink.stop_requested))
@@ -220,6 +221,8 @@ class SinkDispatcher:
             queue.done()
             if task.delivery:
                 self._tracker.book(task.delivery, queue.name, "failed" if error else "published", at_ns)
+            if task.kind == "marked" and any(told):
+                self._accounting.served(queue.name, "marked")
             failure = error or asked
             if isinstance(failure, SinkAwayError) or (queue.away and task.delivery):
                 failure = self._note_away(queue, failure)

@@ -31,7 +31,7 @@ class Task:
     """
 
     kind: str
-    act: Callable[[Sink], None]
+    act: Callable[[Sink], bool | None]
     delivery: Delivery | None = None
 
 
@@ -85,7 +85,7 @@ class SinkQueue:
         self._give(Task("publish", lambda sink: sink.publish(delivery.result), delivery))
         return oldest.delivery if oldest else None
 
-    def tell(self, kind: str, act: Callable[[Sink], None]) -> None:
+    def tell(self, kind: str, act: Callable[[Sink], bool | None]) -> None:
         """Tell the sink something, in place of what waits of this kind; events and times wait beside each other."""
         same = [task for task in self._tasks if task.kind == kind]
         for task in same[: max(0, len(same) - _BESIDE_DEPTH + 1)] if kind in _BESIDE else same:

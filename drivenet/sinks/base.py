@@ -69,12 +69,16 @@ class Sink:
     def event(self, event: Event) -> None:
         """Something happened; every event comes, in order."""
 
-    def marked(self, view: Image, health: Health) -> None:
+    def marked(self, view: Image, health: Health) -> bool | None:
         """Nothing new comes: ``view`` is the last picture, greyed and marked with the state. Not a frame.
 
         Comes about four times a second; a sink that is slower gets the newest only.
+
+        Returns:
+            True from a recording that holds the picture now: it counts there as ``marked``.
         """
         self.lost(view, health.seconds())
+        return None
 
     def lost(self, view: Image, seconds: float) -> None:
         """The former name of :meth:`marked`, for one more release."""

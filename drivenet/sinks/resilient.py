@@ -69,9 +69,9 @@ class Resilient(Sink):
         """Hand it on."""
         self._pass_on(lambda sink: sink.event(event))
 
-    def marked(self, view: Image, health: Health) -> None:
+    def marked(self, view: Image, health: Health) -> bool:
         """Hand it on."""
-        self._pass_on(lambda sink: sink.marked(view, health))
+        return self._pass_on(lambda sink: sink.marked(view, health)) is True
 
     def status(self, totals: Totals) -> None:
         """Hand it on."""
@@ -84,11 +84,11 @@ class Resilient(Sink):
         if sink:
             sink.close(totals)
 
-    def _pass_on(self, act: Callable[[Sink], None]) -> None:
+    def _pass_on(self, act: Callable[[Sink], bool | None]) -> bool | None:
         if self._sink is None:
-            return
+            return None
         try:
-            act(self._sink)
+            return act(self._sink)
         except Exception as error:
             self._fall(wrapped(SinkError, self.name, error))
             raise self._away() from error

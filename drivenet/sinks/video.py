@@ -102,15 +102,16 @@ class VideoSink(Sink):
         at = _ticks(frame.media_ns)
         return steady if abs(at - steady) <= min(_ROUNDED, _JITTER * _TICKS / self._rate) else at
 
-    def marked(self, view: Image, health: Health) -> None:
+    def marked(self, view: Image, health: Health) -> bool:
         """Record that nothing new comes of a live source; a recorded one has no time in which it could be."""
         if not self._encoder or self._rate or view.shape[:2] != self._size:
-            return
+            return False
         try:
             self._write(view, _ticks(now_ns()))
         except (av.FFmpegError, OSError) as error:
             self._failed = True
             raise failure(Path(self.target), error) from error
+        return True
 
     def close(self, totals: Totals) -> None:
         """Finish the file; a file without a frame is removed. Raises no second error after a failed write."""

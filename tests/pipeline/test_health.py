@@ -10,8 +10,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from pipeline_parts import LONG_S, SIZE, Drive, Engine, Keeper, exact
@@ -25,6 +27,7 @@ from drivenet.overlay import Painter
 from drivenet.pipeline import Pipeline
 from drivenet.pipeline.health import HealthMonitor
 from drivenet.result import Totals
+from drivenet.sinks.video import VideoSink
 from drivenet.sinks.web import WebSink
 from drivenet.sources.base import Source, SourceStatus
 from drivenet.wall_clock import WALL
@@ -254,3 +257,22 @@ def test_a_whole_is_as_well_as_its_worst_part_and_keeps_the_former_name() -> Non
     told = health.to_dict()
     assert (told["state"], told["former"]) == ("stalled", "stale")
     assert told["parts"]["outputs"]["state"] == "degraded"
+
+
+def test_pictures_of_a_recording_are_its_frames_and_the_marked_ones_exactly(tmp_path: Path) -> None:
+    source = Scenery(5, "silence", live=True)
+    pipeline = Pipeline(source, Engine(), [VideoSink(tmp_path / "drive.mkv")], policy="latest")
+    ending = threading.Thread(target=lambda: (until(lambda: marked(pipeline) >= 3), pipeline.stop()))
+    ending.start()
+    totals = pipeline.run()
+    ending.join(LONG_S)
+    counts = totals.sinks["video"]
+    with av.open(str(tmp_path / "drive.mkv")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == counts["published"] + counts["marked"]
+    assert counts["marked"] >= 3
+    assert counts["published"] == totals.published
+    assert exact(totals)
+
+
+def marked(pipeline: Pipeline) -> int:
+    return pipeline.accounting.totals().sinks["video"].get("marked", 0)

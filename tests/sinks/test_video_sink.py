@@ -203,10 +203,10 @@ def test_while_a_live_source_is_lost_the_recording_shows_it(tmp_path: Path, monk
     sink = VideoSink(path, fps=0)
     result = make_result(0, size=(96, 128), captured_ns=10**9)
     assert result.view is not None
-    sink.marked(result.view, fares("lost", 1.0))  # before the first frame there is nothing to mark
+    assert sink.marked(result.view, fares("lost", 1.0)) is False  # before the first frame there is nothing to mark
     sink.publish(result)
     monkeypatch.setattr("drivenet.sinks.video.now_ns", lambda: 3 * 10**9)
-    sink.marked(lost_view(result.view, 2.0), fares("lost", 2.0))
+    assert sink.marked(lost_view(result.view, 2.0), fares("lost", 2.0)) is True
     sink.publish(make_result(1, size=(96, 128), captured_ns=4 * 10**9))
     sink.close(Totals())
     (_, first), (at, marked), (_, last) = decoded(path)
