@@ -17,7 +17,7 @@ from drivenet.sinks.base import Sink
 class _Call:
     """Something that the main thread is to do for another one, which waits for it."""
 
-    def __init__(self, sink: Sink, act: Callable[[Sink], None]) -> None:
+    def __init__(self, sink: Sink, act: Callable[[Sink], object]) -> None:
         self.sink, self.act = sink, act
         self.done = threading.Event()
         self.error: BaseException | None = None
@@ -60,7 +60,7 @@ class MainThread:
             call.error = SinkError(f"{call.sink.name}: the run has ended")
             call.done.set()
 
-    def call(self, sink: Sink, act: Callable[[Sink], None]) -> None:
+    def call(self, sink: Sink, act: Callable[[Sink], object]) -> None:
         """Have something done, and wait for it; raises what it raised."""
         if self._ended:
             raise SinkError(f"{sink.name}: the run has ended")
