@@ -54,6 +54,9 @@ class SourceSettings(Settings):
     instances: str | None = Field(
         None, description="folder of thing ids by stem, 0 none, 255 not known; {split} as in refine.folder"
     )
+    ignore_fringes: tuple[str, ...] = Field(
+        (), description="the data set's classes whose rims thinner than 3 pixels have no truth"
+    )
     frames: int = Field(
         600, ge=0, multiple_of=FRAMES_A_DRIVE, description="of the synthetic drive, rendered once, at the start"
     )

@@ -17,7 +17,7 @@ from drivenet.data import open_dataset
 from drivenet.data.base import Dataset, Sample
 from drivenet.data.pairs import read_label
 from drivenet.data.synthetic import SyntheticDataset
-from drivenet.data.views import Part
+from drivenet.data.views import Part, WithoutFringes
 from drivenet.errors import SourceError, UsageError
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
@@ -177,6 +177,8 @@ def _open(one: SourceSettings, labels: LabelSet, root: Path | None) -> tuple[dic
         place = root or (Path(one.root) if one.root else None)
         given = load_labels(one.labels) if one.labels else None
         splits = {name: split_of(open_dataset(one.dataset, place, name, given), name) for name in wanted}
+        if one.ignore_fringes:
+            splits = {name: WithoutFringes(split, one.ignore_fringes) for name, split in splits.items()}
     file = Path(one.mapping) if one.mapping else None
     return splits, LabelMapping.of(next(iter(splits.values())).labels, labels, file)
 

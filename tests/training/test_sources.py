@@ -186,3 +186,17 @@ def test_pictures_to_select_on_are_taken_evenly(places: Path, tmp_path: Path) ->
     nothing = settings.data[1].model_copy(update={"select": 0})
     with pytest.raises(UsageError, match="no val pictures to select on"):
         prepare_run(settings.model_copy(update={"data": (nothing,)}), None, tmp_path, "cpu")
+
+
+def test_rims_of_a_class_have_no_truth_where_they_are_ignored(places: Path) -> None:
+    top = places / "rims"
+    folder(top, {RED: CAR, BLUE: TRUCK}, 1)
+    file = top / "train" / "labels" / "0.png"
+    truth = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    rim = np.zeros(SIZE, bool)
+    rim[2:60, 70:72] = True
+    truth[rim] = TRUCK
+    assert cv2.imwrite(str(file), truth)
+    row = {"dataset": "folder", "root": str(top), "labels": str(places / "fine.yaml"), "ignore_fringes": ["truck"]}
+    ids = load(tiny(labels=str(places / "fine.yaml"), data=[row])).sources[0].pictures[0].ids
+    np.testing.assert_array_equal(ids, np.where(rim, 255, truth))
