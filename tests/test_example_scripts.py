@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mqtt_broker import Broker, Listener
 
 import drivenet
-from tests.sinks.mqtt_broker import Broker, Listener
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DRIVE = "synthetic://320x192@30"
