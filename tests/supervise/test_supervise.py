@@ -1,4 +1,4 @@
-"""The parent of a node: real nodes that are killed, hang, fail and end; systemd's socket; a parent that is killed."""
+"""The parent of a node: real nodes that hang, fail and end; systemd's socket; a parent that is killed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import av
 import pytest
+from supervised import NODE, PATIENCE_S, ROOT, published, started, the_child, wait_until
 
-import drivenet
-
-ROOT = Path(drivenet.__file__).parents[1]
-NODE = ("run", "synthetic://160x96@30", "--backend", "null", "--headless")
-PATIENCE_S = 100.0
-#: More of them with ``make soak``; not so quick that the parent gives up.
-KILLS = int(os.environ.get("DRIVENET_KILLS", "3"))
 #: A parent with a child of a test's own, and short waits.
 PARENT = """
 import sys
@@ -54,77 +44,6 @@ tell_restarts(run)
 with ended_by_signals(run), heart_of([run]):
     run.run()
 """
-
-
-@contextmanager
-def started(*command: str, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A process with its errors in ``err``; it and its children are gone at the end."""
-    with (cwd / "err").open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", *command], cwd=cwd, stderr=errors, text=True, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def children(pid: int) -> list[int]:
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def wait_until(true: Callable[[], object], why: str = "") -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < until, why or "it never happened"
-        time.sleep(0.02)
-
-
-def published(path: Path) -> bool:
-    return path.exists() and b'"frame"' in path.read_bytes()
-
-
-def the_child(parent: subprocess.Popen[str], *but: int) -> int:
-    found: list[int] = []
-
-    def is_there() -> bool:
-        found[:] = [pid for pid in children(parent.pid) if pid not in but]
-        return bool(found)
-
-    wait_until(is_there)
-    return found[0]
-
-
-@pytest.mark.timeout(KILLS * 60 + 120)
-def test_a_node_that_is_killed_publishes_again_and_every_recording_plays(tmp_path: Path) -> None:
-    kills, seen = KILLS, []
-    with started(
-        "-m", "drivenet", *NODE, "--out", "o.mkv", "--stats", "s.jsonl", "--supervise", cwd=tmp_path
-    ) as parent:
-        for n in range(kills):
-            stats = tmp_path / ("s.jsonl" if n == 0 else f"s-{n + 1}.jsonl")
-            wait_until(
-                lambda stats=stats: stats.exists() and stats.read_bytes().count(b'"frame"') > 60,
-                (tmp_path / "err").read_text(),
-            )
-            seen.append(the_child(parent, *seen))
-            time.sleep(13.0 if KILLS > 4 else 0.0)
-            os.kill(seen[-1], signal.SIGKILL)
-        last = tmp_path / f"s-{kills + 1}.jsonl"
-        wait_until(lambda: published(last))
-        parent.terminate()
-        assert parent.wait(PATIENCE_S) == 0
-    assert len(set(seen)) == kills
-    for n in range(kills + 1):
-        name = "o.mkv" if n == 0 else f"o-{n + 1}.mkv"
-        with av.open(str(tmp_path / name)) as container:
-            assert sum(1 for _ in container.decode(video=0)) > 1, name
-    said = (tmp_path / "err").read_text()
-    assert said.count("drivenet: the node was killed by SIGKILL; restart") == kills
-    assert '"code":"node.restarted"' in last.read_text()
 
 
 def test_a_node_that_is_frozen_is_started_again(tmp_path: Path) -> None:
