@@ -11,6 +11,11 @@ from typing import Any, Literal
 
 from drivenet.latency import now_ns
 
+#: Why a source is away, in a word. ``silent``: it is open, and nothing comes.
+CAUSES = (
+    "refused", "unauthorised", "not found", "timeout", "unreachable", "undecodable", "ended", "device gone", "failed",
+    "silent",
+)  # fmt: skip
 State = Literal["ok", "degraded", "starting", "suspect", "stalled", "lost", "failed"]
 Severity = Literal["debug", "info", "warning", "error"]
 
@@ -52,6 +57,7 @@ class Health:
         last_error: why the source was last lost or not opened; without secrets.
         lost_frames: how many damaged pictures the source left out.
         missing_s: seconds of the source's own time for which nothing came.
+        cause: why the source is away now, one of :data:`CAUSES`; empty while it is not.
     """
 
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -60,6 +66,7 @@ class Health:
     last_error: str = ""
     lost_frames: int = 0
     missing_s: float = 0.0
+    cause: str = ""
 
     @property
     def worst(self) -> Part:
@@ -85,7 +92,7 @@ class Health:
         now = now_ns()
         parts = {name: _part_dict(part, now) for name, part in self.parts.items()}
         whole = _part_dict(self.worst, now)
-        losses = {"lost_frames": self.lost_frames, "missing_s": round(self.missing_s, 3)}
+        losses = {"lost_frames": self.lost_frames, "missing_s": round(self.missing_s, 3), "cause": self.cause}
         return {**whole, "parts": parts, "reconnects": self.reconnects, "last_error": self.last_error, **losses}
 
 

@@ -31,6 +31,7 @@ from drivenet.things.pictures import wanted_classes
 
 if TYPE_CHECKING:
     from drivenet.sinks.web.page import MultiPage
+    from drivenet.sinks.web.sink import PageSink
 
 #: Pictures a second in a video of a recorded source that has no rate, such as a folder: what FFmpeg takes, too.
 PICTURES_FPS = 25.0
@@ -94,14 +95,15 @@ def open_sinks(
     painter: Painter,
     stages: Sequence[str],
     written: list[Path],
+    page: PageSink | None = None,
 ) -> list[Sink]:
     """As asked for; a window if nothing was. If one cannot be opened, those before it are closed again.
 
-    ``written`` is given the files that recordings went to, as they are made.
+    ``written`` is given the files that recordings went to, as they are made. ``page`` is one that serves others too.
     """
     sinks: list[Sink] = []
     with ExitStack() as opened:
-        for sink in _opened(settings, source, engine, painter, stages, written):
+        for sink in _opened(settings, source, engine, painter, stages, written, page):
             opened.callback(sink.close, Totals())
             sinks.append(sink)
         opened.pop_all()
@@ -115,6 +117,7 @@ def _opened(
     painter: Painter,
     stages: Sequence[str],
     written: list[Path],
+    page: PageSink | None,
 ) -> Iterator[Sink]:
     fps = 0.0 if source.live else source.fps or PICTURES_FPS
     session = RecordingSession(
@@ -132,8 +135,10 @@ def _opened(
     if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
         yield sink_class("window")(painter, f"drivenet {source.name}", session.lock)
     if settings.serve:
-        lock = session.lock if session.options.segmented else None
-        yield _page(settings.serve, settings, source, engine, painter, stages, lock)
+        page = _page(settings.serve, settings, source, engine, painter, stages)
+        yield page
+    if page is not None and session.options.segmented:
+        page.lock_with(session.lock)
     if settings.stats:  # last: to close it is to write a summary
         how = partial(sink_class("jsonl"), settings.stats, session=session)
         yield _told(settings.stats, _lasting(settings, source, settings.stats, how))
@@ -190,8 +195,7 @@ def show_written(written: Sequence[Path]) -> None:
 
 def _page(
     address: str, settings: NodeSettings, source: Source, engine: Engine, painter: Painter, stages: Sequence[str],
-    lock: Callable[[], None] | None,
-) -> Sink:  # fmt: skip
+) -> PageSink:  # fmt: skip
     from drivenet.sinks.web import WebSink
 
     host, port = parse_address(address)
@@ -199,8 +203,7 @@ def _page(
         host, port, token=settings.token.get_secret_value() if settings.token else None,
         allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
         painter=painter, source=source.name, engine=engine.describe(), stages=stages,
-        root_path=settings.root_path, trusted_proxies=settings.trusted_proxies, lock=lock,
-        replay=not source.live,
+        root_path=settings.root_path, trusted_proxies=settings.trusted_proxies, replay=not source.live,
     )  # fmt: skip
     console.print(f"live page at {page.url}")
     return page

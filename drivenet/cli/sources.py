@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from drivenet.address import mask_uri, scheme_of
@@ -22,9 +23,11 @@ from drivenet.node import MainThread, Node
 from drivenet.pipeline import Pipeline
 from drivenet.pipeline.sink_queue import unique
 from drivenet.result import Totals
-from drivenet.sinks.base import Sink
 from drivenet.sources import kind_of
 from drivenet.stages import stage_names
+
+if TYPE_CHECKING:
+    from drivenet.sinks.web.sink import PageSink
 
 #: What an output's address has in the place of the source's id.
 PLACE = "{source}"
@@ -100,7 +103,9 @@ def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: lis
         return node.run()
 
 
-def _pages(settings: NodeSettings, sources: Mapping[str, str], engine: Engine, opened: ExitStack) -> dict[str, Sink]:
+def _pages(
+    settings: NodeSettings, sources: Mapping[str, str], engine: Engine, opened: ExitStack
+) -> dict[str, PageSink]:
     if not settings.serve:
         return {}
     painter = open_painter(settings, engine.spec.label_set)
@@ -111,13 +116,13 @@ def _pages(settings: NodeSettings, sources: Mapping[str, str], engine: Engine, o
 
 
 def _pipeline(
-    settings: NodeSettings, name: str, engine: Engine, page: Sink | None, main: MainThread, written: list[Path],
+    settings: NodeSettings, name: str, engine: Engine, page: PageSink | None, main: MainThread, written: list[Path],
     opened: ExitStack,
 ) -> Pipeline:  # fmt: skip
     source = open_source_of(settings, opened)
     painter = open_painter(settings, engine.spec.label_set)
     stages = open_stages(settings, engine, track=source.continuous)
-    sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
+    sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written, page)
     for sink in sinks:
         opened.callback(sink.close, Totals())
     shown = [main.served(sink) for sink in (*sinks, *([page] if page else []))]

@@ -126,10 +126,17 @@ class HealthMonitor:
         self._parts = {name: self._changed(name, part) for name, part in found.items()}
         told = self._status
         self.health = Health(
-            self._parts, self.source_id, told.reconnects, mask_text(_told(told)), told.lost_frames, told.missing_s
-        )
+            self._parts, self.source_id, told.reconnects, mask_text(_told(told)), told.lost_frames, told.missing_s,
+            self._cause(),
+        )  # fmt: skip
         release()
         return self.health, [self._events.popleft() for _ in range(len(self._events))]
+
+    def _cause(self) -> str:
+        """Why the source is away now, in a word."""
+        if self._status.away:
+            return self._status.cause or "failed"
+        return "silent" if self._parts["source"].state == "lost" else ""
 
     def _source_part(self, now: int) -> Part:
         if reason := self._failures.get("source"):

@@ -36,7 +36,7 @@ _BY_TEXT = (
 
 
 def cause_of(error: BaseException) -> str:
-    """One of refused, unauthorised, not found, timeout, unreachable, undecodable, ended, device gone and failed.
+    """One of :data:`drivenet.health.CAUSES`.
 
     >>> from drivenet.errors import SourceError
     >>> cause_of(SourceError("camera.local: connection refused"))

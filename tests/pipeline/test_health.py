@@ -226,9 +226,11 @@ def test_losses_of_the_source_have_their_reason_and_are_counted() -> None:
     monitor.source_gave(SIZE)
     monitor.published(now_ns())
     assert monitor.check()[0].state == "ok"
-    source.now = SourceStatus(0, "rtsp://user:pw@cam refuses", away=True)
+    assert monitor.health.cause == ""
+    source.now = SourceStatus(0, "rtsp://user:pw@cam refuses", away=True, cause="unauthorised")
     health, events = monitor.check()
-    assert health.last_error == "rtsp://***@cam refuses"
+    assert health.to_dict()["cause"] == "unauthorised"
+    assert health.last_error == "unauthorised: rtsp://***@cam refuses"
     assert [(event.code, event.source_id) for event in events] == [("source.away", "front")]
     source.now = SourceStatus(1, "rtsp://user:pw@cam refuses")
     health, events = monitor.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import av
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from sink_results import fares
 
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 
@@ -203,3 +205,11 @@ def test_a_recording_is_no_live_picture_and_no_folder_is_named() -> None:
         assert (stats["replay"], stats["source"]) == (True, "rain.mp4")
     with Node() as node:
         assert json.loads(node.get("/stats.json")[2])["replay"] is False
+
+
+def test_metrics_say_why_the_source_is_away(node: Node) -> None:
+    node.publish()
+    node.sink.health(replace(fares("lost", 3.0), cause="refused"))
+    lines = node.get("/metrics")[2].decode().splitlines()
+    away = {line for line in lines if line.startswith("drivenet_source_away{") and line.endswith(" 1.0")}
+    assert away == {'drivenet_source_away{cause="refused"} 1.0'}

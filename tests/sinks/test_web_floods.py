@@ -139,7 +139,8 @@ def test_a_ration_remembers_a_bounded_number_of_addresses() -> None:
 
 def test_the_recording_is_locked_by_a_post_of_our_own() -> None:
     locked: list[int] = []
-    with Node(token=TOKEN, lock=lambda: locked.append(1)) as node:
+    with Node(token=TOKEN) as node:
+        node.sink.lock_with(lambda: locked.append(1))
         node.publish()
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         assert node.get("/lock", bearer, "POST")[0] == 204

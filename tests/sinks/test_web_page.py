@@ -276,3 +276,16 @@ def test_the_token_is_asked_and_leaves_the_address_bar(open_page: OpenPage) -> N
         page.click("button")
         drawn(page, 0)
         assert page.url == node.sink.url
+
+
+def test_a_recording_is_locked_by_a_button_that_is_there_only_with_segments(node: Node, open_page: OpenPage) -> None:
+    locked: list[int] = []
+    page = open_page(node)
+    node.play()
+    drawn(page, 1)
+    assert not page.is_visible("#lock")
+    node.sink.lock_with(lambda: locked.append(1))
+    page.click("#lock")
+    page.wait_for_function("() => document.querySelector('#lock').textContent === 'Locked'")
+    page.keyboard.press("l")
+    wait_for(lambda: len(locked) == 2)

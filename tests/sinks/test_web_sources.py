@@ -93,3 +93,14 @@ def test_the_server_ends_with_the_last_source(page: MultiPage) -> None:
     page.sinks["rear"].close(Totals())
     with pytest.raises(urllib.error.URLError):
         get(page, "healthz")
+
+
+def test_each_source_locks_its_own_recording(page: MultiPage) -> None:
+    locked: list[str] = []
+    page.sinks["front"].lock_with(lambda: locked.append("front"))
+    asked = urllib.request.Request(f"{page.url}live/front/lock", method="POST")
+    with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
+        assert answer.status == 204
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(urllib.request.Request(f"{page.url}live/rear/lock", method="POST"), timeout=PATIENCE_S)
+    assert locked == ["front"]

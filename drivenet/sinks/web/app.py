@@ -168,16 +168,13 @@ class Figures:
         return JSONResponse(health.to_dict(), status)
 
 
-def build_app(
-    hub: Hub, stats: RunStats, painter: Painter, access: Access, proxy: Proxy | None = None,
-    lock: Callable[[], None] | None = None,
-) -> ASGIApp:  # fmt: skip
+def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access, proxy: Proxy | None = None) -> ASGIApp:
     """The guarded application."""
-    return AccessMiddleware(channel_app(hub, stats, painter, lock), access, proxy)
+    return AccessMiddleware(channel_app(hub, stats, painter), access, proxy)
 
 
-def channel_app(hub: Hub, stats: RunStats, painter: Painter, lock: Callable[[], None] | None = None) -> Starlette:
-    """All that there is of one source; ``lock`` keeps the recording's segments around now, where there are any."""
+def channel_app(hub: Hub, stats: RunStats, painter: Painter) -> Starlette:
+    """All that there is of one source."""
     pictures, figures = Pictures(hub, stats, painter), Figures(hub, stats)
     routes: dict[str, Handler] = {
         "/stream.mjpg": pictures.stream,
@@ -194,17 +191,19 @@ def channel_app(hub: Hub, stats: RunStats, painter: Painter, lock: Callable[[], 
     return Starlette(
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in routes.items()),
-            *([Route("/lock", _locking(lock), methods=["POST"])] if lock else []),
+            Route("/lock", _locking(hub), methods=["POST"]),
             WebSocketRoute("/live", live.serve),
         ]
     )
 
 
-def _locking(lock: Callable[[], None]) -> Handler:
+def _locking(hub: Hub) -> Handler:
     async def answer(request: Request) -> Response:
         """``POST /lock``: never delete what is recorded from 10 s ago to 10 s from now."""
+        if hub.lock is None:
+            return PlainTextResponse("there are no segments to lock\n", HTTPStatus.NOT_FOUND)
         try:
-            await run_in_threadpool(lock)  # it waits for the disk
+            await run_in_threadpool(hub.lock)  # it waits for the disk
         except OSError as error:
             return _unavailable(f"not locked: {error.strerror or error}\n")
         return Response(status_code=HTTPStatus.NO_CONTENT)

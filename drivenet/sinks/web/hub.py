@@ -98,6 +98,8 @@ class Hub:
 
     def __init__(self, max_viewers: int = MAX_VIEWERS) -> None:
         self.newest: Snapshot | None = None
+        #: Keeps the recording's segments around now; None while there are none.
+        self.lock: Callable[[], None] | None = None
         self.max_viewers = max_viewers
         self.throttle = Throttle()
         self._slots: set[Slot] = set()
@@ -125,8 +127,10 @@ class Hub:
         return len(self._slots)
 
     def watched(self) -> dict[str, int]:
-        """How many ``viewers`` there are, and that they get every n-th picture, ``viewers_get_every``."""
-        return {"viewers": self.viewers, "viewers_get_every": self.throttle.every}
+        """How many ``viewers`` there are, that they get every n-th picture, and whether a recording can be locked."""
+        return {
+            "viewers": self.viewers, "viewers_get_every": self.throttle.every, "lockable": self.lock is not None,
+        }  # fmt: skip
 
     def publish(self, result: Result) -> None:
         """Leave a result. Called by the sink's thread: a few microseconds, whoever watches."""

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from drivenet.health import STATES, WORKING
+from drivenet.health import CAUSES, STATES, WORKING
 from drivenet.sinks.web.run_stats import EDGES_MS, RunStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -95,6 +95,10 @@ def _health(state: dict[str, Any]) -> Iterator[Metric]:
         for name in STATES:
             parts.add_metric([part, name], float(found["state"] == name))
     yield parts
+    away = GaugeMetricFamily("drivenet_source_away", "1 for the cause that keeps the source away", labels=["cause"])
+    for cause in CAUSES:
+        away.add_metric([cause], float(state.get("cause") == cause))
+    yield away
     yield _counter("reconnects", "Times that the source was lost and found again", state["reconnects"])
     error = GaugeMetricFamily("drivenet_last_error_info", "Why the source was last lost", labels=["error"])
     if state["last_error"]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from drivenet.overlay import Painter
 from drivenet.result import Totals
-from drivenet.sinks.base import Sink
 from drivenet.sinks.web.access import Access, check_binding
 from drivenet.sinks.web.hub import Hub, HubGroup
 from drivenet.sinks.web.run_stats import RunStats
@@ -51,7 +50,7 @@ class MultiPage:
         self._server: Server = Server(app, HubGroup([channel.hub for channel in channels.values()]), listener)
         self._open = set(sources)
         #: The sink of each source.
-        self.sinks: dict[str, Sink] = {
+        self.sinks: dict[str, PageSink] = {
             name: _ChannelSink(self, name, channel.hub, channel.stats) for name, channel in channels.items()
         }
 

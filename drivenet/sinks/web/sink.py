@@ -50,6 +50,10 @@ class PageSink(Sink):
         """How many live pages and MJPEG streams are open."""
         return self._hub.viewers
 
+    def lock_with(self, lock: Callable[[], None]) -> None:
+        """Viewers may lock the recording: ``lock`` keeps its segments around now."""
+        self._hub.lock = lock
+
     def publish(self, result: Result) -> None:
         """Leave a result for those who watch; SinkError if the server has ended, and nobody can any more."""
         self.check()
@@ -87,7 +91,6 @@ class WebSink(PageSink):
         source: what the frames come from, without credentials.
         engine: what they go through, as :meth:`drivenet.engine.base.Engine.describe` says it.
         root_path: under which a proxy serves the page.
-        lock: keeps the segments of the recording around now: ``POST /lock``; None = there are none.
         trusted_proxies: addresses and networks whose ``X-Forwarded-*`` headers are believed.
         replay: whether the source is a recording: its picture is not called live.
 
@@ -99,8 +102,7 @@ class WebSink(PageSink):
     def __init__(
         self, host: str, port: int, *, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = (),
         painter: Painter, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES,
-        root_path: str = "", trusted_proxies: Sequence[str] = (), lock: Callable[[], None] | None = None,
-        replay: bool = False,
+        root_path: str = "", trusted_proxies: Sequence[str] = (), replay: bool = False,
     ) -> None:  # fmt: skip
         check_binding(host, token, allow_anonymous, allowed_hosts)
         check_installed()
@@ -112,7 +114,7 @@ class WebSink(PageSink):
         listener = listen(host, port)
         self.host, self.port = host, int(listener.getsockname()[1])
         super().__init__(Hub(), RunStats(source, engine, stages, replay))
-        app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts), proxy, lock)
+        app = build_app(self._hub, self._stats, painter, Access(host, self.port, token, allowed_hosts), proxy)
         self._server: Server = Server(app, HubGroup([self._hub]), listener)
 
     @property

@@ -63,6 +63,7 @@ function showFigures(stats) {
   const { backend, precision, file } = stats.engine;
   $("engine").textContent = [String(file ?? "").split("/").pop(), backend, precision].filter(Boolean).join(" · ");
   $("reason").textContent = stats.state.reason;
+  $("lock").hidden = !stats.lockable;
   for (const [kind, rate] of Object.entries(stats.live.fps)) {
     const element = $(`fps-${kind}`);
     if (element) element.textContent = rate === null ? "–" : `${rate.toFixed(1)} fps`;
@@ -118,6 +119,15 @@ async function snapshot() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
+// Says for some seconds what came of it.
+async function lock() {
+  if ($("lock").hidden) return;
+  const answer = await fetch("lock", { method: "POST" }).catch(() => ({ ok: false }));
+  $("lock").textContent = answer.ok ? "Locked" : "Not locked";
+  clearTimeout(lock.timer);
+  lock.timer = setTimeout(() => { $("lock").textContent = "Lock"; }, 3000);
+}
+
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
   else $("stage").requestFullscreen?.();
@@ -155,6 +165,7 @@ $("boxes").addEventListener("change", () => setBoxes($("boxes").checked));
 $("views").addEventListener("change", (event) => setView(event.target.value));
 $("pause").addEventListener("click", () => setPause(!chosenPause));
 $("snapshot").addEventListener("click", snapshot);
+$("lock").addEventListener("click", lock);
 $("full").addEventListener("click", fullScreen);
 $("theme").addEventListener("click", nextTheme);
 $("all").addEventListener("click", () => legend.all(true));
@@ -165,7 +176,7 @@ const KEYS = {
   1: () => setView("overlay"), 2: () => setView("mask"), 3: () => setView("side-by-side"),
   "+": () => { alphaChosen = true; setAlpha(100 * picture.alpha + 10); }, "-": () => { alphaChosen = true; setAlpha(100 * picture.alpha - 10); },
   b: () => setBoxes(!picture.boxes), a: () => legend.all(true), " ": () => setPause(!chosenPause),
-  s: snapshot, f: fullScreen, t: nextTheme,
+  s: snapshot, l: lock, f: fullScreen, t: nextTheme,
 };
 document.addEventListener("keydown", (event) => {
   const typed = event.target.closest?.("button, select, a, input[type=checkbox], input[type=radio]");
