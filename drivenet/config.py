@@ -257,6 +257,12 @@ class NodeSettings(Settings):
     rate: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Replay a recording at a fixed rate, in frames per second."
     )
+    wait: bool = Field(
+        False,
+        description="Wait for a camera or stream that is not there at the start, also where its name, path, device or "
+        "password looks wrong [default: on with --supervise; with --headless only where it refuses or is silent].",
+    )
+    loop: bool = Field(False, description="Begin a file or folder again at its end, until the run is stopped.")
     damaged: Literal["stop", "skip"] = Field(
         "stop",
         description="What damaged frames of a recording do: end the run, or be left out and counted [default: stop].",

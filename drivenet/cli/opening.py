@@ -11,13 +11,20 @@ from drivenet.engine.base import Engine
 from drivenet.engine.watched import Watched
 from drivenet.sources import open_source
 from drivenet.sources.base import Source
+from drivenet.supervise.beat import is_supervised
 
 
 def open_source_of(settings: NodeSettings, opened: ExitStack) -> Source:
-    """The settings' one source."""
+    """The settings' one source.
+
+    Where nobody is there to see an error it may be away at first, unless its address looks wrong. Under a supervisor,
+    which starts it at boot before networks and names are there, or with ``--wait``, it may be away for any reason.
+    """
+    waits = settings.wait or is_supervised()
     source = open_source(
         settings.source or "", rate=settings.rate, paced=settings.policy != "every", damaged=settings.damaged,
-        patient=settings.headless and not settings.strict,  # nobody is there to see an error
+        loop=settings.loop,
+        patient=waits or (settings.headless and not settings.strict), forgiving=waits,
     )  # fmt: skip
     opened.callback(source.close)
     return source

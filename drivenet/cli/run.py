@@ -86,6 +86,8 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--alpha", type=float)
 @_setting("--policy", type=click.Choice(POLICIES))
 @_setting("--rate", type=float, metavar="HZ")
+@_setting("--wait", is_flag=True, default=None)
+@_setting("--loop", is_flag=True, default=None)
 @_setting("--damaged", type=click.Choice(["stop", "skip"]))
 @_setting("--blur", multiple=True, metavar="NAMES")
 @click.option("--blur-check", is_flag=True, help="Show how much --blur leaves clear in drawn drives, and exit.")

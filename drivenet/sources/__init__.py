@@ -17,6 +17,7 @@ from drivenet.errors import UsageError, nearest
 from drivenet.picture_files import IMAGE_SUFFIXES
 from drivenet.sources.base import Source
 from drivenet.sources.detached import Detached
+from drivenet.sources.looped import Looped
 from drivenet.sources.options import Options
 from drivenet.sources.reconnect import Reconnecting
 from drivenet.sources.replay import Replay
@@ -39,6 +40,8 @@ _SCHEMES = {
     "synthetic": "synthetic",
     **dict.fromkeys(("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp"), "stream"),
 }
+#: What can be played again: files.
+_RECORDED = ("video", "images")
 # reads of these may block for seconds
 _BLOCKING = {"camera", "csi", "stream"}
 #: Schemes that only live streams have.
@@ -55,6 +58,8 @@ def open_source(
     timeout_s: float = 5.0,
     damaged: Literal["stop", "skip"] = "stop",
     patient: bool = False,
+    forgiving: bool = False,
+    loop: bool = False,
 ) -> Source:
     """Open whatever ``uri`` names.
 
@@ -68,11 +73,14 @@ def open_source(
         reconnect: whether a live source that is lost is opened again until it is closed.
         timeout_s: how long a network may take to open, and may then stay silent.
         patient: whether a live source (a camera, RTSP) may be away at first: it is lost then, and tried again.
+        forgiving: whether that holds also where the address looks wrong: a name that nobody has, a path or device that
+            is not there, a password that is refused.
         damaged: what becomes of damaged pictures in a recording: ``stop`` ends there with an error, ``skip`` leaves
             them out and counts them. A live stream always goes on.
+        loop: whether a file or folder begins again at its end, until the source is closed.
 
     Raises:
-        UsageError: if the address or the rate cannot be right.
+        UsageError: if the address or the rate cannot be right, or what has no end is to begin again.
         SourceError: if there is nothing to read from. No message holds the credentials of an address.
 
     >>> source = open_source("synthetic://96x64@30?frames=2")
@@ -85,7 +93,12 @@ def open_source(
     kind, place = _resolve(_as_text(uri))
     opener = partial(_opener(kind), place, Options(seed, paced and rate is None, timeout_s, damaged))
     absent = mask_uri(place) if patient and (kind in ("camera", "csi") or scheme_of(place) in _LIVE) else ""
-    source = _detached(opener, reconnect, absent) if kind in _BLOCKING else opener()
+    if loop and kind not in _RECORDED:
+        raise UsageError(f"--loop for {mask_uri(place)}", "a video file or a folder of pictures")
+    if kind in _BLOCKING:
+        source = _detached(opener, reconnect, absent, forgiving)
+    else:
+        source = Looped(opener) if loop else opener()
     return source if rate is None else Replay(source, rate)
 
 
@@ -151,8 +164,8 @@ def _kind_of_path(path: str) -> str:
     return "video" if "=" in settings and os.path.isfile(file) else "images"
 
 
-def _detached(opener: Callable[[], Source], reconnect: bool, absent: str) -> Source:
-    return Detached(partial(Reconnecting, opener, absent=absent) if reconnect else opener)
+def _detached(opener: Callable[[], Source], reconnect: bool, absent: str, forgiving: bool) -> Source:
+    return Detached(partial(Reconnecting, opener, absent=absent, forgiving=forgiving) if reconnect else opener)
 
 
 def _opener(kind: str) -> Callable[[str, Options], Source]:

@@ -30,9 +30,26 @@ _BY_ERRNO = {
 }
 #: What messages of sources say that have no cause.
 _BY_TEXT = (
-    ("ended", "ended"), ("gave no picture", "timeout"), ("no camera", "device gone"), ("401", "unauthorised"),
+    ("ended", "ended"), ("gave no picture", "timeout"), ("no camera", "device gone"), ("no csi camera", "device gone"),
+    ("401", "unauthorised"),
     ("404", "not found"), ("not authorized", "unauthorised"), ("refused", "refused"), ("timed out", "timeout"),
 )  # fmt: skip
+
+
+#: What messages say of a host's name that nobody knows.
+NOBODY = "no machine is called"
+#: Causes that no waiting mends where a source was never there: somebody has mistyped its address or password.
+_MISTAKES = ("not found", "unauthorised", "device gone")
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Whether an address that was never reached is more likely wrong than early: no such name, path, device, password.
+
+    >>> from drivenet.errors import SourceError
+    >>> [is_mistake(SourceError(f"camera.local: {why}")) for why in ("connection refused", "404 not found")]
+    [False, True]
+    """
+    return cause_of(error) in _MISTAKES
 
 
 def cause_of(error: BaseException) -> str:
@@ -42,6 +59,8 @@ def cause_of(error: BaseException) -> str:
     >>> cause_of(SourceError("camera.local: connection refused"))
     'refused'
     """
+    if NOBODY in str(error):  # of which FFmpeg says that reading failed
+        return "not found"
     link: BaseException | None = error
     while link is not None:
         found = _BY_CLASS.get(type(link).__name__) or _BY_ERRNO.get(getattr(link, "errno", None) or 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 import av.error
@@ -10,6 +12,7 @@ from av.container import InputContainer
 
 from drivenet.address import check_credentials, credentials_hint, mask_uri, scheme_of
 from drivenet.errors import NoVideoError, SourceError, SourceNotFoundError, UsageError, nearest
+from drivenet.sources.causes import NOBODY
 from drivenet.sources.container import READING
 
 # a playlist or redirect may lead only to what stands here: never to files of this machine
@@ -29,6 +32,8 @@ _ABSENT = (
     av.error.FileNotFoundError,
     av.error.ProtocolNotFoundError,
 )
+#: What the system's resolver says of a name that there is not.
+_NOBODY = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError, av.error.PermissionError)
 _RTSP = {
     # over TCP nothing is lost; what answers "461 Unsupported Transport" is asked again over UDP
@@ -74,10 +79,24 @@ def connect(uri: str, timeout_s: float, form: str | None = None) -> InputContain
     except (av.error.InvalidDataError, av.error.EOFError):
         raise NoVideoError(f"{name} answers with no video", "a video stream", "check the path") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        if host := _unknown_host(uri):
+            raise SourceNotFoundError(f"{name}: {NOBODY} {host}", cure="check the name") from None
         why = reason_of(error, timeout_s)
         raise SourceError(
             f"{name} cannot be opened: {why}", cure=hint or "check that the machine is reachable"
         ) from None
+
+
+def _unknown_host(uri: str) -> str:
+    """The host of an address if nobody knows that name; empty also where nobody can be asked now."""
+    host = urlsplit(uri).hostname or ""
+    try:
+        socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        return host if error.errno in _NOBODY else ""
+    except (OSError, ValueError):
+        pass
+    return ""
 
 
 def reason_of(error: Exception, timeout_s: float) -> str:

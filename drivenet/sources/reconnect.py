@@ -11,7 +11,7 @@ from drivenet.backoff import Backoff
 from drivenet.errors import SourceError
 from drivenet.frame import Frame
 from drivenet.sources.base import Source, SourceStatus
-from drivenet.sources.causes import cause_of
+from drivenet.sources.causes import cause_of, is_mistake
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class Reconnecting(Source):
         first_wait_s: seconds before the first new attempt.
         longest_wait_s: what the wait doubles up to.
         absent: how to name a live source that may be away at first; empty if that is an error.
+        forgiving: whether it may also be away for what looks like a mistake: no such name, path, device or password.
 
     Raises:
         SourceError: if the source cannot be opened the first time and may not be away.
@@ -46,6 +47,7 @@ class Reconnecting(Source):
         first_wait_s: float = FIRST_WAIT_S,
         longest_wait_s: float = LONGEST_WAIT_S,
         absent: str = "",
+        forgiving: bool = False,
     ) -> None:
         self._open_once = open_once
         self._backoff = Backoff(first_wait_s, longest_wait_s)
@@ -59,6 +61,9 @@ class Reconnecting(Source):
         except SourceError as error:
             if not absent:
                 raise
+            if is_mistake(error) and not forgiving:
+                cure = "; ".join(filter(None, (error.cure, "--wait waits for it")))
+                raise type(error)(error.received, error.expected, cure) from error
             self.name, self.live = absent, True
             self._note(error)
 

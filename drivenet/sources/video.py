@@ -66,7 +66,10 @@ class VideoFile(ContainerSource):
         return self._container.demux(self._stream)
 
     def _check_end(self, frames: int) -> None:
-        stated, held = stated_bytes(self._path, self._container, self._stream), self._path.stat().st_size
+        try:
+            stated, held = stated_bytes(self._path, self._container, self._stream), self._path.stat().st_size
+        except FileNotFoundError:  # removed while it was read, which takes nothing from what was open
+            stated = held = 0
         if stated > held:
             what = f"{self.name} is cut short after {frames} frames: {held} bytes"
             raise SourceLostError(what, f"{stated}, as its index states", "copy or record it again")

@@ -64,6 +64,11 @@ class Restarts:
     at_s: float = 0.0
 
 
+def is_supervised() -> bool:
+    """Whether this process has such a parent."""
+    return DESCRIPTOR in os.environ
+
+
 def restarts() -> Restarts:
     """Of this process; none if it has no such parent."""
     with suppress(ValueError, TypeError):

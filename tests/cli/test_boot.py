@@ -33,6 +33,21 @@ def test_a_camera_that_is_not_there_is_lost_with_its_cause(tmp_path: Path) -> No
     assert "hushed" not in (tmp_path / "s.jsonl").read_text()
 
 
+def test_a_mistyped_camera_ends_with_a_line_and_is_waited_for_where_that_is_asked(tmp_path: Path) -> None:
+    how = ("run", "/dev/video97", "--backend", "null", "--headless", "--stats", "s.jsonl")
+    with started(*how, cwd=tmp_path) as node:
+        assert node.wait(60) == 3
+        assert node.stderr
+        (said,) = node.stderr.read().decode().strip().splitlines()
+    assert "--wait waits for it" in said
+    for flag in ("--wait", "--supervise"):
+        stats = tmp_path / f"{flag}.jsonl"
+        with started(*how[:-1], stats.name, flag, cwd=tmp_path) as node:
+            wait_until(lambda stats=stats: "source.lost" in events(stats))  # type: ignore[misc]
+            node.terminate()
+            assert node.wait(30) == 0
+
+
 def test_a_broker_that_is_not_there_costs_no_frame_of_the_others(tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed (extra [mqtt])")
     out = f"mqtt://127.0.0.1:{free_port()}/car"

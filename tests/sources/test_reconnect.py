@@ -15,7 +15,7 @@ from source_servers import Request, Route, recording, serve, stream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError, wrapped
 from drivenet.sources.base import Source
-from drivenet.sources.causes import cause_of
+from drivenet.sources.causes import NOBODY, cause_of
 from drivenet.sources.reconnect import Reconnecting
 from drivenet.sources.stream import NetworkStream
 
@@ -61,6 +61,27 @@ def test_a_source_that_may_be_away_at_first_is_lost_and_comes() -> None:
     assert [f.index for f in itertools.islice(source, 3)] == [0, 1, 2]
     assert source.status().reconnects == 1
     source.close()
+
+
+@pytest.mark.parametrize("error", ["cam: 404 not found", "cam refuses: 401", "no camera 7", f"rtsp://x: {NOBODY} x"])
+def test_an_address_that_looks_wrong_is_an_error_unless_it_is_forgiven(error: str) -> None:
+    with pytest.raises(SourceNotFoundError, match="check it; --wait waits for it"):
+        Reconnecting(in_turn(SourceNotFoundError(error, cure="check it")), absent="cam")
+    source = Reconnecting(in_turn(SourceNotFoundError(error), Scripted(3)), 0.001, absent="cam", forgiving=True)
+    assert source.status().away
+    assert [f.index for f in itertools.islice(source, 3)] == [0, 1, 2]
+    source.close()
+
+
+def test_a_name_that_nobody_has_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("drivenet.sources.connect.socket.getaddrinfo", nobody)
+    with pytest.raises(SourceNotFoundError, match=r"no machine is called no-such-name\.invalid") as caught:
+        NetworkStream("rtsp://user:s3cret@no-such-name.invalid/1", LONG_S)
+    assert cause_of(caught.value) == "not found"
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
