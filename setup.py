@@ -25,6 +25,9 @@ ZENOH = ["eclipse-zenoh>=1.10"]
 #: What drivenet batch writes of scenes.
 BATCH = ["pyarrow>=15"]
 
+#: What drivenet batch --address needs besides.
+CLUSTER = ["ray[client]>=2.40"]
+
 
 def version() -> str:
     """The version that ``drivenet/_version.py`` states, read without importing it."""
@@ -104,6 +107,7 @@ setup(
         "cuda": ["cuda-bindings>=12.6"],
         "tensorrt": ["onnx>=1.17", "tensorrt>=10.0; platform_machine == 'x86_64'", "pycuda>=2024.1"],
         "batch": BATCH,
+        "cluster": [*BATCH, *CLUSTER],
         "import": ["onnx>=1.17"],
         "robotics": ROBOTICS,
         "mqtt": MQTT,

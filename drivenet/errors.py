@@ -37,6 +37,10 @@ class DrivenetError(Exception):
         parts = [received, f"expected {expected}" if expected else "", cure]
         super().__init__("; ".join(" ".join(p.split()) for p in parts if p))
 
+    def __reduce__(self) -> tuple[type[DrivenetError], tuple[str, str, str]]:
+        """What another process is sent: the same error, without its cause."""
+        return type(self), (self.received, self.expected, self.cure)
+
 
 class UsageError(DrivenetError):
     """A wrong argument."""

@@ -111,7 +111,7 @@ def test_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_a_ray_cluster(tmp_path: Path, images: Path) -> None:
     if find_spec("ray") is None:
         pytest.skip("ray is not installed")
-    environment = {**os.environ, "PYTHONPATH": str(Path(drivenet.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(drivenet.__file__).parents[1]), "RAY_worker_niceness": "0"}
     command = [sys.executable, EXAMPLES / "ray_batch.py", images, tmp_path / "masks"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     assert [mask.shape for mask in masks_of(tmp_path / "masks")] == [(192, 320)] * 3

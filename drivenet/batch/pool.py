@@ -1,21 +1,24 @@
-"""A pool of processes with an engine each. A worker that dies is replaced, and its segment is done again."""
+"""A pool of processes on this machine."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from drivenet.batch.crew import DeadError, Hand, through
 from drivenet.batch.plan import Segment
 from drivenet.batch.work import Job, do
 from drivenet.engine import open_engine
-from drivenet.errors import DrivenetError, EngineError
+from drivenet.errors import DrivenetError
 
-#: A segment that kills so many workers one after the other ends the run: it would kill the next as well.
-MOST_DEATHS = 5
+#: A dead process whose pipe something else still holds is noticed after so many seconds.
+_LOOK_S = 1.0
 
 
 def in_process(segments: Sequence[Segment], opener: dict[str, Any], job: Job) -> Iterator[Segment]:
@@ -29,7 +32,21 @@ def in_process(segments: Sequence[Segment], opener: dict[str, Any], job: Job) ->
         engine.close()
 
 
-class Worker:
+def in_pool(segments: Sequence[Segment], workers: int, opener: dict[str, Any], job: Job,
+            started: Callable[[int], None] = lambda _: None) -> Iterator[Segment]:  # fmt: skip
+    """Do the segments in several processes; see :func:`~drivenet.batch.crew.through`.
+
+    Args:
+        segments: the work.
+        workers: how many processes.
+        opener: the arguments of :func:`~drivenet.engine.open_engine`.
+        job: what is done.
+        started: called with the number of every process.
+    """
+    return through(segments, workers, _Processes(opener, job, started))
+
+
+class _Process:
     """One process with its engine."""
 
     def __init__(self, opener: dict[str, Any], job: Job) -> None:
@@ -39,16 +56,23 @@ class Worker:
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, opener, job), daemon=True)
         self.process.start()
         theirs.close()
-        self.segment: Segment | None = None
 
-    def give(self, segment: Segment) -> bool:
-        """Hand over a segment; false if the worker is dead."""
-        self.segment = segment
+    def give(self, segment: Segment) -> None:
+        """Hand a segment over."""
         try:
             self.pipe.send(segment)
-        except OSError:
-            return False
-        return True
+        except OSError:  # dead, which its end of the pipe tells as well
+            return
+
+    def answer(self) -> DrivenetError | None:
+        """What it has sent; it is there, or the process is dead."""
+        try:
+            if not self.pipe.poll():
+                return DeadError("a worker died")
+            answer: DrivenetError | None = self.pipe.recv()
+        except (EOFError, OSError):
+            return DeadError("a worker died")
+        return answer
 
     def end(self) -> None:
         """Stop it, whatever it is at."""
@@ -57,104 +81,42 @@ class Worker:
         self.process.join()
 
 
-def in_pool(segments: Sequence[Segment], workers: int, opener: dict[str, Any], job: Job,
-            started: Callable[[int], None] = lambda _: None) -> Iterator[Segment]:  # fmt: skip
-    """Do the segments in several processes, and give each as it is done.
+class _Processes:
+    """The crew."""
 
-    Args:
-        segments: the work.
-        workers: how many processes.
-        opener: the arguments of :func:`~drivenet.engine.open_engine`.
-        job: what is done.
-        started: called with the number of every process.
+    def __init__(self, opener: dict[str, Any], job: Job, started: Callable[[int], None]) -> None:
+        self._opener, self._job, self._started = opener, job, started
 
-    Raises:
-        DrivenetError: what a worker raised.
-        EngineError: for a segment that killed :data:`MOST_DEATHS` workers.
-    """
-    waiting, deaths = list(segments), dict[str, int]()
-    crew: list[Worker] = []
-    try:
-        while waiting or any(worker.segment for worker in crew):
-            while len(crew) < min(workers, len(waiting) + sum(w.segment is not None for w in crew)):
-                crew.append(Worker(opener, job))
-                started(crew[-1].process.pid or 0)
-            for worker in [w for w in crew if w.segment is None and waiting]:
-                if not waiting or not worker.give(waiting.pop(0)):
-                    _bury(worker, crew, waiting, deaths)
-            for ready in wait([w.pipe for w in crew if w.segment]):
-                worker = next(w for w in crew if w.pipe is ready)
-                done = _answer(worker)
-                if done is None:
-                    _bury(worker, crew, waiting, deaths)
-                else:
-                    worker.segment = None
-                    yield done
-    finally:
-        for worker in crew:
-            worker.end()
+    def hire(self) -> _Process:
+        """Start a process."""
+        worker = _Process(self._opener, self._job)
+        self._started(worker.process.pid or 0)
+        return worker
 
+    def answers(self, workers: Sequence[_Process]) -> list[tuple[_Process, DrivenetError | None]]:
+        """Those whose pipe has something, or that are dead."""
+        while True:
+            dead = {worker for worker in workers if not worker.process.is_alive()}
+            spoke = wait([worker.pipe for worker in workers], timeout=0 if dead else _LOOK_S)
+            if dead or spoke:
+                return [(w, w.answer()) for w in workers if w in dead or w.pipe in spoke]
 
-def _answer(worker: Worker) -> Segment | None:
-    """The segment that was done; None if the worker died; raises what it raised."""
-    try:
-        answer = worker.pipe.recv()
-    except (EOFError, OSError):
-        return None
-    if isinstance(answer, Exception):
-        raise answer
-    return worker.segment
-
-
-def _bury(worker: Worker, crew: list[Worker], waiting: list[Segment], deaths: dict[str, int]) -> None:
-    """Put the segment of a dead worker back, first in line."""
-    crew.remove(worker)
-    worker.end()
-    segment = worker.segment
-    if segment is None:
-        return
-    deaths[segment.folder] = deaths.get(segment.folder, 0) + 1
-    if deaths[segment.folder] >= MOST_DEATHS:
-        raise EngineError(f"segment {segment.number} of {segment.file} killed {MOST_DEATHS} workers in a row",
-                          "a file and an engine that end no process", "try them with drivenet run")  # fmt: skip
-    waiting.insert(0, segment)
+    def close(self) -> None:
+        """Processes share nothing."""
 
 
 def _serve(pipe: Connection, opener: dict[str, Any], job: Job) -> None:
-    """A worker's life: it ends with its driver, whose end of the pipe closes then."""
-    try:
-        engine = open_engine(**opener)
-    except DrivenetError as error:
-        pipe.recv()
-        pipe.send(_portable(error))
-        return
-    while True:
-        try:
-            segment = pipe.recv()
-        except EOFError:
-            os._exit(0)
-        try:
-            do(segment, engine, job)
-            answer: object = None
-        except DrivenetError as error:
-            answer = _portable(error)
-        try:
-            pipe.send(answer)
-        except OSError:  # the driver is gone
-            os._exit(0)
+    """A process's life: it ends with its driver."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    hand = Hand(opener, job, os.curdir)
+    with suppress(EOFError, ConnectionError):
+        pipe.send(hand.open())
+        while True:
+            pipe.send(hand.do(pipe.recv()))
 
 
-def _portable(error: DrivenetError) -> DrivenetError:
-    """The same error, made of what a pipe can carry."""
-    return _Carried(type(error), error.received, error.expected, error.cure)  # type: ignore[return-value]
-
-
-class _Carried(Exception):
-    """An error on its way: it becomes itself again where it is unpickled."""
-
-    def __init__(self, kind: type[DrivenetError], *parts: str) -> None:
-        super().__init__(*parts)
-        self.kind, self.parts = kind, parts
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.kind, self.parts
+def _end_with(driver: int) -> None:
+    wait([driver])
+    os._exit(0)

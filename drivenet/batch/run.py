@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from drivenet.batch.cluster import in_cluster
 from drivenet.batch.plan import SEGMENT_FRAMES, Segment, plan
 from drivenet.batch.pool import in_pool, in_process
 from drivenet.batch.work import FACTS, Job, clean, is_done
@@ -46,9 +47,10 @@ def run(files: Sequence[Path], opener: dict[str, Any], job: Job, executor: Execu
     before = len(segments) - len(left)
     progress(before, len(segments))
     try:
-        for done, _ in enumerate(executor(left, opener, job), 1):
+        for done, _ in enumerate(executor(left, opener, job) if left else (), 1):
             progress(before + done, len(segments))
     finally:
+        clean(job.out)
         write_manifest(segments, job.out)
     return len(left)
 
@@ -62,8 +64,15 @@ def write_manifest(segments: Sequence[Segment], out: Path) -> None:
         raise SinkError(f"cannot write {out / MANIFEST}: {error.strerror or error}", "a writable folder") from error
 
 
-def executor(workers: int) -> Executor:
-    """In this process for one worker, else in a pool."""
-    if workers <= 1:
+def executor(workers: int | None, address: str | None = None) -> Executor:
+    """In this process for one worker, else in a pool, or in a Ray cluster where there is an address.
+
+    Args:
+        workers: how many; None for one, or as many as the cluster has room for.
+        address: of the cluster, see :func:`~drivenet.batch.cluster.in_cluster`.
+    """
+    if address is not None:
+        return lambda segments, opener, job: in_cluster(segments, address, workers, opener, job)
+    if workers is None or workers == 1:
         return in_process
     return lambda segments, opener, job: in_pool(segments, workers, opener, job)

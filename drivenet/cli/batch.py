@@ -25,12 +25,15 @@ from drivenet.errors import SourceNotFoundError, UsageError
 @click.option("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]), default="auto")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="auto")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each engine.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Processes, each with an engine of its own.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), metavar="N",
+              help="Processes with an engine each. [default: 1; with --address as many as fit]")  # fmt: skip
+@click.option("--address", metavar="ray://HOST:PORT|local",
+              help="A Ray cluster that does it; local starts one of this machine.")  # fmt: skip
 @click.option("--overlay", is_flag=True, help="Write overlays too, without loss.")
 @click.option("--segment-frames", type=click.IntRange(min=1), default=SEGMENT_FRAMES, show_default=True, metavar="N",
               help="A segment ends at the first key frame after so many frames.")  # fmt: skip
-def batch(videos: tuple[str, ...], out: Path, workers: int, overlay: bool, segment_frames: int, **opener: Any) -> None:
+def batch(videos: tuple[str, ...], out: Path, workers: int | None, address: str | None, overlay: bool,
+          segment_frames: int, **opener: Any) -> None:  # fmt: skip
     """Segment VIDEOS, files or quoted globs: class maps, scenes and things of every frame.
 
     Each file is cut into segments at key frames. After a kill, the same command again does only what is missing;
@@ -39,16 +42,19 @@ def batch(videos: tuple[str, ...], out: Path, workers: int, overlay: bool, segme
     \b
     drivenet batch "videos/**/*.mp4" --out found --workers 4
     drivenet batch drive.mp4 --out found --engine fast --overlay
+    drivenet batch "videos/**/*.mp4" --out found --address ray://head:10001
     """
     if find_spec("pyarrow") is None:
         raise UsageError("drivenet batch needs pyarrow", cure="pip install 'drivenet[batch]'")
+    if address is not None and find_spec("ray") is None:
+        raise UsageError("--address needs ray", cure="pip install 'drivenet[cluster]'")
     files = [file for pattern in videos for file in _files(pattern)]
     check_file(str(out / MANIFEST), *files, *files_read(opener["engine"], opener["backend"]))
     open_engine(**opener).close()  # an engine that is not there is told before the workers start
     with progress() as bar:
         task = bar.add_task("segments", total=None, note="")
         done = run(
-            list(dict.fromkeys(files)), opener, Job(out, overlay), executor(workers),
+            list(dict.fromkeys(files)), opener, Job(out, overlay), executor(workers, address),
             lambda n, total: bar.update(task, completed=n, total=total), segment_frames,
         )  # fmt: skip
     console.print(f"{done} segments done now; {out / MANIFEST} lists all")

@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -18,8 +20,9 @@ from cli_parts import call, decoded
 from onnx_models import SIZE, paint, palette_model
 
 import drivenet
+from drivenet.batch.crew import MOST_DEATHS
 from drivenet.batch.plan import Segment, frames_of, plan
-from drivenet.batch.pool import MOST_DEATHS, in_pool
+from drivenet.batch.pool import in_pool
 from drivenet.batch.run import MANIFEST, executor, run
 from drivenet.batch.work import Job, is_done
 from drivenet.engine import open_engine
@@ -129,9 +132,28 @@ def test_a_second_run_does_nothing_twice(here: Path) -> None:
     assert not list(out.rglob(".00001.*")), "what a kill left is gone"
 
 
-@pytest.mark.skip(reason="at times a pool with a killed worker does not end within two minutes; not understood yet")
-def test_killed_workers_change_no_byte(here: Path) -> None:
-    """Every second worker dies right after it was started, by SIGKILL."""
+def kill_at_work(pid: int, out: Path) -> None:
+    """Kill a process as soon as another segment is in hand, from a thread of its own."""
+    before = set(out.rglob(".0*/*"))
+
+    def wait_and_kill() -> None:
+        while set(out.rglob(".0*/*")) <= before:
+            time.sleep(0.002)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    threading.Thread(target=wait_and_kill, daemon=True).start()
+
+
+def kill_and_wait(pid: int, _: Path) -> None:
+    """Kill a process, and go on when it is dead: nothing can be sent to it any more."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize("kill", [kill_and_wait, kill_at_work])
+def test_killed_workers_change_no_byte(here: Path, kill: Callable[[int, Path], None]) -> None:
+    """Of every worker at the beginning, before it has opened its engine, or at work."""
     job, alone = Job(here / "pool"), Job(here / "alone")
     run(videos(here), OPENER, alone, executor(1), least=LEAST)
     killed: list[int] = []
@@ -139,7 +161,7 @@ def test_killed_workers_change_no_byte(here: Path) -> None:
     def started(pid: int) -> None:
         if len(killed) < 4:
             killed.append(pid)
-            os.kill(pid, signal.SIGKILL)
+            kill(pid, job.out)
 
     done = run(videos(here), OPENER, job, lambda s, o, j: in_pool(s, 2, o, j, started), least=LEAST)
     assert done == 6
@@ -147,12 +169,14 @@ def test_killed_workers_change_no_byte(here: Path) -> None:
     assert outputs(job.out) == outputs(alone.out)
 
 
-@pytest.mark.skip(reason="at times a pool with a killed worker does not end within two minutes; not understood yet")
-def test_a_segment_that_kills_every_worker_ends_the_run(here: Path) -> None:
+@pytest.mark.parametrize(
+    ("kill", "says"), [(kill_and_wait, "opening the engine"), (kill_at_work, r"segment 0 of .*town/one\.mp4")]
+)
+def test_what_kills_every_worker_ends_the_run(here: Path, kill: Callable[[int, Path], None], says: str) -> None:
     def pool(*args: object) -> Iterator[Segment]:
-        return in_pool(*args[:1], 1, *args[1:], lambda pid: os.kill(pid, signal.SIGKILL))  # type: ignore[arg-type]
+        return in_pool(*args[:1], 1, *args[1:], lambda pid: kill(pid, here / "out"))  # type: ignore[arg-type]
 
-    with pytest.raises(EngineError, match=f"killed {MOST_DEATHS} workers in a row"):
+    with pytest.raises(EngineError, match=f"{says} killed {MOST_DEATHS} workers in a row"):
         run(videos(here)[:1], OPENER, Job(here / "out"), pool, least=LEAST)
 
 
@@ -178,14 +202,13 @@ COMMAND = (
 )
 
 
-@pytest.mark.skip(reason="at times a pool with a killed worker does not end within two minutes; not understood yet")
 def test_a_killed_driver_goes_on_where_it_was(here: Path) -> None:
     """Its workers end with it, and the second run gives the bytes of one that was not killed."""
     command = [sys.executable, "-m", "drivenet", *map(str, COMMAND), "--workers", "2", "--segment-frames", str(LEAST)]
     environment = {**os.environ, "PYTHONPATH": str(Path(drivenet.__file__).parents[1])}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as driver:
         until = time.monotonic() + 90
-        while not list((here / "out").rglob("segment.json")) and driver.poll() is None:
+        while not list((here / "out").glob("*/*/0*/segment.json")) and driver.poll() is None:
             assert time.monotonic() < until, "nothing is ever done"
             time.sleep(0.02)
         driver.kill()

@@ -1,0 +1,104 @@
+"""A Ray cluster: each worker is an actor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from drivenet.batch.crew import DeadError, Hand, through
+from drivenet.batch.plan import Segment
+from drivenet.batch.work import Job
+from drivenet.errors import DrivenetError, EngineError
+
+#: The address that starts a cluster of this machine alone, for as long as the batch lasts.
+LOCAL = "local"
+
+
+def in_cluster(segments: Sequence[Segment], address: str, workers: int | None, opener: dict[str, Any], job: Job
+               ) -> Iterator[Segment]:  # fmt: skip
+    """Do the segments in a Ray cluster; see :func:`~drivenet.batch.crew.through`.
+
+    Videos, engine and outputs are seen under the same paths on every node, and so is the current folder.
+
+    Args:
+        segments: the work.
+        address: of :func:`ray.init`: ``ray://HOST:PORT``, ``HOST:PORT``, ``auto``, or :data:`LOCAL`.
+        workers: how many actors; None for one for each processor, or for each ``opener["threads"]``.
+        opener: the arguments of :func:`~drivenet.engine.open_engine`.
+        job: what is done.
+
+    Raises:
+        EngineError: if no cluster answers, or it is lost.
+    """
+    crew = _Actors(address, opener, job)
+    yield from through(segments, workers or crew.room(), crew)
+
+
+class _Actor:
+    """A handle of an actor, and what it was asked last."""
+
+    def __init__(self, ray: Any, handle: Any) -> None:
+        self._ray, self.handle = ray, handle
+        self.asked = handle.open.remote()
+
+    def give(self, segment: Segment) -> None:
+        """Hand a segment over."""
+        self.asked = self.handle.do.remote(segment)
+
+    def end(self) -> None:
+        """Stop it, whatever it is at."""
+        self._ray.kill(self.handle)
+
+
+class _Actors:
+    """The crew."""
+
+    def __init__(self, address: str, opener: dict[str, Any], job: Job) -> None:
+        self._ray: Any = _connect(address)
+        self._threads = opener.get("threads") or 1
+        # no restarts: an actor that died is replaced like any worker, which opens its engine anew
+        self._actor = self._ray.remote(max_restarts=0, max_task_retries=0, num_cpus=self._threads)(Hand)
+        self._arguments = opener, job, os.getcwd()
+        errors = self._ray.exceptions
+        self._deaths = (errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError,
+                        errors.OutOfMemoryError)  # fmt: skip
+
+    def room(self) -> int:
+        """Actors that run at the same time."""
+        return max(1, int(self._ray.cluster_resources().get("CPU", 1)) // self._threads)
+
+    def hire(self) -> _Actor:
+        """Start an actor; it waits until a node has room."""
+        return _Actor(self._ray, self._actor.remote(*self._arguments))
+
+    def answers(self, workers: Sequence[_Actor]) -> list[tuple[_Actor, DrivenetError | None]]:
+        """Those whose last task has ended."""
+        asked = {worker.asked: worker for worker in workers}
+        ended, _ = self._ray.wait(list(asked), num_returns=1)
+        return [(asked[task], self._answer(task)) for task in ended]
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._ray.shutdown()
+
+    def _answer(self, task: Any) -> DrivenetError | None:
+        try:
+            answer: DrivenetError | None = self._ray.get(task)
+        except self._deaths as error:
+            return DeadError(f"an actor died: {error}")
+        return answer
+
+
+def _connect(address: str) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of this machine sends no statistics
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # and its actors see the GPU
+    import ray
+
+    own = {"include_dashboard": False} if address == LOCAL else {}
+    try:
+        ray.init(address, log_to_driver=False, logging_level="ERROR", **own)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise EngineError(f"no Ray cluster at {address}: {error}", "ray://HOST:PORT, HOST:PORT or local",
+                          "start one: ray start --head") from error  # fmt: skip
+    return ray
