@@ -17,6 +17,7 @@ from drivenet.errors import SinkError
 from drivenet.labels import CAMVID
 from drivenet.overlay import VIEWS, Painter
 from drivenet.sinks.window import WindowSink
+from tests.virtual_display import virtual_display
 
 _LINUX = pytest.mark.skipif(sys.platform != "linux", reason="displays are found otherwise here")
 _TOOLS_MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
@@ -86,14 +87,8 @@ def test_an_opencv_without_windows_is_named_as_such(monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def display() -> Iterator[str]:
     """The name of a virtual display."""
-    reads, writes = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writes), "-screen", "0", "800x600x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, pass_fds=[writes], stderr=subprocess.DEVNULL) as server:
-        os.close(writes)
-        with os.fdopen(reads) as pipe:
-            number = pipe.readline().strip()
-        yield f":{number}"
-        server.terminate()
+    with virtual_display() as name:
+        yield name
 
 
 @pytest.fixture

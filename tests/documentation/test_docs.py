@@ -14,25 +14,16 @@ import pytest
 
 from drivenet.cli import cli
 from drivenet.errors import DrivenetError
+from tests.documentation.documented import PAGES, REPOSITORY, commands, name_of
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-PAGES = [
-    REPOSITORY / "README.md",
-    *sorted((REPOSITORY / "docs").rglob("*.md")),
-    *sorted((REPOSITORY / "examples").glob("*.md")),
-]
 #: What a page leaves to its reader.
 _FILLED = {"ENGINE": "fast", "$PWD": "."}
-
-
-def commands(page: Path) -> list[str]:
-    """The lines of a page's code that start with ``drivenet``, as a shell would join them."""
-    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    fenced = re.sub(r"^```.*?^```", lambda m: re.sub(r"^", "    ", m[0], flags=re.M), text, flags=re.M | re.S)
-    return [line.strip() for line in fenced.splitlines() if re.match(r" {4,}(\w+=\S+ )?drivenet ", line)]
-
-
-DOCUMENTED = [(page.relative_to(REPOSITORY).as_posix(), line) for page in PAGES for line in commands(page)]
+DOCUMENTED = [
+    (name_of(page), line)
+    for page in PAGES
+    for line in commands(page)
+    if re.match(r"(\S+=\S+ |\S+=\$\(.*\) )*drivenet ", line)
+]
 
 
 def test_there_are_commands() -> None:
