@@ -6,8 +6,6 @@ included) and every eighth logit of that repository's own networks, with weights
 
 from __future__ import annotations
 
-import json
-import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,32 +18,10 @@ from drivenet.convert.publishers import PUBLISHERS, import_checkpoint  # noqa: E
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.labels import CITYSCAPES, VOC  # noqa: E402
 from drivenet.models.torchvision_cpu import import_torchvision  # noqa: E402
+from tests.convert.published import FIXTURES, published, weight  # noqa: E402
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "checkpoints"
 COINCHEUNG = ["coincheung-bisenetv1", "coincheung-bisenetv2"]
 TORCHVISION = ["deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"]
-
-
-def weight(key: str, shape: list[int]) -> torch.Tensor:
-    """The weight of a key, by the published rule."""
-    if key.endswith("num_batches_tracked"):
-        return torch.tensor(0)
-    z = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape)
-    if key.endswith("running_var"):
-        z = 1 + 0.1 * np.abs(z)
-    elif key.endswith(("running_mean", ".bias")):
-        z = 0.05 * z
-    elif len(shape) == 1:
-        z = 1 + 0.05 * z
-    else:
-        z = z * np.sqrt(2 / np.prod(shape[1:]))
-    return torch.from_numpy(z.astype(np.float32))
-
-
-def published(publisher: str) -> dict[str, torch.Tensor]:
-    """A whole state dict in the publisher's layout."""
-    keys = json.loads((FIXTURES / f"{publisher}.keys.json").read_text())
-    return {key: weight(key, shape) for key, shape in keys.items()}
 
 
 def logits_of(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:

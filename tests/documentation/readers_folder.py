@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -37,11 +38,26 @@ def make(folder: Path) -> None:
     _pairs(folder / "mine", pictures, len(CITYSCAPES.classes))
     _suite(folder / "datasets", pictures)
     _settings(folder)
+    _models(folder)
     built = shutil.ignore_patterns("*.plan*", "*.xml*", "*.bin", "openvino_cache", ".*")
     shutil.copytree(REPOSITORY / "engines", folder / "engines", ignore=built)
     (folder / "engines/catalog.json").write_text('{"default": "fast"}')  # whatever this processor has
     for suffix in ("onnx", "json"):
         shutil.copyfile(REPOSITORY / f"engines/fast.{suffix}", folder / f"engines/NAME.{suffix}")
+
+
+def _models(folder: Path) -> None:
+    """Models of other programs."""
+    if find_spec("onnx") is not None:
+        from tests.convert.foreign_models import Net
+
+        Net(classes=len(CITYSCAPES.classes), axes=(96, 160)).write(folder / "model.onnx")
+    if find_spec("torch") is not None:
+        import torch
+
+        from tests.convert.published import published
+
+        torch.save(published("coincheung-bisenetv2"), folder / "model_final_v2_city.pth")
 
 
 def _video(path: Path, images: list[np.ndarray]) -> None:
@@ -66,6 +82,10 @@ def _cityscapes(folder: Path, pictures: list[tuple[np.ndarray, np.ndarray]]) -> 
     shutil.copytree(folder / "cityscapes/leftImg8bit", folder / "leftImg8bit")
     drives = [SyntheticSequence(seed, frames=30, size=(96, 160)) for seed in (1, 2)]
     write_cityscapes_video(folder / "cityscapes", "val", [("drawnham", drives[:1]), ("sketchford", drives[1:])])
+    for labelled in (folder / "cityscapes/leftImg8bit_sequence").rglob("*_000019_leftImg8bit.png"):
+        image = folder / "cityscapes/leftImg8bit" / labelled.relative_to(folder / "cityscapes/leftImg8bit_sequence")
+        image.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(labelled, image)
 
 
 def _camvid(root: Path, pictures: list[tuple[np.ndarray, np.ndarray]]) -> None:

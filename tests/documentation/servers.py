@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cli_parts import started, wait_until
+from tests.mqtt_broker import Broker, free_port
 from tests.rtsp_servers import rtsp_server
-from tests.sinks.mqtt_broker import Broker, free_port
 from tests.virtual_display import virtual_display
 
 

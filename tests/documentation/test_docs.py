@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+import drivenet
 from drivenet.cli import cli
 from drivenet.errors import DrivenetError
 from tests.documentation.documented import PAGES, REPOSITORY, commands, name_of
@@ -51,6 +52,13 @@ def test_a_documented_command_has_these_arguments_and_options(page: str, line: s
 
 def test_the_readme_is_short() -> None:
     assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").split()) <= 700
+
+
+def test_every_public_name_has_a_place_on_the_api_page() -> None:
+    page = (REPOSITORY / "docs/reference/api.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^::: drivenet\.[\w.]*?(\w+)$", page, flags=re.M))
+    others = {"Result", "Segmentation"}  # other names of Record
+    assert set(drivenet.__all__) - named - others - {"__version__"} == set()
 
 
 def test_pages_name_no_file_that_is_not_there() -> None:

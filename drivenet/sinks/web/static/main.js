@@ -69,7 +69,7 @@ function showFigures(stats) {
     if (element) element.textContent = rate === null ? "–" : `${rate.toFixed(1)} fps`;
   }
   const every = stats.viewers_get_every;
-  $("pace").textContent = every > 1 ? `1 picture of ${every}: inference comes first` : "";
+  $("pace").textContent = every > 1 ? `1 image of ${every}: inference comes first` : "";
   const drops = Object.entries(stats.dropped);
   $("dropped").textContent = drops.reduce((sum, [, n]) => sum + n, 0);
   const missed = Object.entries(stats.sinks).filter(([, counts]) => counts.dropped);
