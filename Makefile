@@ -30,19 +30,20 @@ coverage: $(VENV)/.dev
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
-# The long forms of what the suite does for seconds: an hour of a node at work, 200 kills, and 10,000 damaged inputs.
-# Shorter: make soak DRIVENET_SOAK_MINUTES=5 DRIVENET_KILLS=10
+# The long forms of what the suite does for seconds: an hour of a node at work, 200 kills of it and 50 of its camera, and
+# 10,000 damaged inputs. Shorter: make soak DRIVENET_SOAK_MINUTES=5 DRIVENET_KILLS=10
 DRIVENET_SOAK_MINUTES ?= 60
 DRIVENET_KILLS ?= 200
+DRIVENET_RTSP_KILLS ?= 50
 DRIVENET_FUZZ ?= 10000
-export DRIVENET_SOAK_MINUTES DRIVENET_KILLS DRIVENET_FUZZ
 
 soak: $(VENV)/.dev
-	$(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_soak.py \
-		tests/supervise tests/sinks/test_power_cut.py
+	DRIVENET_SOAK_MINUTES=$(DRIVENET_SOAK_MINUTES) DRIVENET_KILLS=$(DRIVENET_KILLS) \
+		DRIVENET_RTSP_KILLS=$(DRIVENET_RTSP_KILLS) $(BIN)/python -m pytest -s --numprocesses=0 \
+		tests/soak/test_soak.py tests/supervise tests/sources/test_rtsp_kills.py tests/sinks/test_power_cut.py
 
 fuzz: $(VENV)/.dev
-	$(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_fuzz.py
+	DRIVENET_FUZZ=$(DRIVENET_FUZZ) $(BIN)/python -m pytest -s --numprocesses=0 tests/soak/test_fuzz.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,9 +1,11 @@
-"""An RTSP server on the loopback, for the system's Python: rtsp_server.py play|FILE PORT [USER PASSWORD].
+"""An RTSP server on the loopback, for the system's Python: rtsp_server.py play[?SETTINGS]|FILE PORT [USER PASSWORD].
 
-Plays a test picture, or takes a stream and writes its H.264 into a file, at /live. Prints its port.
+Plays a test picture, by default ``play?width=160&height=120&fps=25&codec=h264&at=/live``, or takes a stream and writes its
+H.264 into a file, at /live. Prints its port.
 """
 
 import sys
+from urllib.parse import parse_qsl
 
 import gi
 
@@ -11,8 +13,13 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
-PICTURE = "videotestsrc is-live=true ! video/x-raw,width=160,height=120,framerate=25/1"
-PLAY = f"( {PICTURE} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0 )"
+SETTINGS = {"width": "160", "height": "120", "fps": "25", "codec": "h264", "at": "/live"}
+PICTURE = "videotestsrc is-live=true ! video/x-raw,format=I420,width={width},height={height},framerate={fps}/1"
+CODECS = {
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! rtph264pay name=pay0",
+    "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! h265parse ! rtph265pay name=pay0",
+    "mjpeg": "jpegenc ! rtpjpegpay name=pay0",
+}
 RECORD = (
     "( rtph264depay name=depay0 ! video/x-h264,stream-format=byte-stream,alignment=au ! "
     'filesink location="{}" append=true buffer-mode=unbuffered sync=false )'
@@ -30,15 +37,16 @@ def require_login(server, factory, user, password):
     )
 
 
-def factory_for(task):
-    needed = ("x264enc", "rtph264pay") if task == "play" else ("rtph264depay",)
+def factory_for(task, settings):
+    coder = CODECS[settings["codec"]]
+    needed = [part.split()[0] for part in coder.split(" ! ")] if task == "play" else ["rtph264depay"]
     missing = [name for name in needed if Gst.ElementFactory.find(name) is None]
     if missing:
         sys.exit(f"GStreamer lacks {', '.join(missing)}")
     factory = GstRtspServer.RTSPMediaFactory()
     if task == "play":
         factory.set_shared(True)
-        factory.set_launch(PLAY)
+        factory.set_launch(f"( {PICTURE.format(**settings)} ! {coder} )")
     else:
         factory.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
         factory.set_launch(RECORD.format(task))
@@ -50,10 +58,12 @@ def main(task, port, *login):
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(port)
-    factory = factory_for(task)
+    task, _, text = task.partition("?")
+    settings = {**SETTINGS, **dict(parse_qsl(text))}
+    factory = factory_for(task, settings)
     if login:
         require_login(server, factory, *login)
-    server.get_mount_points().add_factory("/live", factory)
+    server.get_mount_points().add_factory(settings["at"], factory)
     if not server.attach(None):
         sys.exit(f"port {port} is taken")
     print(server.get_bound_port(), flush=True)

@@ -21,11 +21,11 @@ def rtsp_server(port: int = 0, *login: str, record: Path | None = None) -> Itera
 
 
 @contextlib.contextmanager
-def rtsp_process(port: int = 0, *login: str, record: Path | None = None) -> Iterator[tuple[int, int]]:
-    """The same; gives its port and its process id."""
+def rtsp_process(port: int = 0, *login: str, record: Path | None = None, play: str = "") -> Iterator[tuple[int, int]]:
+    """The same; gives its port and its process id. ``play`` are settings of the picture, see ``rtsp_server.py``."""
     if not SYSTEM_PYTHON.exists():
         pytest.skip(f"no {SYSTEM_PYTHON} to run an RTSP server with")
-    command = [str(SYSTEM_PYTHON), str(SERVER), str(record or "play"), str(port), *login]
+    command = [str(SYSTEM_PYTHON), str(SERVER), str(record or f"play?{play}"), str(port), *login]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None

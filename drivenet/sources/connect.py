@@ -39,6 +39,8 @@ _RTSP = {
     # over TCP nothing is lost; what answers "461 Unsupported Transport" is asked again over UDP
     "rtsp_transport": "tcp+udp",
     "rtsp_flags": "prefer_tcp",
+    # the rate is what the stream states; to measure it would take the first second of every connection
+    "fpsprobesize": "0",
 }
 #: Pictures behind each other, found by their own first and last bytes whatever stands between.
 BARE_MJPEG = "mjpeg"

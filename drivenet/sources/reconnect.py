@@ -16,13 +16,16 @@ from drivenet.sources.causes import cause_of, is_mistake
 log = logging.getLogger(__name__)
 
 #: A camera that is back is to be seen soon: a try costs little.
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 2.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 1.0
+#: A wrong password is not tried more often: cameras lock out who does.
+REFUSED_WAIT_S = 30.0
 
 
 class Reconnecting(Source):
     """A live source that outlives its failures; one that is not live passes through unchanged.
 
-    When the source fails or ends it is opened again after 0.5 s, then 1, and every 2 s, until ``close``.
+    When the source fails or ends it is opened again after 0.5 s and then every second, until ``close``; where the password
+    is refused after 1, 2, 4 ... and every 30 s.
     Frame indices go on counting; meanwhile no frames come. One that then begins as it did before is a recording that
     did not say so (see :attr:`~drivenet.sources.base.Source.begins`): it is not read again.
 
@@ -50,7 +53,7 @@ class Reconnecting(Source):
         forgiving: bool = False,
     ) -> None:
         self._open_once = open_once
-        self._backoff = Backoff(first_wait_s, longest_wait_s)
+        self._backoff, self._refused = Backoff(first_wait_s, longest_wait_s), Backoff(longest_wait_s, REFUSED_WAIT_S)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._current: Source | None = None
@@ -110,7 +113,8 @@ class Reconnecting(Source):
         """The source opened anew, however long that takes; None once closed."""
         self._drop()
         self._backoff.reset()
-        while not self._stop.wait(self._backoff.next_s()):
+        self._refused.reset()
+        while not self._stop.wait(self._next_wait_s()):
             try:
                 source = self._open_once()
             except SourceError as error:
@@ -120,6 +124,9 @@ class Reconnecting(Source):
             self._take(source)
             return source
         return None
+
+    def _next_wait_s(self) -> float:
+        return (self._refused if self.cause == "unauthorised" else self._backoff).next_s()
 
     def _note(self, error: SourceError) -> None:
         self.last_error, self.cause = str(error), cause_of(error)
