@@ -1,7 +1,7 @@
 """An RTSP server on the loopback, for the system's Python: rtsp_server.py play[?SETTINGS]|FILE PORT [USER PASSWORD].
 
-Plays a test picture, by default ``play?width=160&height=120&fps=25&codec=h264&at=/live``, or takes a stream and writes its
-H.264 into a file, at /live. Prints its port.
+Plays a test picture, by default ``play?width=160&height=120&fps=25&codec=h264&at=/live``, or takes a stream and writes
+its H.264 into a file, at /live. Prints its port.
 """
 
 import sys

@@ -24,8 +24,8 @@ REFUSED_WAIT_S = 30.0
 class Reconnecting(Source):
     """A live source that outlives its failures; one that is not live passes through unchanged.
 
-    When the source fails or ends it is opened again after 0.5 s and then every second, until ``close``; where the password
-    is refused after 1, 2, 4 ... and every 30 s.
+    When the source fails or ends it is opened again after 0.5 s and then every second, until ``close``; where the
+    password is refused after 1, 2, 4 ... and every 30 s.
     Frame indices go on counting; meanwhile no frames come. One that then begins as it did before is a recording that
     did not say so (see :attr:`~drivenet.sources.base.Source.begins`): it is not read again.
 
