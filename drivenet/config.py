@@ -214,33 +214,33 @@ class NodeSettings(Settings):
     lock_when: Texts = Field(
         (), description="Never delete segments around a frame with, for example, pedestrian>5%; may be repeated."
     )
-    overwrite: bool = Field(False, description="Write over files that exist [default: the next free name, FILE-2.mp4].")
-    strict: bool = Field(False, description="End the run with the first output that fails, instead of trying it again.")
-    show: bool = Field(False, description="A window: q quits, space pauses, tab next view, s saves.")
+    overwrite: bool = Field(False, description="Overwrite existing files [default: the next free name, FILE-2.mp4].")
+    strict: bool = Field(False, description="End the run at the first output that fails, instead of reopening it.")
+    show: bool = Field(False, description="Show a window: q quits, space pauses, tab next view, s saves.")
     headless: bool = Field(False, description="Do not open a window.")
-    serve: str | None = Field(None, description="A live page at this HOST:PORT (extra [web]).")
-    token: SecretStr | None = Field(None, description="What viewers of the page must show [env: DRIVENET_TOKEN].")
+    serve: str | None = Field(None, description="Serve a live page at HOST:PORT (extra [web]).")
+    token: SecretStr | None = Field(None, description="Token that viewers of the page must send [env: DRIVENET_TOKEN].")
     secrets: Place | None = Field(
-        None, description="A file of NAME=VALUE lines for the ${NAME} in addresses; the environment has the rest."
+        None, description="File of NAME=VALUE lines for ${NAME} in addresses; other names come from the environment."
     )
     allow_anonymous: bool = Field(False, description="Serve the page to others without a token.")
     allowed_hosts: Texts = Field((), description="Another name of the page's host; may be repeated.")
     root_path: str = Field("", description="Path under which a reverse proxy serves the page, such as /cars/front.")
     trusted_proxies: Texts = Field(
-        (), description="Address or network of a proxy whose X-Forwarded headers are believed; may be repeated."
+        (), description="Address or network of a proxy whose X-Forwarded headers are trusted; may be repeated."
     )
     visualize: Literal["overlay", "mask", "side-by-side", "instances", "panoptic", "cutout"] = Field(
-        "overlay", description="What pictures show; panoptic and cutout are for folders [default: overlay]."
+        "overlay", description="What images show; panoptic and cutout are for folders [default: overlay]."
     )
     hud: Literal["off", "small", "full"] | None = Field(
-        None, description="Figures on pictures [default: full; off for masks and for folders of pictures]."
+        None, description="Figures drawn on the image [default: full; off for masks and image folders]."
     )
     palette: Literal["official", "contrast"] = Field(
         "official", description="Colours: the data set's, or one where signs, people and vehicles stand out."
     )
     mask_size: Literal["engine", "source"] = Field(
         "engine",
-        description="Size of masks that are pictures: of the class map or of the frame [default: engine].",
+        description="Size of mask images: that of the class map or of the frame [default: engine].",
     )
     classes: Texts = Field(
         (), description="Only these classes or groups are drawn, measured and cut out: car,person; may be repeated."
@@ -249,7 +249,7 @@ class NodeSettings(Settings):
         None, description="YAML file of zones and lines: areas and counts by zone, and what crosses each line."
     )
     alpha: float = Field(
-        0.5, ge=0, le=1, description="Share of the class colours in the overlay, 0 to 1 [default: 0.5]."
+        0.5, ge=0, le=1, description="Opacity of the class colours in the overlay, 0 to 1 [default: 0.5]."
     )
     policy: Literal["latest", "every"] | None = Field(
         None, description="Which frames are processed [default: every for recordings, latest for live sources]."
@@ -262,18 +262,18 @@ class NodeSettings(Settings):
         description="Wait for a camera or stream that is not there at the start, also where its name, path, device or "
         "password looks wrong [default: on with --supervise; with --headless only where it refuses or is silent].",
     )
-    loop: bool = Field(False, description="Begin a file or folder again at its end, until the run is stopped.")
+    loop: bool = Field(False, description="Start a file or folder again at its end, until the run is stopped.")
     damaged: Literal["stop", "skip"] = Field(
         "stop",
-        description="What damaged frames of a recording do: end the run, or be left out and counted [default: stop].",
+        description="Damaged frames of a recording: end the run, or skip and count them [default: stop].",
     )
     blur: Texts = Field(
-        (), description="Hide these groups or classes in the picture before any output has it: pedestrian,vehicle."
+        (), description="Hide these groups or classes in the frame before any output has it: pedestrian,vehicle."
     )
     smooth: bool = Field(False, description="Class ids change only where several frames agree along the motion.")
     max_frames: int | None = Field(None, ge=1, description="Stop after this number of captured frames.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least severe lines of the log on standard error [default: info]."
+        "info", description="Lowest severity that is logged to standard error [default: info]."
     )
     log_format: Literal["plain", "json"] = Field(
         "plain", description="Lines of the log as text or as JSON objects [default: plain]."

@@ -54,7 +54,7 @@ class Hud:
         rows = [Row("frame age", _ms(self.age_ms))]
         rows += [Row(kind, _fps(self.fps[kind])) for kind in _FPS_KINDS if kind in self.fps]
         rows += [Row(f"dropped, {reason}", str(n)) for reason, n in self.dropped.items() if n] or [Row("dropped", "0")]
-        rows += [Row(f"p50 {stage.replace('_', ' ')}", _ms(ms)) for stage, ms in self.p50_ms.items()]
+        rows += [Row(f"median {stage.replace('_', ' ')}", _ms(ms)) for stage, ms in self.p50_ms.items()]
         return rows
 
 

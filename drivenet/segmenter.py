@@ -1,4 +1,4 @@
-"""Single pictures from Python: from an array to its class ids, what was found in them, and an overlay."""
+"""Images in Python: from an array or file to class ids, the scene and an overlay."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ Segmentation = Record
 
 
 class Segmenter:
-    """An engine for pictures that come one at a time, through the step that ``drivenet run`` takes.
+    """Segments images with one engine, through the same stages as ``drivenet run``.
 
-    A ``with`` statement closes it. Threads may share one: their pictures wait for each other.
+    Use it in a ``with`` statement, or call :meth:`close`. Threads may share it: one image is segmented at a time.
 
     Args:
         engine: a file, or a name that ``drivenet models`` lists; None for the default.
         backend: ``auto`` or one of :data:`drivenet.engine.BACKENDS`.
-        precision: ``auto`` for what the artefact has.
-        threads: of the processor; None for one a physical core.
+        precision: ``auto`` for the precision of the file.
+        threads: CPU threads; None for one per physical core.
 
     Raises:
-        UsageError: for an unknown backend or precision, or one that the artefact does not have.
-        EngineError: for an artefact that is not there, or cannot be loaded or run.
+        UsageError: for an unknown backend or precision, or one that the file does not have.
+        EngineError: for a file that is missing, or that cannot be loaded or run.
 
     >>> import numpy as np
     >>> from drivenet import Segmenter
@@ -98,13 +98,13 @@ class Segmenter:
             return run_stages(Record(frame, self.labels, Timeline(frame.captured_ns)), self._stages)
 
     def segment_many(self, pictures: Iterable[One]) -> Iterator[Segmentation]:
-        """Segment a stream of images for throughput: the engine may have several in work at a time.
+        """Segment a stream of images for throughput, with several in flight if the engine can.
 
-        Take all of them, or close the iterator, before the segmenter is used otherwise. ``stages_ms`` holds ``infer``
-        as the time from the prepared image to its ids, in which other images are in work too.
+        Exhaust or close the iterator before you use the segmenter otherwise. ``infer`` in ``stages_ms`` is the time
+        from the prepared image to its ids, during which other images are in flight too.
 
         Args:
-            pictures: as for :meth:`segment`, read as they are needed.
+            pictures: as for :meth:`segment`; read when they are needed.
 
         Raises:
             UsageError, SourceError, EngineError: as :meth:`segment`, while iterating.

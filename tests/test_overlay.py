@@ -174,11 +174,11 @@ def test_the_figures_name_age_rates_drops_and_medians_in_this_order() -> None:
         ("processed", "29.9 fps"),
         ("source", "30.0 fps"),
         ("dropped, superseded", "12"),
-        ("p50 end to end", "38.1 ms"),
-        ("p50 queue", "0.2 ms"),
-        ("p50 prepare", "0.9 ms"),
-        ("p50 infer", "125 ms"),
-        ("p50 draw", "1.9 ms"),
+        ("median end to end", "38.1 ms"),
+        ("median queue", "0.2 ms"),
+        ("median prepare", "0.9 ms"),
+        ("median infer", "125 ms"),
+        ("median draw", "1.9 ms"),
     ]
 
 

@@ -4,6 +4,7 @@ the top folder. A hook of MkDocs, named in mkdocs.yml.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from importlib import import_module
@@ -84,7 +85,7 @@ def _row(option: click.Parameter, context: click.Context) -> str | None:
     if not isinstance(option, click.Option):
         return None
     record = option.get_help_record(context)
-    return None if record is None else f"| `{record[0].replace('|', chr(92) + '|')}` | {_cell(record[1])} |"
+    return None if record is None else f"| <code>{_code(record[0])}</code> | {_cell(record[1])} |"
 
 
 def keys(kind: str) -> str:
@@ -126,6 +127,11 @@ def _text(text: str) -> str:
     """A docstring as Markdown: its roles as code, its double backticks as single ones."""
     plain = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text).replace("``", "`")
     return "\n\n".join(" ".join(part.split()) for part in plain.strip().split("\n\n"))
+
+
+def _code(text: str) -> str:
+    """As the content of a code element in a table, which a backslash before ``|`` would be seen in."""
+    return html.escape(text).replace("|", "&#124;")
 
 
 def _escaped(text: str) -> str:

@@ -13,23 +13,22 @@ from drivenet.artefacts.catalog import files_read
 from drivenet.batch.plan import SEGMENT_FRAMES
 from drivenet.batch.run import MANIFEST, executor, run
 from drivenet.batch.work import Job
+from drivenet.cli.engine_options import engine_options
 from drivenet.cli.output import check_file, console, progress
-from drivenet.engine import BACKENDS, PRECISIONS, open_engine
+from drivenet.engine import open_engine
 from drivenet.errors import SourceNotFoundError, UsageError
 
 
 @click.command()
 @click.argument("videos", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of the outputs.")
-@click.option("--engine", metavar="FILE|NAME", help="[default: the default model]")
-@click.option("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]), default="auto")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="auto")
-@click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each engine.")
+@click.option("--engine", metavar="FILE|NAME", help="A model file, or a name from drivenet models.")
+@engine_options
 @click.option("--workers", type=click.IntRange(min=1), metavar="N",
               help="Processes with an engine each. [default: 1; with --address as many as fit]")  # fmt: skip
 @click.option("--address", metavar="ray://HOST:PORT|local",
-              help="A Ray cluster that does it; local starts one of this machine.")  # fmt: skip
-@click.option("--overlay", is_flag=True, help="Write overlays too, without loss.")
+              help="Ray cluster to use; local starts one on this machine.")  # fmt: skip
+@click.option("--overlay", is_flag=True, help="Also write overlays, losslessly.")
 @click.option("--segment-frames", type=click.IntRange(min=1), default=SEGMENT_FRAMES, show_default=True, metavar="N",
               help="A segment ends at the first key frame after so many frames.")  # fmt: skip
 def batch(videos: tuple[str, ...], out: Path, workers: int | None, address: str | None, overlay: bool,
@@ -37,7 +36,7 @@ def batch(videos: tuple[str, ...], out: Path, workers: int | None, address: str 
     """Segment VIDEOS, files or quoted globs: class maps, scenes and things of every frame.
 
     Each file is cut into segments at key frames. After a kill, the same command again does only what is missing;
-    the outputs are the same bytes, whoever did them.
+    the outputs are the same bytes for any number of workers.
 
     \b
     drivenet batch "videos/**/*.mp4" --out found --workers 4

@@ -35,24 +35,30 @@ _OF_IMAGES = ("everything", "n", "many", "table_file")
 
 @click.command()
 @click.argument("engines", nargs=-1)
-@click.option("--backend", "backends", multiple=True, type=click.Choice(sorted(BACKENDS)), help="May be repeated.")
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    type=click.Choice(sorted(BACKENDS)),
+    help="Backend to time; may be repeated.",
+)
 @click.option(
     "--all",
     "everything",
     is_flag=True,
     help="Every precision of the models on ONNX Runtime and OpenVINO; of all that ship, without ENGINES.",
 )
-@click.option("--threads", type=click.IntRange(min=1))
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each engine [default: physical cores].")
 @click.option("--n", type=click.IntRange(min=1), default=200, show_default=True,
               help=f"Inferences of each that count, rounded up to rounds of {_PICTURES}.")  # fmt: skip
-@click.option("--throughput", "many", is_flag=True, help="Also pictures a second with several in work at a time.")
+@click.option("--throughput", "many", is_flag=True, help="Also images per second with several in flight.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the rows as JSON; - is standard output.")
 @click.option("--table", "table_file", metavar="FILE.md",
               help="Write the rows as a Markdown table; - is standard output.")  # fmt: skip
 @video_options
 def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool, threads: int | None, n: int,
           many: bool, json_file: str | None, table_file: str | None, **video: Any) -> None:  # fmt: skip
-    """Time ENGINES (files or names; the default model without any) in closed loop: throughput, not a live stream.
+    """Time ENGINES (files or names; without any, the default model) back to back, which is no live stream.
 
     With --dataset, on the sequences of a video set, with scores: the engines alone, or the whole node in closed loop or
     in open loop, where frames fall due at a rate and are dropped.

@@ -36,7 +36,7 @@ from drivenet.label_mapping import LabelMapping
 from drivenet.sinks.target import check_writable
 
 _OPTIONS = (
-    click.option("--dataset", type=click.Choice(sorted(VIDEO_SETS)), help="A video set, in place of drawn images."),
+    click.option("--dataset", type=click.Choice(sorted(VIDEO_SETS)), help="A video set, instead of synthetic images."),
     click.option("--root", type=click.Path(path_type=Path), metavar="DIR",
                  help="Its folder; of listed, its YAML file."),
     click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True),
@@ -49,11 +49,11 @@ _OPTIONS = (
     click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE.yaml",
                  help="What each label may be in the engine's classes [default: what ships]."),
     click.option("--slow-down", type=click.FloatRange(min=0), default=0.0, metavar="MS",
-                 help="Make every inference so much longer, as on a slower machine."),
+                 help="Add this to every inference, as on a slower machine."),
     click.option("--sustained", type=click.FloatRange(min=0, min_open=True), metavar="MIN",
-                 help="Run on for so many minutes, and compare the first with the last one."),
+                 help="Run for this many minutes; compare the first with the last."),
     click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
-                 help="Keep each sequence's results there; the same command goes on where it was killed."),
+                 help="Keep each sequence's results; the same command resumes after a kill."),
     click.option("--predictions", type=click.Path(path_type=Path), metavar="DIR",
                  help="Write what was found in labelled frames, or in all of a sequence without labels."),
     click.option("--format", "form", type=click.Choice(sorted(FORMATS)), default="cityscapes", show_default=True,

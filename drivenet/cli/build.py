@@ -29,7 +29,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--backend",
     type=click.Choice(sorted(backend.name for backend in compiling())),
-    help="What it is built for.",
+    help="Backend to build for.",
 )
 @click.option(
     "--all",
@@ -51,16 +51,14 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     metavar="DIR",
     help="Folder of the artefact [default: that of the ONNX; the user's for one that ships].",
 )
-@click.option(
-    "--calibration", type=_FOLDER, metavar="DIR", help="Pictures to compare on [default: the synthetic drive]."
-)
+@click.option("--calibration", type=_FOLDER, metavar="DIR", help="Images to compare on [default: the synthetic drive].")
 @click.option(
     "--reference",
     type=_FILE,
     metavar="FP32.onnx",
     help="What an int8 build is compared with [default: the fp32 ONNX of the same checkpoint beside it].",
 )
-@click.option("--accept-parity", is_flag=True, help="Keep the artefact though it falls short of its reference.")
+@click.option("--accept-parity", is_flag=True, help="Keep the artefact even if it fails the parity check.")
 @own_options
 @click.option(
     "--json", "json_file", metavar="FILE", help="Write the passport and the time as JSON; - is standard output."

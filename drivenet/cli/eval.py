@@ -10,6 +10,7 @@ import click
 
 from drivenet.artefacts.catalog import files_read
 from drivenet.cli.agreement import agreement, show_agreement
+from drivenet.cli.engine_options import engine_options
 from drivenet.cli.eval_suite import percent as _percent
 from drivenet.cli.eval_suite import score_suite
 from drivenet.cli.given import given, refuse
@@ -20,7 +21,7 @@ from drivenet.config import load_labels, yaml_file
 from drivenet.data import DATASETS, ROOTLESS, SPLITS, open_dataset
 from drivenet.data.base import Dataset
 from drivenet.data.sequences.files import snippets
-from drivenet.engine import BACKENDS, PRECISIONS, open_engine
+from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.evaluation import Report
@@ -44,12 +45,11 @@ _SCORING = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore
 
 @click.command("eval")
 @click.argument("engines", nargs=-1, metavar="[ENGINE]...")
-@click.option("--dataset", type=click.Choice(sorted(DATASETS)), default="synthetic", show_default=True)
+@click.option("--dataset", type=click.Choice(sorted(DATASETS)), default="synthetic", show_default=True,
+              help="Labelled images to score on.")  # fmt: skip
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data set.")
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True)
-@click.option("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]), default="auto")
-@click.option("--precision", type=click.Choice(PRECISIONS), default="auto")
-@click.option("--threads", type=click.IntRange(min=1))
+@engine_options
 @click.option("--labels", metavar="NAME|FILE.yaml", help="What the ids of --dataset folder mean.")
 @click.option(
     "--mapping",
@@ -57,7 +57,7 @@ _SCORING = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore
     metavar="FILE.yaml",
     help="What each label may be in the engine's classes [default: what ships].",
 )
-@click.option("--protocol", metavar="WxH", help="Bring pictures and labels to this size first [default: their own].")
+@click.option("--protocol", metavar="WxH", help="Resize images and labels to this size first [default: their own].")
 @click.option(
     "--ignore-fringes",
     multiple=True,
@@ -71,24 +71,25 @@ _SCORING = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore
     help="One table over the data sets of a file, for each ENGINE [default: all that drivenet models lists].",
 )
 @click.option("--flicker", metavar="SOURCE", help="Also the flicker rate on consecutive frames of a clip, folder ...")
-@click.option("--flicker-frames", type=click.IntRange(min=2), default=250, show_default=True, metavar="N")
+@click.option("--flicker-frames", type=click.IntRange(min=2), default=250, show_default=True, metavar="N",
+              help="Frames of --flicker.")  # fmt: skip
 @click.option(
     "--agreement",
     "same",
     metavar="SOURCE",
-    help="Also the share of equal ids of its fp32 engines, over every frame of a clip, folder ...",
+    help="Also the fraction of equal ids of its fp32 engines, over every frame of a clip, folder ...",
 )
-@click.option("--record", is_flag=True, help="Note the mIoU on val in ENGINE, an ONNX, and its JSON.")
+@click.option("--record", is_flag=True, help="Record the val mIoU in ENGINE (an ONNX) and its JSON.")
 @click.option("--report", "folder", type=click.Path(path_type=Path), metavar="DIR", help=f"Write DIR/{PAGE}.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the scores as JSON; - is standard output.")
 def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: str, labels: str | None,
              mapping: Path | None, protocol: str | None, ignore_fringes: tuple[str, ...], suite: Path | None,
              flicker: str | None, flicker_frames: int, same: str | None, record: bool, folder: Path | None,
              json_file: str | None, **how: Any) -> None:  # fmt: skip
-    """Score ENGINE (a file or a name; the default model without it) on labelled pictures.
+    """Score ENGINE (a file or a name; without it, the default model) on labelled images.
 
-    Resize to the engine's input, infer, resize the ids (nearest) to the label's size; one confusion matrix
-    over all pixels, ignored ones left out.
+    Images are resized to the engine's input, and class ids (nearest) to the label's size. One confusion matrix counts
+    all pixels that have a label.
 
     \b
     drivenet eval --dataset synthetic

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
               help="Size at which the argmax happens; see docs/export.md.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "int8"]), default="fp32", show_default=True)
 @click.option("--calibration", type=click.Path(path_type=Path), metavar="DIR",
-              help="Pictures of the road that int8 is calibrated on.")  # fmt: skip
-@click.option("--confidence", is_flag=True, help="Give it a second output: how sure it is of every pixel.")
+              help="Road images for int8 calibration.")  # fmt: skip
+@click.option("--confidence", is_flag=True, help="Add a second output: the confidence of every pixel.")
 @click.option("--things", type=click.Path(path_type=Path), metavar="HEAD.pt",
-              help="Give it outputs that part single things: a head that was trained on it.")  # fmt: skip
-@click.option("--machine", default="", help="What it was trained on, for the record.")
+              help="Add outputs that separate things: a head that was trained on this model.")  # fmt: skip
+@click.option("--machine", default="", help="Machine it was trained on, for the record.")
 def export(source: Path, out: Path, size: str | None, tail: str, precision: str, calibration: Path | None,
            confidence: bool, things: Path | None, machine: str) -> None:  # fmt: skip
-    """Write CHECKPOINT (best.pt of a run) as ONNX: uint8 BGR picture in, uint8 class ids out.
+    """Write CHECKPOINT (best.pt of a run) as ONNX: uint8 BGR image in, uint8 class ids out.
 
     \b
     drivenet export runs/NAME/best.pt --out engines/NAME.onnx

@@ -14,7 +14,7 @@ from drivenet.cli.output import check_file, report, table, write_json
 @click.command()
 @click.option("--json", "json_file", metavar="FILE", help="Write the list as JSON; - is standard output.")
 def models(json_file: str | None) -> None:
-    """List the models at hand: size, work, data, val mIoU and licence of the data; and what was built from them.
+    """List the models: input size, GMACs, data, val mIoU, licence of the data, and what was built from them.
 
     \b
     drivenet models

@@ -24,7 +24,7 @@ def train(
     config: Path, root: Path | None, out: Path | None, minutes: float | None, iterations: int | None,
     seed: int | None, device: str,
 ) -> None:  # fmt: skip
-    """Train a network; a run that was cut off goes on where its last checkpoint stands.
+    """Train a network; an interrupted run resumes from its last checkpoint.
 
     Selects on val, never on test. Writes last.pt, best.pt and TensorBoard scalars.
 
