@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from drivenet.classmap import ClassMap, ThingMaps
+from drivenet.classmap import ClassMap, Ids, ThingMaps
 from drivenet.labels import COUNTABLE_GROUPS, GROUPS, LabelSet
 from drivenet.modelspec import ThingsSpec
 from drivenet.things import InstanceMap, Thing
 from drivenet.things.components import MIN_AREA, components, kinds_of
-from drivenet.things.grouping import GroupingRule
+from drivenet.things.grouping import Grouped, GroupingRule
 from drivenet.things.grouping import group as group_things
 from drivenet.things.measure import Measured, measure
 from drivenet.things.tracking import Tracker
@@ -96,13 +96,17 @@ def analyse(
     if heads is None:
         instances, count = components(ids, kinds_of(labels), min_area)
     else:
-        maps, spec = heads
-        rule = GroupingRule(spec.centre, spec.reach, spec.scale, spec.min_area)
-        grouped = group_things(ids, maps.centres, maps.offsets, kinds_of(labels), rule)
+        grouped = parted(ids, *heads, labels)
         instances, scores, count = grouped.instances, grouped.scores, len(grouped.scores)
     measured = measure(instances, ids, count)
     things = measured.things(labels, (ids.shape[0], ids.shape[1]), frame_size, scores)
     return Scene(classmap.index, classes, groups, tuple(things), instances, measured)
+
+
+def parted(ids: Ids, maps: ThingMaps, spec: ThingsSpec, labels: LabelSet) -> Grouped:
+    """The things of a class map, (H', W') uint8, by what an engine with centres gives."""
+    rule = GroupingRule(spec.centre, spec.reach, spec.scale, spec.min_area)
+    return group_things(ids, maps.centres, maps.offsets, kinds_of(labels), rule)
 
 
 def tracked(scene: Scene, tracker: Tracker, captured_ns: int, labels: LabelSet, frame_size: tuple[int, int]) -> Scene:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from drivenet.export.confidence import add_confidence
 from drivenet.labels import CAMVID, LabelSet
-from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec, spec_path
+from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec, ThingsSpec, spec_path
 
 SIZE = (32, 48)
 STRIDE = 2
@@ -117,6 +117,32 @@ def sure_model(
     plain = write_onnx(folder / f"{name}-plain.onnx", graph, palette_spec(labels, size, name=f"{name}-plain"))
     add_confidence(plain, folder / f"{name}.onnx")
     return folder / f"{name}.onnx"
+
+
+def things_model(folder: Path, name: str = "things", **changes: Any) -> Path:
+    """A palette model with maps of things: centres are a picture's blue, offsets its green and red."""
+    graph, spec = palette_graph(), palette_spec(name=name, things=things_spec(), **changes)
+    rows, columns = spec.output
+    constants = {"blue": np.array(0), "one": np.array([1]), "three": np.array([3])}
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    graph.node.extend(
+        [
+            helper.make_node("Transpose", ["sampled"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("Gather", ["planes", "blue"], ["heights"], axis=1),
+            helper.make_node("Slice", ["planes", "one", "three", "one"], ["steps_away"]),
+            helper.make_node("Cast", ["heights"], ["centres"], to=TensorProto.UINT8),
+            helper.make_node("Cast", ["steps_away"], ["offsets"], to=TensorProto.UINT8),
+        ]
+    )
+    for port, shape in (("centres", [1, rows, columns]), ("offsets", [1, 2, rows, columns])):
+        graph.output.append(helper.make_tensor_value_info(port, TensorProto.UINT8, shape))
+    return write_onnx(folder / f"{name}.onnx", graph, spec)
+
+
+def things_spec(**changes: Any) -> ThingsSpec:
+    """The spec of the maps of :func:`things_model`."""
+    fields: dict[str, Any] = {"cells": (SIZE[0] // STRIDE, SIZE[1] // STRIDE), "scale": 0.5, "centre": 60, "reach": 5.0}
+    return ThingsSpec(**{**fields, "min_area": 0.0, **changes})
 
 
 def sure_of(image: np.ndarray, labels: LabelSet = CAMVID, softness: float = 1500.0) -> np.ndarray:

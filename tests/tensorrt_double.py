@@ -127,12 +127,14 @@ class Network(Real):
         readers = [layer for layer in self._layers if any(t is self._input for t in layer._inputs)]
         if any(layer.type not in casts for layer in readers):
             return "uint8 input must be cast first"
-        (out,) = self._outputs
         made = [tensor for layer in self._layers for tensor in layer._outputs if tensor.dtype == trt.DataType.UINT8]
-        if made != [out]:
+        if {id(tensor) for tensor in made} - {id(out) for out in self._outputs}:
             return "uint8 within the network"
-        (maker,) = [layer for layer in self._layers if out in layer._outputs]
-        good = maker.type in casts and out.dtype == trt.DataType.UINT8 and maker._inputs[0].dtype == trt.DataType.FLOAT
+        makers = [(out, layer) for out in self._outputs for layer in self._layers if out in layer._outputs]
+        good = all(
+            maker.type in casts and out.dtype == trt.DataType.UINT8 and maker._inputs[0].dtype == trt.DataType.FLOAT
+            for out, maker in makers
+        )
         return "" if good else "uint8 output must be cast from float"
 
 
@@ -168,6 +170,7 @@ class Parser(Real):
             "ArgMax": "TOPK",
             "MatMul": "MATRIX_MULTIPLY",
             "Add": "ELEMENTWISE",
+            "Transpose": "SHUFFLE",
         }
         for node in model.graph.node:
             inputs = [tensors[name] for name in node.input if name in tensors]
@@ -190,7 +193,7 @@ class Parser(Real):
                 kind, inputs, out.dtype = trt.LayerType.SHUFFLE, found[1:], trt.DataType.INT32
             network._layers.append(trt.make(Layer, "ILayer", kind, inputs, [out]))
         network._input, network._model = tensors[frame.name], content
-        network._outputs = [tensors[model.graph.output[0].name]]
+        network._outputs = [tensors[output.name] for output in model.graph.output]
         return True
 
 
@@ -258,15 +261,17 @@ class Context(Real):
         memory = self._trt.driver.memory
 
         def compute() -> None:
-            (ids,) = self._session.run(["classes"], {"frame": memory[self._addresses["frame"]]})
-            memory[self._addresses["classes"]][...] = ids
+            names = [node.name for node in self._session.get_outputs()]
+            frame = {"frame": memory[self._addresses["frame"]]}
+            for name, value in zip(names, self._session.run(names, frame), strict=True):
+                memory[self._addresses[name]][...] = value
 
         self._trt.driver.do(f"execute_async_v3 {stream}", compute)
         return not self._trt.fails
 
 
 class CudaEngine(Real):
-    num_io_tensors = 2
+    num_io_tensors = property(lambda self: len(self._nodes))
 
     def __init__(self, trt: Any, model: bytes) -> None:
         self._trt, self._session = trt, ort.InferenceSession(model, providers=["CPUExecutionProvider"])

@@ -15,10 +15,11 @@ import math
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -27,17 +28,22 @@ from drivenet.artefacts.spec_json import read_spec_json
 from drivenet.benchmark import CONTRACT, THROUGHPUT, bench, environment, throughput
 from drivenet.build.build import Built, build
 from drivenet.build.request import BuildRequest
+from drivenet.classmap import ThingMaps
 from drivenet.data.pictures import synthetic_pictures
 from drivenet.doctor import examine
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
+from drivenet.engine.things import infer_instances
 from drivenet.errors import EngineError
 from drivenet.files import write_atomic
 from drivenet.metrics import agreement
 from drivenet.modelspec import spec_path
 from drivenet.prepare import prepare
 from drivenet.resources import engines_dir
+from drivenet.scene import parted
 from drivenet.synthetic import SyntheticDrive
+from drivenet.things import InstanceMap
+from drivenet.things.agreement import ThingAgreement
 
 #: What is built of a float model, what matters most first.
 FLOATS = {"tensorrt": ("fp16", "fp32"), "openvino": ("bf16", "fp32")}
@@ -186,13 +192,27 @@ def _golden(engine: Engine, golden: Path) -> object:
         return f"{golden} is of another model"
     drive = SyntheticDrive(int(width), int(height), fps, int(seed))
     pictures = [prepare(drive.render(i)[0], engine.spec.input) for i in range(len(stored["ids"]))]
-    one_by_one = np.stack([engine.infer(p) for p in pictures])
+    seen = [infer_instances(engine, p) for p in pictures]
+    one_by_one = np.stack([ids for ids, _ in seen])
     many = np.stack(list(engine.infer_many(pictures)))
     return {
         "agreement": agreement(stored["ids"].reshape(-1, 1), one_by_one.reshape(-1, 1)),
+        "things": _golden_things(engine, stored, [instances for _, instances in seen]),
         "infer_many_is_the_same": bool(np.array_equal(one_by_one, many)),
         "engine_sha256": str(stored["engine"]),
     }
+
+
+def _golden_things(engine: Engine, stored: Mapping[str, Any], found: list[InstanceMap | None]) -> float | None:
+    """Share of the golden things that the engine parts alike; None where either has no centres."""
+    spec = engine.spec
+    if spec.things is None or "centres" not in stored:
+        return None
+    same = ThingAgreement()
+    for ids, centres, offsets, ours in zip(stored["ids"], stored["centres"], stored["offsets"], found, strict=True):
+        if ours is not None:
+            same.add(parted(ids, ThingMaps(centres, offsets), spec.things, spec.label_set).instances, ours)
+    return same.share
 
 
 def _time(report: Report, timed: list[tuple[Row, Engine]], n: int, clock: Clock) -> None:

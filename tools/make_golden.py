@@ -26,14 +26,16 @@ WIDTH, HEIGHT, FPS, SEED, FRAMES = 640, 360, 10.0, 2_000_100, 6
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
 def main(out: Path) -> None:
-    """Write OUT: ``ids`` (N, H', W') uint8, the clip's parameters and the engine's SHA-256."""
+    """Write OUT: ``ids`` (N, H', W') uint8, the clip's parameters, the engine's SHA-256, and its maps of things."""
     file = find("fast", engines_dir())
     engine = open_engine(file, "onnxruntime")
     drive = SyntheticDrive(WIDTH, HEIGHT, FPS, SEED)
-    ids = np.stack([engine.infer(prepare(drive.render(i)[0], engine.spec.input)) for i in range(FRAMES)])
+    found = [engine.infer_things(prepare(drive.render(i)[0], engine.spec.input)) for i in range(FRAMES)]
     engine.close()
+    maps = [one for _, one in found if one is not None]
+    things = {name: np.stack([getattr(one, name) for one in maps]) for name in ("centres", "offsets") if maps}
     clip = np.array([WIDTH, HEIGHT, FPS, SEED], np.float64)
-    np.savez_compressed(out, ids=ids, clip=clip, engine=sha256_of(file))
+    np.savez_compressed(out, ids=np.stack([ids for ids, _ in found]), clip=clip, engine=sha256_of(file), **things)
 
 
 if __name__ == "__main__":

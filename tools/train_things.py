@@ -36,11 +36,15 @@ from drivenet.training.things import train_head
 @click.option("--iterations", default=1200, show_default=True)
 @click.option("--minutes", type=float, help="Train for so long instead.")
 @click.option("--view", nargs=2, type=int, metavar="H W", help="Size of whole images, if MODEL is exported smaller.")
+@click.option("--start", type=click.Path(path_type=Path, exists=True), help="A head to begin with.")
+@click.option("--threads", type=click.IntRange(min=1), help="[default: one a physical core]")
+@click.option("--lr", default=2e-3, show_default=True)
 @click.option("--batch", default=8, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(
     model: Path, out: Path, synthetic: int, root: Path | None, iterations: int, minutes: float | None, batch: int,
-    seed: int, view: tuple[int, int] | None,
+    seed: int, view: tuple[int, int] | None, start: Path | None, lr: float,
+    threads: int | None,
 ) -> None:  # fmt: skip
     """Train on MODEL, an ONNX."""
     drawn = SyntheticDataset("train", drives=max(1, synthetic // 4), width=640, height=360, labels=CITYSCAPES)
@@ -50,7 +54,8 @@ def main(
     with Progress() as bar:
         task = bar.add_task("loss", total=iterations)
         progress = train_head(
-            Trunk(model), found, out, iterations=iterations, minutes=minutes, batch=batch, seed=seed, view=view,
+            Trunk(model, threads), found, out, iterations=iterations, minutes=minutes, batch=batch, lr=lr, seed=seed,
+            view=view, start=start,
             report=lambda i, loss: bar.update(task, completed=i, description=f"loss {loss:.3f}"),
         )  # fmt: skip
     print(progress)

@@ -9,9 +9,16 @@ import hashlib
 import json
 import shlex
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from drivenet.errors import EngineError, UsageError
 from drivenet.modelspec import ModelSpec, Precision
@@ -38,17 +45,31 @@ class Parity(BaseModel):
     worst_iou: float = Field(ge=0, le=1, description="lowest IoU of a class that the reference finds")
     min_agreement: float = Field(ge=0, le=1)
     min_iou: float = Field(ge=0, le=1)
+    things: float | None = Field(
+        default=None, ge=0, le=1, description="share of the reference's things that it has; left out without a head"
+    )
+    min_things: float | None = Field(default=None, ge=0, le=1)
     accepted: bool = Field(default=False, description="used although it falls short, because --accept-parity said so")
 
     @property
     def passed(self) -> bool:
-        """Whether both figures reach their thresholds."""
-        return self.agreement >= self.min_agreement and self.worst_iou >= self.min_iou
+        """Whether all figures reach their thresholds."""
+        things = self.things is None or self.min_things is None or self.things >= self.min_things
+        return self.agreement >= self.min_agreement and self.worst_iou >= self.min_iou and things
+
+    @model_serializer(mode="wrap")
+    def _leave_out_things(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without them a parity is written as before there were any: seals stay valid."""
+        fields: dict[str, Any] = as_usual(self)
+        return {k: v for k, v in fields.items() if self.things is not None or k not in ("things", "min_things")}
 
     def __str__(self) -> str:
+        things = ""
+        if self.things is not None and self.min_things is not None:
+            things = f"{self.things:.1%} of its things (at least {self.min_things:.0%}), "
         return (
             f"{self.agreement:.2%} of pixels as {self.reference} (at least {self.min_agreement:.1%}), "
-            f"worst class {self.worst_class} at IoU {self.worst_iou:.3f} (at least {self.min_iou:.2f}), "
+            f"worst class {self.worst_class} at IoU {self.worst_iou:.3f} (at least {self.min_iou:.2f}), {things}"
             f"on {self.images} pictures of {self.pictures}"
         )
 

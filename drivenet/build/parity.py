@@ -8,13 +8,17 @@ from pathlib import Path
 
 from drivenet.artefacts.passport import Parity
 from drivenet.engine.base import Engine
+from drivenet.engine.things import infer_instances
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
 from drivenet.metrics import ConfusionMatrix
 from drivenet.prepare import prepare_for
+from drivenet.things.agreement import ThingAgreement
 
 #: By precision: least share of equal pixels, least IoU of the worst class.
 THRESHOLDS = {"fp32": (0.999, 0.95), "fp16": (0.995, 0.80), "bf16": (0.995, 0.80), "int8": (0.97, 0.50)}
+#: By precision: least share of the reference's things that are found again.
+LEAST_THINGS = {"fp32": 0.95, "fp16": 0.85, "bf16": 0.85, "int8": 0.8}
 #: A class that fills less of the reference is too few pixels for an IoU.
 MIN_SHARE = 0.001
 
@@ -38,8 +42,8 @@ def compare(
         progress: called with (done, total) after every picture.
 
     Raises:
-        UsageError: for no pictures, or none that tell classes apart.
-        EngineError: if the two have other classes or sizes, or an inference fails.
+        UsageError: for no pictures, none that tell classes apart, or none with things for an engine that parts them.
+        EngineError: if the two have other classes, sizes or things, or an inference fails.
     """
     ours, theirs = candidate.spec, reference.spec
     if (ours.labels, ours.input, ours.output) != (theirs.labels, theirs.input, theirs.output):
@@ -47,20 +51,32 @@ def compare(
             f"{candidate.file} gives {ours.output} ids of {ours.labels.name} from {ours.input}",
             f"{theirs.output} of {theirs.labels.name} from {theirs.input} as {reference.file}",
         )
+    if ours.things != theirs.things:
+        told = f"{candidate.file} gives {ours.things or 'no things'}"
+        raise EngineError(told, f"{theirs.things or 'none'} as {reference.file}", "name its own --reference")
     if not pictures:
         raise UsageError("no pictures to compare on")
-    matrix = ConfusionMatrix.empty(theirs.label_set)
+    matrix, things = ConfusionMatrix.empty(theirs.label_set), ThingAgreement()
     for done, picture in enumerate(pictures, 1):
         image = prepare_for(picture, theirs)
-        matrix.add(reference.infer(image), candidate.infer(image))
+        exact, wanted = infer_instances(reference, image)
+        found, instances = infer_instances(candidate, image)
+        matrix.add(exact, found)
+        if wanted is not None and instances is not None:
+            things.add(wanted, instances)
         if progress is not None:
             progress(done, len(pictures))
-    return _parity(matrix, Path(reference.file).name, candidate.precision, len(pictures), source)
+    if theirs.things is not None and not things.counted:
+        raise UsageError(f"the reference sees no things on {source}", "one", "give --calibration other pictures")
+    return _parity(matrix, things, Path(reference.file).name, candidate.precision, len(pictures), source)
 
 
-def _parity(matrix: ConfusionMatrix, reference: str, precision: str, images: int, source: str) -> Parity:
+def _parity(
+    matrix: ConfusionMatrix, things: ThingAgreement, reference: str, precision: str, images: int, source: str
+) -> Parity:
     worst, iou = _worst(matrix, source)
     agreement, least_iou = THRESHOLDS[precision]
+    share = things.share
     return Parity(
         reference=reference,
         pictures=source,
@@ -70,6 +86,8 @@ def _parity(matrix: ConfusionMatrix, reference: str, precision: str, images: int
         worst_iou=round(iou, 6),
         min_agreement=agreement,
         min_iou=least_iou,
+        things=None if share is None else round(share, 4),
+        min_things=None if share is None else LEAST_THINGS[precision],
     )
 
 

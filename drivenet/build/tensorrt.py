@@ -23,8 +23,6 @@ from drivenet.engine.tensorrt.session import Session, import_tensorrt, make_log,
 from drivenet.errors import EngineError, UsageError
 from drivenet.files import write_atomic
 from drivenet.host.nvidia import Gpu
-
-#: Its parsers take uint8 between an end of the graph and a cast alone, 8.5 the float side of that cast alone.
 from drivenet.modelspec import ModelSpec
 
 #: Its parsers take uint8 between an end of the graph and a cast alone, 8.5 the float side of that cast alone.
@@ -42,15 +40,13 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
     """Write ``target`` (.plan).
 
     Raises:
-        UsageError: for an ONNX with a confidence or single things, or a precision or DLA core that this TensorRT or
-            GPU does not have.
+        UsageError: for an ONNX with a confidence, or a precision or DLA core that this TensorRT or GPU does not have.
         EngineError: for no GPU, no TensorRT, or a network that it cannot build.
     """
     spec = read_spec(request.onnx)
-    if spec.confidence or spec.things is not None:
-        what = "confidence" if spec.confidence else "single things"
+    if spec.confidence:
         raise UsageError(
-            f"{request.onnx} gives {what}, which the backend tensorrt does not",
+            f"{request.onnx} gives confidence, which the backend tensorrt does not",
             "an ONNX without it",
             "build from the ONNX that it was exported from, or for openvino",
         )

@@ -59,10 +59,12 @@ def _others(engine: str | None, threads: int | None) -> tuple[list[Engine], dict
 def show_agreement(found: dict[str, Any]) -> None:
     """One line a backend."""
     for backend, one in found["backends"].items():
+        things = f" and {100 * one['things']:.2f} % of the things" if "things" in one else ""
         verdict = "as it should" if one["passed"] else f"less than {100 * found['minimum']:.1f} %"
         report.print(
-            f"{backend} fp32 gives {100 * one['agreement']:.4f} % of the ids of {REFERENCE} fp32 on {one['frames']} "
-            f"frames of {found['source']} ({verdict}); worst {100 * one['worst']:.3f} % in frame {one['worst_frame']}"
+            f"{backend} fp32 gives {100 * one['agreement']:.4f} % of the ids{things} of {REFERENCE} fp32 on "
+            f"{one['frames']} frames of {found['source']} ({verdict}); "
+            f"worst {100 * one['worst']:.3f} % in frame {one['worst_frame']}"
         )
     for backend, why in found["missing"].items():
         report.print(f"{backend} fp32 not compared: {why}")

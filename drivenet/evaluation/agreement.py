@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from drivenet.engine.base import Engine
+from drivenet.engine.things import infer_instances
 from drivenet.errors import EngineError, SourceError
 from drivenet.frame import Frame
 from drivenet.metrics import agreement
 from drivenet.prepare import prepare_for
+from drivenet.things.agreement import ThingAgreement
 
 #: The share of equal ids that float engines of one model keep to: they differ by the rounding of floats alone.
 SAME_FLOATS = 0.999
@@ -24,10 +26,12 @@ class Agreement:
     Args:
         engine: what :meth:`Engine.describe` says of it.
         shares: of each frame, the share of pixels with the same id, 0..1.
+        things: of the reference, where it has centres.
     """
 
     engine: dict[str, object]
     shares: list[float] = field(default_factory=list)
+    things: ThingAgreement = field(default_factory=ThingAgreement)
 
     @property
     def share(self) -> float:
@@ -35,11 +39,12 @@ class Agreement:
         return float(np.mean(self.shares))
 
     def to_dict(self) -> dict[str, object]:
-        """The figures; ``passed`` is whether it keeps to :data:`SAME_FLOATS`."""
+        """The figures; ``passed`` is whether it keeps to :data:`SAME_FLOATS`; ``things`` only if any was counted."""
         worst = int(np.argmin(self.shares))
+        things = {"things": round(self.things.share, 6)} if self.things.share is not None else {}
         return {
             "engine": self.engine, "frames": len(self.shares), "agreement": round(self.share, 6),
-            "worst_frame": worst, "worst": round(self.shares[worst], 6), "passed": self.share >= SAME_FLOATS,
+            "worst_frame": worst, "worst": round(self.shares[worst], 6), "passed": self.share >= SAME_FLOATS, **things,
         }  # fmt: skip
 
 
@@ -70,9 +75,12 @@ def compare_engines(
     done = 0
     for done, frame in enumerate(frames, 1):
         image = prepare_for(frame.image, reference.spec)
-        expected = reference.infer(image).copy()
+        expected, instances = infer_instances(reference, image)
         for other, one in zip(others, found, strict=True):
-            one.shares.append(agreement(expected, other.infer(image)))
+            ids, found_instances = infer_instances(other, image)
+            one.shares.append(agreement(expected, ids))
+            if instances is not None and found_instances is not None:
+                one.things.add(instances, found_instances)
         if progress is not None:
             progress(done)
     if not done:

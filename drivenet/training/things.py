@@ -19,13 +19,18 @@ from drivenet.errors import UsageError
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models.things_head import UNIT, Maps, ThingsHead
 from drivenet.models.trunk import Trunk
+from drivenet.training.depthwise_cpu import quick_depthwise
 
 #: In instance maps: pixels of things whose id is not sure; they teach neither centres nor offsets.
 UNSURE = 255
 #: What an offset error of one :data:`~drivenet.models.things_head.UNIT` costs, beside the centre loss.
 OFFSET_WEIGHT = 2.0
-#: Crops whose features are kept (1.2 MB each at 512x288), and how many are new in each batch.
-POOL, FRESH = 256, 2
+#: Crops whose features are kept (0.9 MB each at 448x256), and how many are new in each batch.
+POOL, FRESH = 2000, 1
+#: Natural logarithms of the smallest and largest scale of a crop.
+SCALES = (-0.4, 0.65)
+#: The widest peak of the centre map that is learnt, in cells (standard deviation).
+WIDEST = 3.5
 
 Instances = npt.NDArray[np.integer]
 
@@ -60,7 +65,7 @@ def targets(instances: Instances, cells: tuple[int, int]) -> Targets:
     for thing in np.setdiff1d(np.unique(instances), (0, UNSURE)):
         y, x = np.nonzero(instances == thing)
         cy, cx = (y.mean() + 0.5) / step[0] - 0.5, (x.mean() + 0.5) / step[1] - 0.5
-        sigma = min(2.0, 0.6 + 0.12 * float(np.sqrt(len(y) / (step[0] * step[1]))))
+        sigma = min(WIDEST, 0.6 + 0.12 * float(np.sqrt(len(y) / (step[0] * step[1]))))
         cy0, cx0 = round(cy), round(cx)
         np.maximum(heat, np.exp(-((rows - cy0) ** 2 + (columns - cx0) ** 2) / (2 * sigma**2)), out=heat)
         mask = small == thing
@@ -104,7 +109,7 @@ def augmented(
     """
     if sample.instances is None:
         raise UsageError(f"{sample.name} has no instances", "things with ids")
-    scale = float(np.exp(rng.uniform(-0.25, 0.5)))
+    scale = float(np.exp(rng.uniform(*SCALES)))
     height, width = size
     whole = view or size
     wide, high = max(width, round(whole[1] * scale)), max(height, round(whole[0] * scale))
@@ -115,9 +120,8 @@ def augmented(
     image, instances = image[y : y + height, x : x + width], instances[y : y + height, x : x + width]
     if rng.random() < 0.5:
         image, instances = image[:, ::-1], instances[:, ::-1]
-    gain = rng.uniform(0.7, 1.3)
-    image = np.clip(image.astype(np.float32) * gain, 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(image), np.ascontiguousarray(instances)
+    image = cv2.convertScaleAbs(np.ascontiguousarray(image), alpha=float(rng.uniform(0.7, 1.3)))
+    return np.asarray(image, np.uint8), np.ascontiguousarray(instances)
 
 
 def _numbered(instances: Instances) -> npt.NDArray[np.uint16]:
@@ -131,7 +135,8 @@ def _numbered(instances: Instances) -> npt.NDArray[np.uint16]:
 
 def train_head(
     trunk: Trunk, samples: Sequence[Sample], out: Path, *, iterations: int = 1200, batch: int = 8, lr: float = 2e-3,
-    width: int = 48, seed: int = 0, minutes: float | None = None, view: tuple[int, int] | None = None,
+    width: int = 32, seed: int = 0, minutes: float | None = None, view: tuple[int, int] | None = None,
+    start: Path | None = None,
     report: Callable[[int, float], None] = lambda i, loss: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train a head and write its checkpoint, for ``drivenet export --things``.
@@ -146,13 +151,16 @@ def train_head(
         view: (height, width) that whole images have, where the trunk is exported smaller than the model that the head
             is for: crops cost less.
         minutes: the learning rate falls by the clock, and training ends after so many.
+        start: a head to begin with, also of another trunk; its width counts.
         report: called with iteration and loss.
 
     Returns:
         the progress: iterations, minutes and the mean loss of the last tenth.
     """
     torch.manual_seed(seed)
-    head = ThingsHead(trunk.shape[1], width).train()
+    head = (ThingsHead(trunk.shape[1], width) if start is None else read_head(start)).train()
+    head = head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    quick_depthwise(head)
     optimiser = torch.optim.AdamW(head.parameters(), lr, weight_decay=1e-4)
     began, losses = time.monotonic(), []
     for i, (features, truth) in enumerate(_batches(trunk, samples, batch, seed, view)):
@@ -162,7 +170,9 @@ def train_head(
             break
         for group in optimiser.param_groups:
             group["lr"] = lr * min(1.0, (i + 1) / 50) * (0.5 + 0.5 * float(np.cos(np.pi * done)))
-        loss = things_loss(head(features), truth)
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = head(features.contiguous(memory_format=torch.channels_last))
+        loss = things_loss(maps, truth)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
@@ -174,9 +184,20 @@ def train_head(
         "iterations": len(losses), "minutes": round((time.monotonic() - began) / 60, 1),
         "loss": round(sum(last) / len(last), 4), "batch": batch, "seed": seed, "images": len(samples),
     }  # fmt: skip
-    settings = {"trunk": trunk.origin, "trunk_name": trunk.file.name, "width": width}
+    settings = {"trunk": trunk.origin, "trunk_name": trunk.file.name, "width": head.width}
     checkpoints.save(out, {"network": head.eval().state_dict(), "settings": settings, "progress": progress})
     return progress
+
+
+def read_head(file: Path) -> ThingsHead:
+    """The head of a checkpoint that :func:`train_head` wrote; UsageError for any other file."""
+    state = checkpoints.load(file)
+    try:
+        head = ThingsHead(state["network"]["fine.0.weight"].shape[1], state["settings"]["width"])
+        head.load_state_dict(state["network"])
+    except (KeyError, RuntimeError) as error:
+        raise UsageError(f"{file} is no head for single things", "one that tools/train_things.py wrote") from error
+    return head
 
 
 def _batches(

@@ -157,3 +157,10 @@ def test_reading_checks_nothing_of_the_machine(tmp_path: Path) -> None:
     plan = issue(tmp_path)
     plan.unlink()
     assert read_passport(plan).machine == MACHINE
+
+
+def test_a_parity_without_things_is_written_as_before_there_were_any() -> None:
+    assert not {"things", "min_things"} & PARITY.model_dump().keys()
+    parted = PARITY.model_copy(update={"things": 0.9, "min_things": 0.95})
+    assert {"things": 0.9, "min_things": 0.95}.items() <= parted.model_dump().items()
+    assert not parted.passed

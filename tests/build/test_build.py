@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
-from onnx_models import SIZE, palette_graph, palette_model, palette_spec, write_onnx
+from onnx_models import SIZE, palette_graph, palette_model, palette_spec, things_model, write_onnx
 
 from drivenet.artefacts.built import list_built
 from drivenet.artefacts.catalog import list_models
@@ -21,6 +21,7 @@ from drivenet.artefacts.passport import passport_path, read_passport
 from drivenet.build.build import build
 from drivenet.build.parity import compare
 from drivenet.build.request import BuildRequest
+from drivenet.classmap import ThingMaps
 from drivenet.cli.build import build as command
 from drivenet.cli.models import models
 from drivenet.data.pictures import folder_pictures, synthetic_pictures
@@ -131,6 +132,35 @@ def test_the_reference_is_computed_by_the_processor(
     monkeypatch.setattr("drivenet.build.build.OnnxRuntimeEngine", Recorded)
     build(BuildRequest(onnx, "openvino", "fp32"))
     assert asked == [("CPUExecutionProvider",)]
+
+
+def test_things_are_held_against_those_of_the_reference(openvino: None, tmp_path: Path) -> None:
+    built = build(BuildRequest(things_model(tmp_path), "openvino", "fp32"))
+    parity = read_passport(built.file).parity
+    assert parity is not None
+    assert (parity.things, parity.min_things) == (1.0, 0.95)
+    assert "100.0% of its things (at least 95%)" in str(parity)
+    image = synthetic_pictures(SIZE)[3][: SIZE[0], : SIZE[1]]
+    _, maps = open_engine(built.file).infer_things(image)
+    assert maps is not None
+    np.testing.assert_array_equal(maps.offsets, image[::2, ::2, 1:].transpose(2, 0, 1))
+
+
+def test_other_offsets_fall_short(tmp_path: Path) -> None:
+    """Equal ids are not enough where an engine parts things."""
+    exact, other = (OnnxRuntimeEngine(things_model(tmp_path, name)) for name in ("exact", "other"))
+    infer = other.infer_things
+
+    def swapped(image: np.ndarray) -> tuple[np.ndarray, Any]:
+        ids, maps = infer(image)
+        return ids, ThingMaps(maps.centres, 255 - maps.offsets)
+
+    other.infer_things = swapped  # type: ignore[method-assign]
+    parity = compare(exact, other, synthetic_pictures(SIZE), "the drive")
+    assert (parity.agreement, parity.passed) == (1.0, False)
+    assert parity.things < 0.95
+    with pytest.raises(EngineError, match=r"palette.onnx gives no things; expected cells="):
+        compare(exact, OnnxRuntimeEngine(palette_model(tmp_path)), synthetic_pictures(SIZE), "the drive")
 
 
 def test_pictures_of_one_class_prove_nothing(onnx: Path, tmp_path: Path) -> None:

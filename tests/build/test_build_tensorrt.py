@@ -11,9 +11,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
+from onnx_models import palette_graph, palette_model, palette_spec, things_model, write_onnx
 from tensorrt_double import API, GPU, Builder, Network, RecordingDriver, Tensor, TensorRt
 
+from drivenet.artefacts.spec_json import read_spec_json
 from drivenet.build import tensorrt as builder
 from drivenet.build.build import build
 from drivenet.build.parity import THRESHOLDS
@@ -152,6 +153,18 @@ def test_the_chain_of_comparisons_is_the_argmax() -> None:
     np.testing.assert_array_equal(ids._value()[:, 0], logits.argmax(1))
 
 
+def test_a_model_that_parts_things_is_built_with_all_its_outputs(trt: TensorRt, tmp_path: Path) -> None:
+    built = build(BuildRequest(things_model(tmp_path), "tensorrt", "fp16", options={"argmax": "topk"}))
+    assert built.passport.parity is not None
+    assert built.passport.parity.things == 1.0
+    engine = open_engine(built.file)
+    image = synthetic_pictures((32, 48))[2][:32, :48]
+    _, maps = engine.infer_things(image)
+    assert maps is not None
+    np.testing.assert_array_equal(maps.centres, image[::2, ::2, 0])
+    engine.close()
+
+
 def test_a_build_that_fails_says_why_and_leaves_nothing(trt: TensorRt, tmp_path: Path) -> None:
     onnx_file = palette_model(tmp_path)
     before = sorted(tmp_path.iterdir())
@@ -284,7 +297,8 @@ def test_the_models_that_ship_in_fp16_keep_their_int8_and_can_be_read(name: str,
             assert initializers[node.input[1]] == onnx.TensorProto.FLOAT16
             assert initializers[node.input[2]] == onnx.TensorProto.INT8
     assert sum(node.op_type == "Cast" for node in model.graph.node) <= 3
-    image = synthetic_pictures((288, 512))[0][None, :288, :512]
+    height, width = read_spec_json(engines_dir() / "fast.json").input
+    image = synthetic_pictures((height, width))[0][None, :height, :width]
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     ours, theirs = (
@@ -303,7 +317,8 @@ def test_weights_in_float_are_quantised_to_what_they_were() -> None:
     weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
     assert weights
     assert {tensor.data_type for tensor in weights} == {onnx.TensorProto.FLOAT}
-    image = synthetic_pictures((288, 512))[0][None, :288, :512]
+    height, width = read_spec_json(engines_dir() / "fast.json").input
+    image = synthetic_pictures((height, width))[0][None, :height, :width]
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     ours, theirs = (

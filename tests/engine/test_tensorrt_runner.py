@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx_models import SIZE, paint, palette_model, palette_spec
+from onnx_models import SIZE, paint, palette_model, things_model
 from tensorrt_double import GPU, Context, CudaEngine, RecordingDriver, TensorRt
 
 from drivenet.artefacts.passport import Parity, Passport, passport_path
+from drivenet.artefacts.spec_json import read_spec_json
 from drivenet.engine import open_engine
 from drivenet.engine.cuda import driver as cuda
 from drivenet.engine.tensorrt import engine as tensorrt
@@ -23,6 +24,7 @@ from drivenet.files import sha256_of
 from drivenet.host import nvidia
 from drivenet.host.nvidia import Gpu
 from drivenet.labels import CAMVID
+from drivenet.modelspec import spec_path
 
 PARITY = Parity(
     reference="palette.onnx", pictures="none", images=1, agreement=1, worst_class="Sky", worst_iou=1,
@@ -46,15 +48,18 @@ def install(monkeypatch: pytest.MonkeyPatch, double: TensorRt, gpu: Gpu) -> None
     monkeypatch.setattr(tensorrt_lane, "capture", double.driver.capture)
 
 
-def issue(folder: Path, trt: TensorRt, content: bytes | None = None, gpu: Gpu = GPU, **options: str) -> Path:
+def issue(
+    folder: Path, trt: TensorRt, model: Callable[[Path], Path] = palette_model, content: bytes | None = None,
+    gpu: Gpu = GPU, **options: str,
+) -> Path:  # fmt: skip
     """A plan of the double, with a valid passport."""
-    onnx = palette_model(folder)
+    onnx = model(folder)
     plan = folder / "palette-fp16.plan"
     plan.write_bytes(b"ptrt" + onnx.read_bytes() if content is None else content)
     passport = Passport(
         backend="tensorrt", precision="fp16", files={plan.name: sha256_of(plan)}, onnx=onnx.name,
-        onnx_sha256=sha256_of(onnx), spec=palette_spec(), machine=tensorrt.machine(trt, gpu), options=options,
-        parity=PARITY,
+        onnx_sha256=sha256_of(onnx), spec=read_spec_json(spec_path(onnx)), machine=tensorrt.machine(trt, gpu),
+        options=options, parity=PARITY,
     )  # fmt: skip
     passport_path(plan).write_text(passport.sealed().to_json(), encoding="utf-8")
     return plan
@@ -85,6 +90,34 @@ def test_calls_come_in_order_and_the_ids_are_right(trt: TensorRt, tmp_path: Path
     assert engine.describe()["cuda_graph"] is True
     with pytest.raises(EngineError, match="is closed"):
         engine.infer(image)
+
+
+def test_maps_of_things_are_bound_and_come_from_the_same_inference(trt: TensorRt, tmp_path: Path) -> None:
+    engine = open_engine(issue(tmp_path, trt, things_model), "tensorrt")
+    bound = [f"set_tensor_address {name}" for name in ("frame", "classes", "centres", "offsets")]
+    assert trt.calls[1:5] == bound
+    image, ids = picture(1)
+    trt.calls.clear()
+    found, maps = engine.infer_things(image)
+    assert trt.calls == ["launch 77", "wait 77"]
+    assert maps is not None
+    np.testing.assert_array_equal(found, ids)
+    np.testing.assert_array_equal(maps.centres, image[::2, ::2, 0])
+    np.testing.assert_array_equal(maps.offsets, image[::2, ::2, 1:].transpose(2, 0, 1))
+    np.testing.assert_array_equal(engine.infer(image), ids)
+    kept = maps.offsets.copy()
+    engine.infer_things(255 - image)
+    np.testing.assert_array_equal(maps.offsets, kept)
+    engine.close()
+    plain = open_engine(issue(tmp_path, trt), "tensorrt")
+    assert plain.infer_things(image)[1] is None
+    plain.close()
+
+
+def test_a_plan_without_the_maps_of_its_passport_is_refused(trt: TensorRt, tmp_path: Path) -> None:
+    content = b"ptrt" + palette_model(tmp_path).read_bytes()
+    with pytest.raises(EngineError, match=r"has the tensors .*; expected .*'offsets': \('out', True, \(1, 2, 16, 24\)"):
+        open_engine(issue(tmp_path, trt, things_model, content=content), "tensorrt")
 
 
 def test_any_thread_may_infer_and_one_thread_owns_the_device(trt: TensorRt, tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from drivenet.export.onnx import export_onnx  # noqa: E402
 from drivenet.export.things import add_things  # noqa: E402
 from drivenet.labels import CITYSCAPES  # noqa: E402
 from drivenet.models import create  # noqa: E402
+from drivenet.models.checkpoint import save  # noqa: E402
 from drivenet.models.things_head import Maps, ThingsHead  # noqa: E402
 from drivenet.models.trunk import Trunk  # noqa: E402
 from drivenet.modelspec import LabelsSpec, ModelSpec  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
-from drivenet.training.things import UNSURE, augmented, targets, things_loss, train_head  # noqa: E402
+from drivenet.training.things import UNSURE, augmented, read_head, targets, things_loss, train_head  # noqa: E402
 
 SIZE = (96, 128)
 
@@ -143,10 +144,28 @@ def test_a_head_of_another_model_is_refused(model: Path, trained: tuple[Path, li
         add_things(tmp_path / "with.onnx", trained[0], tmp_path / "twice.onnx")
 
 
+def test_a_head_goes_on_from_another_one(
+    model: Path, samples: list[Sample], trained: tuple[Path, list[float]], tmp_path: Path
+) -> None:
+    again: list[float] = []
+    train_head(
+        Trunk(model), samples, tmp_path / "again.pt", iterations=5, batch=2, lr=1e-4, start=trained[0],
+        report=lambda _, x: again.append(x),
+    )  # fmt: skip
+    assert read_head(tmp_path / "again.pt").width == 16
+    assert np.mean(again) < np.mean(trained[1][:5])
+
+
+def test_a_checkpoint_of_a_network_is_no_head(tmp_path: Path) -> None:
+    save(tmp_path / "best.pt", {"network": {"a": torch.zeros(1)}, "settings": {}})
+    with pytest.raises(UsageError, match="is no head for single things; expected one that tools"):
+        read_head(tmp_path / "best.pt")
+
+
 def test_the_head_costs_little() -> None:
-    """At most 0.15 GMAC at 512x288."""
+    """At most 0.15 GMAC at 736x416."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        ThingsHead(64).eval()(torch.zeros(1, 64, 72, 128))
+        ThingsHead(64).eval()(torch.zeros(1, 64, 104, 184))
     assert counter.get_total_flops() / 2e9 < 0.15

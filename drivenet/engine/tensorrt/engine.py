@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from drivenet.artefacts.admission import admit
 from drivenet.artefacts.compiled import build_command, find_built
-from drivenet.classmap import Ids
-from drivenet.engine.checks import check_ids, check_image, check_precision
+from drivenet.classmap import Ids, ThingMaps
+from drivenet.engine.checks import check_ids, check_image, check_precision, check_things
 from drivenet.engine.cuda.driver import open_driver, require_gpu
 from drivenet.engine.own_thread import ThreadedEngine
+from drivenet.engine.tensorrt.lane import CENTRES, OFFSETS, OUTPUT, Outputs
 from drivenet.engine.tensorrt.session import Session, import_tensorrt
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
@@ -67,6 +68,16 @@ class TensorRtEngine(ThreadedEngine):
         check_image(image, self.spec)
         return self._checked(self._on_session(Session.run, image))
 
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """See :meth:`Engine.infer_things`; all come from one inference."""
+        if self.spec.things is None:
+            return self.infer(image), None
+        check_image(image, self.spec)
+        found = self._on_session(Session.run, image)
+        maps = ThingMaps(found[CENTRES], found[OFFSETS])
+        check_things(maps, self.spec, self.file)
+        return self._checked(found), maps
+
     def infer_many(self, images: Iterable[Image]) -> Iterator[Ids]:
         """See :meth:`Engine.infer_many`. While one picture is computed, the next goes up and the last comes down.
 
@@ -98,7 +109,8 @@ class TensorRtEngine(ThreadedEngine):
         """The result of one of the session's methods, on the thread that holds the device."""
         return self._own.call(call, self._session, *arguments)
 
-    def _checked(self, ids: Ids) -> Ids:
+    def _checked(self, found: Outputs) -> Ids:
+        ids: Ids = found[OUTPUT]
         check_ids(ids, self.spec, self.file)
         return ids
 

@@ -6,14 +6,16 @@ import contextlib
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from drivenet.classmap import Ids
 from drivenet.engine.cuda.driver import Buffer, Driver
 from drivenet.engine.cuda.graph import Graph, capture
 from drivenet.errors import EngineError
 from drivenet.frame import Image
 
-INPUT, OUTPUT = "frame", "classes"
+INPUT, OUTPUT, CENTRES, OFFSETS = "frame", "classes", "centres", "offsets"
+#: What an inference gives by name, fresh uint8 arrays without their first axis.
+Outputs = dict[str, npt.NDArray[np.uint8]]
 
 
 class Lane:
@@ -22,7 +24,7 @@ class Lane:
     Args:
         context: a fresh execution context of the engine.
         driver: CUDA, opened by this thread; it frees the buffers when it is closed.
-        shapes: of the two tensors, by name.
+        shapes: of all tensors, by name.
         mapped: whether host and device share memory, as on a Jetson.
         log: what TensorRT logs to; its ``reason`` tells why something failed.
         where: how messages name the engine.
@@ -40,7 +42,9 @@ class Lane:
         self._stream, self._event = driver.stream(), driver.event()
         self._handle = driver.handle(self._stream)
         try:
-            self._input, self._output = (self._bind(name, shapes[name], mapped) for name in (INPUT, OUTPUT))
+            buffers = {name: self._bind(name, shape, mapped) for name, shape in shapes.items()}
+            self._input = buffers.pop(INPUT)
+            self._outputs = buffers
             self._enqueue()  # TensorRT sets itself up at the first execution, which must not be captured
             driver.wait(self._event, self._stream)
             self._graph, self.without_graph = capture(self._handle, self._enqueue)
@@ -52,7 +56,7 @@ class Lane:
         """Queue the inference of a picture, (H, W, 3) uint8, which is copied.
 
         Raises:
-            EngineError: if the device refuses, or the ids of the picture before were not taken yet.
+            EngineError: if the device refuses, or what came of the picture before was not taken yet.
         """
         if self._busy:
             raise EngineError(f"{self._where} is still at another picture", cure="take all that infer_many gives first")
@@ -63,12 +67,11 @@ class Lane:
             self._enqueue()
         self._busy = True
 
-    def finish(self) -> Ids:
-        """Wait for the picture that was started; fresh (H', W') uint8. EngineError if the device failed."""
+    def finish(self) -> Outputs:
+        """Wait for the picture that was started; EngineError if the device failed."""
         self._busy = False
         self._driver.wait(self._event, self._stream)
-        ids: Ids = self._output.host[0].copy()
-        return ids
+        return {name: buffer.host[0].copy() for name, buffer in self._outputs.items()}
 
     def close(self) -> None:
         """Let go of everything, once what is queued has been done."""
@@ -84,8 +87,9 @@ class Lane:
             self._driver.upload(self._input, self._stream)
         if not self._context.execute_async_v3(self._handle):
             raise EngineError(f"inference with {self._where} failed: {self._log.reason or 'TensorRT does not say why'}")
-        if not self._output.mapped:
-            self._driver.download(self._output, self._stream)
+        for output in self._outputs.values():
+            if not output.mapped:
+                self._driver.download(output, self._stream)
 
     def _bind(self, name: str, shape: tuple[int, ...], mapped: bool) -> Buffer:
         buffer = self._driver.buffer(shape, mapped)

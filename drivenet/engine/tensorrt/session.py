@@ -7,9 +7,8 @@ import functools
 import traceback
 from typing import Any
 
-from drivenet.classmap import Ids
 from drivenet.engine.cuda.driver import Driver
-from drivenet.engine.tensorrt.lane import INPUT, OUTPUT, Lane
+from drivenet.engine.tensorrt.lane import INPUT, Lane, Outputs
 from drivenet.errors import EngineError
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
@@ -94,7 +93,8 @@ class Session:
         dla: int | None = None,
     ) -> None:
         self._trt, self._driver, self._where, self._mapped = trt, driver, where, mapped
-        self._shapes: dict[str, tuple[int, ...]] = {INPUT: (1, *spec.input, 3), OUTPUT: (1, *spec.output)}
+        self._shapes: dict[str, tuple[int, ...]] = {INPUT: (1, *spec.input, 3)}
+        self._shapes.update((name, tuple(shape)) for name, shape in spec.outputs())
         self._lanes: list[Lane] = []
         self._runtime: Any = None
         self._engine: Any = None
@@ -125,12 +125,12 @@ class Session:
         """See :meth:`Lane.start`."""
         self._lanes[lane].start(image)
 
-    def finish(self, lane: int) -> Ids:
+    def finish(self, lane: int) -> Outputs:
         """See :meth:`Lane.finish`."""
         return self._lanes[lane].finish()
 
-    def run(self, image: Image) -> Ids:
-        """(H, W, 3) uint8 in, fresh (H', W') uint8 out; EngineError with the device's message if it fails."""
+    def run(self, image: Image) -> Outputs:
+        """(H, W, 3) uint8 in; EngineError with the device's message if it fails."""
         self._lanes[0].start(image)
         return self._lanes[0].finish()
 
@@ -159,7 +159,7 @@ class Session:
             mode = "in" if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else "out"
             uint8 = engine.get_tensor_dtype(name) == trt.DataType.UINT8
             got[name] = (mode, uint8, tuple(int(n) for n in engine.get_tensor_shape(name)))
-        wanted = {INPUT: ("in", True, self._shapes[INPUT]), OUTPUT: ("out", True, self._shapes[OUTPUT])}
+        wanted = {name: ("in" if name == INPUT else "out", True, shape) for name, shape in self._shapes.items()}
         if got != wanted:
             raise EngineError(f"{self._where} has the tensors {got}", f"{wanted} as in its passport", "build it again")
 
