@@ -29,8 +29,10 @@ from drivenet.evaluation.calibration import Calibration
 from drivenet.evaluation.flicker import Flicker, evaluate_flicker
 from drivenet.evaluation.gallery import Gallery
 from drivenet.evaluation.page import PAGE, write_page
+from drivenet.evaluation.parted import precision_recall
 from drivenet.evaluation.suite import Part, view
 from drivenet.labels import LabelSet
+from drivenet.panoptic.quality import PanopticQuality
 from drivenet.sinks.target import check_writable
 from drivenet.sources import files_of, kind_of, open_source
 
@@ -216,8 +218,19 @@ def _show_scores(report: Report) -> None:
     )
     if not classes:
         shown.print("engine and labels have other classes: compared on groups, background not in the mIoU")
+    if report.panoptic:
+        shown.print(_things(report.panoptic))
     if report.calibration:
         shown.print(_confidence(report.calibration))
+
+
+def _things(quality: PanopticQuality) -> str:
+    means, (precision, recall) = quality.means(), precision_recall(quality)
+    parts = [f"{part} {' '.join(_percent(means[part][key]) for key in ('pq', 'sq', 'rq'))}" for part in means]
+    return (
+        f"PQ, SQ, RQ of {', '.join(parts)} %; at IoU 0.5 {_percent(precision)} % of the found things are there, "
+        f"{_percent(recall)} % of those there are found"
+    )
 
 
 def _confidence(calibration: Calibration) -> str:

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from drivenet.classmap import Ids
 from drivenet.data.base import Dataset, Sample
 from drivenet.engine.base import Engine
+from drivenet.engine.things import infer_all
 from drivenet.errors import SourceError
 from drivenet.evaluation.calibration import Calibration, as_number
 from drivenet.evaluation.comparison import GROUP_LABELS as GROUP_LABELS
 from drivenet.evaluation.comparison import compare
+from drivenet.evaluation.parted import count_things, panoptic_dict, panoptic_of
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import LabelSet
 from drivenet.metrics import TOLERANCE, BoundaryScore, ConfusionMatrix
+from drivenet.panoptic.quality import PanopticQuality
 from drivenet.prepare import crop_bars, prepare_for, resize_ids
 
 Progress = Callable[[int, int], None]
@@ -53,6 +56,7 @@ class Report:
         sizes: (height, width) of the label pictures that were compared at.
         boundary: the boundary pixels, by the same classes or groups.
         calibration: confidence against truth; None where the engine offers no confidence.
+        panoptic: single things too; None where the engine has no centres, or the truth no things with ids.
     """
 
     matrix: ConfusionMatrix
@@ -63,6 +67,7 @@ class Report:
     sizes: set[tuple[int, int]] = field(default_factory=set)
     boundary: BoundaryScore = field(init=False)
     calibration: Calibration | None = None
+    panoptic: PanopticQuality | None = None
 
     def __post_init__(self) -> None:
         self.boundary = BoundaryScore.empty(self.matrix.labels)
@@ -90,7 +95,7 @@ class Report:
 
     def to_dict(self) -> dict[str, object]:
         """The evaluation as JSON: numbers of 0..1, None for what does not occur. ``iou`` only for classes,
-        ``confidence`` only where the engine offers it.
+        ``confidence`` and ``panoptic`` only where there is such.
         """
         out: dict[str, object] = {
             "compared_on": self.compared_on,
@@ -117,6 +122,8 @@ class Report:
             out["iou"] = {name: as_number(v) for name, v in self.matrix.iou().items()}
         if self.calibration is not None:
             out["confidence"] = self.calibration.to_dict()
+        if self.panoptic is not None:
+            out["panoptic"] = panoptic_dict(self.panoptic)
         return out
 
 
@@ -158,7 +165,7 @@ def evaluate(
     for i in range(total):
         sample = dataset[i]
         size, spec = _size(sample.ids), engine.spec
-        ids, confidence = engine.infer_confident(prepare_for(sample.image, spec))
+        ids, confidence, maps = infer_all(engine, prepare_for(sample.image, spec))
         truth, predicted = common.truth[sample.ids], common.predicted[resize_ids(crop_bars(ids, spec, size), size)]
         one = ConfusionMatrix.empty(common.labels)
         one.add(truth, predicted)
@@ -169,6 +176,10 @@ def evaluate(
             report.calibration = report.calibration or Calibration()
             sure = resize_ids(crop_bars(confidence, spec, size), size)
             report.calibration.add(truth, predicted, sure, len(common.labels))
+        if maps is not None and sample.instances is not None:
+            report.panoptic = report.panoptic or panoptic_of(common)
+            if report.panoptic is not None:
+                count_things(report.panoptic, common, spec, sample, ids, maps)
         report.images += 1
         if visit is not None:
             visit(Scored(sample, truth, predicted, common.labels, one.miou()))

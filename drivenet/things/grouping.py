@@ -13,6 +13,9 @@ from drivenet.things import MOST_THINGS, InstanceMap
 from drivenet.things.components import label_kinds, number
 from drivenet.things.measure import Floats, Ints
 
+#: Two peaks of the same height so few cells apart are one: the graph leaves the highest of 7 x 7 cells.
+BESIDE = 3
+
 Centres = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.uint8]
 
@@ -90,20 +93,52 @@ def _claims(centres: Centres, offsets: Offsets, rule: GroupingRule) -> tuple[Flo
         return heights, np.zeros(centres.shape, np.uint8)
     if len(peaks) > MOST_THINGS:
         peaks = np.sort(peaks[np.argsort(-centres.ravel()[peaks].astype(int), kind="stable")[:MOST_THINGS]])
-    heights[1 : len(peaks) + 1] = centres.ravel()[peaks] / 255
     rows, columns = centres.shape
+    steps = (offsets.astype(np.float32) - 128) * np.float32(rule.scale)
+    roots = _merged(peaks, centres.ravel()[peaks], steps.reshape(2, -1)[:, peaks], columns, rule.reach)
+    heights[1 : len(peaks) + 1] = centres.ravel()[peaks] / 255
     seeds = np.ones(centres.shape, np.uint8)
     seeds.ravel()[peaks] = 0
     distance, nearest = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     numbers = np.zeros(len(peaks) + 1, np.uint8)  # OpenCV numbers the seeds; it does not say in which order
-    numbers[nearest.ravel()[peaks]] = np.arange(1, len(peaks) + 1)
-    steps = (offsets.astype(np.float32) - 128) * np.float32(rule.scale)
+    numbers[nearest.ravel()[peaks]] = roots + 1
     y = np.arange(rows, dtype=np.float32)[:, None] + steps[0]
     x = np.arange(columns, dtype=np.float32)[None, :] + steps[1]
     at = np.clip(np.rint(y), 0, rows - 1).astype(np.int32) * columns
     at += np.clip(np.rint(x), 0, columns - 1).astype(np.int32)
     near = distance.ravel()[at] <= rule.reach
     return heights, np.asarray(np.where(near, numbers[nearest.ravel()[at]], np.uint8(0)))
+
+
+def _merged(
+    peaks: Ints, heights: npt.NDArray[np.uint8], steps: npt.NDArray[np.float32], columns: int, reach: float
+) -> Ints:
+    """Of each peak the one that stands for it: itself, or a higher one that is the centre of the same thing.
+
+    That is one to which the peak's own offset leads (a centre's is about 0), or one of the same height beside it.
+
+    Args:
+        peaks: (n,) cells, ascending.
+        heights: (n,) of them.
+        steps: (2, n) rows and columns that their offsets lead.
+        columns: cells in a row.
+        reach: as in the rule.
+    """
+    y, x = (part.astype(np.float32) for part in np.divmod(peaks, columns))
+    away = np.hypot(
+        y + steps[0] - y[:, None], x + steps[1] - x[:, None]
+    )  # from each peak (row) to where each one leads
+    beside = np.maximum(np.abs(y - y[:, None]), np.abs(x - x[:, None])) <= BESIDE
+    away[beside & (heights == heights[:, None]) & ~np.eye(len(peaks), dtype=bool)] = -1
+    order = np.argsort(-heights.astype(np.int64), kind="stable")
+    rank = np.empty(len(peaks), np.int64)
+    rank[order] = np.arange(len(peaks))
+    away[rank[:, None] > rank] = np.inf
+    best = np.where(away.min(0) <= reach, away.argmin(0), np.arange(len(peaks)))
+    roots = np.arange(len(peaks))
+    for i in order.tolist():
+        roots[i] = roots[best[i]]
+    return roots
 
 
 def _adopt(things: Ints, pixels: Ints, kind: npt.NDArray[np.uint8], count: int) -> Ints:

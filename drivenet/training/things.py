@@ -25,10 +25,10 @@ from drivenet.training.depthwise_cpu import quick_depthwise
 UNSURE = 255
 #: What an offset error of one :data:`~drivenet.models.things_head.UNIT` costs, beside the centre loss.
 OFFSET_WEIGHT = 2.0
-#: Crops whose features are kept (0.9 MB each at 448x256), and how many are new in each batch.
-POOL, FRESH = 2000, 1
+#: Crops whose features are kept (0.5 MB each at 320x192), and how many are new in each batch.
+POOL, FRESH = 3000, 1
 #: Natural logarithms of the smallest and largest scale of a crop.
-SCALES = (-0.4, 0.65)
+SCALES = (-0.6, 0.45)
 #: The widest peak of the centre map that is learnt, in cells (standard deviation).
 WIDEST = 3.5
 

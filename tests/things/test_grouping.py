@@ -113,6 +113,35 @@ def test_the_class_is_that_of_most_pixels() -> None:
     assert measure(found.instances, ids, 1).classes.tolist() == [CAR]
 
 
+def test_a_second_peak_whose_offset_leads_to_the_centre_is_no_thing_of_its_own() -> None:
+    """A lorry's cab and load: the pixels between would go to whichever is nearer."""
+    ids, truth = drawn((20, 40, 160, 60, TRUCK))
+    centres, offsets = ideal(truth)
+    centres[35, 80] = 150  # its offset leads to (35, 50)
+    wandering = offsets.copy()
+    wandering[1, :, 70:90] = 128 + 80 - np.arange(70, 90)  # those around it lead to it
+    wandering[1, 35, 80] = 128 + 50 - 80
+    found = group(ids, centres, wandering, KINDS, RULE)
+    assert same_partition(found.instances, truth)
+    assert found.scores.tolist() == pytest.approx([200 / 255])
+
+
+def test_a_peak_that_is_its_own_centre_stays_beside_a_higher_one() -> None:
+    ids, truth = drawn((40, 60, 10, 20, CAR), (50, 60, 10, 20, CAR))
+    centres, offsets = ideal(truth)
+    centres[centres > 0] = (250, 100)
+    assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
+
+
+def test_two_peaks_of_one_height_beside_each_other_are_one() -> None:
+    ids, truth = drawn((40, 60, 60, 20, CAR))
+    centres, offsets = ideal(truth)
+    (y, x) = (int(v[0]) for v in np.nonzero(centres))
+    centres[y, x + 1] = centres[y, x]
+    offsets[1, :, x + 1 :] += 1
+    assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
+
+
 def test_offsets_count_in_the_scale_of_the_rule() -> None:
     ids, truth = drawn((40, 60, 60, 20, CAR), (100, 60, 60, 20, CAR))
     centres, offsets = ideal(truth)

@@ -1,0 +1,85 @@
+"""What an engine with centres finds in a labelled picture, against things with ids: panoptic quality."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from drivenet.classmap import Ids, ThingMaps
+from drivenet.data.base import Sample
+from drivenet.evaluation.calibration import as_number
+from drivenet.evaluation.comparison import Comparison
+from drivenet.modelspec import ModelSpec
+from drivenet.panoptic import Segments, segments, thing_classes, thing_table
+from drivenet.panoptic.quality import PanopticQuality
+from drivenet.prepare import Size, resize_ids
+from drivenet.scene import parted
+from drivenet.things.measure import measure
+
+#: In 8-bit instance maps: nobody knows which thing it is. Such pixels have no truth here.
+UNSURE = 255
+
+
+def panoptic_of(common: Comparison) -> PanopticQuality | None:
+    """Counts to add to; None where engine and truth are compared on groups, in which single things are not told."""
+    if common.on != "classes":
+        return None
+    return PanopticQuality.empty(common.labels, thing_classes(common.labels))
+
+
+def count_things(
+    quality: PanopticQuality, common: Comparison, spec: ModelSpec, sample: Sample, ids: Ids, maps: ThingMaps
+) -> None:
+    """Count one picture; one whose truth has no instances is left out.
+
+    Args:
+        quality: is added to.
+        common: what is compared.
+        spec: of the engine.
+        sample: the truth, (H, W).
+        ids, maps: what the engine gave.
+    """
+    if sample.instances is None or spec.things is None:
+        return
+    table = thing_table(quality.labels, quality.things)
+    truth = common.truth[sample.ids]
+    if sample.instances.dtype == np.uint8:
+        truth = np.where(sample.instances == UNSURE, np.uint8(UNSURE), truth)
+    found = _predicted(ids, maps, spec, common, table, (truth.shape[0], truth.shape[1]))
+    quality.add(segments(truth, sample.instances, table, crowds=True), found)
+
+
+def panoptic_dict(quality: PanopticQuality) -> dict[str, Any]:
+    """As JSON: ``all``, ``things`` and ``stuff`` with ``pq``, ``sq``, ``rq``; ``precision`` and ``recall`` of all
+    things at IoU 0.5; ``by_class``. 0..1, None for what does not occur.
+    """
+    precision, recall = precision_recall(quality)
+    parts = {**quality.means(), "by_class": quality.by_class()}
+    rounded = {part: _rounded(values) for part, values in parts.items()}
+    return {**rounded, "precision": as_number(precision), "recall": as_number(recall)}
+
+
+def precision_recall(quality: PanopticQuality) -> tuple[float, float]:
+    """Of all things at IoU 0.5, whatever their class; NaN without any to count."""
+    rows = [quality.labels.id_of(name) for name in quality.things]
+    _, hits, wrong, missed = quality.counts[rows].sum(0).tolist()
+    nothing = float("nan")
+    return hits / (hits + wrong) if hits + wrong else nothing, hits / (hits + missed) if hits + missed else nothing
+
+
+def _predicted(
+    ids: Ids, maps: ThingMaps, spec: ModelSpec, common: Comparison, table: npt.NDArray[np.bool_], size: Size
+) -> Segments:
+    """What the engine gave, each thing with the class that most of its pixels have; other thing pixels are none."""
+    assert spec.things is not None
+    grouped = parted(ids, maps, spec.things, spec.label_set)
+    classes = np.concatenate([[0], measure(grouped.instances, ids, len(grouped.scores)).classes]).astype(np.uint8)
+    whole = np.where(grouped.instances > 0, classes[grouped.instances], ids)
+    instances = resize_ids(grouped.instances, size).astype(np.int64)
+    return segments(common.predicted[resize_ids(whole, size)], instances, table)
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: _rounded(v) if isinstance(v, dict) else as_number(v) for k, v in values.items()}

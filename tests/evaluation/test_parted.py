@@ -1,0 +1,102 @@
+"""Panoptic figures of an engine with centres, on pictures whose things are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from onnx_models import SIZE, paint, palette_model, sure_things_model
+
+from drivenet.cli.eval import evaluate as command
+from drivenet.data.base import Dataset, Sample
+from drivenet.engine import open_engine
+from drivenet.evaluation import Report, evaluate
+from drivenet.labels import CAMVID
+
+CAR, ROAD = CAMVID.id_of("Car"), CAMVID.id_of("Road")
+CELLS = (SIZE[0] // 2, SIZE[1] // 2)
+
+
+def two_cars() -> tuple[np.ndarray, np.ndarray]:
+    """Class ids and instances of SIZE: two cars that touch."""
+    ids, instances = np.full(SIZE, ROAD, np.uint8), np.zeros(SIZE, np.uint16)
+    ids[8:24, 8:40] = CAR
+    instances[8:24, 8:24], instances[8:24, 24:40] = 300, 301
+    return ids, instances
+
+
+def maps(*columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres in row 8 of these columns of the cells, and offsets that lead to the nearest of them."""
+    centres, offsets = np.zeros(CELLS, np.uint8), np.full((2, *CELLS), 128, np.uint8)
+    rows, places = np.mgrid[: CELLS[0], : CELLS[1]]
+    for column in columns:
+        centres[8, column] = 200
+    nearest = np.array(columns)[np.abs(places[..., None] - np.array(columns)).argmin(-1)]
+    offsets[0], offsets[1] = 128 + 8 - rows, 128 + nearest - places
+    return centres, offsets
+
+
+class Cars(Dataset):
+    """One picture of two cars."""
+
+    name, split, labels = "cars", "val", CAMVID
+
+    def __init__(self, instances: np.ndarray | None) -> None:
+        self.instances = instances
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Sample:
+        ids, _ = two_cars()
+        return Sample(paint(ids), ids, "two cars", self.instances)
+
+
+def scored(folder: Path, *columns: int, instances: np.ndarray | None = None) -> Report:
+    engine = open_engine(sure_things_model(folder, *maps(*columns)), "onnxruntime")
+    return evaluate(engine, Cars(two_cars()[1] if instances is None else instances))
+
+
+def test_cars_that_are_parted_are_all_found(tmp_path: Path) -> None:
+    found = scored(tmp_path, 7, 15).to_dict()["panoptic"]
+    perfect = {"pq": 1.0, "sq": 1.0, "rq": 1.0}
+    assert found["all"] == found["things"] == found["stuff"] == perfect
+    assert (found["precision"], found["recall"]) == (1.0, 1.0)
+    assert set(found["by_class"]) == {"Road", "Car"}
+
+
+def test_one_thing_for_two_cars_is_neither(tmp_path: Path) -> None:
+    """Its IoU with each is a half, which is not enough."""
+    found = scored(tmp_path, 11).to_dict()["panoptic"]
+    assert found["things"]["pq"] == 0.0
+    assert (found["precision"], found["recall"]) == (0.0, 0.0)
+    assert found["stuff"]["pq"] == 1.0
+
+
+def test_where_nobody_knows_the_thing_nothing_is_counted(tmp_path: Path) -> None:
+    unsure = np.where(two_cars()[1] == 300, 255, np.where(two_cars()[1] > 0, 1, 0)).astype(np.uint8)
+    found = scored(tmp_path, 7, 15, instances=unsure).to_dict()["panoptic"]
+    assert (found["precision"], found["recall"], found["things"]["pq"]) == (1.0, 1.0, 1.0)
+
+
+def test_without_centres_or_ids_there_are_no_such_figures(tmp_path: Path) -> None:
+    plain = evaluate(open_engine(palette_model(tmp_path), "onnxruntime"), Cars(two_cars()[1]))
+    assert "panoptic" not in plain.to_dict()
+    engine = open_engine(sure_things_model(tmp_path, *maps(7, 15)), "onnxruntime")
+    assert "panoptic" not in evaluate(engine, Cars(None)).to_dict()
+
+
+def test_the_command_tells_and_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = sure_things_model(tmp_path, *maps(7, 15))
+    monkeypatch.setattr("drivenet.cli.eval.open_dataset", lambda *_: Cars(two_cars()[1]))
+    out = tmp_path / "scores.json"
+    result = CliRunner().invoke(command, [str(model), "--backend", "onnxruntime", "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    assert "PQ, SQ, RQ of all 100.00 100.00 100.00, things 100.00" in told
+    assert "100.00 % of those there are found" in told
+    panoptic = json.loads(out.read_text(encoding="utf-8"))["panoptic"]
+    assert {"all", "things", "stuff", "precision", "recall", "by_class"} == panoptic.keys()
