@@ -18,7 +18,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.overlay import FOLDER_VIEWS, Painter
 from drivenet.result import Totals
-from drivenet.sinks import PICTURE_SUFFIXES, is_folder, kind_of_output, open_sink, sink_class
+from drivenet.sinks import CUTOUT_SUFFIXES, PICTURE_SUFFIXES, is_folder, kind_of_output, open_sink, sink_class
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
 from drivenet.sinks.recording.conditions import any_of
@@ -159,11 +159,20 @@ def _cutout_classes(settings: NodeSettings, engine: Engine) -> tuple[str, ...]:
     """What cut-outs keep; UsageError for classes that are none or that nothing asks for, or no folder to write to."""
     names = tuple(name.strip() for text in settings.classes for name in text.split(","))
     if settings.visualize == "cutout" and not names:
-        raise UsageError("--visualize cutout alone", "--visualize cutout --classes NAME,... with --out FOLDER/")
+        raise UsageError(
+            "--visualize cutout alone",
+            "--visualize cutout --classes NAME,... with --out FOLDER/, FILE.mov or FILE.webm",
+        )
     wanted_classes(names, engine.spec.label_set)
-    if settings.visualize in FOLDER_VIEWS and not any(is_folder(target) for target in settings.out):
-        raise UsageError(f"--visualize {settings.visualize} without a folder", "--out FOLDER/")
+    if settings.visualize in FOLDER_VIEWS and not any(_holds(target, settings.visualize) for target in settings.out):
+        videos = " or FILE.mov or FILE.webm" if settings.visualize == "cutout" else ""
+        raise UsageError(f"--visualize {settings.visualize} without a folder", f"--out FOLDER/{videos}")
     return names
+
+
+def _holds(target: str, visualize: str) -> bool:
+    """Whether an output can hold a view that is no plain picture."""
+    return is_folder(target) or (visualize == "cutout" and Path(target).suffix.lower() in CUTOUT_SUFFIXES)
 
 
 def recording_options(settings: NodeSettings) -> RecordingOptions:

@@ -12,7 +12,7 @@ from drivenet.frame import Image
 from drivenet.picture_files import IMAGE_SUFFIXES, list_files
 from drivenet.synthetic import HELD_OUT_SEED, MIN_SIZE, SyntheticDrive
 
-_SYNTHETIC_FRAMES, _FRAME_STEP, _MAX_PICTURES = 8, 90, 64
+_SYNTHETIC_FRAMES, _FRAME_STEP, _MAX_PICTURES = 8, 90, 100
 
 
 def synthetic_pictures(size: tuple[int, int]) -> list[Image]:

@@ -13,10 +13,12 @@ from onnx import TensorProto, helper
 
 from drivenet.errors import UsageError
 from drivenet.export.stored import load, store
+from drivenet.labels import COUNTABLE_GROUPS
 from drivenet.models import checkpoint as checkpoints
-from drivenet.models.things_head import ThingsHead, ThingsTail
+from drivenet.models.things_head import ThingsHead, ThingsTail, read_head
 from drivenet.models.trunk import features_of, origin_of
 from drivenet.modelspec import ModelSpec, ThingsSpec
+from drivenet.things.components import kinds_of
 
 #: All names of the head's nodes begin with it.
 PREFIX = "things/"
@@ -33,7 +35,8 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
         out: ``*.onnx``; the spec goes inside and beside it as ``*.json``.
 
     Raises:
-        UsageError: for another suffix, an int8 model, one that parts things already, or a head of another model.
+        UsageError: for another suffix, an int8 model, one that parts things already, a label set without countable
+            groups, or a head of another model.
         ModelSpecError: if the model holds no spec.
         SinkError: if nothing can be written there.
     """
@@ -43,12 +46,14 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
     if spec.things is not None or spec.precision != "fp32":
         got = f"{source}, which is {spec.precision}" + (" and parts things already" if spec.things else "")
         raise UsageError(got, "a float ONNX without a head", "make it int8 afterwards")
+    if not kinds_of(spec.label_set).any():
+        raise UsageError(f"{source}, whose label set {spec.labels.name} counts nothing",
+                         f"classes of the groups {', '.join(COUNTABLE_GROUPS)}")  # fmt: skip
     state = checkpoints.load(head)
     if state["settings"]["trunk"] != origin_of(spec, source):
         raise UsageError(f"{head} was trained on another model than {source}", state["settings"]["trunk_name"])
     features, shape = features_of(model, str(source))
-    network = ThingsHead(shape[1], state["settings"]["width"])
-    network.load_state_dict(state["network"])
+    network = read_head(head)
     things = ThingsSpec(cells=(shape[2], shape[3]), **{**RULE, **state["settings"].get("rule", {})})
     append_head(model, network.eval(), features, shape, things)
     more = {"parameters": sum(p.numel() for p in network.parameters()), **state["progress"]}

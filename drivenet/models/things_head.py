@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from drivenet.errors import UsageError
+from drivenet.models import checkpoint as checkpoints
 from drivenet.models.blocks import ConvBNReLU, initialise, upsample
 
 #: Offsets are learnt in units of so many cells.
@@ -85,3 +88,14 @@ class ThingsTail(nn.Module):
         peaks = heat * (heat == highest).float()
         steps = torch.clamp(torch.round(maps.offsets / self.scale) + 128, 0, 255)
         return peaks[:, 0].to(torch.uint8), steps.to(torch.uint8)
+
+
+def read_head(file: Path) -> ThingsHead:
+    """The head of a checkpoint that :mod:`drivenet.training.things` wrote; UsageError for any other file."""
+    state = checkpoints.load(file)
+    try:
+        head = ThingsHead(state["network"]["fine.0.weight"].shape[1], state["settings"]["width"])
+        head.load_state_dict(state["network"])
+    except (KeyError, RuntimeError) as error:
+        raise UsageError(f"{file} is no head for single things", "one that tools/train_things.py wrote") from error
+    return head

@@ -15,6 +15,7 @@ from drivenet.sinks.recording import RecordingSession
 
 #: Module and class by kind.
 KINDS = {
+    "cutout-video": "drivenet.sinks.cutout_video:CutoutVideoSink",
     "image": "drivenet.sinks.images:ImageFileSink",
     "images": "drivenet.sinks.images:ImageFolderSink",
     "jsonl": "drivenet.sinks.jsonl:JsonlSink",
@@ -30,6 +31,8 @@ KINDS = {
 #: Kind by scheme of an address, which is all that such a sink is opened with.
 SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "ros2": "ros2", "rtsp": "rtsp", "zenoh": "zenoh"}
 VIDEO_SUFFIXES = (".mp4", ".mkv")
+#: Videos with a transparent background: ProRes 4444 and VP9.
+CUTOUT_SUFFIXES = (".mov", ".webm")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _EXPECTED = (
     f"FILE.mp4, FILE.mkv, FILE.mcap, FOLDER/ or an address ({', '.join(f'{s}://' for s in sorted(SCHEMES))}), "
@@ -53,9 +56,9 @@ def open_sink(
     """The sink that a path or an address names: a recording, a folder of pictures, a bus or a server.
 
     Args:
-        target: ``*.mp4``, ``*.mkv`` or ``*.mcap``; or a folder: one that exists, a path that ends in ``/`` or has no
-            suffix; or an address with one of :data:`SCHEMES`; or for one frame a file with one of
-            :data:`PICTURE_SUFFIXES`.
+        target: ``*.mp4``, ``*.mkv`` or ``*.mcap``; ``*.mov`` or ``*.webm`` of a ``cutout``; or a folder: one that
+            exists, a path that ends in ``/`` or has no suffix; or an address with one of :data:`SCHEMES`; or for one
+            frame a file with one of :data:`PICTURE_SUFFIXES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
         visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; a folder has ids for ``mask``,
             and can be ``panoptic`` or ``cutout``.
@@ -83,6 +86,11 @@ def open_sink(
         return sink_class("image")(path, visualize=visualize, mask_size=mask_size, overwrite=overwrite)
     if suffix in VIDEO_SUFFIXES:
         return sink_class("video")(path, fps=fps, session=session)
+    if suffix in CUTOUT_SUFFIXES:
+        if visualize != "cutout":
+            raise UsageError(f"{target} of the view {visualize}", "FILE.mp4 or FILE.mkv",
+                             "--visualize cutout --classes NAME,... gives it a transparent background")  # fmt: skip
+        return sink_class("cutout-video")(path, classes=classes, fps=fps, session=session)
     if suffix == ".mcap":
         return sink_class("mcap")(path, session=session)
     raise UsageError(f"output {target} ends in {path.suffix}", _EXPECTED, f"a folder of that name is {target}/")

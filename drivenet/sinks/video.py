@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import OutputContainer
@@ -20,14 +22,27 @@ from drivenet.sinks.recording import RecordingFiles, RecordingSession
 from drivenet.sinks.recording.files import failure
 from drivenet.sinks.recording.synced_file import SyncedFile
 
-#: At 720p 5 ms a frame; veryfast takes 13 for five sixths of the size. Without look-ahead no frame waits in memory, but
-#: the newest of a live recording.
-_X264 = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
-_FORMAT = {
-    ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"},
-    ".mkv": {"cluster_time_limit": "500"},
-}
-_MUXERS = {".mp4": "mp4", ".mkv": "matroska"}
+
+@dataclass(frozen=True)
+class Coding:
+    """How pictures become a file, in FFmpeg's words.
+
+    Args:
+        muxer, codec, pixels: names of the container, the encoder and its pixel format.
+        options: of the encoder.
+        live: of the encoder as well, for live sources.
+        form: of the container.
+    """
+
+    muxer: str
+    codec: str
+    pixels: str
+    options: dict[str, str]
+    live: dict[str, str]
+    form: dict[str, str]
+
+
+_NAMES = {"libx264": "H.264", "prores_ks": "ProRes", "libvpx-vp9": "VP9"}
 #: Ticks a second, and the fewest between two frames (1 ms, what Matroska can tell apart).
 _TICKS, _LEAST_STEP = 90_000, 90
 #: A picture that is shown as near as this (1 ms, and a share of a frame) to the time that a steady rate would give it
@@ -39,6 +54,14 @@ _MOST_STEP = 6 * 3600 * _TICKS
 #: for its level, or takes the ticks for one; and the last frame is shown for so long.
 _LIVE_RATE = 30
 _LIVE_X264 = {"x264-params": f"fps={_LIVE_RATE}:force-cfr=0"}
+#: At 720p 5 ms a frame; veryfast takes 13 for five sixths of the size. Without look-ahead no frame waits in memory, but
+#: the newest of a live recording.
+_X264 = {"preset": "ultrafast", "tune": "zerolatency", "crf": "20"}
+CODINGS = {
+    ".mp4": Coding("mp4", "libx264", "yuv420p", _X264, _LIVE_X264,
+                   {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}),
+    ".mkv": Coding("matroska", "libx264", "yuv420p", _X264, _LIVE_X264, {"cluster_time_limit": "500"}),
+}  # fmt: skip
 
 
 class VideoSink(Sink):
@@ -60,9 +83,11 @@ class VideoSink(Sink):
     """
 
     name = "video"
+    #: By suffix.
+    codings = CODINGS
 
     def __init__(self, path: Path, *, fps: float = 0.0, session: RecordingSession | None = None) -> None:
-        self._suffix = Path(path).suffix.lower()
+        self._coding = self.codings[Path(path).suffix.lower()]
         self._files = RecordingFiles(path, session or RecordingSession(fps=fps))
         self.target = str(self._files.target)
         # a rate beyond what time bases can tell is no rate to keep
@@ -82,7 +107,7 @@ class VideoSink(Sink):
             raise SinkError(f"{self.target} is closed")
         counted = self._rate and result.frame.media_ns is None
         self._step = round(_TICKS / self._rate) if counted else _LEAST_STEP
-        view, at = view_of(result), self._moment(result.frame)
+        view, at = self._picture(result), self._moment(result.frame)
         try:
             if self._files.is_due(result) or view.shape[:2] != self._size:
                 self._finish()
@@ -91,6 +116,14 @@ class VideoSink(Sink):
         except (SinkError, av.FFmpegError, OSError) as error:
             self._failed = True
             raise failure(Path(self.target), error) from error
+
+    def _picture(self, result: Result) -> Image:
+        """What is recorded of a result, (H, W, C) uint8."""
+        return view_of(result)
+
+    def _planes(self, picture: Image) -> av.VideoFrame:
+        """A picture in the encoder's pixel format, its sizes even."""
+        return av.VideoFrame.from_ndarray(i420(picture), format="yuv420p")
 
     def _moment(self, frame: Frame) -> int:
         """When a frame is shown, in ticks since nobody knows when."""
@@ -149,16 +182,16 @@ class VideoSink(Sink):
         self._last_pts, self._last_view = pts, view
 
     def _encode(self, stream: VideoStream, view: Image, pts: int) -> list[av.Packet[VideoStream]]:
-        frame = av.VideoFrame.from_ndarray(i420(view), format="yuv420p")
+        frame = self._planes(view)
         frame.pts, frame.time_base = pts, stream.codec_context.time_base
         try:
             return stream.encode(frame)
         except av.FFmpegError as error:
             self._failed = True
             size = f"{view.shape[1]}x{view.shape[0]}"
-            raise SinkError(
-                f"H.264 cannot hold a frame of {size}", cure=f"write pictures: {self._folder_cure()}"
-            ) from error
+            name = _NAMES[self._coding.codec]
+            cure = f"write pictures: {self._folder_cure()}"
+            raise SinkError(f"{name} cannot hold a frame of {size}", cure=cure) from error
 
     def _mux(self, container: OutputContainer, packets: list[av.Packet[VideoStream]]) -> None:
         for packet in packets:
@@ -170,12 +203,14 @@ class VideoSink(Sink):
         self._origin, self._size = at, view.shape[:2]
         self._file = self._files.open(result)
         self.target = str(self._file.path)
-        form = {**_FORMAT[self._suffix], "flush_packets": "1"}
-        container = av.open(self._file, "w", format=_MUXERS[self._suffix], options=form)
-        options = {**_X264, **({} if self._rate else _LIVE_X264)}
-        stream = container.add_stream("libx264", rate=self._rate or None, options=options)  # PyAV 17 takes None for 24
+        coding = self._coding
+        form = {**coding.form, "flush_packets": "1"}
+        container = av.open(self._file, "w", format=coding.muxer, options=form)
+        options = {**coding.options, **({} if self._rate else coding.live)}
+        rate = self._rate or None  # PyAV 17 takes None for 24
+        stream = cast("VideoStream", container.add_stream(coding.codec, rate=rate, options=options))
         stream.height, stream.width = (n + n % 2 for n in self._size)
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = coding.pixels
         context = stream.codec_context
         context.framerate = self._rate
         context.time_base = Fraction(1, _TICKS)

@@ -94,7 +94,12 @@ def wanted_classes(names: Sequence[str], labels: LabelSet) -> npt.NDArray[np.boo
 
 
 def cutout(image: Image, ids: Ids, wanted: npt.NDArray[np.bool_]) -> bytes:
-    """A PNG of an image that is opaque where some classes are and transparent elsewhere.
+    """A PNG of an image that is opaque where some classes are and transparent elsewhere; as :func:`cutout_pixels`."""
+    return _png(cutout_pixels(image, ids, wanted))
+
+
+def cutout_pixels(image: Image, ids: Ids, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """An image that is opaque where some classes are and transparent elsewhere, (H, W, 4) uint8 BGRA.
 
     Args:
         image: (H, W, 3) uint8 BGR.
@@ -102,7 +107,7 @@ def cutout(image: Image, ids: Ids, wanted: npt.NDArray[np.bool_]) -> bytes:
         wanted: by class id.
     """
     alpha = np.where(wanted[ids], np.uint8(255), np.uint8(0))
-    return _png(np.dstack([cv2.bitwise_and(image, image, mask=alpha), alpha]))
+    return np.dstack([cv2.bitwise_and(image, image, mask=alpha), alpha])
 
 
 def _png(pixels: npt.NDArray[np.integer]) -> bytes:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from drivenet.data.base import Sample
 from drivenet.errors import UsageError
 from drivenet.models import checkpoint as checkpoints
-from drivenet.models.things_head import UNIT, Maps, ThingsHead
+from drivenet.models.things_head import UNIT, Maps, ThingsHead, read_head
 from drivenet.models.trunk import Trunk
 from drivenet.training.depthwise_cpu import quick_depthwise
 
@@ -187,17 +187,6 @@ def train_head(
     settings = {"trunk": trunk.origin, "trunk_name": trunk.file.name, "width": head.width}
     checkpoints.save(out, {"network": head.eval().state_dict(), "settings": settings, "progress": progress})
     return progress
-
-
-def read_head(file: Path) -> ThingsHead:
-    """The head of a checkpoint that :func:`train_head` wrote; UsageError for any other file."""
-    state = checkpoints.load(file)
-    try:
-        head = ThingsHead(state["network"]["fine.0.weight"].shape[1], state["settings"]["width"])
-        head.load_state_dict(state["network"])
-    except (KeyError, RuntimeError) as error:
-        raise UsageError(f"{file} is no head for single things", "one that tools/train_things.py wrote") from error
-    return head
 
 
 def _batches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -34,9 +35,20 @@ def test_a_run_writes_cut_outs(tmp_path: Path) -> None:
     assert 0 < np.mean(pixels[..., 3] == 255) < 1
 
 
+def test_a_run_records_cut_outs(tmp_path: Path) -> None:
+    out = tmp_path / "cut.mov"
+    assert call("run", DRIVE, *NULL, *EVERY, "--out", str(out), "--visualize", "cutout", "--classes", "vehicle") == 0
+    with av.open(str(out)) as container:
+        frames = [f.to_ndarray(format="bgra") for f in container.decode(video=0)]
+    assert [f.shape for f in frames] == [(64, 96, 4)] * 3
+    assert 0 < np.mean(frames[2][..., 3] > 127) < 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (("--visualize", "cutout", "--classes", "vehicle", "--out", "a.mp4"), "--out FOLDER/ or FILE.mov or FILE.webm"),
+        (("--out", "a.webm"), "a.webm of the view overlay; expected FILE.mp4 or FILE.mkv"),
         (("--visualize", "cutout", "--out", "a/"), "--classes"),
         (("--visualize", "panoptic", "--out", "a.mp4"), "without a folder"),
         (("--visualize", "cutout", "--classes", "cat", "--out", "a/"), "no class or group 'cat'"),

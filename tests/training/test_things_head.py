@@ -15,14 +15,14 @@ from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.export.onnx import export_onnx  # noqa: E402
 from drivenet.export.things import add_things  # noqa: E402
-from drivenet.labels import CITYSCAPES  # noqa: E402
+from drivenet.labels import CITYSCAPES, LabelSet  # noqa: E402
 from drivenet.models import create  # noqa: E402
 from drivenet.models.checkpoint import save  # noqa: E402
-from drivenet.models.things_head import Maps, ThingsHead  # noqa: E402
+from drivenet.models.things_head import Maps, ThingsHead, read_head  # noqa: E402
 from drivenet.models.trunk import Trunk  # noqa: E402
 from drivenet.modelspec import LabelsSpec, ModelSpec  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
-from drivenet.training.things import UNSURE, augmented, read_head, targets, things_loss, train_head  # noqa: E402
+from drivenet.training.things import UNSURE, augmented, targets, things_loss, train_head  # noqa: E402
 
 SIZE = (96, 128)
 
@@ -142,6 +142,16 @@ def test_a_head_of_another_model_is_refused(model: Path, trained: tuple[Path, li
     add_things(model, trained[0], tmp_path / "with.onnx")
     with pytest.raises(UsageError, match="parts things already"):
         add_things(tmp_path / "with.onnx", trained[0], tmp_path / "twice.onnx")
+
+
+def test_a_label_set_without_things_is_refused(trained: tuple[Path, list[float]], tmp_path: Path) -> None:
+    labels = LabelSet("ground", ("road", "grass"), ((1, 1, 1), (2, 2, 2)), {"road": "road", "grass": "background"})
+    network = create("efficientnet_fpn", 2).eval()
+    spec = {"name": "ground", "architecture": "efficientnet_fpn", "labels": LabelsSpec.of(labels)}
+    export_onnx(network, spec, tmp_path / "ground.onnx", SIZE)
+    with pytest.raises(UsageError, match="label set ground counts nothing; expected classes of the groups"):
+        add_things(tmp_path / "ground.onnx", trained[0], tmp_path / "with.onnx")
+    assert not (tmp_path / "with.onnx").exists()
 
 
 def test_a_head_goes_on_from_another_one(
