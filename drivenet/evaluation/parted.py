@@ -56,9 +56,8 @@ def panoptic_dict(quality: PanopticQuality) -> dict[str, Any]:
     things at IoU 0.5; ``by_class``. 0..1, None for what does not occur.
     """
     precision, recall = precision_recall(quality)
-    parts = {**quality.means(), "by_class": quality.by_class()}
-    rounded = {part: _rounded(values) for part, values in parts.items()}
-    return {**rounded, "precision": as_number(precision), "recall": as_number(recall)}
+    parts = _rounded({**quality.means(), "by_class": quality.by_class()})
+    return {**parts, "precision": as_number(precision), "recall": as_number(recall)}
 
 
 def precision_recall(quality: PanopticQuality) -> tuple[float, float]:

@@ -95,7 +95,7 @@ def _claims(centres: Centres, offsets: Offsets, rule: GroupingRule) -> tuple[Flo
         peaks = np.sort(peaks[np.argsort(-centres.ravel()[peaks].astype(int), kind="stable")[:MOST_THINGS]])
     rows, columns = centres.shape
     steps = (offsets.astype(np.float32) - 128) * np.float32(rule.scale)
-    roots = _merged(peaks, centres.ravel()[peaks], steps.reshape(2, -1)[:, peaks], columns, rule.reach)
+    roots = _merged(peaks, centres.ravel()[peaks], columns)
     heights[1 : len(peaks) + 1] = centres.ravel()[peaks] / 255
     seeds = np.ones(centres.shape, np.uint8)
     seeds.ravel()[peaks] = 0
@@ -110,35 +110,18 @@ def _claims(centres: Centres, offsets: Offsets, rule: GroupingRule) -> tuple[Flo
     return heights, np.asarray(np.where(near, numbers[nearest.ravel()[at]], np.uint8(0)))
 
 
-def _merged(
-    peaks: Ints, heights: npt.NDArray[np.uint8], steps: npt.NDArray[np.float32], columns: int, reach: float
-) -> Ints:
-    """Of each peak the one that stands for it: itself, or a higher one that is the centre of the same thing.
-
-    That is one to which the peak's own offset leads (a centre's is about 0), or one of the same height beside it.
+def _merged(peaks: Ints, heights: npt.NDArray[np.uint8], columns: int) -> Ints:
+    """Of each peak the one that stands for it: itself, or the first one of the same height beside it.
 
     Args:
         peaks: (n,) cells, ascending.
         heights: (n,) of them.
-        steps: (2, n) rows and columns that their offsets lead.
         columns: cells in a row.
-        reach: as in the rule.
     """
-    y, x = (part.astype(np.float32) for part in np.divmod(peaks, columns))
-    away = np.hypot(
-        y + steps[0] - y[:, None], x + steps[1] - x[:, None]
-    )  # from each peak (row) to where each one leads
+    y, x = np.divmod(peaks, columns)
     beside = np.maximum(np.abs(y - y[:, None]), np.abs(x - x[:, None])) <= BESIDE
-    away[beside & (heights == heights[:, None]) & ~np.eye(len(peaks), dtype=bool)] = -1
-    order = np.argsort(-heights.astype(np.int64), kind="stable")
-    rank = np.empty(len(peaks), np.int64)
-    rank[order] = np.arange(len(peaks))
-    away[rank[:, None] > rank] = np.inf
-    best = np.where(away.min(0) <= reach, away.argmin(0), np.arange(len(peaks)))
-    roots = np.arange(len(peaks))
-    for i in order.tolist():
-        roots[i] = roots[best[i]]
-    return roots
+    first = (beside & (heights == heights[:, None])).argmax(1)
+    return np.asarray(first[first])
 
 
 def _adopt(things: Ints, pixels: Ints, kind: npt.NDArray[np.uint8], count: int) -> Ints:

@@ -113,19 +113,6 @@ def test_the_class_is_that_of_most_pixels() -> None:
     assert measure(found.instances, ids, 1).classes.tolist() == [CAR]
 
 
-def test_a_second_peak_whose_offset_leads_to_the_centre_is_no_thing_of_its_own() -> None:
-    """A lorry's cab and load: the pixels between would go to whichever is nearer."""
-    ids, truth = drawn((20, 40, 160, 60, TRUCK))
-    centres, offsets = ideal(truth)
-    centres[35, 80] = 150  # its offset leads to (35, 50)
-    wandering = offsets.copy()
-    wandering[1, :, 70:90] = 128 + 80 - np.arange(70, 90)  # those around it lead to it
-    wandering[1, 35, 80] = 128 + 50 - 80
-    found = group(ids, centres, wandering, KINDS, RULE)
-    assert same_partition(found.instances, truth)
-    assert found.scores.tolist() == pytest.approx([200 / 255])
-
-
 def test_a_peak_that_is_its_own_centre_stays_beside_a_higher_one() -> None:
     ids, truth = drawn((40, 60, 10, 20, CAR), (50, 60, 10, 20, CAR))
     centres, offsets = ideal(truth)
