@@ -11,7 +11,7 @@ from drivenet.batch.work import Job, do
 from drivenet.engine import open_engine
 from drivenet.errors import DrivenetError, EngineError
 
-#: A segment that kills so many workers one after the other ends the run: it would kill the next as well.
+#: A segment that kills so many workers ends the run: it would kill the next as well.
 MOST_DEATHS = 5
 
 
@@ -89,7 +89,7 @@ def through(segments: Sequence[Segment], workers: int, crew: Crew[W]) -> Iterato
 
     Raises:
         DrivenetError: what a worker raised.
-        EngineError: for a segment, or an engine being opened, that killed :data:`MOST_DEATHS` workers in a row.
+        EngineError: if a segment, or opening the engine time after time, killed :data:`MOST_DEATHS` workers.
     """
     shift: _Shift[W] = _Shift(segments)
     try:
@@ -147,7 +147,7 @@ class _Shift(Generic[W]):
         self._deaths[what] = self._deaths.get(what, 0) + 1
         if self._deaths[what] >= MOST_DEATHS:
             named = "opening the engine" if isinstance(what, str) else f"segment {what.number} of {what.file}"
-            raise EngineError(f"{named} killed {MOST_DEATHS} workers in a row",
+            raise EngineError(f"{named} killed {MOST_DEATHS} workers",
                               "a file and an engine that end no process", "try them with drivenet run")  # fmt: skip
         if isinstance(what, Segment):
-            self._waiting.insert(0, what)
+            self._waiting.append(what)  # behind the others, which it does not keep from being done

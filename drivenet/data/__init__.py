@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from pathlib import Path
 
 from drivenet.data.base import Dataset
-from drivenet.errors import UsageError, nearest
+from drivenet.data.lookup import SPLITS as SPLITS
+from drivenet.data.lookup import opener_of
 from drivenet.labels import LabelSet
 
 #: Where each dataset lives: ``module:function``. The function takes (root, split, labels).
@@ -20,7 +19,6 @@ DATASETS = {
 }
 #: Those that need no root folder.
 ROOTLESS = ("synthetic",)
-SPLITS = ("train", "val", "test")
 
 
 def open_dataset(name: str, root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
@@ -36,12 +34,5 @@ def open_dataset(name: str, root: Path | None, split: str, labels: LabelSet | No
         UsageError: for an unknown name or split, or a missing argument.
         SourceError: for folders or files that are missing, or are not what the layout says.
     """
-    if name not in DATASETS:
-        raise UsageError(f"no dataset {name!r}", cure=nearest(name, DATASETS))
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r} of {name}", cure=nearest(split, SPLITS))
-    if root is None and name not in ROOTLESS:
-        raise UsageError(f"no root folder for {name}", "the folder that holds the dataset", "give --root DIR")
-    module, function = DATASETS[name].split(":")
-    opener: Callable[[Path | None, str, LabelSet | None], Dataset] = getattr(importlib.import_module(module), function)
-    return opener(root, split, labels)
+    dataset: Dataset = opener_of("dataset", DATASETS, ROOTLESS, name, root, split)(root, split, labels)
+    return dataset

@@ -176,7 +176,7 @@ def test_what_kills_every_worker_ends_the_run(here: Path, kill: Callable[[int, P
     def pool(*args: object) -> Iterator[Segment]:
         return in_pool(*args[:1], 1, *args[1:], lambda pid: kill(pid, here / "out"))  # type: ignore[arg-type]
 
-    with pytest.raises(EngineError, match=f"{says} killed {MOST_DEATHS} workers in a row"):
+    with pytest.raises(EngineError, match=f"{says} killed {MOST_DEATHS} workers"):
         run(videos(here)[:1], OPENER, Job(here / "out"), pool, least=LEAST)
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from pathlib import Path
 
-from drivenet.data import SPLITS
+from drivenet.data.lookup import opener_of
 from drivenet.data.sequences.base import VideoSet
-from drivenet.errors import UsageError, nearest
 
 #: Where each set is opened: ``module:function``. The function takes (root, split).
 VIDEO_SETS = {
@@ -29,18 +26,11 @@ def open_video_set(name: str, root: Path | None, split: str = "val") -> VideoSet
     Args:
         name: one of :data:`VIDEO_SETS`.
         root: its folder, in the layout of its publishers; of ``listed`` the YAML file.
-        split: one of :data:`drivenet.data.SPLITS`.
+        split: one of :data:`drivenet.data.lookup.SPLITS`.
 
     Raises:
         UsageError: for an unknown name or split, or a missing root.
         SourceError: for folders or files that are missing, or are not what the layout says.
     """
-    if name not in VIDEO_SETS:
-        raise UsageError(f"no video set {name!r}", cure=nearest(name, VIDEO_SETS))
-    if split not in SPLITS:
-        raise UsageError(f"no split {split!r} of {name}", cure=nearest(split, SPLITS))
-    if root is None and name not in ROOTLESS:
-        raise UsageError(f"no root for {name}", "the folder that holds the set", "give --root DIR")
-    module, function = VIDEO_SETS[name].split(":")
-    opener: Callable[[Path | None, str], VideoSet] = getattr(importlib.import_module(module), function)
-    return opener(root, split)
+    video: VideoSet = opener_of("video set", VIDEO_SETS, ROOTLESS, name, root, split)(root, split)
+    return video

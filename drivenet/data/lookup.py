@@ -1,0 +1,37 @@
+"""Where a named set of pictures or videos is opened."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from drivenet.errors import UsageError, nearest
+
+SPLITS = ("train", "val", "test")
+
+
+def opener_of(
+    kind: str, homes: Mapping[str, str], rootless: Collection[str], name: str, root: Path | None, split: str
+) -> Callable[..., Any]:
+    """The function that opens a set, when name, root and split can be right.
+
+    Args:
+        kind: what messages call such a set.
+        homes: ``module:function`` by name.
+        rootless: names that need no root.
+        name, root, split: as they were asked for.
+
+    Raises:
+        UsageError: for an unknown name or split, or a missing root.
+    """
+    if name not in homes:
+        raise UsageError(f"no {kind} {name!r}", cure=nearest(name, homes))
+    if split not in SPLITS:
+        raise UsageError(f"no split {split!r} of {name}", cure=nearest(split, SPLITS))
+    if root is None and name not in rootless:
+        raise UsageError(f"no root folder for {name}", f"the folder that holds the {kind}", "give --root DIR")
+    module, function = homes[name].split(":")
+    opener: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return opener
