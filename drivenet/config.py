@@ -263,6 +263,14 @@ class NodeSettings(Settings):
         "password looks wrong [default: on with --supervise; with --headless only where it refuses or is silent].",
     )
     loop: bool = Field(False, description="Start a file or folder again at its end, until the run is stopped.")
+    budget_ms: float | None = Field(
+        None, gt=0, allow_inf_nan=False,
+        description="Process fewer frames, then by a smaller input, while p90 from capture to output is above this.",
+    )  # fmt: skip
+    budget_engine: Place | None = Field(
+        None,
+        description="The engine with the smaller input, of the same classes [default: the next smaller one there is].",
+    )
     damaged: Literal["stop", "skip"] = Field(
         "stop",
         description="Damaged frames of a recording: end the run, or skip and count them [default: stop].",

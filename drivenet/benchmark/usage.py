@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from drivenet.host.throttling import throttle_count
+
 _CPU = Path("/sys/devices/system/cpu")
 _ENERGY = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 _GPU_FIELDS = {"memory_mb": "memory.used", "power_w": "power.draw", "clock_mhz": "clocks.sm",
@@ -23,7 +25,7 @@ class Usage:
     def __init__(self) -> None:
         self._cpu_ns = self._wall_ns = 0
         self._began = (0, 0)
-        self._throttles, self._energy = _throttles(), _number(_ENERGY)
+        self._throttles, self._energy = throttle_count(), _number(_ENERGY)
         self._since = time.monotonic_ns()
 
     def start(self) -> None:
@@ -39,7 +41,7 @@ class Usage:
         """``cpu_percent`` (100 is one processor), ``rss_mb`` now and ``rss_peak_mb``, ``clock_mhz``, ``power_w`` of the
         processor package, ``throttled`` and ``gpu``; None for what the machine does not tell.
         """
-        energy, throttles = _number(_ENERGY), _throttles()
+        energy, throttles = _number(_ENERGY), throttle_count()
         joules = None if energy is None or self._energy is None else (energy - self._energy) / 1e6
         seconds = (time.monotonic_ns() - self._since) / 1e9
         return {
@@ -86,12 +88,6 @@ def _clock_mhz() -> float | None:
     found = [_number(file) for file in _CPU.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")]
     known = [value for value in found if value is not None]
     return round(sum(known) / len(known) / 1000, 1) if known else None
-
-
-def _throttles() -> int | None:
-    found = [_number(file) for file in _CPU.glob("cpu[0-9]*/thermal_throttle/*_throttle_count")]
-    known = [value for value in found if value is not None]
-    return sum(known) if known else None
 
 
 def _number(file: Path) -> int | None:

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import click
 from pydantic import SecretStr
 
+from drivenet.cli.budget import as_one, budget_of, open_engines
 from drivenet.cli.heartbeat import heart_of, tell_restarts
 from drivenet.cli.logs import logged
-from drivenet.cli.opening import open_engine_of, open_source_of
+from drivenet.cli.opening import open_source_of
 from drivenet.cli.output import progress, show_each, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, show_written
 from drivenet.cli.signals import ended_by_signals
@@ -88,6 +89,8 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--rate", type=float, metavar="HZ")
 @_setting("--wait", is_flag=True, default=None)
 @_setting("--loop", is_flag=True, default=None)
+@_setting("--budget-ms", type=float, metavar="MS")
+@_setting("--budget-engine", metavar="FILE|NAME")
 @_setting("--damaged", type=click.Choice(["stop", "skip"]))
 @_setting("--blur", multiple=True, metavar="NAMES")
 @click.option("--blur-check", is_flag=True, help="Measure how much --blur leaves clear in synthetic drives, and exit.")
@@ -195,7 +198,8 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
     with ExitStack() as opened:
         early = kind_of(settings.source or "") not in _DEVICES
         source = open_source_of(settings, opened) if early else None
-        engine = open_engine_of(settings, opened)
+        engines = open_engines(settings, opened)
+        engine = as_one(engines)
         source = source or open_source_of(settings, opened)
         painter = open_painter(settings, engine.spec.label_set)
         stages = open_stages(settings, engine, track=source.continuous)
@@ -210,7 +214,7 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
 
         pipeline = Pipeline(
             source, engine, sinks, policy=settings.policy, painter=painter, max_frames=settings.max_frames,
-            report=report, stages=stages,
+            report=report, stages=stages, budget=budget_of(settings, len(engines)),
         )  # fmt: skip
         tell_restarts(pipeline)
         with ended_by_signals(pipeline), heart_of([pipeline]):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from drivenet.address import mask_uri, scheme_of
+from drivenet.cli.budget import as_one, budget_of, open_engines
 from drivenet.cli.heartbeat import heart_of, tell_restarts
-from drivenet.cli.opening import open_engine_of, open_source_of
+from drivenet.cli.opening import open_source_of
 from drivenet.cli.outputs import check_outputs, open_page, open_sinks
 from drivenet.cli.signals import ended_by_signals
 from drivenet.cli.stages import open_painter, open_stages
@@ -89,18 +91,25 @@ def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: lis
     """Open everything, run all sources, and close everything; the totals by source id."""
     main = MainThread()
     with ExitStack() as opened:
-        engine = open_engine_of(settings, opened)
-        shared = SharedEngine(engine)
+        engines = open_engines(settings, opened)
+        engine, shared = engines[0], [SharedEngine(one) for one in engines]
         pages = _pages(settings, sources, engine, opened)
         pipelines = {}
         for name, uri in sources.items():
             mine, page = settings_of(settings, name, uri), pages.get(name)
-            pipelines[name] = _pipeline(mine, name, shared.lend(), page, main, written, opened)
+            pipelines[name] = _pipeline(
+                mine, name, [one.lend() for one in shared], page, main, written, opened
+            )  # fmt: skip
         opened.pop_all()  # from here on they are the node's
-    node = Node(pipelines, main, shared.close)
+    node = Node(pipelines, main, partial(_close, shared))
     tell_restarts(next(iter(pipelines.values())))
     with ended_by_signals(node), heart_of(list(pipelines.values())):
         return node.run()
+
+
+def _close(shared: Sequence[SharedEngine]) -> None:
+    for engine in shared:
+        engine.close()
 
 
 def _pages(
@@ -116,10 +125,10 @@ def _pages(
 
 
 def _pipeline(
-    settings: NodeSettings, name: str, engine: Engine, page: PageSink | None, main: MainThread, written: list[Path],
-    opened: ExitStack,
+    settings: NodeSettings, name: str, engines: Sequence[Engine], page: PageSink | None, main: MainThread,
+    written: list[Path], opened: ExitStack,
 ) -> Pipeline:  # fmt: skip
-    source = open_source_of(settings, opened)
+    source, engine = open_source_of(settings, opened), as_one(engines)
     painter = open_painter(settings, engine.spec.label_set)
     stages = open_stages(settings, engine, track=source.continuous)
     sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written, page)
@@ -128,7 +137,7 @@ def _pipeline(
     shown = [main.served(sink) for sink in (*sinks, *([page] if page else []))]
     return Pipeline(
         source, engine, shown, policy=settings.policy, painter=painter, max_frames=settings.max_frames,
-        source_id=name, stages=stages,
+        source_id=name, stages=stages, budget=budget_of(settings, len(engines)),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,9 +23,14 @@ class FrameAccounting:
         engine: what :meth:`~drivenet.engine.base.Engine.describe` says.
         stages: what frames pass, in order.
         source_id: which source of the node is counted.
+        watch: told of the final times of every published frame.
     """
 
-    def __init__(self, engine: dict[str, Any], stages: Sequence[str] = STAGES, source_id: str = "") -> None:
+    def __init__(
+        self, engine: dict[str, Any], stages: Sequence[str] = STAGES, source_id: str = "",
+        watch: Callable[[Timeline], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self._watch = watch
         self._lock = threading.Lock()
         self._totals = Totals(engine=engine, latency=StageHistograms(stages), source_id=source_id)
         self._source, self._processed, self._published = RateMeter(), RateMeter(), RateMeter()
@@ -61,6 +66,7 @@ class FrameAccounting:
 
     def published(self, timeline: Timeline) -> None:
         """Book a frame out that reached a sink."""
+        self._watch(timeline)
         with self._lock:
             self._totals.published += 1
             self._totals.latency.add(timeline)

@@ -14,9 +14,11 @@ from drivenet.latency import Timeline, now_ns
 from drivenet.log import mask_text
 from drivenet.overlay import Painter
 from drivenet.pipeline.accounting import FrameAccounting
+from drivenet.pipeline.budget import Budget
 from drivenet.pipeline.dispatcher import SinkDispatcher
 from drivenet.pipeline.failures import part_of, raise_all
 from drivenet.pipeline.health import HealthMonitor
+from drivenet.pipeline.in_time import InTime
 from drivenet.pipeline.mailbox import Mailbox
 from drivenet.pipeline.pictures import PictureWatch
 from drivenet.pipeline.renderer import Renderer
@@ -43,9 +45,9 @@ class Pipeline:
 
     The pipeline owns what it is given: source, engine and sinks are closed when the run ends, however it ends.
     At the end ``captured == published + sum(dropped.values())``; drops are ``superseded`` by a newer frame before
-    they were processed, ``sink`` if all sinks were too slow for them, ``stopped`` with the run, or ``failed`` with
-    an engine or with sinks of which none had them. What was captured before the source failed, or processed before
-    the engine failed, is still published.
+    they were processed, left out for the ``budget``, not taken by any ``sink`` in time, ``stopped`` with the run, or
+    ``failed`` with an engine or with sinks of which none had them. What was captured before the source failed, or
+    processed before the engine failed, is still published.
 
     A slow sink drops frames of its own (see :class:`~drivenet.result.Totals`) and delays nobody, but that under
     ``every`` the run waits for sinks that ``block``. The engine is not asked for frames that no sink is ready for.
@@ -61,16 +63,19 @@ class Pipeline:
             the end.
         report: called with the running totals about twice a second, from the thread that draws.
         source_id: names the source in health and events, where a node has several.
+        budget: has fewer frames processed, or the engine's smaller one serve, where the node would be too late; for
+            ``latest`` only.
 
     Raises:
-        UsageError: for an unknown policy, or fewer frames than one; source, engine and sinks stay the caller's then.
+        UsageError: for an unknown policy, a budget for ``every``, or fewer frames than one; source, engine and sinks
+            stay the caller's then.
     """
 
     def __init__(
         self, source: Source, engine: Engine, sinks: Sequence[Sink], *, policy: str | None = None,
         painter: Painter | None = None, max_frames: int | None = None,
         report: Callable[[Totals], None] = lambda _: None, source_id: str = "",
-        stages: Sequence[Stage] | None = None,
+        stages: Sequence[Stage] | None = None, budget: Budget | None = None,
     ) -> None:  # fmt: skip
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames {max_frames}", "at least 1, or None for all")
@@ -81,11 +86,13 @@ class Pipeline:
         self.stages = list(default_stages(engine, track=source.continuous) if stages is None else stages)
         self.source_id = source_id
         self._before: Frame | None = None
-        self.accounting = FrameAccounting(engine.describe(), stage_names(self.stages), source_id)
+        watch = (budget.see,) if budget else ()
+        self.accounting = FrameAccounting(engine.describe(), stage_names(self.stages), source_id, *watch)
         named = source.name, self._engine_name
         self._errors: list[BaseException] = []
         self._lossy: dict[str, BaseException] = {}
         self.monitor = HealthMonitor(source, source_id, self.accounting.infer_p99_ms)
+        self._in_time = InTime(budget, self.policy, engine, self.monitor)
         self._dispatcher = SinkDispatcher(sinks, self.policy, self.accounting, self._failed, self._away)
         self._renderer = Renderer(sinks, self._dispatcher, painter or Painter(self.labels), self.accounting, *named)
         self._pictures = PictureWatch(self.monitor)
@@ -191,7 +198,9 @@ class Pipeline:
                 if self.source.live:
                     self._pictures.see(frame)
                 count = self.accounting.captured(frame.captured_ns)
-                if self._control.ending or not self._frames.put(frame):
+                if self._in_time.passes_over(count - 1):
+                    self.accounting.dropped("budget")
+                elif self._control.ending or not self._frames.put(frame):
                     self.accounting.dropped("stopped")
                     return
                 if count == self.max_frames:
@@ -216,6 +225,7 @@ class Pipeline:
 
     def _process_next(self) -> None:
         """Process the frame that is newest when the engine has a turn for it."""
+        self._in_time.choose_engine()
         self.monitor.working("turn at the engine")
         with self.engine.turn(lambda: self._control.ending) as granted:
             frame = self._frames.take(0) if granted else None
@@ -273,6 +283,7 @@ class Pipeline:
         """Find out how the run is, every quarter of a second, and tell the sinks."""
         if now or now_ns() - self._checked_ns >= _CHECK_NS:
             self._checked_ns = now_ns()
+            self._in_time.look(now_ns())
             health, events = self.monitor.check()
             self.accounting.note(health=health.to_dict())
             for event in events:

@@ -77,13 +77,19 @@ class Blur(Stage):
         found = np.asarray(cv2.LUT(ids, self._table), np.uint8)
         if sure is not None and sure.shape == found.shape:
             found[sure < UNSURE] = 255
-        if self._before and self._before[0].shape != found.shape:
-            self._before.clear()
         seen = found
         for earlier in self._before:
-            seen = np.maximum(seen, earlier)
+            seen = np.maximum(seen, _resized(earlier, found))
         self._before.append(found)
         return widened(seen)
+
+
+def _resized(mask: Mask, like: Mask) -> Mask:
+    """A mask at the size of another one: an engine with another input may serve by now. No pixel of it is lost."""
+    if mask.shape == like.shape:
+        return mask
+    large = cv2.resize(mask, (like.shape[1], like.shape[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.threshold(large, 0, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
 
 def widened(mask: Mask) -> Mask:

@@ -128,8 +128,9 @@ def test_no_output_ever_gets_the_clear_picture() -> None:
         assert np.abs(result.view.astype(float) - blended).mean() > 2
 
 
-def test_ids_of_another_size_begin_anew() -> None:
+@pytest.mark.parametrize("size", [(30, 40), (90, 120)])
+def test_what_was_seen_stays_hidden_where_an_engine_with_another_input_goes_on(size: tuple[int, int]) -> None:
     blur = Blur(NAMES, CAMVID)
     blur(record(street()))
-    small = replace(record(None), layers={CLASSMAP: ClassMap(np.full((30, 40), ROAD, np.uint8), 0, 0)})
-    assert not hidden(blur(small)).any()
+    other = replace(record(None), layers={CLASSMAP: ClassMap(np.full(size, ROAD, np.uint8), 0, 0)})
+    assert hidden(blur(other))[50:70, 40:60].all()
