@@ -72,7 +72,8 @@ def check(folder: Path, died: list[int], begins: list[int]) -> None:
     print(
         f"{KILLS} kills: lost {told}; frames came with pauses of {np.median(pauses):.2f} s (median), "
         f"{max(pauses):.2f} s at most; the next frame {np.median(again):.2f} s after a kill, "
-        f"{np.quantile(again, 0.95):.2f} s at p95; without the loading {np.median(beyond):.2f} and {np.quantile(beyond, 0.95):.2f} s"
+        f"{np.quantile(again, 0.95):.2f} s at p95; without the loading {np.median(beyond):.2f} and "
+        f"{np.quantile(beyond, 0.95):.2f} s"
     )
     # of what a machine gave the node no time to capture nothing can be lost
     assert all(max(0.0, gone - pause) <= LOST_S for of in lost.values() for gone, pause in zip(of, pauses, strict=True))
