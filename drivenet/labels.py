@@ -72,7 +72,12 @@ class LabelSet:
 
     def ids_of_group(self, group: str) -> tuple[int, ...]:
         """The ids of the classes in a group, ascending."""
-        return tuple(i for i, c in enumerate(self.classes) if self.groups[c] == group)
+        return self._members.get(group, ())
+
+    @cached_property
+    def _members(self) -> dict[str, tuple[int, ...]]:
+        """Ascending ids by group."""
+        return {g: tuple(i for i, c in enumerate(self.classes) if self.groups[c] == g) for g in GROUPS}
 
     @cached_property
     def rgb_table(self) -> npt.NDArray[np.uint8]:

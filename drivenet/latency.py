@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ddsketch import DDSketch
@@ -28,10 +29,15 @@ def waited_ns(thread: int | None = None) -> int:
     """
     folder = "/proc/thread-self" if thread is None else f"/proc/self/task/{thread}"
     try:
-        with open(f"{folder}/schedstat", "rb", buffering=0) as file:
-            return int(file.read(64).split()[1])
+        file = os.open(f"{folder}/schedstat", os.O_RDONLY)  # a third of what open() takes, twice a frame
+    except OSError:
+        return 0
+    try:
+        return int(os.read(file, 64).split()[1])
     except (OSError, IndexError, ValueError):
         return 0
+    finally:
+        os.close(file)
 
 
 class Span(NamedTuple):
@@ -62,7 +68,8 @@ class Timeline:
 
     def then(self, name: str, start: int, end: int | None = None) -> Timeline:
         """This timeline and one more stage, which ends now unless something else is said."""
-        return replace(self, spans=(*self.spans, Span(name, start, now_ns() if end is None else end)))
+        span = Span(name, start, now_ns() if end is None else end)
+        return Timeline(self.captured, (*self.spans, span), self.waited)
 
     @property
     def end(self) -> int:

@@ -84,14 +84,10 @@ def analyse(
             without, things are connected components.
     """
     ids = classmap.ids
-    counts = np.bincount(ids.ravel(), minlength=256)
-    share = counts / ids.size
-    classes = {c: float(share[i]) for i, c in enumerate(labels.classes) if counts[i]}
-    groups: dict[str, float] = {}
-    for group in GROUPS:
-        fraction = float(sum(share[i] for i in labels.ids_of_group(group)))
-        if fraction:
-            groups[group] = fraction
+    share = (np.bincount(ids.ravel(), minlength=256) / ids.size).tolist()
+    classes = {c: fraction for c, fraction in zip(labels.classes, share, strict=False) if fraction}
+    in_groups = {group: sum(share[i] for i in labels.ids_of_group(group)) for group in GROUPS}
+    groups = {group: fraction for group, fraction in in_groups.items() if fraction}
     scores = None
     if heads is None:
         instances, count = components(ids, kinds_of(labels), min_area)

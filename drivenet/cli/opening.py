@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 
 from drivenet.cli.output import console
@@ -35,3 +36,9 @@ def open_engine_of(settings: NodeSettings, opened: ExitStack) -> Engine:
     engine: Engine = Watched(lambda: open_served(settings, console.print))
     opened.callback(engine.close)
     return engine
+
+
+def keep_loaded() -> None:
+    """Spare the garbage collector what is loaded by now: it would look through all of it every some seconds, and no
+    thread of the run gets on meanwhile."""
+    gc.freeze()

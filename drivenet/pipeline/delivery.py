@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from drivenet.pipeline.accounting import FrameAccounting
@@ -94,6 +94,6 @@ class DeliveryTracker:
             drawn = delivery.result.timeline.end
             timeline = delivery.result.timeline.then("publish", drawn, max(delivery.published_ns, default=drawn))
             self._accounting.published(timeline)
-            self._record(replace(delivery.result, timeline=timeline))
+            self._record(delivery.result.with_timeline(timeline))
         else:
             self._accounting.dropped(reason)

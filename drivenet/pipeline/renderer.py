@@ -66,7 +66,7 @@ class Renderer:
         """The result, with its view if a sink wants one."""
         start = now_ns()
         result = self._with_view(result) if self._needs_view else result
-        self._last = result = replace(result, timeline=result.timeline.then("draw", start))
+        self._last = result = result.with_timeline(result.timeline.then("draw", start))
         return result
 
     def _with_view(self, result: Result) -> Result:

@@ -13,6 +13,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError
@@ -66,6 +67,7 @@ class ContainerSource(Source):
         self._lock = threading.Lock()
         self._reading = self._closed = self._torn = False
         self._turn = UPRIGHT
+        self._converter = VideoReformatter()
         #: When the newest picture is shown, as its stamp says (s), and counted from the first one (ns).
         self._stamp, self._media_ns, self._step = 0.0, 0, 0.0
         #: When the newest picture was decoded, 0 before the first.
@@ -74,6 +76,8 @@ class ContainerSource(Source):
             self._stream = video_stream(name, container, wanted, self.names_stream)
             self._stream.thread_type = threads
             self._spare_others()
+            base = self._stream.time_base
+            self._base = (base.numerator, base.denominator) if base else None
             self._pictures = self._decode()
             first = self._first_picture()
             self._stamp = self._shown_at(first) or 0.0
@@ -151,8 +155,10 @@ class ContainerSource(Source):
 
     def _shown_at(self, picture: VideoFrame) -> float | None:
         """Its stamp in seconds; the picture's own time base is missing in those that the decoder held back."""
-        base = self._stream.time_base
-        return None if picture.pts is None or base is None else float(picture.pts * base)
+        if picture.pts is None or self._base is None:
+            return None
+        ticks, of = self._base
+        return picture.pts * ticks / of
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """The packets of the stream, as they come."""
@@ -254,8 +260,9 @@ class ContainerSource(Source):
             # a mark within H.264 stands with its first picture and holds until the next key frame
             self._turn = UPRIGHT
         try:
-            # one thread: swscale's start-up of several costs more than it saves at these sizes
-            image = np.asarray(picture.to_ndarray(format="bgr24", threads=1), np.uint8)
+            # one thread: swscale's start-up of several costs more than it saves at these sizes; one converter for all
+            # pictures: PyAV gives each a new one, whose tables take thrice the time of the pixels
+            image = np.asarray(self._converter.reformat(picture, format="bgr24", threads=1).to_ndarray(), np.uint8)
         except av.error.FFmpegError as error:
             colours = f"{picture.format.name} with matrix {picture.colorspace}"
             raise SourceError(

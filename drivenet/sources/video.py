@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError
+from drivenet.host.cpu import physical_cores
 from drivenet.sources.container import READING, ContainerSource
 from drivenet.sources.options import Options
 from drivenet.sources.torn import stated_bytes
@@ -34,6 +35,8 @@ _OPTIONS = {
 _JUDGED, _JUDGED_BYTES = 100, 32_000_000
 # a step of so many usual ones is a gap
 _GAP = 10
+# with no more than that, other threads than the decoder's need them all
+_FEW_CORES = 2
 
 
 class VideoFile(ContainerSource):
@@ -57,7 +60,9 @@ class VideoFile(ContainerSource):
         self._path = Path(path)
         _check_file(self._path)
         forgiven = None if damaged == "skip" else 0
-        super().__init__(str(self._path), _open(self._path), "AUTO", forgiven, stream)
+        # threads that each decode a picture cost a sixth more, which two cores have no room for
+        threads = "AUTO" if physical_cores() > _FEW_CORES else "SLICE"
+        super().__init__(str(self._path), _open(self._path), threads, forgiven, stream)
         self.frames = self._stream.frames or None
         if not self.frames:
             self.fps = _kept_rate(self._path, self._stream.index, self.fps)

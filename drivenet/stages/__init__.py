@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from drivenet.errors import UsageError
 from drivenet.latency import now_ns
@@ -54,5 +53,5 @@ def run_stages(record: Record, stages: Sequence[Stage], begins: Callable[[str], 
         begins(stage.name)
         start = now_ns()
         record = stage(record)
-        record = replace(record, timeline=record.timeline.then(stage.name, start))
+        record = record.with_timeline(record.timeline.then(stage.name, start))
     return record

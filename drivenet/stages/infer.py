@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from drivenet.classmap import ClassMap, Confidence, Ids, ThingMaps
 from drivenet.frame import Image
-from drivenet.latency import waited_ns
+from drivenet.latency import Timeline, waited_ns
 from drivenet.prepare import crop_bars, prepare_for
 from drivenet.record import CLASSMAP, CONFIDENCE, INPUT, SCENE, THING_MAPS, Record
 from drivenet.scene import analyse, tracked
@@ -52,14 +51,15 @@ class Infer(Stage):
         before = waited_ns(worker)
         ids, sure, maps = self._infer(image)
         # the worker ends where one engine takes over from another
-        timeline = replace(record.timeline, waited=max(0, waited_ns(worker) - before))
+        so_far = record.timeline
+        timeline = Timeline(so_far.captured, so_far.spans, max(0, waited_ns(worker) - before))
         layers = {name: layer for name, layer in record.layers.items() if name != INPUT}
         layers[CLASSMAP] = ClassMap(crop_bars(ids, spec, frame.size), frame.index, frame.captured_ns)
         if sure is not None:
             layers[CONFIDENCE] = crop_bars(sure, spec, frame.size)
         if maps is not None:
             layers[THING_MAPS] = maps, spec.things
-        return replace(record, layers=layers, timeline=timeline)
+        return record.with_only(layers).with_timeline(timeline)
 
     def _infer(self, image: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
         """What the engine is asked for, from one inference; an engine has confidence or things, not both."""

@@ -101,12 +101,9 @@ class Tracker:
         seen = [self._see(owner, measured, i, int(kinds[i]), captured_ns) for i, owner in enumerate(owners)]
         scale = np.array([frame[1] / instances.shape[1], frame[0] / instances.shape[0]])
         return [
-            replace(
-                thing,
-                id=t.id,
-                age_s=(captured_ns - t.first_ns) / 1e9 if t.id else 0.0,
-                velocity=_pair(t.velocity * scale) if t.id else (0.0, 0.0),
-            )
+            replace(thing, id=t.id, age_s=(captured_ns - t.first_ns) / 1e9, velocity=_pair(t.velocity * scale))
+            if t.id
+            else thing
             for thing, t in zip(things, seen, strict=True)
         ]
 

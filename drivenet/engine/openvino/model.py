@@ -109,6 +109,8 @@ def compile_model(model: Any, precision: str, floats: str, threads: int, where: 
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
+        # OpenVINO would keep each thread on one core, the first ones first, also where something else is at work there
+        "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": wanted,
     }
     if os.environ.get(CACHE_VARIABLE):
