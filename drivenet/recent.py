@@ -22,6 +22,7 @@ class RecentRate:
 
     def __init__(self) -> None:
         self._bins: deque[list[int]] = deque()
+        self._last_ns = 0
         self._forgot = False
 
     def tick(self, at_ns: int) -> None:
@@ -30,15 +31,23 @@ class RecentRate:
             self._bins.append([at_ns, 0])
             self._forget(at_ns)
         self._bins[-1][1] += 1
+        self._last_ns = at_ns
 
     def fps(self, now: int) -> float | None:
-        """The rate now: 0 after 10 s without an event, None before the second one."""
+        """The rate now: 0 after 10 s without an event, None before the second one.
+
+        That of the n - 1 intervals between n events; less once the next one is overdue, which makes it n events since
+        the first.
+        """
         self._forget(now)
         count = sum(n for _, n in self._bins)
         if count < 2:
             return count / WINDOW_S if self._forgot else None
-        span_ns = now - self._bins[0][0]
-        return (count - 1) / (span_ns / 1e9) if span_ns > 0 else None
+        first_ns = self._bins[0][0]
+        if self._last_ns <= first_ns:
+            return None
+        steady = 1e9 * (count - 1) / (self._last_ns - first_ns)
+        return min(steady, 1e9 * count / (now - first_ns)) if now > first_ns else steady
 
     def _forget(self, now: int) -> None:
         while self._bins and now - self._bins[0][0] > _WINDOW_NS:
@@ -61,7 +70,7 @@ class RecentStages:
         since = (now_ns() if now is None else now) - _WINDOW_NS
         while self._rows and self._rows[0][0] < since:
             self._rows.popleft()
-        # frames that passed the same stages, mostly all, are turned into columns at once: four times as fast as one by one
+        # frames that passed the same stages, mostly all, become columns at once: four times as fast as one by one
         alike: dict[tuple[str, ...], list[tuple[float, ...]]] = {}
         for _, stages, row in self._rows:
             alike.setdefault(stages, []).append(row)

@@ -18,12 +18,21 @@ def ticked(rate: RecentRate, start: float, seconds: float, fps: float) -> float:
     return start + seconds
 
 
-@given(st.floats(2.0, 200.0), st.floats(1.0, 40.0))
-def test_a_steady_rate_is_told(fps: float, seconds: float) -> None:
+@given(st.floats(2.0, 200.0), st.floats(1.0, 40.0), st.floats(0.0, 1.0))
+def test_a_steady_rate_is_told_at_any_moment(fps: float, seconds: float, part: float) -> None:
     rate = RecentRate()
-    end = ticked(rate, 5.0, seconds, fps)
-    found = rate.fps(round(end * SECOND))
-    assert found is None or found == pytest.approx(fps, abs=max(0.03 * fps, 2.0 / min(seconds, WINDOW_S)))
+    ticked(rate, 5.0, seconds, fps)
+    now = 5.0 + (round(seconds * fps) - 1 + part) / fps
+    assert rate.fps(round(now * SECOND)) == pytest.approx(fps, rel=1e-6)
+
+
+def test_a_rate_falls_once_the_next_event_is_overdue() -> None:
+    rate = RecentRate()
+    end = ticked(rate, 0.0, 4.0, 10.0)
+    last = end - 0.1
+    found = [rate.fps(round((last + late) * SECOND)) for late in (0.05, 0.1, 1.0, 4.0, 11.0)]
+    assert found[:2] == [pytest.approx(10.0)] * 2
+    assert found[2:] == [pytest.approx(40 / 4.9), pytest.approx(40 / 7.9), 0]
 
 
 def test_an_outage_of_an_hour_is_over_when_it_is_over() -> None:

@@ -40,5 +40,6 @@ def open_engine_of(settings: NodeSettings, opened: ExitStack) -> Engine:
 
 def keep_loaded() -> None:
     """Spare the garbage collector what is loaded by now: it would look through all of it every some seconds, and no
-    thread of the run gets on meanwhile."""
+    thread of the run gets on meanwhile.
+    """
     gc.freeze()

@@ -252,12 +252,15 @@ class SinkDispatcher:
             self.serving = None
 
     def _note_away(self, queue: SinkQueue, failure: BaseException | None) -> BaseException | None:
-        """A sink is tried again, or works again; what ends the run: that the last output of an offline run is away."""
+        """A sink is tried again, or works again; what ends the run: that the last output of an offline run is away, or
+        that of any run for good.
+        """
         error = failure if isinstance(failure, SinkAwayError) else None
         if bool(error) != queue.away:
             queue.away = bool(error)
+            queue.gone = error is not None and error.for_good
             self._away(queue.name, error)
-        return error if self._offline and all(q.away or q.failed for q in self._queues) else None
+        return error if all(q.failed or q.gone or (self._offline and q.away) for q in self._queues) else None
 
     def _fail(self, queue: SinkQueue, error: BaseException) -> None:
         queue.failed = True

@@ -173,7 +173,8 @@ class Pipeline:
             self.monitor.happened("info", "output.back", f"{name} works again")
             return
         self.monitor.report(code, "outputs", "degraded", str(error))
-        self.monitor.happened("warning", "output.away", f"{name}: {error}; it is tried again")
+        follows = "the run goes on without it" if error.for_good else "it is tried again"
+        self.monitor.happened("warning", "output.away", f"{name}: {error}; {follows}")
         if name not in self._lossy:
             self._lossy[name] = error
             self.accounting.note(error=mask_text(str(error)))

@@ -53,6 +53,8 @@ class SinkQueue:
     failed = False
     #: It did not take the last frame, and is tried again.
     away = False
+    #: It will never take one again.
+    gone = False
     #: It was closed.
     ended = False
 

@@ -13,6 +13,15 @@ from drivenet.result import Result, Totals
 class SinkAwayError(SinkError):
     """An output did not take a frame and is tried again: the run goes on without it."""
 
+    #: Whether it will never come back: a run that has no other output ends.
+    for_good = False
+
+
+class SinkGoneError(SinkAwayError):
+    """An output that several runs share is gone: none of them ends for it that has another one."""
+
+    for_good = True
+
 
 class Sink:
     """Somewhere results go. Subclasses override what they need.

@@ -73,6 +73,13 @@ def test_says_what_it_computes_in_and_with_how_many_threads(file: Path) -> None:
     assert open_engine(file, "openvino", threads=1).describe()["threads"] == 1
 
 
+def test_its_threads_may_go_to_any_core(file: Path) -> None:
+    """Kept on the first one, it waits for whatever else is at work there while others are idle."""
+    engine = OpenVinoEngine(file, threads=1)
+    assert engine._request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is False
+    engine.close()
+
+
 def test_tells_the_threads_that_it_has_and_not_those_that_were_asked_for(file: Path) -> None:
     """More than there are processors is nothing that OpenVINO gives."""
     many = 64 * (os.cpu_count() or 1)

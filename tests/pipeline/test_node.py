@@ -13,10 +13,14 @@ from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine as BaseEngine
 from drivenet.engine.shared import LentEngine, SharedEngine
-from drivenet.errors import SourceLostError, UsageError
+from drivenet.errors import SinkError, SourceLostError, UsageError
 from drivenet.frame import Image
+from drivenet.labels import CAMVID
 from drivenet.node import MainThread, Node
+from drivenet.overlay import Painter
 from drivenet.pipeline import Pipeline
+from drivenet.pipeline.state import RunState
+from drivenet.sinks.web.page import MultiPage
 
 
 def node(engine: Engine, *parts: tuple[Drive, Keeper], main: MainThread | None = None, policy: str = "every") -> Node:
@@ -189,3 +193,47 @@ def test_a_lent_engine_answers_all_that_an_engine_is_asked() -> None:
 def test_a_node_has_a_source() -> None:
     with pytest.raises(UsageError, match="without a source"):
         Node({})
+
+
+def paged(outputs: dict[str, Keeper]) -> tuple[Node, MultiPage]:
+    """A node of two live sources, and the page that both are shown on."""
+    shared = SharedEngine(Engine())
+    page = MultiPage(
+        "127.0.0.1", 0, token=None, allow_anonymous=False, painter=Painter(CAMVID),
+        sources={"a": "a", "b": "b"}, engine={"backend": "null"}, stages=("queue",),
+    )  # fmt: skip
+    pipelines = {
+        name: Pipeline(
+            Drive(10**9, live=True, gate=lambda _: time.sleep(0.005)), shared.lend(),
+            [page.sinks[name], *([outputs[name]] if name in outputs else [])], source_id=name,
+        )
+        for name in "ab"
+    }  # fmt: skip
+    return Node(pipelines, close=shared.close), page
+
+
+def ended(node: Node, found: list[BaseException]) -> None:
+    try:
+        node.run()
+    except SinkError as error:
+        found.append(error)
+
+
+def test_a_page_that_dies_ends_only_runs_that_have_no_other_output() -> None:
+    other, found = Keeper("other"), list[BaseException]()
+    both, page = paged({"a": other})
+    runner = threading.Thread(target=ended, args=(both, found))
+    runner.start()
+    assert other.found.wait(LONG_S)
+    page._server._uvicorn.should_exit = True
+    until(lambda: both.pipelines["b"].state is RunState.CLOSED)
+    until(lambda: any(event.code == "output.away" for event in other.events))
+    before = len(other.results)
+    until(lambda: len(other.results) > before + 20)
+    assert other.healths[-1].parts["outputs"].state == "degraded"
+    both.stop()
+    runner.join(LONG_S)
+    totals = both.totals()
+    assert all("live page has ended" in totals[name].errors[0] for name in "ab")
+    assert "live page has ended" in str(found[0])
+    assert all(map(exact, totals.values()))

@@ -34,6 +34,18 @@ def test_every_picture_comes_in_order_with_its_capture_time(tmp_path: Path) -> N
         assert abs(float(frame.image.mean()) - float(picture(frame.index).mean())) < 4
 
 
+@pytest.mark.parametrize("cores", [1, 8])
+def test_pictures_are_the_same_whatever_threads_decode_them(
+    cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_clip(tmp_path / "a.mp4")
+    with av.open(str(clip)) as container:
+        wanted = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    monkeypatch.setattr("drivenet.sources.video.physical_cores", lambda: cores)
+    found = [frame.image for frame in VideoFile(clip)]
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_colours_are_bgr(tmp_path: Path) -> None:
     frame = next(iter(VideoFile(write_clip(tmp_path / "a.mp4", frames=1))))
     blue, green, red = frame.image[: HEIGHT // 3, : WIDTH // 3].reshape(-1, 3).mean(0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from drivenet.errors import SinkError
 from drivenet.overlay import Painter
 from drivenet.result import Totals
+from drivenet.sinks.base import SinkGoneError
 from drivenet.sinks.web.access import Access, check_binding
 from drivenet.sinks.web.hub import Hub, HubGroup
 from drivenet.sinks.web.run_stats import RunStats
@@ -83,8 +85,11 @@ class _ChannelSink(PageSink):
         self._page, self._source_id = page, source_id
 
     def check(self) -> None:
-        """SinkError if the server has ended."""
-        self._page.check()
+        """SinkGoneError if the server has ended: that is no reason to end a run of several."""
+        try:
+            self._page.check()
+        except SinkError as error:
+            raise SinkGoneError(error.received, error.expected, error.cure) from error
 
     def close(self, totals: Totals) -> None:
         """Keep the last figures for as long as another source goes on."""
