@@ -73,26 +73,27 @@ def test_all_errors_of_all_sources_are_told() -> None:
 
 
 def test_turns_come_in_the_order_in_which_they_were_asked_for() -> None:
-    """A source that asks again and again has one turn of two while another one asks too."""
-    shared, order = SharedEngine(Engine()), []
-    stop = threading.Event()
-    together = threading.Barrier(2)
+    """One that asks again goes behind those who asked meanwhile."""
+    shared, order = SharedEngine(Engine()), list[str]()
+    held = [shared.turn(lambda: False) for _ in range(2)]
+    for place in held:
+        assert place.__enter__()
 
-    def work(name: str) -> None:
-        together.wait(LONG_S)
-        for _ in range(200):
-            with shared.turn(stop.is_set) as granted:
-                assert granted
-                order.append(name)
-                time.sleep(0.0005)
+    def work(name: str, again: str = "") -> None:
+        for asked in filter(None, (name, again)):
+            with shared.turn(lambda: False):
+                order.append(asked)
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
-    for thread in threads:
-        thread.start()
+    threads = []
+    for n, asks in enumerate((("a", "a again"), ("b",), ("c",)), 1):
+        threads.append(threading.Thread(target=work, args=asks))
+        threads[-1].start()
+        until(lambda n=n: len(shared._waiting) == n)  # type: ignore[misc]
+    held[0].__exit__(None, None, None)  # with the other place taken, one after the other
     for thread in threads:
         thread.join(LONG_S)
-    first = order[: 2 * min(len(order) - 1 - order[::-1].index(name) for name in "ab") // 2]
-    assert abs(first.count("a") - first.count("b")) <= len(first) // 4
+    held[1].__exit__(None, None, None)
+    assert order == ["a", "b", "c", "a again"]
 
 
 def test_who_gives_up_has_no_turn_and_holds_nobody_up() -> None:
