@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -226,3 +227,32 @@ def test_the_stats_of_a_run_on_a_full_disk(small_disk: Path, tmp_path: Path) -> 
     lines = [json.loads(line) for line in whole.read_text().splitlines()]
     assert sum(line["type"] == "frame" for line in lines) == 300
     assert lines[-1]["errors"]
+
+
+def remount(folder: Path, how: str) -> None:
+    """``ro`` or ``rw``; a file that is open for writing keeps a system from becoming read-only on request."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
+
+
+def test_a_disk_that_became_read_only_is_recorded_to_when_it_is_writable_again(small_disk: Path) -> None:
+    sink, n = recorder(small_disk / "d.mkv"), 0
+    for _ in range(50):
+        n = record_until(sink, n, away=False)
+    ballast = fill(small_disk)
+    n = record_until(sink, n, away=True)
+    remount(small_disk, "ro")
+    said: list[str] = []
+    while len(said) < 200 and sum("Read-only file system" in text for text in said) < 5:
+        time.sleep(0.02)
+        with pytest.raises(SinkAwayError) as caught:
+            sink.publish(make_result(n, size=(240, 320)))
+        said.append(str(caught.value))
+    assert "Read-only file system" in said[-1]
+    remount(small_disk, "rw")
+    ballast.unlink()
+    for _ in range(50):
+        n = record_until(sink, n, away=False)
+    sink.close(Totals())
+    for path in small_disk.glob("d*.mkv"):
+        with av.open(str(path)) as container:
+            assert next(container.decode(video=0)).width == 320
