@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import click
 import pytest
+import yaml
 
 import drivenet
+from drivenet.cli import cli
 from drivenet.config import NodeSettings, load_yaml
 from drivenet.supervise import check
 
@@ -63,3 +68,27 @@ def test_the_health_check_of_containers(monkeypatch: pytest.MonkeyPatch, capsys:
     assert answers == [0, 1]
     assert check.main([url]) == 1
     assert "no answer" in capsys.readouterr().out
+
+
+def test_images_copy_files_that_are_there() -> None:
+    files = sorted((ROOT / "docker").glob("Dockerfile.*"))
+    copied = [
+        word
+        for file in files
+        for line in re.findall(r"^COPY (.*) \S+$", file.read_text(), re.M)
+        for word in line.split()
+    ]
+    assert len(files) == 3
+    assert "drivenet" in copied
+    assert [word for word in copied if not (ROOT / word).exists()] == []
+
+
+def test_the_compose_file_starts_a_node_with_options_that_exist() -> None:
+    services = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]
+    words = shlex.split(services["node"]["command"].replace("${SOURCE:-", "").replace("}", ""))
+    command = cli.get_command(click.Context(cli), words[0])
+    assert command is not None
+    settings = command.make_context(words[0], words[1:]).params
+    assert settings["serve"] == "0.0.0.0:8080"
+    hosts = {urlsplit(address).hostname for address in settings["out"]}
+    assert hosts <= set(services)
