@@ -21,12 +21,17 @@ class Point:
     score: float
 
 
-def timeline(series: Sequence[tuple[str, Sequence[float | None]]], deadline: float | None) -> str:
+def timeline(
+    series: Sequence[tuple[str, Sequence[float | None]]],
+    deadline: float | None,
+    parts_at: Sequence[tuple[int, str]] = (),
+) -> str:
     """Latency in ms over the frames, a line an engine; frames that were dropped are ticks below.
 
     Args:
         series: by engine the latency of every frame, None for one that was dropped.
         deadline: drawn as a dashed line.
+        parts_at: first frame and name of each sequence; up to eight bear their names, more than forty are not drawn.
     """
     height = 260
     highest = max([v for _, values in series for v in values if v is not None] + [deadline or 0.0, 1e-3]) * 1.05
@@ -40,6 +45,10 @@ def timeline(series: Sequence[tuple[str, Sequence[float | None]]], deadline: flo
         return _TOP + height * (1 - ms / highest)
 
     parts = [_frame(height), *_ticks(height, highest, "ms")]
+    for first, name in parts_at if len(parts_at) <= 40 else ():
+        parts.append(f'<line class="grid" x1="{x(first):.1f}" x2="{x(first):.1f}" y1="{_TOP}" y2="{_TOP + height}"/>')
+        if len(parts_at) <= 8:
+            parts.append(f'<text class="soft" x="{x(first) + 4:.1f}" y="{_TOP + 12}">{html.escape(name)}</text>')
     if deadline:
         parts.append(f'<line class="exact" x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y(deadline):.1f}" '
                      f'y2="{y(deadline):.1f}" stroke-dasharray="5 4"/>')  # fmt: skip

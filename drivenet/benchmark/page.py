@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,31 @@ _STYLE = """
 .s0{fill:#3d7dca;stroke:#3d7dca}.s1{fill:#d9822b;stroke:#d9822b}.s2{fill:#3a9d5d;stroke:#3a9d5d}
 .s3{fill:#b5495b;stroke:#b5495b}.s4{fill:#8764b8;stroke:#8764b8}.s5{fill:#6b7280;stroke:#6b7280}
 svg{max-width:100%;height:auto}svg text{stroke:none}svg polyline{fill:none;stroke-width:1.3}
-svg line.grid{stroke:var(--line)}
+svg line.grid{stroke:var(--line)}svg text.soft{fill:var(--soft);font-size:11px}
+.told{float:left;color:var(--soft);white-space:normal;text-align:left;padding-left:1rem}
 .strip{display:grid;grid-template-columns:repeat(6,1fr);gap:.2rem}.strip img{width:100%;display:block}
 .key{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.3rem 0}.key svg{display:inline-block;width:.9em;height:.9em;
 margin-right:.4em;vertical-align:-.1em}
 """
-#: What the first table shows of the scores, by the name of its row.
+#: What the first table shows of the scores, by the name of its row: their member, and what that is.
 _SCORES = {
-    "mIoU": "miou", "streaming mIoU": "streaming_miou", "mIoU at due time": "at_due_miou", "iIoU": "iiou",
-    "mIoU of groups": "group_miou", "boundary F": "boundary_f", "PQ": "pq", "STQ": "stq", "VPQ": "vpq", "TC": "tc",
-    "mTC": "mtc", "mVC 8": "mvc8", "mVC 16": "mvc16", "flicker": "flicker",
-}  # fmt: skip
+    "mIoU": ("miou", "mean over classes of intersection over union, on the labelled frames"),
+    "streaming mIoU": ("streaming_miou", "the same of what the output showed: a dropped frame keeps the last result"),
+    "mIoU at due time": ("at_due_miou", "the same of the last result that was out when the frame fell due"),
+    "iIoU": ("iiou", "IoU in which every thing weighs alike, whatever its size"),
+    "mIoU of groups": ("group_miou", "road, sign, pedestrian, vehicle"),
+    "boundary F": ("boundary_f", "how well outlines lie"),
+    "PQ": ("pq", "panoptic quality: things one by one, and stuff"),
+    "STQ": ("stq", "things followed over a sequence, and classes"),
+    "VPQ": ("vpq", "panoptic quality of tubes of 1 to 4 frames"),
+    "TC": ("tc", "temporal consistency: mIoU with the frame before, carried along the optical flow"),
+    "mTC": ("mtc", "the same by pairs of frames"),
+    "mVC 8": ("mvc8", "constant pixels that are right in 8 frames on end"),
+    "mVC 16": ("mvc16", "in 16"),
+    "flicker": ("flicker", "followed pixels that change class from frame to frame"),
+}
+#: Modes as a sentence begins with them.
+_MODES = {"infer": "The engines alone", "closed loop": "The whole node in closed loop", "open loop": "The whole node"}
 
 
 def write_page(folder: Path, found: Mapping[str, Any], names: Sequence[str],
@@ -61,13 +76,13 @@ def build_page(found: Mapping[str, Any], names: Sequence[str], results: Sequence
     """The page as text."""
     what, contract = found["set"], found["contract"]
     title = f"{', '.join(names)} on {what['name']} {what['split']}"
-    rate = f" at {contract['rate_hz']:g} Hz" if contract["rate_hz"] else ""
+    rate = f" in open loop at {contract['rate_hz']:g} Hz" if contract["rate_hz"] else ""
     parts = [
         f"<h1>{text(title)}</h1>",
         f"<p>{what['sequences']} sequences, {what['frames']} frames, {what['labelled']} of them labelled. "
-        f"{text(contract['mode'])}{rate}: latency from {text(contract['start'])} to {text(contract['end'])}.</p>",
+        f"{_MODES[contract['mode']]}{rate}: latency from {text(contract['start'])} to {text(contract['end'])}.</p>",
         _figures(found, names), _timeline(found, names, results), _stages(found, names), _scatter(found, names),
-        _groups(found, names),
+        _groups(found, names), _classes(found, names),
     ]  # fmt: skip
     for name, gallery in zip(names, galleries, strict=True):
         parts += [_worst(name, gallery), _strips(name, gallery)]
@@ -76,25 +91,35 @@ def build_page(found: Mapping[str, Any], names: Sequence[str], results: Sequence
 
 def _figures(found: Mapping[str, Any], names: Sequence[str]) -> str:
     parts = [row["overall"] for row in found["rows"]]
-    rows = [[title, *(_percent(part["scores"].get(key)) for part in parts)] for title, key in _SCORES.items()
-            if any(part["scores"].get(key) is not None for part in parts)]  # fmt: skip
-    for title, key in (("p50, ms", "p50"), ("p90, ms", "p90"), ("max, ms", "max")):
+    rows = []
+    for title, (key, what) in _SCORES.items():
+        values = [part["scores"].get(key) for part in parts]
+        if any(value is not None for value in values):
+            rows.append([title, *map(_percent, values), what])
+    for title, key, what in (
+        ("p50, ms", "p50", "half of the frames were quicker"),
+        ("p90, ms", "p90", "nine of ten were"),
+        ("max, ms", "max", "the slowest"),
+    ):
         ms = [part["latency_ms"].get("end_to_end") or part["latency_ms"].get("infer", {}) for part in parts]
-        rows.append([title, *(f"{one[key]:.2f}" if key in one else "–" for one in ms)])
-    rows.append(["frames a second", *(f"{part['fps']:.1f}" if part["fps"] else "–" for part in parts)])
-    rows.append(["published of captured", *(f"{part['published']} of {part['captured']}" for part in parts)])
+        rows.append([title, *(f"{one[key]:.2f}" if key in one else "–" for one in ms), what])
+    rows.append(["frames a second", *(f"{part['fps']:.1f}" if part["fps"] else "–" for part in parts), ""])
+    rows.append(
+        ["published", *(f"{part['published']} of {part['captured']}" for part in parts), "the others were dropped"]
+    )
     if "deadline_misses" in parts[0]:
-        rows.append(["later than a period", *(str(part["deadline_misses"]) for part in parts)])
-    return "<h2>Figures</h2>" + table(["", *map(text, names)], rows)
+        rows.append(["later than a period", *(str(part["deadline_misses"]) for part in parts), "of those published"])
+    return "<h2>Figures</h2>" + table(["", *map(text, names), ""], [[*row[:-1], _told(row[-1])] for row in rows])
 
 
 def _timeline(found: Mapping[str, Any], names: Sequence[str], results: Sequence[Sequence[SequenceResult]]) -> str:
     series = [(name, [t.end_to_end_ms for result in one for t in result.run.timed])
               for name, one in zip(names, results, strict=True)]  # fmt: skip
-    rate = found["contract"]["rate_hz"]
+    rate, ends = found["contract"]["rate_hz"], accumulate((len(one.run.timed) for one in results[0]), initial=0)
+    firsts = [(first, one.sequence) for first, one in zip(ends, results[0], strict=False)]
     told = " Ticks below are frames that were dropped; the dashed line is one period." if rate else ""
     return (f"<h2>Latency over time</h2><p>Every frame of every sequence, in order.{told}</p>{_key(names)}"
-            f'<div class="wide">{timeline(series, 1e3 / rate if rate else None)}</div>')  # fmt: skip
+            f'<div class="wide">{timeline(series, 1e3 / rate if rate else None, firsts)}</div>')  # fmt: skip
 
 
 def _stages(found: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -102,8 +127,8 @@ def _stages(found: Mapping[str, Any], names: Sequence[str]) -> str:
     for name, row in zip(names, found["rows"], strict=True):
         ms = row["overall"]["latency_ms"]
         rows.append((name, [(stage, ms[stage]["p50"]) for stage in STAGES if ms.get(stage)]))
-    if not any(stages for _, stages in rows):
-        return ""
+    if max(len(stages) for _, stages in rows) < 2:
+        return ""  # one bar of one colour says no more than the table
     return (f"<h2>Stages</h2><p>The p50 of each, one after the other.</p>{_key([s for s, _ in rows[0][1]])}"
             f'<div class="wide">{waterfall(rows)}</div>')  # fmt: skip
 
@@ -111,7 +136,7 @@ def _stages(found: Mapping[str, Any], names: Sequence[str]) -> str:
 def _scatter(found: Mapping[str, Any], names: Sequence[str]) -> str:
     key = next((k for k in ("miou", "group_miou") if all(
         row["overall"]["scores"][k] is not None for row in found["rows"])), None)  # fmt: skip
-    if key is None:
+    if key is None or len(names) < 2:
         return ""
     points = []
     for name, row in zip(names, found["rows"], strict=True):
@@ -135,6 +160,13 @@ def _groups(found: Mapping[str, Any], names: Sequence[str]) -> str:
                          f"{ms['p50']:.2f}" if ms else "–", str(part["published"])])  # fmt: skip
     return "<h2>Groups of sequences</h2>" + table(
         ["", "engine", "mIoU", "mIoU of groups", "TC", "p50, ms", "published"], rows)  # fmt: skip
+
+
+def _classes(found: Mapping[str, Any], names: Sequence[str]) -> str:
+    scores = [row["overall"]["scores"] for row in found["rows"]]
+    classes = list(dict.fromkeys(name for one in scores for name in one.get("iou", {})))
+    rows = [[text(name), *(_percent(one.get("iou", {}).get(name)) for one in scores)] for name in classes]
+    return "<h2>IoU by class</h2>" + table(["", *map(text, names)], rows) if rows else ""
 
 
 def _worst(name: str, gallery: EngineGallery) -> str:
@@ -166,7 +198,8 @@ def _about(found: Mapping[str, Any]) -> str:
         facts |= {f"engine {i + 1} {key}": value for key, value in row["engine"].items()}
         facts[f"engine {i + 1} used"] = row["usage"]
     facts["command"] = " ".join(found["provenance"]["command"])
-    body = "".join(f'<tr><td>{text(k)}</td><td class="text">{text(plain(v))}</td></tr>' for k, v in facts.items())
+    told = {key: plain(value) for key, value in facts.items()}
+    body = "".join(f'<tr><td>{text(k)}</td><td class="text">{text(v)}</td></tr>' for k, v in told.items() if v)
     return f"<h2>What was run</h2><table>{body}</table>"
 
 
@@ -176,6 +209,10 @@ def _key(names: Sequence[str]) -> str:
         for i, name in enumerate(names)
     )
     return f'<div class="key">{squares}</div>'
+
+
+def _told(what: str) -> str:
+    return f'<span class="told">{text(what)}</span>'
 
 
 def _percent(value: float | None) -> str:

@@ -116,7 +116,7 @@ def against(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str,
 
 def provenance() -> dict[str, Any]:
     """Commit of the checkout, machine and command line."""
-    return {"commit": _commit(), "machine": platform.node(), "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    return {"commit": _commit(), "machine": platform.node(), "command": ["drivenet", *sys.argv[1:]],
             "affinity": len(os.sched_getaffinity(0))}  # fmt: skip
 
 

@@ -70,10 +70,12 @@ def figure(shown: Shown) -> str:
 
 
 def plain(value: object) -> str:
-    """A value of a dictionary as people write it."""
+    """A value of a dictionary as people write it: [height, width] as WIDTHxHEIGHT, nothing for None."""
     if isinstance(value, dict):
-        return ", ".join(f"{k}: {plain(v)}" for k, v in value.items())
-    return " x ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        return ", ".join(f"{k}: {plain(v)}" for k, v in value.items() if v is not None)
+    if isinstance(value, (list, tuple)):
+        return f"{value[1]}x{value[0]}" if [*map(type, value)] == [int, int] else ", ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -136,9 +136,11 @@ def test_predictions_and_a_page(here: Path) -> None:
         written = [entry["file_name"] for entry in listed["annotations"]]
         assert written == ["a_005.png", *(f"b_{i:03d}.png" for i in range(8))]
     page = (here / "page" / "index.html").read_text(encoding="utf-8")
-    for heading in ("Figures", "Latency over time", "Stages", "Accuracy against latency", "Worst frames of city",
+    for heading in ("Figures", "Latency over time", "Accuracy against latency", "IoU by class", "Worst frames of city",
                     "Most flickering seconds of other", "What was run"):  # fmt: skip
         assert f"<h2>{heading}</h2>" in page
+    assert "<h2>Stages</h2>" not in page, "there is one stage, the engine"
+    assert "48x32" in page, "a size as people write it"
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert page.count("<svg") == page.count("</svg>")
 
