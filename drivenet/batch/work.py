@@ -27,7 +27,7 @@ from drivenet.panoptic import thing_classes
 from drivenet.prepare import resize_ids
 from drivenet.record import Record
 from drivenet.stages import default_stages, run_stages
-from drivenet.things.components import components, kinds_of
+from drivenet.things.measure import of_one_class
 
 #: What every segment's folder holds beside instances.json; overlays if they were asked for.
 CLASSES, SCENES, OVERLAY, FACTS = "classes.mkv", "scenes.parquet", "overlay.mkv", "segment.json"
@@ -83,14 +83,14 @@ def _write(segment: Segment, engine: Engine, job: Job, folder: Path) -> None:
     classes = LosslessVideo(folder / CLASSES, "gray")
     overlay = LosslessVideo(folder / OVERLAY, "bgr0") if job.overlay else None
     rows: list[dict[str, Any]] = []
-    kinds = kinds_of(labels)
     for result in _results(segment, engine):
         rows.append(_row(segment, result))
         ids = result.classmap.ids
         classes.add(ids)
-        instances = components(ids, kinds)[0]
-        name = f"{result.frame.index:06d}"
-        things.add(Prediction(name, segment.output, segment.output, ids, instances))
+        instances = result.scene.instances
+        if instances is not None:
+            name, parted = f"{result.frame.index:06d}", of_one_class(ids, instances)
+            things.add(Prediction(name, segment.output, segment.output, ids, instances, parted))
         if overlay is not None:
             overlay.add(_blend(result.frame.image, resize_ids(ids, result.frame.size), labels.bgr_table))
     if not rows:

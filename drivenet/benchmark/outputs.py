@@ -17,7 +17,7 @@ from drivenet.errors import UsageError
 from drivenet.evaluation import Scored
 from drivenet.evaluation.comparison import Comparison
 from drivenet.evaluation.gallery import Gallery
-from drivenet.evaluation.sequence_scorer import Seen, instances_of
+from drivenet.evaluation.sequence_scorer import Seen, things_of
 from drivenet.frame import Image
 from drivenet.labels import LabelSet
 from drivenet.panoptic import thing_classes
@@ -58,11 +58,9 @@ class Predictions:
         common = self._commons[engine]
         size = image.shape[0], image.shape[1]
         ids = common.predicted[resize_ids(seen.found.ids, size)] if seen.predicted is None else seen.predicted
-        instances = seen.instances
-        if instances is None:
-            instances = instances_of(seen.found, ids, common.labels, self._things)
+        parted, instances = seen.things or things_of(seen.found, ids, common, self._things)
         name = sequence.names[index]
-        self._writers[engine].add(Prediction(name, sequence.name, sequence.group, ids, instances))
+        self._writers[engine].add(Prediction(name, sequence.name, sequence.group, ids, instances, parted))
 
     def close(self) -> None:
         """Write what lists them."""

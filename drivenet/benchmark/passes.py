@@ -9,17 +9,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from drivenet.benchmark.usage import Usage
-from drivenet.classmap import Ids
+from drivenet.classmap import Ids, ThingMaps
 from drivenet.data.sequences.base import FrameSequence
 from drivenet.engine.base import Engine
+from drivenet.evaluation.sequence_scorer import Found
 from drivenet.frame import Frame, Image
 from drivenet.latency import now_ns
+from drivenet.modelspec import ModelSpec
 from drivenet.pipeline import Pipeline
 from drivenet.prepare import crop_bars, prepare_for
+from drivenet.record import THING_MAPS
 from drivenet.result import Result
+from drivenet.scene import parted
 from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
 from drivenet.sources.replay import Replay
+from drivenet.things import InstanceMap
 
 #: A sequence whose images take no more than this is read before it is timed.
 PRELOADED_BYTES = 2**30
@@ -50,16 +55,28 @@ class Run:
     Args:
         timed: every frame, in order.
         ids: class ids (H', W') by the index of every frame that was published, bars of a letterbox cut off.
+        instances: single things (H', W') by index, where the engine has centres.
         captured, published: frames; ``dropped`` by reason. ``captured`` is ``published`` and all dropped.
         fps: ``source``, ``processed`` and ``published``; empty where no run went through the node.
     """
 
     timed: list[Timed]
     ids: dict[int, Ids]
+    instances: dict[int, InstanceMap] = field(default_factory=dict)
     captured: int = 0
     published: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     fps: dict[str, float | None] = field(default_factory=dict)
+
+    def found(self, index: int) -> Found:
+        """What was found in a frame that was published."""
+        return Found(self.ids[index], self.instances.get(index))
+
+    def keep(self, index: int, found: Found) -> None:
+        """Note what was found in a frame that was published."""
+        self.ids[index] = found.ids
+        if found.instances is not None:
+            self.instances[index] = found.instances
 
     def at_output(self, index: int) -> Ids | None:
         """What a program that reads the output has for a frame: its own result, else the last one published when it
@@ -109,12 +126,15 @@ class _Record(Sink):
     def __init__(self) -> None:
         self.timed: dict[int, Timed] = {}
         self.ids: dict[int, Ids] = {}
+        self.instances: dict[int, InstanceMap] = {}
 
     def publish(self, result: Result) -> None:
         """Keep one."""
         line, index = result.timeline, result.frame.index
         self.timed[index] = Timed(index, line.stages_ms(), line.end_to_end_ms(), line.captured, line.end)
         self.ids[index] = result.classmap.ids
+        if THING_MAPS in result.layers and result.scene.instances is not None:
+            self.instances[index] = result.scene.instances
 
 
 def preload(sequence: FrameSequence) -> list[Image] | None:
@@ -137,19 +157,33 @@ def infer_pass(engines: Sequence[Engine], images: Sequence[Image], usages: Seque
         first: which engine begins with the first frame; another one with every next.
     """
     prepared = [[prepare_for(image, engine.spec) for image in images] for engine in engines]
-    runs = [Run([], {}, len(images), len(images)) for _ in engines]
+    runs = [Run([], {}, captured=len(images), published=len(images)) for _ in engines]
     for index, image in enumerate(images):
         for turn in range(len(engines)):
             i = (first + index + turn) % len(engines)
             usages[i].start()
             started = now_ns()
-            ids = engines[i].infer(prepared[i][index])
+            ids, maps = engines[i].infer_things(prepared[i][index])
             ended = now_ns()
             usages[i].pause()
             ms = (ended - started) / 1e6
             runs[i].timed.append(Timed(index, {"infer": ms}, ms, started, ended))
-            runs[i].ids[index] = crop_bars(ids, engines[i].spec, (image.shape[0], image.shape[1]))
+            runs[i].keep(index, found_of(engines[i].spec, (ids, maps), image))
     return runs
+
+
+def found_of(spec: ModelSpec, inferred: tuple[Ids, ThingMaps | None], image: Image) -> Found:
+    """What an engine gave of an image, as the node would hand it on.
+
+    Args:
+        spec: of the engine.
+        inferred: what :meth:`Engine.infer_things` gave.
+        image: (H, W, 3), before it was prepared.
+    """
+    ids, maps = crop_bars(inferred[0], spec, (image.shape[0], image.shape[1])), inferred[1]
+    if maps is None or spec.things is None:
+        return Found(ids)
+    return Found(ids, parted(ids, maps, spec.things, spec.label_set).instances)
 
 
 def loop_pass(engine: Engine, sequence: FrameSequence, images: Sequence[Image] | None, usage: Usage,
@@ -175,7 +209,9 @@ def loop_pass(engine: Engine, sequence: FrameSequence, images: Sequence[Image] |
         known = next(iter(record.timed.values()))
         for one in timed:
             one.due_ns = known.due_ns + round((one.index - known.index) * 1e9 / rate)
-    return Run(timed, record.ids, totals.captured, totals.published, dict(totals.dropped), dict(totals.fps))
+    return Run(
+        timed, record.ids, record.instances, totals.captured, totals.published, dict(totals.dropped), dict(totals.fps)
+    )
 
 
 def end_to_end(runs: Sequence[Run]) -> list[float]:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from drivenet.benchmark.passes import Run, infer_pass, loop_pass, preload
+from drivenet.benchmark.passes import Run, found_of, infer_pass, loop_pass, preload
 from drivenet.benchmark.usage import Usage
 from drivenet.classmap import Ids
 from drivenet.data.sequences.base import FrameSequence, VideoSet
@@ -23,7 +23,7 @@ from drivenet.frame import Image
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import IGNORE_ID
 from drivenet.metrics import ConfusionMatrix
-from drivenet.prepare import crop_bars, prepare_for, resize_ids
+from drivenet.prepare import prepare_for, resize_ids
 
 Mode = Literal["infer", "closed", "open"]
 MODES: tuple[Mode, ...] = ("infer", "closed", "open")
@@ -163,7 +163,7 @@ def run_sequence(
             result.streaming, result.at_due = (
                 _streamed(sequence, common, look) for look in (result.run.at_output, result.run.at_due)
             )
-        result.run.ids = {}
+        result.run.ids, result.run.instances = {}, {}
     return results
 
 
@@ -176,11 +176,11 @@ def _infer(engines: Sequence[Engine], sequence: FrameSequence, plan: Plan, usage
             for one in part.timed:
                 one.index += done
             run.timed += part.timed
-            run.ids = part.ids
+            run.ids, run.instances = part.ids, part.instances
             run.captured += part.captured
             run.published += part.published
         for i, image in enumerate(images):
-            _score(scorer, sequence, done + i, image, [Found(run.ids[i]) for run in runs], visit)
+            _score(scorer, sequence, done + i, image, [run.found(i) for run in runs], visit)
         done += len(images)
     return runs
 
@@ -195,15 +195,15 @@ def _loop(engines: Sequence[Engine], sequence: FrameSequence, plan: Plan, usages
     runs = [by_engine[i] for i in range(len(engines))]
     for index, image in enumerate(images or sequence.frames()):
         if plan.mode == "closed":
-            found = [Found(run.ids[index]) for run in runs]
+            found = [run.found(index) for run in runs]
         else:
-            found = [Found(_alone(engine, image)) for engine in engines]
+            found = [_alone(engine, image) for engine in engines]
         _score(scorer, sequence, index, image, found, visit)
     return runs
 
 
-def _alone(engine: Engine, image: Image) -> Ids:
-    return crop_bars(engine.infer(prepare_for(image, engine.spec)), engine.spec, (image.shape[0], image.shape[1]))
+def _alone(engine: Engine, image: Image) -> Found:
+    return found_of(engine.spec, engine.infer_things(prepare_for(image, engine.spec)), image)
 
 
 def _score(scorer: SequenceScorer, sequence: FrameSequence, index: int, image: Image, found: list[Found],
@@ -244,4 +244,4 @@ def _warm_up(engines: Sequence[Engine], sequence: FrameSequence) -> None:
     image = next(iter(sequence.frames()))
     for engine in engines:
         for _ in range(WARMUP):
-            engine.infer(prepare_for(image, engine.spec))
+            engine.infer_things(prepare_for(image, engine.spec))

@@ -16,7 +16,7 @@ from drivenet.panoptic import Segments, segments, thing_classes, thing_table
 from drivenet.panoptic.quality import PanopticQuality
 from drivenet.prepare import Size, resize_ids
 from drivenet.scene import parted
-from drivenet.things.measure import measure
+from drivenet.things.measure import of_one_class
 
 #: In 8-bit instance maps: nobody knows which thing it is. Such pixels have no truth here.
 UNSURE = 255
@@ -74,8 +74,7 @@ def _predicted(
     """What the engine gave, each thing with the class that most of its pixels have; other thing pixels are none."""
     assert spec.things is not None
     grouped = parted(ids, maps, spec.things, spec.label_set)
-    classes = np.concatenate([[0], measure(grouped.instances, ids, len(grouped.scores)).classes]).astype(np.uint8)
-    whole = np.where(grouped.instances > 0, classes[grouped.instances], ids)
+    whole = of_one_class(ids, grouped.instances)
     instances = resize_ids(grouped.instances, size).astype(np.int64)
     return segments(common.predicted[resize_ids(whole, size)], instances, table)
 

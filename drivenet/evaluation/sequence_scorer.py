@@ -16,13 +16,13 @@ from drivenet.evaluation.consistency import VC_WINDOWS, Mean, SequenceConsistenc
 from drivenet.evaluation.flow import FlowSource, dis_flow
 from drivenet.evaluation.sequence_score import SequenceScore
 from drivenet.frame import Image
-from drivenet.labels import LabelSet
 from drivenet.panoptic import Segments, segments, thing_table
 from drivenet.panoptic.quality import VPQ_WINDOWS, add_tubes
 from drivenet.panoptic.sequences import SequenceTracks
 from drivenet.prepare import prepare, resize_ids
 from drivenet.things import InstanceMap
 from drivenet.things.components import components
+from drivenet.things.measure import of_one_class
 
 #: Consistency and flicker are taken at the frames' size, halved until it has no more pixels than this.
 FOLLOWED_PIXELS = 600_000
@@ -49,14 +49,14 @@ class Seen:
         found: what the engine gave.
         figures: ``miou`` where it is labelled, ``mtc`` and ``flicker`` against the frame before.
         truth, predicted: (H, W) ids of the classes compared on, at the size of the label; None without one.
-        instances: (H, W) single things of the prediction; None where the truth has none.
+        things: of the prediction, as :func:`things_of` gives them; None where the truth has none.
     """
 
     found: Found
     figures: dict[str, float]
     truth: Ids | None = None
     predicted: Ids | None = None
-    instances: InstanceMap | None = None
+    things: tuple[Ids, InstanceMap] | None = None
 
 
 @dataclass
@@ -149,7 +149,7 @@ class SequenceScorer:
             engine.frames[-1]["flicker"] = (int(flicker.changed.sum()) - changed) / tracked if tracked else 0.0
         engine.before = ids
 
-    def _compare(self, engine: _Engine, truth: Truth, found: Found) -> tuple[Ids, Ids, InstanceMap | None]:
+    def _compare(self, engine: _Engine, truth: Truth, found: Found) -> tuple[Ids, Ids, tuple[Ids, InstanceMap] | None]:
         score, size = engine.score, (truth.ids.shape[0], truth.ids.shape[1])
         true, ids = score.common.truth[truth.ids], score.common.predicted[resize_ids(found.ids, size)]
         before = score.matrix.counts.copy(), score.matrix.unlabelled.copy()
@@ -164,16 +164,16 @@ class SequenceScorer:
             engine.predictions.append(ids)
         if truth.instances is None or not score.things:
             return true, ids, None
-        instances = instances_of(found, ids, score.common.labels, score.things)
-        self._compare_things(engine, (true, truth.instances), (ids, instances))
-        return true, ids, instances
+        things = things_of(found, ids, score.common, score.things)
+        score.instances.add(true, truth.instances, ids)
+        self._compare_things(engine, (true, truth.instances), things)
+        return true, ids, things
 
     def _compare_things(self, engine: _Engine, truth: tuple[Ids, npt.NDArray[np.int32]],
                         found: tuple[Ids, InstanceMap]) -> None:  # fmt: skip
         score = engine.score
         table = thing_table(score.common.labels, score.things)
         pair = segments(*truth, table, crowds=True), segments(*found, table)
-        score.instances.add(*truth, found[0])
         score.panoptic.add(*pair)
         engine.tracks.add(truth, found)
         if self._dense:
@@ -184,19 +184,25 @@ class SequenceScorer:
         return self.things if common.on == "classes" else ()
 
 
-def instances_of(found: Found, ids: Ids, labels: LabelSet, things: Sequence[str]) -> InstanceMap:
-    """The single things of a prediction: the engine's, or connected components of the thing classes.
+def things_of(found: Found, ids: Ids, common: Comparison, things: Sequence[str]) -> tuple[Ids, InstanceMap]:
+    """The single things of a prediction: the engine's, each of one class, or connected components of the thing classes.
 
     Args:
         found: of the engine.
-        ids: (H, W) the same in the classes of ``labels``, at the size wanted.
-        labels, things: the classes.
+        ids: (H, W) the same in the classes compared on, at the size wanted.
+        common: what is compared.
+        things: the classes that are counted.
+
+    Returns:
+        (H, W) class ids and instances.
     """
     if found.instances is not None:
-        return resize_ids(found.instances, (ids.shape[0], ids.shape[1]))
+        size = ids.shape[0], ids.shape[1]
+        whole = resize_ids(of_one_class(found.ids, found.instances), size)
+        return np.asarray(common.predicted[whole]), resize_ids(found.instances, size)
     kinds = np.zeros(256, np.uint8)
-    kinds[[labels.id_of(name) for name in things]] = 1
-    return components(ids, kinds)[0]
+    kinds[[common.labels.id_of(name) for name in things]] = 1
+    return ids, components(ids, kinds)[0]
 
 
 def followed_size(image: Image) -> tuple[int, int]:

@@ -53,5 +53,27 @@ class Painted(FrameSequence):
         return flow, seen
 
 
+class Touching(Painted):
+    """Two cars that stand side by side, as one blob of the class."""
+
+    def ids(self, index: int) -> Ids:
+        ids = np.full(SIZE, ROAD, np.uint8)
+        ids[8:24, 8:40] = CAR
+        return ids
+
+    def truth(self, index: int) -> Truth:
+        ids = self.ids(index)
+        return Truth(ids, np.where(ids == CAR, np.where(np.arange(SIZE[1]) < 24, 7, 9), 0).astype(np.int32))
+
+
+def maps_of_touching() -> tuple[np.ndarray, np.ndarray]:
+    """Centres of both cars on cells of two pixels, and offsets that lead to the nearer one."""
+    rows, columns = np.mgrid[: SIZE[0] // 2, : SIZE[1] // 2]
+    centres = np.zeros(rows.shape, np.uint8)
+    centres[8, [8, 16]] = 200
+    offsets = np.stack([128 + 8 - rows, 128 + np.where(columns < 12, 8, 16) - columns])
+    return centres, offsets.astype(np.uint8)
+
+
 def video(*sequences: FrameSequence) -> VideoSet:
     return VideoSet("painted", "val", CITYSCAPES, sequences, ("car",))

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_models import palette_model
-from painted import CAR, ROAD, SIZE, SKY, Painted, video
+from onnx_models import palette_model, sure_things_model
+from painted import CAR, ROAD, SIZE, SKY, Painted, Touching, maps_of_touching, video
 
 from drivenet.benchmark.lent import Lent
 from drivenet.benchmark.usage import Usage
 from drivenet.benchmark.video import Plan, SequenceResult, run_set
 from drivenet.benchmark.video_report import against, report
-from drivenet.classmap import Ids
+from drivenet.classmap import Ids, ThingMaps
 from drivenet.data.sequences.base import VideoSet
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
@@ -48,6 +48,20 @@ def test_a_right_engine_is_right_in_every_figure(engine: Engine, plan: Plan) -> 
     assert [row["index"] for row in result.frames] == list(range(10))
     assert (result.run.captured, result.run.published, sum(result.run.dropped.values())) == (10, 10, 0)
     assert all(set(row["stages_ms"]) >= {"infer"} for row in result.frames)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("plan", [Plan("infer"), Plan("closed"), Plan("open", 50.0)], ids=lambda p: p.mode)
+def test_things_of_an_engine_are_scored_and_those_of_others_are_components(
+    engine: Engine, tmp_path: Path, plan: Plan
+) -> None:
+    parting = open_engine(sure_things_model(tmp_path, *maps_of_touching(), labels=CITYSCAPES), "onnxruntime", threads=1)
+    (parted,) = run(parting, video(Touching("a", frames=4)), plan)
+    (blobs,) = run(engine, video(Touching("a", frames=4)), plan)
+    for name in ("pq_things", "stq", "vpq", "iiou"):
+        assert parted.score.figures()[name] == pytest.approx(1.0), name
+    assert blobs.score.figures()["pq_things"] == pytest.approx(0.0), "half of the blob is another car"
+    assert blobs.score.figures()["stq"] < 1.0
+    parting.close()
 
 
 def test_flicker_and_inconsistency_show_where_a_frame_is_wrong(engine: Engine) -> None:
@@ -128,9 +142,9 @@ class Counting(Lent):
         super().__init__(engine)
         self.label, self.calls = name, calls
 
-    def infer(self, image: np.ndarray) -> Ids:
+    def infer_things(self, image: np.ndarray) -> tuple[Ids, ThingMaps | None]:
         self.calls.append(self.label)
-        return super().infer(image)
+        return super().infer_things(image)
 
 
 def test_engines_take_turns_frame_by_frame(engine: Engine) -> None:

@@ -17,7 +17,7 @@ import av
 import numpy as np
 import pytest
 from cli_parts import call, decoded
-from onnx_models import SIZE, paint, palette_model
+from onnx_models import SIZE, paint, palette_model, sure_things_model
 
 import drivenet
 from drivenet.batch.crew import MOST_DEATHS
@@ -117,6 +117,27 @@ def test_a_segment_has_its_classes_scenes_and_things(here: Path) -> None:
     assert rows[0]["group_road"] > 0.5
     assert json.loads((folder / "instances.json").read_text())["annotations"]
     assert json.loads((folder / "segment.json").read_text())["frames"] == len(stored)
+
+
+def test_things_that_touch_are_apart_if_the_engine_parts_them(here: Path) -> None:
+    """Two cars side by side: half the picture each, of an engine that says where their centres are."""
+    ids = np.full(SIZE, CITYSCAPES.id_of("car"), np.uint8)
+    rows, columns = np.mgrid[: SIZE[0] // 2, : SIZE[1] // 2]
+    centres = np.zeros(rows.shape, np.uint8)
+    centres[8, [6, 18]] = 200
+    offsets = np.stack([128 + 8 - rows, 128 + np.where(columns < 12, 6, 18) - columns]).astype(np.uint8)
+    model = sure_things_model(here, centres, offsets, labels=CITYSCAPES)
+    with av.open("still.mp4", "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height = SIZE[1], SIZE[0]
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(paint(ids, CITYSCAPES), format="bgr24")))
+        container.mux(stream.encode())
+    run([Path("still.mp4")], {**OPENER, "engine": str(model)}, Job(here / "out"), executor(1))
+    found = json.loads((here / "out" / "still" / "00000" / "instances.json").read_text())["annotations"]
+    assert sorted((a["image_id"], *a["bbox"]) for a in found) == [
+        (image, x, 0, SIZE[1] // 4, SIZE[0] // 2) for image in (1, 2) for x in (0, 12)
+    ]
 
 
 def test_a_second_run_does_nothing_twice(here: Path) -> None:

@@ -26,6 +26,7 @@ class Prediction:
         group: what that is part of, such as a city.
         ids: (H, W) uint8 class ids, 255 for none.
         instances: (H, W) of single things, 0 for none.
+        parted: (H, W) as ``ids``, but each thing is of one class; None where that makes no difference.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Prediction:
     group: str
     ids: Ids
     instances: npt.NDArray[np.integer]
+    parted: Ids | None = None
+
+    @property
+    def of_things(self) -> Ids:
+        """The class ids for formats with single things."""
+        return self.ids if self.parted is None else self.parted
 
 
 class PredictionWriter:

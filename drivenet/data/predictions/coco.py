@@ -28,7 +28,7 @@ class CocoPanopticFiles(PredictionWriter):
     def add(self, prediction: Prediction) -> None:
         """Write one frame."""
         try:
-            self._writer.add(prediction.name, segments(prediction.ids, prediction.instances, self._table))
+            self._writer.add(prediction.name, segments(prediction.of_things, prediction.instances, self._table))
         except OSError as error:
             raise SinkError(f"cannot write to {self.folder}: {error.strerror or error}", "a writable folder") from error
 
@@ -52,7 +52,7 @@ class CocoInstances(PredictionWriter):
         self._images.append({"id": image, "file_name": f"{prediction.name}.png", "width": width, "height": height})
         for name in self.things:
             class_id = self.labels.id_of(name)
-            mask = prediction.ids == class_id
+            mask = prediction.of_things == class_id
             for number in np.unique(prediction.instances[mask & (prediction.instances > 0)]).tolist():
                 self._annotations.append(self._annotation(image, class_id, mask & (prediction.instances == number)))
 

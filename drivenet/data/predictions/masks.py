@@ -37,9 +37,9 @@ class StepMasks(PredictionWriter):
 
     def add(self, prediction: Prediction) -> None:
         """Write one frame; things of other classes than those that are counted have no id."""
-        things = np.isin(prediction.ids, [self.labels.id_of(name) for name in self.things])
+        things = np.isin(prediction.of_things, [self.labels.id_of(name) for name in self.things])
         ids = np.where(things, prediction.instances, 0).astype(np.uint16)
-        pixels = np.stack([ids & 255, ids >> 8, prediction.ids.astype(np.uint16)], -1).astype(np.uint8)  # BGR
+        pixels = np.stack([ids & 255, ids >> 8, prediction.of_things.astype(np.uint16)], -1).astype(np.uint8)  # BGR
         number = prediction.name.removeprefix(f"{prediction.sequence}_")
         self.write(f"{prediction.sequence}/{number}.png", png(pixels))
 
@@ -57,10 +57,15 @@ class CvatMasks(PredictionWriter):
         """Add one frame."""
         self._names.append(prediction.name)
         # an object is a class's part or a thing: each has a colour of its own in the second image
-        keys = prediction.ids.astype(np.int64) << 16 | np.where(prediction.ids < 255, prediction.instances, 0)
-        _, objects = np.unique(np.where(prediction.ids < 255, keys + 1, 0), return_inverse=True)
-        objects = objects.reshape(prediction.ids.shape) + (prediction.ids < 255).all()
-        for folder, pixels in (("Class", self.labels.bgr_table[prediction.ids]), ("Object", voc_colours(objects))):
+        keys = prediction.of_things.astype(np.int64) << 16 | np.where(
+            prediction.of_things < 255, prediction.instances, 0
+        )
+        _, objects = np.unique(np.where(prediction.of_things < 255, keys + 1, 0), return_inverse=True)
+        objects = objects.reshape(prediction.of_things.shape) + (prediction.of_things < 255).all()
+        for folder, pixels in (
+            ("Class", self.labels.bgr_table[prediction.of_things]),
+            ("Object", voc_colours(objects)),
+        ):
             self._zip.writestr(f"Segmentation{folder}/{prediction.name}.png", png(pixels))
 
     def close(self) -> None:
