@@ -113,7 +113,10 @@ def streaming(result: SequenceResult) -> float:
 
 
 def test_open_loop_without_drops_sees_what_was_there(engine: Engine) -> None:
-    (result,) = run(engine, video(Painted("a", frames=6)), Plan("open", rate=4.0))
+    for rate in (4.0, 1.0, 0.2):  # a machine that is busy with other things may need more time
+        (result,) = run(engine, video(Painted("a", frames=6)), Plan("open", rate=rate))
+        if not result.run.dropped:
+            break
     assert (result.run.captured, result.run.published, result.run.dropped) == (6, 6, {})
     assert streaming(result) == result.score.miou == 1.0
     assert result.at_due is not None
