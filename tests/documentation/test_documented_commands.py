@@ -35,6 +35,7 @@ NOT_RUN = {
     r"csi://": "a camera on a Jetson",
     r"gpu_check\.py|gpu_train\.py|^DRIVENET_REQUIRE_GPU": "a GPU; test_gpu_check.py and test_gpu_train.py run both",
     r"^torchrun ": "several GPUs; tests/training/test_ranks.py runs two processes",
+    r"ray://": "a Ray cluster; tests/cli/test_batch.py starts one where Ray is installed",
     r"^ffplay ": "a display and FFmpeg's player",
     r"highway_540p": "a clip that is not part of the repository",
     r"configs/train/accurate\.yaml": "hours of training; tests/training trains small networks",
