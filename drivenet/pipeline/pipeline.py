@@ -90,6 +90,7 @@ class Pipeline:
         self.accounting = FrameAccounting(engine.describe(), stage_names(self.stages), source_id, *watch)
         named = source.name, self._engine_name
         self._errors: list[BaseException] = []
+        self._noting = threading.Lock()
         self._lossy: dict[str, BaseException] = {}
         self.monitor = HealthMonitor(source, source_id, self.accounting.infer_p99_ms)
         self._in_time = InTime(budget, self.policy, engine, self.monitor)
@@ -159,9 +160,12 @@ class Pipeline:
         return totals
 
     def _failed(self, error: BaseException) -> None:
-        """Keep an error for the end of the run, and let everybody know."""
-        self._errors.append(error)
+        """Keep an error for the end of the run, and let everybody know; what two threads saw is one error."""
         text = str(error) or type(error).__name__
+        with self._noting:
+            if any(str(known) == text for known in self._errors):
+                return
+            self._errors.append(error)
         self.accounting.note(error=mask_text(text))
         self.monitor.failed(part_of(error), text)
 

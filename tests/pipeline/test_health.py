@@ -160,7 +160,7 @@ def test_a_page_whose_thread_dies_ends_the_run_and_everybody_knows(caplog: pytes
         running(Drive(10**9, gate=lambda _: time.sleep(0.01)), Engine()) as run,
     ):
         assert run.keeper.found.wait(LONG_S)
-        run.page._server._uvicorn.should_exit = True
+        run.page._served.server._uvicorn.should_exit = True
         assert run.keeper.over.wait(LONG_S)
         totals = run.end()
     assert isinstance(run.error, SinkError)

@@ -226,7 +226,7 @@ def test_a_page_that_dies_ends_only_runs_that_have_no_other_output() -> None:
     runner = threading.Thread(target=ended, args=(both, found))
     runner.start()
     assert other.found.wait(LONG_S)
-    page._server._uvicorn.should_exit = True
+    page._served.server._uvicorn.should_exit = True
     until(lambda: both.pipelines["b"].state is RunState.CLOSED)
     until(lambda: any(event.code == "output.away" for event in other.events))
     before = len(other.results)

@@ -122,7 +122,7 @@ def test_every_route_asks_for_the_token(closed_node: Node, path: str) -> None:
 
 def test_the_token_opens(closed_node: Node) -> None:
     assert closed_node.get("/stats.json", {"Authorization": f"Bearer {TOKEN}"})[0] == 200
-    assert closed_node.get(f"/frame.jpg?token={TOKEN}")[0] == 200
+    assert closed_node.get(f"/overlay.jpg?token={TOKEN}")[0] == 200  # a camera image has to be new
 
 
 def test_the_token_becomes_a_cookie_and_leaves_the_address(closed_node: Node) -> None:

@@ -266,7 +266,7 @@ def test_close_waits_for_no_viewer_that_reads_nothing(node: Node, caplog: pytest
         stuck.connect(("127.0.0.1", node.port))
         stuck.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         node.play(100)
-        connections = node.sink._server._uvicorn.server_state.connections
+        connections = node.sink._served.server._uvicorn.server_state.connections
         wait_for(lambda: any(getattr(c, "stalled", False) for c in list(connections)))
         node.close()
     assert caplog.text == ""

@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from importlib.resources import files
-from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
@@ -21,18 +20,10 @@ from drivenet.health import STATES, WORKING
 from drivenet.overlay import Painter
 from drivenet.sinks.web.access import Access
 from drivenet.sinks.web.app import channel_app, static_routes
+from drivenet.sinks.web.channel import Channel
 from drivenet.sinks.web.forwarded import Proxy
-from drivenet.sinks.web.hub import Hub
 from drivenet.sinks.web.metrics import CONTENT_TYPE, RunStatsCollector
 from drivenet.sinks.web.middleware import AccessMiddleware
-from drivenet.sinks.web.run_stats import RunStats
-
-
-class Channel(NamedTuple):
-    """What the page knows of one source."""
-
-    hub: Hub
-    stats: RunStats
 
 
 class AllStats(Collector):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drivenet.errors import SinkError
 from drivenet.overlay import Painter
 from drivenet.result import Totals
 from drivenet.sinks.base import SinkGoneError
-from drivenet.sinks.web.access import Access, check_binding
+from drivenet.sinks.web.channel import Channel
 from drivenet.sinks.web.hub import Hub, HubGroup
 from drivenet.sinks.web.run_stats import RunStats
-from drivenet.sinks.web.sink import PageSink, check_installed, url_of
+from drivenet.sinks.web.served import Served
+from drivenet.sinks.web.sink import PageSink
 
 if TYPE_CHECKING:
-    from drivenet.sinks.web.server import Server
+    from starlette.types import ASGIApp
+
+    from drivenet.sinks.web.access import Access
+    from drivenet.sinks.web.forwarded import Proxy
 
 
 class MultiPage:
@@ -23,14 +27,14 @@ class MultiPage:
 
     Args:
         host, port, token, allow_anonymous, allowed_hosts, root_path, trusted_proxies: as
-            :class:`~drivenet.sinks.web.WebSink` takes them.
+            :class:`~drivenet.sinks.web.served.Served` takes them.
         painter: its labels and alpha are the overlays'.
         sources: what the frames of each source come from, by source id.
         engine: what they go through.
         stages: what frames pass.
 
     Raises:
-        UsageError, SinkError: as :class:`~drivenet.sinks.web.WebSink`.
+        UsageError, SinkError: as :class:`~drivenet.sinks.web.served.Served`.
     """
 
     def __init__(
@@ -38,18 +42,12 @@ class MultiPage:
         painter: Painter, sources: Mapping[str, str], engine: Mapping[str, Any], stages: Sequence[str],
         root_path: str = "", trusted_proxies: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        check_binding(host, token, allow_anonymous, allowed_hosts)
-        check_installed()
-        from drivenet.sinks.web.channels import Channel, build_channels_app
-        from drivenet.sinks.web.forwarded import Proxy
-        from drivenet.sinks.web.server import Server, listen
-
-        proxy = Proxy(root_path, trusted_proxies)
-        listener = listen(host, port)
-        self.host, self.port = host, int(listener.getsockname()[1])
         channels = {name: Channel(Hub(), RunStats(text, engine, stages)) for name, text in sources.items()}
-        app = build_channels_app(channels, painter, Access(host, self.port, token, allowed_hosts), proxy)
-        self._server: Server = Server(app, HubGroup([channel.hub for channel in channels.values()]), listener)
+        self._served = Served(
+            _app(channels, painter), HubGroup([channel.hub for channel in channels.values()]), host, port, token=token,
+            allow_anonymous=allow_anonymous, allowed_hosts=allowed_hosts, root_path=root_path,
+            trusted_proxies=trusted_proxies,
+        )  # fmt: skip
         self._open = set(sources)
         #: The sink of each source.
         self.sinks: dict[str, PageSink] = {
@@ -57,24 +55,38 @@ class MultiPage:
         }
 
     @property
+    def port(self) -> int:
+        """The bound port."""
+        return self._served.port
+
+    @property
     def url(self) -> str:
         """Where the page is, without the token."""
-        return url_of(self.host, self.port)
+        return self._served.url
 
     def check(self) -> None:
         """SinkError if the server has ended by itself."""
-        self._server.check()
+        self._served.server.check()
 
     def closed(self, name: str) -> None:
         """A source's sink is closed; with the last one the server ends."""
         self._open.discard(name)
         if not self._open:
-            self._server.stop()
+            self._served.server.stop()
 
     def close(self) -> None:
         """End the server, whoever still publishes."""
         self._open.clear()
-        self._server.stop()
+        self._served.server.stop()
+
+
+def _app(channels: Mapping[str, Channel], painter: Painter) -> Callable[[Access, Proxy], ASGIApp]:
+    def build(access: Access, proxy: Proxy) -> ASGIApp:
+        from drivenet.sinks.web.channels import build_channels_app
+
+        return build_channels_app(channels, painter, access, proxy)
+
+    return build
 
 
 class _ChannelSink(PageSink):
