@@ -77,7 +77,7 @@ class Lettering:
 
     def width(self, text: str) -> int:
         """Pixels from the first to the last letter."""
-        return int(cv2.getTextSize(one_line(text), _FONT, self.scale, self.thickness)[0][0])
+        return _width(text, self.scale, self.thickness)
 
     def write(self, image: Image, text: str, x: int, top: int, colour: Bgr = WHITE) -> None:
         """Write into a row that is ``line`` high and starts at ``top``."""
@@ -91,6 +91,12 @@ class Lettering:
             return text
         kept = next((n for n in range(len(text) - 1, 0, -1) if self.width(text[:n] + "...") <= limit), 0)
         return text[:kept] + "..." if kept else ""
+
+
+@lru_cache(maxsize=2048)
+def _width(text: str, scale: float, thickness: int) -> int:
+    """Pixels of a text; a hundred are asked for a frame, and most are those of the frame before."""
+    return int(cv2.getTextSize(one_line(text), _FONT, scale, thickness)[0][0])
 
 
 @lru_cache(maxsize=64)

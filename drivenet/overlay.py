@@ -195,10 +195,14 @@ def _outline(view: Image, scene: Scene, labels: LabelSet) -> None:
     if scene.instances is None or not scene.things:
         return
     large = smooth_ids(scene.instances, (view.shape[0], view.shape[1]))
+    left, top, width, height = cv2.boundingRect(large)
+    around = np.s_[max(0, top - 1) : top + height + 1, max(0, left - 1) : left + width + 1]  # with the edges outside
+    part = np.ascontiguousarray(large[around])
     table = np.zeros((256, 1, 3), np.uint8)
     for k, thing in enumerate(scene.things, 1):
         table[k] = _light(_bgr(labels, thing.cls))
-    cv2.copyTo(np.asarray(cv2.applyColorMap(large, table)), _edges(large), view)
+    colours = np.asarray(cv2.applyColorMap(part, table))
+    view[around] = cv2.copyTo(colours, _edges(part), np.ascontiguousarray(view[around]))
 
 
 def _edges(instances: InstanceMap) -> npt.NDArray[np.uint8]:
