@@ -278,6 +278,9 @@ class NodeSettings(Settings):
     blur: Texts = Field(
         (), description="Hide these groups or classes in the frame before any output has it: pedestrian,vehicle."
     )
+    stage: Texts = Field(
+        (), description="A stage of your own, FILE.py:CLASS or MODULE:CLASS, before --blur; may be repeated."
+    )
     smooth: bool = Field(False, description="Class ids change only where several frames agree along the motion.")
     max_frames: int | None = Field(None, ge=1, description="Stop after this number of captured frames.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -94,6 +94,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--damaged", type=click.Choice(["stop", "skip"]))
 @_setting("--blur", multiple=True, metavar="NAMES")
 @click.option("--blur-check", is_flag=True, help="Measure how much --blur leaves clear in synthetic drives, and exit.")
+@_setting("--stage", multiple=True, metavar="FILE.py:CLASS")
 @_setting("--smooth", is_flag=True, default=None)
 @_setting("--max-frames", type=int, metavar="N")
 @_setting("--log-level", type=click.Choice(LEVELS))

@@ -39,6 +39,12 @@ def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[
         from drivenet.zones import load_zones
 
         on_scene.append(CountZones(load_zones(Path(settings.zones)), labels))
+    if settings.stage:
+        from drivenet.stages.own import open_stage
+
+        own = [open_stage(named) for named in settings.stage]
+        on_ids += [stage for stage in own if stage.on_ids]
+        on_scene += [stage for stage in own if not stage.on_ids]
     if settings.blur:  # the last: what comes after it never sees the clear picture
         from drivenet.stages.blur import Blur
 

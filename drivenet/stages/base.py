@@ -49,6 +49,8 @@ class Stage:
 
     #: How the stage's time is called; no two of a run have the same.
     name = "stage"
+    #: Whether it changes class ids, and so stands before the scene is made of them where a run orders its stages.
+    on_ids = False
     #: Layers that the engine shall give beside the class ids, such as ``confidence``.
     needs: frozenset[str] = frozenset()
 

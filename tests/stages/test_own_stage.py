@@ -1,0 +1,100 @@
+"""``--stage FILE.py:CLASS``: a stage that nobody registered."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drivenet.cli.stages import open_stages
+from drivenet.config import NodeSettings
+from drivenet.engine.null import NullEngine
+from drivenet.errors import UsageError
+from drivenet.stages.own import open_stage
+
+OWN = """
+from dataclasses import dataclass
+from drivenet import Stage
+
+@dataclass
+class Mean:
+    value: float
+    def to_dict(self):
+        return {"mean": self.value}
+
+class Brightness(Stage):
+    name = "brightness"
+    def __call__(self, record):
+        return record.with_layers(brightness=Mean(float(record.frame.image.mean())))
+
+class Early(Brightness):
+    name, on_ids = "early", True
+
+class Needy(Stage):
+    def __init__(self, limit):
+        pass
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    file = tmp_path / "own.py"
+    file.write_text(OWN)
+    return file
+
+
+def test_a_run_takes_a_stage_of_a_file(own: Path, tmp_path: Path) -> None:
+    stats = tmp_path / "s.jsonl"
+    command = ["run", "synthetic://96x64@30?frames=3", "--backend", "null", "--stats", str(stats)]
+    done = subprocess.run(
+        [sys.executable, "-m", "drivenet", *command, "--stage", f"{own}:Brightness"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    first, *_, last = map(json.loads, stats.read_text().splitlines())
+    assert 0 < first["brightness"]["mean"] < 255
+    assert first["stages_ms"]["brightness"] >= 0
+    assert last["latency_ms"]["brightness"]["n"] == 3
+
+
+def test_stages_stand_where_they_say_and_hiding_is_the_last(own: Path) -> None:
+    settings = NodeSettings(stage=(f"{own}:Brightness", f"{own}:Early"), blur=("vehicle",))
+    names = [stage.name for stage in open_stages(settings, NullEngine(), track=False)]
+    assert names == ["prepare", "infer", "early", "postprocess", "brightness", "blur"]
+
+
+def test_several_sources_have_stages_of_their_own_of_one_class(own: Path) -> None:
+    a, b = open_stage(f"{own}:Brightness"), open_stage(f"{own}:Brightness")
+    assert a is not b
+    assert type(a) is type(b)
+
+
+def test_a_stage_of_a_module() -> None:
+    assert open_stage("drivenet.stages.smooth:Smooth").name == "smooth"
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("Brightness", "FILE.py:CLASS or MODULE:CLASS"),
+        ("{own}:", "FILE.py:CLASS or MODULE:CLASS"),
+        ("{own}:Brightnes", "did you mean Brightness"),
+        ("{own}:Mean", "no stage 'Mean'"),
+        ("{own}:Needy", "cannot be made: .*limit"),
+        ("{own}.py:Brightness", "No such file"),
+        ("no.such.module:Stage", "No module named 'no'"),
+        ("drivenet.labels:LabelSet", "no stage 'LabelSet'"),
+    ],
+)
+def test_what_is_no_stage_is_said(named: str, told: str, own: Path) -> None:
+    with pytest.raises(UsageError, match=told):
+        open_stage(named.format(own=own))
+
+
+def test_a_file_that_fails_is_named_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("raise RuntimeError('no camera calibration')\n")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"bad\.py:A cannot be imported: no camera calibration"):
+            open_stage(f"{tmp_path / 'bad.py'}:A")
