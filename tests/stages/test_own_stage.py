@@ -48,7 +48,7 @@ def own(tmp_path: Path) -> Path:
 
 def test_a_run_takes_a_stage_of_a_file(own: Path, tmp_path: Path) -> None:
     stats = tmp_path / "s.jsonl"
-    command = ["run", "synthetic://96x64@30?frames=3", "--backend", "null", "--stats", str(stats)]
+    command = ["run", "synthetic://96x64@30?frames=3", "--backend", "null", "--policy", "every", "--stats", str(stats)]
     done = subprocess.run(
         [sys.executable, "-m", "drivenet", *command, "--stage", f"{own}:Brightness"], capture_output=True, text=True
     )
