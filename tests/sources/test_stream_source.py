@@ -96,6 +96,17 @@ def test_a_stream_that_falls_silent_is_lost_after_the_timeout(tmp_path: Path) ->
     assert isinstance(error, SourceLostError)
 
 
+def test_sound_that_goes_on_without_pictures_is_a_loss(tmp_path: Path) -> None:
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    with serve({"/a.ts": stream(data)}) as address:
+        source = NetworkStream(f"{address}/a.ts", PATIENT_S)
+        source._picture_ns -= round(1e9 * (PATIENT_S + 1))  # so long ago; packets still come
+        source._counted = lambda pictures, waiting: iter(())  # type: ignore[method-assign]
+        with pytest.raises(SourceLostError, match="gave no picture for"):
+            list(source)
+        source.close()
+
+
 def test_transport_streams_over_udp(tmp_path: Path) -> None:
     data = write_clip(tmp_path / "a.ts").read_bytes()
     stop = threading.Event()
