@@ -93,7 +93,9 @@ class Reconnecting(Source):
 
     def _until_lost(self, source: Source) -> Iterator[Frame]:
         try:
-            yield from source
+            for frame in source:
+                self.fps = source.fps  # that of a stream which states none is learned
+                yield frame
             self.last_error, self.cause = f"{self.name} ended", "ended"
         except SourceError as error:
             if not self.live:

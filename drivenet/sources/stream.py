@@ -10,6 +10,7 @@ from typing import Any
 import av.error
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from drivenet.address import mask_uri, scheme_of
@@ -27,6 +28,10 @@ _FORGIVEN_PACKETS = 100
 _CAMERAS = ("mpjpeg", BARE_MJPEG)
 #: A step in the times of a playlist's packets that is more than a frame that came late.
 _GAP_S = 0.4
+#: A live stream that states more frames a second than this means the ticks of its clock, or nothing.
+_MOST_FPS = 240.0
+#: What the newest picture counts for in the rate of a stream that states none.
+_SHARE = 0.1
 #: Servers of live streams begin with some seconds that they kept.
 _A_WHILE_S = 10.0
 
@@ -68,6 +73,10 @@ class NetworkStream(ContainerSource):
         forgiven = (_FORGIVEN_PACKETS if self.live else None) if skips else 0
         self._due = 0.0
         super().__init__(mask_uri(uri), container, "SLICE", forgiven, stream)
+        self._measures = self.live and not 0 < self.fps <= _MOST_FPS
+        self._usual_s = 0.0
+        if self._measures:
+            self.fps = 0.0
         if over_http and self.live and container.format.name not in (*PLAYLISTS, *_CAMERAS):
             self.begins = self._stamp, zlib.crc32(self._first.tobytes())
 
@@ -97,6 +106,13 @@ class NetworkStream(ContainerSource):
         if not self._picture_ns:
             raise NoVideoError(f"{self.name} gave no picture for {silent:.0f} s")
         raise SourceLostError(f"{self.name} gave no picture for {silent:.0f} s")
+
+    def _pass_time(self, picture: VideoFrame) -> None:
+        """As of every container; the rate of a live stream that states none is that of its pictures so far."""
+        super()._pass_time(picture)
+        if self._measures and self._step > 0:
+            self._usual_s += (_SHARE if self._usual_s else 1.0) * (self._step - self._usual_s)
+            self.fps = 1 / self._usual_s
 
     def _check_end(self, frames: int) -> None:
         self.ended = not self._in_real_time()

@@ -32,8 +32,9 @@ from drivenet.sinks.web import WebSink
 from drivenet.sources.base import Source, SourceStatus
 from drivenet.wall_clock import WALL
 
-#: From something going wrong to everybody knowing it.
-SEEN_WITHIN_S = 2.5
+#: From something going wrong to everybody knowing it: 2.3 s by the deadlines, which test_health_deadlines.py asserts by
+#: a clock of its own, and more where a machine is busy.
+SEEN_WITHIN_S = 10.0
 
 
 def page() -> WebSink:

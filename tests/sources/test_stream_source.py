@@ -16,6 +16,7 @@ from source_servers import Request, Route, recording, serve, stream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError, SourceNotFoundError, UsageError
 from drivenet.sources.options import Options
+from drivenet.sources.reconnect import Reconnecting
 from drivenet.sources.stream import NetworkStream, open_stream
 
 PATIENT_S = 10.0
@@ -94,6 +95,21 @@ def test_a_stream_that_falls_silent_is_lost_after_the_timeout(tmp_path: Path) ->
         frames, error = read(NetworkStream(f"{address}/live", HASTY_S))
     assert len(frames) >= 20
     assert isinstance(error, SourceLostError)
+
+
+def test_the_rate_of_a_live_stream_that_states_none_is_that_of_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivenet.sources.stream._MOST_FPS", FPS / 2)
+    data = write_clip(tmp_path / "a.ts").read_bytes()
+    with serve({"/a.ts": stream(data)}) as address:
+        source = Reconnecting(lambda: NetworkStream(f"{address}/a.ts", PATIENT_S))
+        assert source.fps == 0
+        frames = iter(source)
+        rates = [source.fps for _ in itertools.islice(frames, 20)]
+        source.close()
+    assert rates[0] == 0
+    assert rates[-1] == pytest.approx(FPS, rel=0.01)
 
 
 def test_sound_that_goes_on_without_pictures_is_a_loss(tmp_path: Path) -> None:
