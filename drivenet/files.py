@@ -19,10 +19,18 @@ def _sha256(path: Path) -> str:  # Python 3.10 has no hashlib.file_digest
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def state_of(path: Path) -> tuple[int, ...]:
+    """Numbers that change when a file does: inode, size and time; empty where there is none that can be read."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def digest_of(path: Path) -> str:
     """Hex SHA-256 of a file, read once as long as it has not changed: a model is asked for its own several times."""
-    status = path.stat()
-    return _digest(path, status.st_ino, status.st_size, status.st_mtime_ns)
+    return _digest(path, *state_of(path))
 
 
 @functools.lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ import pytest
 from onnx_models import SIZE, paint, palette_graph, palette_model, palette_spec, write_onnx
 
 from drivenet.engine import open_engine
-from drivenet.engine.onnxruntime.file import read_spec
+from drivenet.engine.onnxruntime.file import open_session, read_spec
 from drivenet.errors import EngineError, ModelSpecError
 from drivenet.modelspec import spec_path
 
@@ -22,6 +22,28 @@ def test_reads_the_spec_inside(tmp_path: Path) -> None:
     assert read_spec(file) == palette_spec()
     spec_path(file).unlink()
     assert read_spec(file) == palette_spec()
+
+
+def test_a_spec_is_read_once_as_long_as_its_files_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, opened = palette_model(tmp_path), list[Path]()
+
+    def noted(path: Path, *others: object) -> object:
+        opened.append(path)
+        return open_session(path, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("drivenet.engine.onnxruntime.file.open_session", noted)
+    for _ in range(2):
+        assert read_spec(file) == palette_spec()
+    assert len(opened) == 2, "what was just written may be written again without another time"
+    for path in (file, spec_path(file)):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    for _ in range(3):
+        assert read_spec(file) == palette_spec()
+    assert len(opened) == 3
+    file.write_bytes(b"no model")
+    os.utime(file, (1_000_000_000, 1_000_000_000))
+    with pytest.raises(ModelSpecError):
+        read_spec(file)
 
 
 def test_a_missing_file_a_folder_and_an_empty_file_are_named(tmp_path: Path) -> None:

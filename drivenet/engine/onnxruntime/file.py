@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,36 @@ import onnxruntime as ort
 from drivenet.artefacts.compiled import backend_of
 from drivenet.artefacts.spec_json import parse_spec, read_spec_json
 from drivenet.errors import EngineError, ModelSpecError
-from drivenet.files import sha256_of
+from drivenet.files import sha256_of, state_of
 from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path, stated_digest
 
 CPU = ("CPUExecutionProvider",)
 INPUT, OUTPUT, CONFIDENCE, CENTRES, OFFSETS = "frame", "classes", "confidence", "centres", "offsets"
 _FATAL = 4
+_SETTLED_NS = 2_000_000_000
 
 
 def read_spec(file: Path) -> ModelSpec:
     """The spec of an ONNX file, checked against its graph and the JSON beside it; nothing is run.
 
+    Read once as long as neither file has changed: a run asks for it once for every backend that it times.
+
     Raises:
         ModelSpecError: for a file that is no ONNX or none of ours, or that contradicts its spec or JSON.
         EngineError: for a file that is missing, cannot be read or is a compiled artefact.
     """
+    states = state_of(file), state_of(spec_path(file))
+    # files have the time of the last tick, of some milliseconds: one that was just written may be written again in it
+    is_settled = all(time.time_ns() - changed_ns > _SETTLED_NS for *_, changed_ns in filter(None, states))
+    return _known_spec(file, *states) if is_settled else _read_spec(file)
+
+
+@functools.lru_cache(maxsize=16)
+def _known_spec(file: Path, *states: tuple[int, ...]) -> ModelSpec:
+    return _read_spec(file)
+
+
+def _read_spec(file: Path) -> ModelSpec:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
