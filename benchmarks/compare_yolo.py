@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--engine", action="append", help="of drivenet; may be repeated [default: fast]")
-    parser.add_argument("--size", default="288x512", metavar="HxW", help="input of YOLO26n-sem")
+    parser.add_argument("--size", default="512x288", metavar="WIDTHxHEIGHT", help="input of YOLO26n-sem")
     parser.add_argument("--rate", default="17", metavar="HZ", help="of the open loop")
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--dataset", default="synthetic-video")
@@ -39,7 +39,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     model = options.out / "yolo26n-sem.onnx"
     if not model.is_file():
-        _import(_export(options.out, tuple(map(int, options.size.split("x")))), model)
+        _import(_export(options.out, tuple(map(int, reversed(options.size.split("x"))))), model)
     rows = {mode: _bench(options, model, mode) for mode in MODES}
     (options.out / "table.md").write_text(_table(rows), encoding="utf-8")
     print(_table(rows))

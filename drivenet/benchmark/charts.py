@@ -31,7 +31,8 @@ def timeline(
     Args:
         series: by engine the latency of every frame, None for one that was dropped.
         deadline: drawn as a dashed line.
-        parts_at: first frame and name of each sequence; up to eight bear their names, more than forty are not drawn.
+        parts_at: first frame and name of each sequence; up to eight bear their names, in two rows; more than forty are
+            not drawn.
     """
     height = 260
     highest = max([v for _, values in series for v in values if v is not None] + [deadline or 0.0, 1e-3]) * 1.05
@@ -45,10 +46,11 @@ def timeline(
         return _TOP + height * (1 - ms / highest)
 
     parts = [_frame(height), *_ticks(height, highest, "ms")]
-    for first, name in parts_at if len(parts_at) <= 40 else ():
+    for i, (first, name) in enumerate(parts_at if len(parts_at) <= 40 else ()):
         parts.append(f'<line class="grid" x1="{x(first):.1f}" x2="{x(first):.1f}" y1="{_TOP}" y2="{_TOP + height}"/>')
         if len(parts_at) <= 8:
-            parts.append(f'<text class="soft" x="{x(first) + 4:.1f}" y="{_TOP + 12}">{html.escape(name)}</text>')
+            parts.append(f'<text class="soft" x="{x(first) + 4:.1f}" y="{_TOP + 12 + 13 * (i % 2)}">'
+                         f"{html.escape(name)}</text>")  # fmt: skip
     if deadline:
         parts.append(f'<line class="exact" x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y(deadline):.1f}" '
                      f'y2="{y(deadline):.1f}" stroke-dasharray="5 4"/>')  # fmt: skip

@@ -80,7 +80,8 @@ def build_page(found: Mapping[str, Any], names: Sequence[str], results: Sequence
     parts = [
         f"<h1>{text(title)}</h1>",
         f"<p>{what['sequences']} sequences, {what['frames']} frames, {what['labelled']} of them labelled. "
-        f"{_MODES[contract['mode']]}{rate}: latency from {text(contract['start'])} to {text(contract['end'])}.</p>",
+        f"{_MODES[contract['mode']]}{rate}. The clock starts: {text(contract['start'])}. It stops: "
+        f"{text(contract['end'])}.</p>",
         _figures(found, names), _timeline(found, names, results), _stages(found, names), _scatter(found, names),
         _groups(found, names), _classes(found, names),
     ]  # fmt: skip
@@ -105,7 +106,11 @@ def _figures(found: Mapping[str, Any], names: Sequence[str]) -> str:
         rows.append([title, *(f"{one[key]:.2f}" if key in one else "–" for one in ms), what])
     rows.append(["frames a second", *(f"{part['fps']:.1f}" if part["fps"] else "–" for part in parts), ""])
     rows.append(
-        ["published", *(f"{part['published']} of {part['captured']}" for part in parts), "the others were dropped"]
+        [
+            "published",
+            *(f"{part['published']} of {part['captured']}" for part in parts),
+            "of the frames captured; the rest was dropped",
+        ]
     )
     if "deadline_misses" in parts[0]:
         rows.append(["later than a period", *(str(part["deadline_misses"]) for part in parts), "of those published"])
