@@ -39,6 +39,7 @@ NOT_RUN = {
     r"^ffplay ": "a display and FFmpeg's player",
     r"highway_540p": "a clip that is not part of the repository",
     r"configs/train/accurate\.yaml": "hours of training; tests/training trains small networks",
+    r"--address ray://": "a Ray cluster; tests/cli/test_batch_kills.py starts one where Ray is installed",
     r"bench --all": "builds of every model; tests/cli/test_figures.py does it with small ones",
 }
 #: Pages whose commands another test runs, word for word.
