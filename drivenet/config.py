@@ -251,6 +251,7 @@ class NodeSettings(Settings):
     alpha: float = Field(
         0.5, ge=0, le=1, description="Opacity of the class colours in the overlay, 0 to 1 [default: 0.5]."
     )
+    trail: bool = Field(False, description="Draw where the centroid of each thing was in the last second.")
     policy: Literal["latest", "every"] | None = Field(
         None, description="Which frames are processed [default: every for recordings, latest for live sources]."
     )

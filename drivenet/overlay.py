@@ -43,17 +43,20 @@ class Painter:
             :data:`FOLDER_VIEWS`.
         alpha: share of the class colour in the blend, 0..1.
         hud: one of :data:`HUDS`: nothing but the scene, one line with age and rate, or legend, figures and names.
+        trail: whether the way of each thing in the last second is drawn.
 
     Raises:
         UsageError: for another view, alpha or hud.
     """
 
-    def __init__(self, labels: LabelSet, visualize: str = "overlay", alpha: float = 0.5, hud: str = "full") -> None:
+    def __init__(
+        self, labels: LabelSet, visualize: str = "overlay", alpha: float = 0.5, hud: str = "full", trail: bool = False
+    ) -> None:
         if hud not in HUDS:
             raise UsageError(f"no hud {hud!r}", cure=nearest(hud, HUDS))
         if not 0 <= alpha <= 1:
             raise UsageError(f"overlay alpha {alpha}", "0 (frame only) to 1 (class colours only)")
-        self.labels, self.alpha, self.hud = labels, alpha, hud
+        self.labels, self.alpha, self.hud, self.trail = labels, alpha, hud, trail
         self.visualize = check_view(FOLDER_VIEWS.get(visualize, visualize))
         self._colours = labels.bgr_table.reshape(256, 1, 3)
         self._hud: Hud | None = None
@@ -81,8 +84,13 @@ class Painter:
     def paint(self, frame: Frame, classmap: ClassMap, scene: Scene) -> Image:
         """Colours and boxes over a frame, without legend and figures; as :meth:`draw`, (H, W, 3) whatever the view."""
         view = self._tinted(frame, classmap, scene)
-        _boxes(view, scene.things, self.labels)
+        self._mark(view, scene)
         return view
+
+    def _mark(self, view: Image, scene: Scene) -> None:
+        if self.trail:
+            _trails(view, scene.things, self.labels)
+        _boxes(view, scene.things, self.labels)
 
     def _tinted(self, frame: Frame, classmap: ClassMap, scene: Scene) -> Image:
         view = self._blend(frame.image, smooth_ids(classmap.ids, frame.size))
@@ -99,7 +107,7 @@ class Painter:
             view = self._tinted(frame, classmap, scene)
         self._write_figures(view, scene, hud)
         if visualize != "mask":
-            _boxes(view, scene.things, self.labels)  # above the panels: none hides a thing
+            self._mark(view, scene)  # above the panels: none hides a thing
         view = marked(view, hud.warning, _RED) if hud.warning else view
         return np.hstack([frame.image, view]) if visualize == "side-by-side" else view
 
@@ -226,6 +234,15 @@ def _boxes(view: Image, things: Sequence[Thing], labels: LabelSet) -> None:
             colour = _bgr(labels, thing.cls)
             cv2.rectangle(view, (x, y), (x + w - 1, y + h - 1), colour, -1)
             type_.write(view, thing.name, x + type_.line // 4, y, _ink(colour))
+
+
+def _trails(view: Image, things: Sequence[Thing], labels: LabelSet) -> None:
+    """The way of each thing, in the light colour of its class."""
+    stroke = max(1, round(letters_for(view).line / 9))
+    for thing in things:
+        if len(thing.trail) > 1:
+            line = np.rint(np.array(thing.trail)).astype(np.int32)[:, None]
+            cv2.polylines(view, [line], False, _light(_bgr(labels, thing.cls)), stroke, cv2.LINE_AA)
 
 
 def _tag_box(thing: Thing, type_: Lettering, width: int) -> Box | None:

@@ -203,6 +203,16 @@ def test_countable_things_are_boxed() -> None:
     assert (view[450, 500] == 90).all()
 
 
+def test_the_way_of_a_thing_is_drawn_if_asked_for() -> None:
+    frame, classmap, scene = street()
+    (thing,) = scene.things
+    moved = replace(scene, things=(replace(thing, trail=((600.0, 200.0), (680.0, 200.0))),))
+    plain, shown = (Painter(CAMVID, trail=trail).draw(frame, classmap, moved, BARE) for trail in (False, True))
+    rows, columns = np.nonzero((plain != shown).any(-1))
+    assert (abs(rows - 200) < 4).all()
+    assert (columns.min(), columns.max()) == pytest.approx((600, 680), abs=4)
+
+
 def test_a_caption_too_long_is_shortened_and_a_flat_picture_has_none() -> None:
     type_ = letters(16)
     assert type_.shorten("short", 200) == "short"

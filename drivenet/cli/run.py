@@ -85,6 +85,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--classes", multiple=True, metavar="NAME,...")
 @_setting("--zones", metavar="FILE.yaml")
 @_setting("--alpha", type=float)
+@_setting("--trail", is_flag=True, default=None)
 @_setting("--policy", type=click.Choice(POLICIES))
 @_setting("--rate", type=float, metavar="HZ")
 @_setting("--wait", is_flag=True, default=None)

@@ -17,7 +17,7 @@ def open_painter(settings: NodeSettings, labels: LabelSet) -> Painter:
     """What draws pictures as asked for; by default without figures where they are for other programs or of a folder."""
     plain = settings.visualize == "mask" or kind_of(settings.source or "") == "images"
     hud = settings.hud or ("off" if plain else "full")
-    return Painter(with_palette(labels, settings.palette), settings.visualize, settings.alpha, hud)
+    return Painter(with_palette(labels, settings.palette), settings.visualize, settings.alpha, hud, settings.trail)
 
 
 def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[Stage]:

@@ -27,6 +27,7 @@ class Thing:
         velocity: of its centroid in the image, x, y in source-frame pixels a second.
         score: how sure its centre is, 0..1; None where things are connected components.
         group: the countable group of its class.
+        trail: where its centroid was in the last second, oldest first, in source-frame pixels; empty without an id.
     """
 
     cls: str
@@ -38,6 +39,7 @@ class Thing:
     velocity: tuple[float, float] = (0.0, 0.0)
     score: float | None = None
     group: str = ""
+    trail: tuple[tuple[float, float], ...] = ()
 
     @property
     def name(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import deque
+from dataclasses import dataclass, field, replace
 
 import lap
 import numpy as np
@@ -29,6 +30,7 @@ class TrackingRule:
             are kept for so long.
         return_reach: a thing becomes a track again that was lost within this distance, in widths, from where it
             would be now.
+        trail_s: so long the places of a thing are remembered.
     """
 
     least: float = 0.2
@@ -40,6 +42,7 @@ class TrackingRule:
     shrink: float = 0.07
     hidden_s: float = 0.5
     return_reach: float = 1.5
+    trail_s: float = 1.0
 
 
 @dataclass
@@ -56,6 +59,16 @@ class _Track:
     velocity: Floats
     sightings: int = 1
     id: int = 0
+    times: deque[int] = field(default_factory=deque)
+    places: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def went(self, at_ns: int, place: tuple[float, float], oldest_ns: int) -> None:
+        """Remember where it is, in the source frame, and forget where it was long ago."""
+        self.times.append(at_ns)
+        self.places.append(place)
+        while self.times[0] < oldest_ns:
+            self.times.popleft()
+            self.places.popleft()
 
 
 class Tracker:
@@ -100,8 +113,17 @@ class Tracker:
         owners = self._assign(instances, measured, kinds, captured_ns)
         seen = [self._see(owner, measured, i, int(kinds[i]), captured_ns) for i, owner in enumerate(owners)]
         scale = np.array([frame[1] / instances.shape[1], frame[0] / instances.shape[0]])
+        oldest = captured_ns - round(self.rule.trail_s * 1e9)
+        for t, place in zip(seen, (measured.centroids * scale).tolist(), strict=True):
+            t.went(captured_ns, (place[0], place[1]), oldest)
         return [
-            replace(thing, id=t.id, age_s=(captured_ns - t.first_ns) / 1e9, velocity=_pair(t.velocity * scale))
+            replace(
+                thing,
+                id=t.id,
+                age_s=(captured_ns - t.first_ns) / 1e9,
+                velocity=_pair(t.velocity * scale),
+                trail=tuple(t.places),
+            )
             if t.id
             else thing
             for thing, t in zip(things, seen, strict=True)

@@ -108,6 +108,17 @@ def test_age_and_velocity_are_in_seconds_and_pixels_of_the_frame() -> None:
     assert thing.velocity == pytest.approx((2 * HZ * 4, 0.0), abs=0.5)
 
 
+def test_the_trail_is_the_way_of_the_last_second() -> None:
+    scene = Scene()
+    assert scene.boxes(car(20))[0].trail == ()
+    for i in range(1, 45):
+        (thing,) = scene.boxes(car(20 + 2 * i))
+    assert len(thing.trail) == HZ + 1
+    assert thing.trail[-1] == pytest.approx(thing.centroid, abs=0.1)
+    steps = np.diff(np.array(thing.trail), axis=0)
+    np.testing.assert_allclose(steps, np.tile([8.0, 0.0], (HZ, 1)), atol=1e-9)
+
+
 def test_a_person_never_takes_the_id_of_a_car() -> None:
     scene = Scene()
     for _ in range(3):
