@@ -7,8 +7,8 @@
 
 Crops cost a quarter if the same checkpoint is exported smaller for training:
 
-    drivenet export best.pt --out small.onnx --size 192x320
-    python tools/train_things.py small.onnx --view 352 640 --root DATASETS --minutes 15 --out head.pt
+    drivenet export best.pt --out small.onnx --size 320x192
+    python tools/train_things.py small.onnx --view 640x352 --root DATASETS --minutes 15 --out head.pt
 
 DATASETS holds folders of images and labels with 8-bit instances of equal stems: see ``drivenet.data.instances``.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 from rich.progress import Progress
 
+from drivenet.cli.export import parse_size
 from drivenet.data.base import Sample
 from drivenet.data.instances import instance_samples
 from drivenet.data.synthetic import SyntheticDataset
@@ -35,7 +36,7 @@ from drivenet.training.things import train_head
 @click.option("--root", type=click.Path(path_type=Path, exists=True), help="Data sets with instances.")
 @click.option("--iterations", default=1200, show_default=True)
 @click.option("--minutes", type=float, help="Train for so long instead.")
-@click.option("--view", nargs=2, type=int, metavar="H W", help="Size of whole images, if MODEL is exported smaller.")
+@click.option("--view", metavar="WxH", help="Size of whole images, if MODEL is exported smaller.")
 @click.option("--start", type=click.Path(path_type=Path, exists=True), help="A head to begin with.")
 @click.option("--threads", type=click.IntRange(min=1), help="[default: one a physical core]")
 @click.option("--lr", default=2e-3, show_default=True)
@@ -43,7 +44,7 @@ from drivenet.training.things import train_head
 @click.option("--seed", default=0, show_default=True)
 def main(
     model: Path, out: Path, synthetic: int, root: Path | None, iterations: int, minutes: float | None, batch: int,
-    seed: int, view: tuple[int, int] | None, start: Path | None, lr: float,
+    seed: int, view: str | None, start: Path | None, lr: float,
     threads: int | None,
 ) -> None:  # fmt: skip
     """Train on MODEL, an ONNX."""
@@ -55,7 +56,7 @@ def main(
         task = bar.add_task("loss", total=iterations)
         progress = train_head(
             Trunk(model, threads), found, out, iterations=iterations, minutes=minutes, batch=batch, lr=lr, seed=seed,
-            view=view, start=start,
+            view=parse_size(view), start=start,
             report=lambda i, loss: bar.update(task, completed=i, description=f"loss {loss:.3f}"),
         )  # fmt: skip
     print(progress)
