@@ -19,6 +19,8 @@ from pathlib import Path
 from plain_loop import PlainLoop
 
 from drivenet.classmap import Ids
+from drivenet.cli.served import spared
+from drivenet.config import NodeSettings
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
@@ -58,10 +60,11 @@ def drivenet_turn(engine: Engine, clip: Path, out: Path, frames: int) -> None:
     Pipeline(source, Lent(engine), [sink], policy="every", max_frames=frames).run()
 
 
-def engines(onnx: Path) -> dict[str, Engine]:
+def engines(onnx: Path, clip: Path) -> dict[str, Engine]:
     """The fp32 engine of a plain install, and what ``drivenet run`` takes by itself on this machine."""
-    found = {"drivenet, onnxruntime fp32": open_engine(onnx, "onnxruntime")}
-    measured = open_measured(onnx, candidates(onnx), None, may_measure=True)
+    threads = spared(NodeSettings(source=str(clip), out=("overlay.mp4",)))
+    found = {"drivenet, onnxruntime fp32": open_engine(onnx, "onnxruntime", threads=threads)}
+    measured = open_measured(onnx, candidates(onnx), None, may_measure=True, serve_threads=threads)
     if measured is not None:
         found[f"drivenet, {measured[0].backend} {measured[0].precision} (auto)"] = measured[0]
     return found
@@ -100,7 +103,7 @@ def main() -> None:
     ):
         loop = PlainLoop(told.onnx, logits)
         turns[name] = lambda out, loop=loop: loop.run(told.clip, out, told.frames)
-    for name, engine in engines(told.onnx).items():
+    for name, engine in engines(told.onnx, told.clip).items():
         turns[name] = lambda out, engine=engine: drivenet_turn(engine, told.clip, out, told.frames)
     rows = measure(turns, told.turns, told.frames)
     plain = [row["fps"] for name, row in rows.items() if name.startswith("plain")]

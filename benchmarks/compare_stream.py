@@ -70,7 +70,7 @@ def main() -> None:
     width, height = map(int, told.size.split("x"))
     stream = Stream(told.out, (height, width))
     turns = {"YOLO26n-sem, Ultralytics stream": lambda _: stream.run(told.clip, told.frames)}
-    for name, engine in engines(told.onnx).items():
+    for name, engine in engines(told.onnx, told.clip).items():
         turns[name] = lambda out, engine=engine: drivenet_turn(engine, told.clip, out, told.frames)
     rows = measure(turns, told.turns, told.frames)
     base = rows["YOLO26n-sem, Ultralytics stream"]["fps"]

@@ -13,8 +13,12 @@ from drivenet.engine import choose, open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import open_measured
+from drivenet.host.cpu import physical_cores
+from drivenet.sources import kind_of
 
 Tell = Callable[[str], None]
+#: So many cores are too few for an engine on all of them and an encoder beside it.
+_FEW_CORES = 2
 
 
 def open_served(settings: NodeSettings, tell: Tell) -> Engine:
@@ -36,7 +40,7 @@ def open_served(settings: NodeSettings, tell: Tell) -> Engine:
     if measured is not None:
         engine, why = measured
     else:
-        engine = open_engine(file, settings.backend, settings.precision, settings.threads)
+        engine = open_engine(file, settings.backend, settings.precision, settings.threads or spared(settings))
         why = choose(settings.backend, file, settings.precision).why
     if settings.backend == "auto":
         tell(f"backend {engine.backend} {engine.precision}: {why}")
@@ -51,7 +55,24 @@ def _measured(settings: NodeSettings, file: Path, tell: Tell) -> tuple[Engine, s
     free = settings.backend == settings.precision == "auto"
     keeps = can_write(build_folder(file))  # else nothing that is built or measured would be there next time
     waits = free and keeps and settings.background_build and _built_meanwhile(file, settings.threads, tell)
-    return open_measured(file, found, settings.threads, may_measure=free and keeps and not waits)
+    return open_measured(
+        file, found, settings.threads, may_measure=free and keeps and not waits,
+        serve_threads=settings.threads or spared(settings),
+    )  # fmt: skip
+
+
+def spared(settings: NodeSettings) -> int | None:
+    """Threads of the engine, where every frame of a recording is drawn and encoded on two cores: it leaves one of them
+    to that. None for all.
+
+    Each of two threads would wait in every layer for the other one, whose core the encoder has: with one thread 1.1
+    times as many frames a second are recorded (``benchmarks/compare_loops.py``). For a live source it would be slower.
+    """
+    source, cores = settings.source, physical_cores()
+    if not (source and settings.out and 1 < cores <= _FEW_CORES):
+        return None
+    offline = settings.policy == "every" or (settings.policy is None and kind_of(source) in ("video", "images"))
+    return cores - 1 if offline else None
 
 
 def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:

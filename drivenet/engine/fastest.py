@@ -62,7 +62,7 @@ def why(rows: tuple[Timing, ...], chosen: Timing, parity: str) -> str:
 
 
 def open_measured(
-    onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool
+    onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool, serve_threads: int | None = None
 ) -> tuple[Engine, str] | None:
     """The fastest of some candidates, opened, and why it is that one; None where there is no choice to make.
 
@@ -73,6 +73,7 @@ def open_measured(
         found: from :func:`~drivenet.engine.candidates.candidates`.
         threads: of the processor; None = one a physical core.
         may_measure: whether they are timed now where that was not done before.
+        serve_threads: that the chosen one gets, if not as many as it was timed with; not where it is timed now.
     """
     known = read_timings(onnx, threads)
     usable = [candidate for candidate in found if _name(candidate) not in known.refused]
@@ -80,7 +81,7 @@ def open_measured(
     if answer is not None:
         candidate, told = answer
         with contextlib.suppress(DrivenetError):  # not for this machine any more: measure what is left
-            return _open(candidate, threads), told
+            return _open(candidate, serve_threads or threads), told
     if not may_measure or len(usable) < 2:
         return None
     return measure_and_open(onnx, usable, known, threads)
