@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from drivenet.host.cpu_features import native_precisions
 from tests.documentation.documented import PAGES, REPOSITORY, commands, name_of
 from tests.documentation.readers_folder import make
 from tests.documentation.servers import servers
@@ -57,6 +58,8 @@ REPLACED = [
     (r"(train_things\.py .*)", r"\1 --synthetic 4 --iterations 1 --batch 2"),
 ]
 
+#: What needs a processor with int8.
+INT8 = re.compile(r"(build|run) .*-int8.* --backend openvino")
 #: Exit codes that answer a question, besides 0.
 ANSWERS = {"--blur-check": 4}
 
@@ -102,14 +105,17 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", [name for name, lines in RUN.items() if lines])
 def test_the_commands_of_a_page(page: str, folder: Path) -> None:
-    text = "\n".join(RUN[page])
-    with servers(folder, text) as ports:
-        for line in RUN[page]:
+    left = [line for line in RUN[page] if INT8.search(line) and "int8" not in native_precisions()]
+    lines = [line for line in RUN[page] if line not in left]
+    with servers(folder, "\n".join(lines)) as ports:
+        for line in lines:
             done = subprocess.run(
                 ["bash", "-c", replaced(line, ports)], cwd=folder, capture_output=True, text=True, check=False
             )
             answers = {0, *(code for option, code in ANSWERS.items() if option in line)}
             assert done.returncode in answers, f"{line}\n{done.stdout}\n{done.stderr}"
+    if left:
+        pytest.skip(f"this processor computes no int8 (VNNI): {left}; all else of the page was run")
 
 
 def replaced(line: str, ports: dict[str, int]) -> str:
