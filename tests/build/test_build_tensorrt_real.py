@@ -24,6 +24,8 @@ from drivenet.engine.tensorrt.session import Session, make_log  # noqa: E402
 from drivenet.errors import EngineError, UsageError  # noqa: E402
 from drivenet.resources import engines_dir  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 MODELS = sorted(engines_dir().glob("*.onnx"))
 BUILDS = [(file, p) for file in MODELS for p in (("int8",) if file.stem.endswith("int8") else ("fp32", "fp16"))]
 

@@ -28,6 +28,8 @@ from drivenet.batch.run import MANIFEST, executor, run
 from drivenet.batch.work import Job
 from drivenet.labels import CITYSCAPES
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("pyarrow", reason="pyarrow (extra [batch]) is not installed")
 WORKER_KILLS = int(os.environ.get("DRIVENET_BATCH_KILLS", "5"))
 DRIVER_KILLS = WORKER_KILLS // 5

@@ -28,6 +28,8 @@ from drivenet.sinks.jsonl import JsonlSink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
 from drivenet.sinks.recording.disk import Disk
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("mcap.writer", reason="mcap is not installed (extra [robotics])")
 
 CUTS, SECONDS, RATE, SEGMENT_S = 20, 6.0, 20, 2.5

@@ -22,6 +22,8 @@ from drivenet.artefacts.passport import Passport
 from drivenet.artefacts.spec_json import read_spec_json
 from drivenet.resources import configs_dir, engines_dir
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get("DRIVENET_FUZZ", "243"))
 #: A machine that is busy with other things takes its time; what hangs takes for ever.
 HANG_S = 60.0

@@ -23,6 +23,8 @@ from mqtt_broker import Broker, free_port
 import drivenet
 from drivenet.sinks.recording.names import segments_of
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 pytest.importorskip("mcap.writer", reason="mcap is not installed (extra [robotics])")
 pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (extra [mqtt])")

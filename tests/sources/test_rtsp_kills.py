@@ -27,6 +27,8 @@ from drivenet.sinks.base import Sink
 from drivenet.sinks.video import VideoSink
 from drivenet.sources import open_source
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("DRIVENET_RTSP_KILLS", "3"))
 IS_LONG = KILLS > 5
 FROZEN_S = 60.0 if IS_LONG else 3.0

@@ -20,6 +20,8 @@ from supervised import NODE, PATIENCE_S, published, started, the_child, wait_unt
 
 from drivenet.latency import now_ns
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("DRIVENET_KILLS", "3"))
 #: Between two kills of the long form: the parent gives up a node that dies more than five times a minute.
 BETWEEN_S = (11.0, 15.0)

@@ -143,6 +143,7 @@ def test_reset_forgets_tracks_and_uses_no_id_again() -> None:
     assert [t.id for t in scene.boxes(car(40))] == [2]
 
 
+@pytest.mark.slow
 def test_true_masks_of_a_drive_are_followed() -> None:
     """At most one ID switch in 100 track-frames over five seconds, and the same ids again from the same frames."""
     drive = SyntheticDrive(256, 144, HZ, 2_000_003, CITYSCAPES)
