@@ -10,11 +10,17 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
 
+import onnxruntime as ort  # noqa: E402
+
+from drivenet.build.build import build  # noqa: E402
+from drivenet.build.request import BuildRequest  # noqa: E402
+from drivenet.build.tensorrt_precision import float16_onnx  # noqa: E402
 from drivenet.data.base import Sample  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.export.onnx import export_onnx  # noqa: E402
 from drivenet.export.things import add_things  # noqa: E402
+from drivenet.host.cpu_features import native_precisions  # noqa: E402
 from drivenet.labels import CITYSCAPES, LabelSet  # noqa: E402
 from drivenet.models import create  # noqa: E402
 from drivenet.models.checkpoint import save  # noqa: E402
@@ -130,6 +136,28 @@ def test_openvino_gives_the_same_maps(model: Path, trained: tuple[Path, list[flo
     )
     assert np.abs(ours.offsets.astype(int) - theirs.offsets).max() <= 1
     assert np.mean((ours.centres > 0) != (theirs.centres > 0)) < 0.01
+
+
+def test_sixteen_bits_move_few_offsets(model: Path, trained: tuple[Path, list[float]], tmp_path: Path) -> None:
+    """As TensorRT computes in fp16, and OpenVINO in bf16 where the processor has it."""
+    add_things(model, trained[0], tmp_path / "with.onnx")
+    image = SyntheticDrive(SIZE[1], SIZE[0], seed=1).render(0)[0]
+    _, exact = open_engine(tmp_path / "with.onnx", "onnxruntime").infer_things(image)
+    half = ort.InferenceSession(float16_onnx((tmp_path / "with.onnx").read_bytes()), providers=["CPUExecutionProvider"])
+    assert [o.type for o in half.get_outputs()] == ["tensor(uint8)"] * 3
+    _, centres, offsets = half.run(None, {"frame": image[None]})
+    assert np.mean(np.abs(offsets[0].astype(int) - exact.offsets) <= 1) > 0.99
+    assert np.mean((centres[0] > 0) != (exact.centres > 0)) < 0.02
+
+
+@pytest.mark.skipif("bf16" not in native_precisions(), reason="this processor lacks bf16")
+def test_bf16_of_openvino_moves_few_offsets(model: Path, trained: tuple[Path, list[float]], tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
+    add_things(model, trained[0], tmp_path / "with.onnx")
+    image = SyntheticDrive(SIZE[1], SIZE[0], seed=1).render(0)[0]
+    built = build(BuildRequest(tmp_path / "with.onnx", "openvino", "bf16", accept_parity=True))
+    (_, exact), (_, ours) = (open_engine(f).infer_things(image) for f in (tmp_path / "with.onnx", built.file))
+    assert np.mean(np.abs(ours.offsets.astype(int) - exact.offsets) <= 2) > 0.95
 
 
 def test_a_head_of_another_model_is_refused(model: Path, trained: tuple[Path, list[float]], tmp_path: Path) -> None:
