@@ -189,9 +189,7 @@ class NodeSettings(Settings):
     precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = Field(
         "auto", description="Arithmetic precision; auto takes what the engine has [default: auto]."
     )
-    threads: int | None = Field(
-        None, ge=1, description="Processor threads of the engine [default: physical cores; 1 of 2 beside a recording]."
-    )
+    threads: int | None = Field(None, ge=1, description="Processor threads of the engine [default: physical cores].")
     rebuild: bool = Field(
         False,
         description="If the compiled engine is missing or outdated, rebuild it in the background and switch over; ONNX "

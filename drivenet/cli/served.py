@@ -19,6 +19,8 @@ from drivenet.sources import kind_of
 Tell = Callable[[str], None]
 #: So many cores are too few for an engine on all of them and an encoder beside it.
 _FEW_CORES = 2
+#: About what drawing and encoding a frame of 960x540 takes of a core.
+_LIGHT_MS = 8.0
 
 
 def open_served(settings: NodeSettings, tell: Tell) -> Engine:
@@ -40,7 +42,7 @@ def open_served(settings: NodeSettings, tell: Tell) -> Engine:
     if measured is not None:
         engine, why = measured
     else:
-        engine = open_engine(file, settings.backend, settings.precision, settings.threads or spared(settings))
+        engine = open_engine(file, settings.backend, settings.precision, settings.threads)
         why = choose(settings.backend, file, settings.precision).why
     if settings.backend == "auto":
         tell(f"backend {engine.backend} {engine.precision}: {why}")
@@ -57,19 +59,24 @@ def _measured(settings: NodeSettings, file: Path, tell: Tell) -> tuple[Engine, s
     waits = free and keeps and settings.background_build and _built_meanwhile(file, settings.threads, tell)
     return open_measured(
         file, found, settings.threads, may_measure=free and keeps and not waits,
-        serve_threads=settings.threads or spared(settings),
+        serve_threads=lambda ms: settings.threads or spared(settings, ms),
     )  # fmt: skip
 
 
-def spared(settings: NodeSettings) -> int | None:
-    """Threads of the engine, where every frame of a recording is drawn and encoded on two cores: it leaves one of them
-    to that. None for all.
+def spared(settings: NodeSettings, ms: float) -> int | None:
+    """Threads of the engine, where every frame of a recording is drawn and encoded on two cores: a light one leaves one
+    of them to that. None for all.
 
     Each of two threads would wait in every layer for the other one, whose core the encoder has: with one thread 1.1
-    times as many frames a second are recorded (``benchmarks/compare_loops.py``). For a live source it would be slower.
+    times as many frames a second are recorded (``benchmarks/compare_loops.py``). A heavy engine needs both, and for a
+    live source it would be slower.
+
+    Args:
+        settings: of the node.
+        ms: an inference on all cores.
     """
     source, cores = settings.source, physical_cores()
-    if not (source and settings.out and 1 < cores <= _FEW_CORES):
+    if not (source and settings.out and 1 < cores <= _FEW_CORES and ms <= _LIGHT_MS):
         return None
     offline = settings.policy == "every" or (settings.policy is None and kind_of(source) in ("video", "images"))
     return cores - 1 if offline else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,9 @@ def why(rows: tuple[Timing, ...], chosen: Timing, parity: str) -> str:
 
 
 def open_measured(
-    onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool, serve_threads: int | None = None
-) -> tuple[Engine, str] | None:
+    onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool,
+    serve_threads: Callable[[float], int | None] = lambda _: None,
+) -> tuple[Engine, str] | None:  # fmt: skip
     """The fastest of some candidates, opened, and why it is that one; None where there is no choice to make.
 
     What was measured before is used as long as the candidates are the same.
@@ -73,7 +75,8 @@ def open_measured(
         found: from :func:`~drivenet.engine.candidates.candidates`.
         threads: of the processor; None = one a physical core.
         may_measure: whether they are timed now where that was not done before.
-        serve_threads: that the chosen one gets, if not as many as it was timed with; not where it is timed now.
+        serve_threads: how many the chosen one gets by its ms, None for as many as it was timed with; not asked where
+            it is timed now.
     """
     known = read_timings(onnx, threads)
     usable = [candidate for candidate in found if _name(candidate) not in known.refused]
@@ -81,7 +84,8 @@ def open_measured(
     if answer is not None:
         candidate, told = answer
         with contextlib.suppress(DrivenetError):  # not for this machine any more: measure what is left
-            return _open(candidate, serve_threads or threads), told
+            ms = next(row.ms for row in known.rows if _key(row) == candidate.key)
+            return _open(candidate, serve_threads(ms) or threads), told
     if not may_measure or len(usable) < 2:
         return None
     return measure_and_open(onnx, usable, known, threads)

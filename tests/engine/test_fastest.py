@@ -82,6 +82,12 @@ def test_figures_are_measured_once_and_kept(onnx: Path) -> None:
     assert again is not None
     assert again[0].backend != engine.backend
     again[0].close()
+    asked: list[float] = []
+    third = open_measured(onnx, found, None, False, lambda ms: asked.append(ms) or 1)  # type: ignore[func-returns-value]
+    assert third is not None
+    third[0].close()
+    assert third[0].describe()["threads"] == 1
+    assert asked == [min(row.ms for row in other)]
     assert read_timings(onnx, 1).rows == ()  # other threads, other figures
     palette_model(onnx.parent, val_miou=0.25)
     assert read_timings(onnx, None).rows == ()  # another model
