@@ -39,7 +39,7 @@ NOT_RUN = {
     r"ray://": "a Ray cluster; tests/cli/test_batch.py starts one where Ray is installed",
     r"^ffplay ": "a display and FFmpeg's player",
     r"highway_540p": "a clip that is not part of the repository",
-    r"configs/train/accurate\.yaml": "hours of training; tests/training trains small networks",
+    r"configs/train/accurate\.yaml|runs/accurate-2/": "hours of training; tests/training trains small networks",
     r"--address ray://": "a Ray cluster; tests/cli/test_batch_kills.py starts one where Ray is installed",
     r"bench --all": "builds of every model; tests/cli/test_figures.py does it with small ones",
 }

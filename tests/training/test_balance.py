@@ -1,0 +1,74 @@
+"""Balanced classes: offsets raise the mean IoU, and the checkpoint that holds them computes with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+
+from tiny_runs import losses, tiny  # noqa: E402
+
+from drivenet.errors import UsageError  # noqa: E402
+from drivenet.label_mapping import LabelMapping  # noqa: E402
+from drivenet.labels import CAMVID  # noqa: E402
+from drivenet.models import create  # noqa: E402
+from drivenet.models.checkpoint import load  # noqa: E402
+from drivenet.training.balance import LARGEST, Pixels, balanced, fit, mean  # noqa: E402
+from drivenet.training.settings import TrainSettings  # noqa: E402
+
+N = len(CAMVID)
+SAME = LabelMapping.of(CAMVID, CAMVID)
+POLE, TREE = CAMVID.id_of("Pole"), CAMVID.id_of("Tree")
+
+
+def a_shy_class(count: int = 4000) -> Pixels:
+    """Trees, and a few poles whose logit is too low by about one half; the other classes never win."""
+    rng = np.random.default_rng(0)
+    truth = np.where(rng.random(count) < 0.05, POLE, TREE).astype(np.uint8)
+    logits = np.full((count, N), -9, np.float32)
+    logits[:, TREE] = rng.normal(0, 0.2, count)
+    logits[:, POLE] = np.where(truth == POLE, -0.3, -1.2) + rng.normal(0, 0.2, count)
+    return Pixels(logits, truth, SAME)
+
+
+def test_a_class_that_is_too_shy_is_raised_and_others_stay() -> None:
+    part = a_shy_class()
+    offsets = fit([part])
+    gained = part.miou(offsets) - part.miou(np.zeros(N))
+    assert gained > 0.1
+    assert 0.3 <= offsets[POLE] - offsets[TREE] <= 2 * LARGEST
+    assert np.flatnonzero(offsets).tolist() in ([POLE], [POLE, TREE], [TREE])
+
+
+def test_the_miou_is_that_of_the_confusion_matrix_and_the_mean_is_weighted() -> None:
+    logits = np.full((4, N), -9, np.float32)
+    logits[[0, 1, 2, 3], [POLE, TREE, TREE, TREE]] = 0
+    part = Pixels(logits, np.array([POLE, POLE, TREE, TREE], np.uint8), SAME, weight=3)
+    none = np.zeros(N)
+    assert part.miou(none) == pytest.approx((1 / 2 + 2 / 3) / 2)
+    right = Pixels(logits, logits.argmax(1).astype(np.uint8), SAME)
+    assert mean([part, right], none) == pytest.approx((3 * part.miou(none) + 1) / 4)
+
+
+def test_the_offsets_go_into_the_last_biases(tmp_path: Path) -> None:
+    model = {"architecture": "efficientnet_fpn", "options": {"width": 16, "head": 8}}
+    losses(tmp_path, tiny(model=model, iterations=2, validate_every=2))
+    before = load(tmp_path / "best.pt")
+    after, found = balanced(before, [(64, 96)])
+    changed = [name for name in before["network"] if not torch.equal(before["network"][name], after["network"][name])]
+    assert changed == ["classify.1.bias"]
+    moved = (after["network"]["classify.1.bias"] - before["network"]["classify.1.bias"]).tolist()
+    assert moved == pytest.approx([found.offsets.get(name, 0) for name in CAMVID.classes], abs=1e-5)
+    assert found.after > found.before
+    assert after["lineage"]["class_offsets"] == found.offsets
+    settings = TrainSettings.model_validate(after["settings"])
+    create(settings.model.architecture, N, settings.model.options).load_state_dict(after["network"])
+
+
+def test_networks_without_such_biases_are_refused(tmp_path: Path) -> None:
+    losses(tmp_path, tiny(iterations=2, validate_every=2))
+    with pytest.raises(UsageError, match="bisenetv2 has no classify; expected an efficientnet_fpn"):
+        balanced(load(tmp_path / "best.pt"), [(64, 96)])
