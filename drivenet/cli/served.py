@@ -20,7 +20,7 @@ Tell = Callable[[str], None]
 #: So many cores are too few for an engine on all of them and an encoder beside it.
 _FEW_CORES = 2
 #: About what drawing and encoding a frame of 960x540 takes of a core.
-_LIGHT_MS = 8.0
+_LIGHT_MS = 10.0
 
 
 def open_served(settings: NodeSettings, tell: Tell) -> Engine:
