@@ -36,10 +36,10 @@ NOT_RUN = {
     r"csi://": "a camera on a Jetson",
     r"gpu_check\.py|gpu_train\.py|^DRIVENET_REQUIRE_GPU": "a GPU; test_gpu_check.py and test_gpu_train.py run both",
     r"^torchrun ": "several GPUs; tests/training/test_ranks.py runs two processes",
-    r"ray://": "a Ray cluster; tests/cli/test_batch.py starts one where Ray is installed",
     r"^ffplay ": "a display and FFmpeg's player",
     r"highway_540p": "a clip that is not part of the repository",
     r"configs/train/accurate\.yaml|runs/accurate-2/": "hours of training; tests/training trains small networks",
+    r"official_scores\.py": "minutes; tests/evaluation/test_official_scores.py scores random maps officially",
     r"--address ray://": "a Ray cluster; tests/cli/test_batch_kills.py starts one where Ray is installed",
     r"bench --all": "builds of every model; tests/cli/test_figures.py does it with small ones",
 }
