@@ -19,7 +19,7 @@ from tests.documentation.documented import REPOSITORY
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two frames with two cars each, and what was found in them."""
+    """Two frames with two cars each, and what was found in them, named as a set of one folder names them."""
     monkeypatch.chdir(tmp_path)
     writer = CocoInstances(tmp_path / "found", CITYSCAPES, CITYSCAPES_THINGS)
     (tmp_path / "frames").mkdir()
@@ -28,7 +28,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number, column in enumerate((5, 30), 1):
             part = np.s_[10 + i : 25, column : column + 20]
             ids[part], instances[part] = CITYSCAPES.id_of("car"), number
-        writer.add(Prediction(f"{i:03d}", "a", "a", ids, instances))
+        writer.add(Prediction(f"frames_{i:03d}", "frames", "frames", ids, instances))
         assert cv2.imwrite(f"frames/{i:03d}.png", np.zeros((40, 60, 3), np.uint8))
     writer.close()
     return tmp_path
@@ -58,6 +58,7 @@ def test_label_studio_has_the_masks_that_were_found(here: Path) -> None:
     exec(compile(snippet("label_studio_sdk"), "annotators.md", "exec"), {})
     tasks = json.loads(Path("tasks.json").read_text())
     assert [task["data"]["image"] for task in tasks] == [f"/data/local-files/?d=frames/{i:03d}.png" for i in range(2)]
+    assert all(Path(task["data"]["image"].split("=")[1]).is_file() for task in tasks)
     for i, task in enumerate(tasks):
         (prediction,) = task["predictions"]
         for one, column in zip(prediction["result"], (5, 30), strict=True):
