@@ -38,9 +38,10 @@ NOT_RUN = {
     r"^torchrun ": "several GPUs; tests/training/test_ranks.py runs two processes",
     r"^ffplay ": "a display and FFmpeg's player",
     r"highway_540p": "a clip that is not part of the repository",
-    r"configs/train/accurate\.yaml|runs/accurate-2/": "hours of training; tests/training trains small networks",
+    r"configs/train/accurate\.yaml|runs/accurate[^ ]*/|eval model\.onnx": "hours of training; see tests/training",
     r"official_scores\.py": "minutes; tests/evaluation/test_official_scores.py scores random maps officially",
     r"--address ray://": "a Ray cluster; tests/cli/test_batch_kills.py starts one where Ray is installed",
+    r"found\.json": "minutes of drawing; tests/cli/test_bench_video.py does both on short drives",
     r"bench --all": "builds of every model; tests/cli/test_figures.py does it with small ones",
 }
 #: Pages whose commands another test runs, word for word.
