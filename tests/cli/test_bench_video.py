@@ -152,3 +152,10 @@ def test_predictions_of_an_engine_with_other_classes_are_refused(
     command = ("bench", "camvid.onnx", *BENCH[2:], "--predictions", "found")
     assert call(*command) == 2
     assert "predictions of camvid in classes of cityscapes; expected an engine that has them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("on", [(), ("--dataset", "listed", "--root", "set.yaml", "--mode", "infer")])
+def test_the_null_engine_is_named_as_models_are(on: tuple[str, ...], here: Path) -> None:
+    assert call("bench", "null", *(on or ("--n", 10)), "--json", "null.json") == 0
+    found = json.loads(Path("null.json").read_text(encoding="utf-8"))
+    assert [row["engine"]["backend"] for row in found["rows"]] == ["null"]
