@@ -60,7 +60,7 @@ def read_labelled(path: Path, size: tuple[int, int]) -> Image:
     fitting = [image for image in (upright, stored) if image.shape[:2] == size]
     if len(fitting) == 2:
         raise SourceError(
-            f"{path} is turned by an EXIF mark, and whether its label is turned too cannot be told",
+            f"{path} is rotated by its EXIF orientation, and it is unclear whether its label is rotated too",
             "pictures without such a mark",
             "store the picture as its label is, and remove the mark (exiftool -Orientation= FILE)",
         )

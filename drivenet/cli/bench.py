@@ -142,7 +142,7 @@ def _show(report: dict[str, Any]) -> None:
     for line, row in zip(body, report["rows"], strict=True):
         if "throughput" in row:
             t = row["throughput"]
-            shown.print(f"throughput, {t['contexts']} in work at a time: {t['fps']:.1f} pictures/s, {line[0]}")
+            shown.print(f"throughput, {t['contexts']} in flight: {t['fps']:.1f} images/s, {line[0]}")
     for what, why in report["failed"].items():
         shown.print(f"not timed: {what}: {why}")
 

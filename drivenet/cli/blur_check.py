@@ -67,10 +67,10 @@ def check(engine: Engine, names: tuple[str, ...]) -> dict[str, Counts]:
             shown = run_stages(record, stages).frame.image
             _count(counts, drawn.image, shown, drawn.instances, drive, drawn.ids, wanted)
     rows = [[k, str(c.things), str(c.exposed), f"{c.clear / max(1, c.pixels):.2%}"] for k, c in counts.items()]
-    table("what stays clear in the drawn drive", ["part", "seen", "more than half clear", "pixels clear"], rows)
+    table("what stays clear in the synthetic drive", ["part", "seen", "more than half clear", "pixels clear"], rows)
     if any(c.clear > MOST_CLEAR * c.pixels for k, c in counts.items() if k != ELSE):
         raise EngineError(
-            "the blur leaves too much clear in the drawn drive", f"at most {MOST_CLEAR:.0%}", "a better model"
+            "the blur leaves too much clear in the synthetic drive", f"at most {MOST_CLEAR:.0%}", "a better model"
         )
     return counts
 

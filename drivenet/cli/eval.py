@@ -154,7 +154,7 @@ def _only(engines: tuple[str, ...]) -> str | None:
 def _samples(dataset: str, root: Path | None, split: str, labels: LabelSet | None) -> Dataset:
     if dataset in ROOTLESS:
         rooted = "|".join(sorted(DATASETS.keys() - ROOTLESS))
-        refuse(["root"], f"{dataset}, which is drawn", f"--dataset {rooted} --root DIR")
+        refuse(["root"], f"{dataset}, which is generated", f"--dataset {rooted} --root DIR")
     samples = open_dataset(dataset, root, split, labels)
     if samples.split != split:
         refuse(["split"], f"{root}, which has no {split}", f"{split}/images and {split}/labels in it, or no --split")

@@ -49,7 +49,7 @@ def train(
     folder = out or Path("runs") / settings.name
     ranks = Ranks.from_environment()
     console.quiet = not ranks.first
-    console.print(f"loading data; the run lies in {folder}")
+    console.print(f"loading data; the run is in {folder}")
     with ranks.joined(ranks.device(device)), progress() as bar:
         trainer = prepare_run(settings, root, folder, device, ranks)
         task = bar.add_task("training", total=1.0, note="")

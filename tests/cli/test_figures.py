@@ -135,7 +135,7 @@ def test_bench_throughput_is_labelled_as_such(models: Path, capsys: pytest.Captu
     assert "no latency" in found["contract"]["throughput"]["unit"]
     assert found["rows"][0]["throughput"].keys() == {"fps", "n", "contexts"}
     assert call("bench", "--backend", "null", "--n", 10, "--throughput") == 0
-    assert "throughput, 1 in work at a time" in " ".join(capsys.readouterr().out.split())
+    assert "throughput, 1 in flight" in " ".join(capsys.readouterr().out.split())
 
 
 def test_bench_all(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,7 +170,7 @@ def test_cuda_that_does_not_start_leaves_it_to_the_processor_and_says_so(
 ) -> None:
     """This ONNX Runtime stands for one whose CUDA libraries are missing."""
     monkeypatch.setattr(onnxruntime_engine, "usable_providers", lambda: CUDA)
-    with pytest.warns(RuntimeWarning, match=r"CUDA provider does not start, the processor serves .*has no CUDA"):
+    with pytest.warns(RuntimeWarning, match=r"CUDA provider does not start, the CPU is used .*has no CUDA"):
         engine = OnnxRuntimeEngine(file)
     described = engine.describe()
     assert described["provider"] == "CPUExecutionProvider"

@@ -80,7 +80,7 @@ class OnnxRuntimeEngine(Engine):
                 raise
             session = open_session(file, _options(self.threads), CPU)
             self.providers, self._without_cuda = CPU, str(error)
-            told = f"ONNX Runtime's CUDA provider does not start, the processor serves (see drivenet doctor): {error}"
+            told = f"ONNX Runtime's CUDA provider does not start, the CPU is used (see drivenet doctor): {error}"
             warnings.warn(told, RuntimeWarning, stacklevel=3)
             return session
 
