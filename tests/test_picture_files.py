@@ -123,7 +123,7 @@ def test_a_turned_picture_goes_with_its_label_as_stored_and_as_shown(tmp_path: P
 def test_a_turn_that_the_label_cannot_tell_is_refused(tmp_path: Path, orientation: int) -> None:
     dataset = lay(tmp_path, "folder")
     turned(tmp_path / "images" / "a.jpg", orientation, picture())
-    with pytest.raises(SourceError, match=r"a\.jpg is rotated by its EXIF orientation, and it is unclear whether its label is rotated"):
+    with pytest.raises(SourceError, match=r"a\.jpg is rotated by its EXIF orientation, and it is unclear"):
         dataset[0]
 
 
