@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 
 from drivenet.artefacts.catalog import find, list_models
+from drivenet.classmap import ThingMaps
 from drivenet.data import open_dataset
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
+from drivenet.engine.things import infer_instances
 from drivenet.evaluation import evaluate
 from drivenet.files import sha256_of
 from drivenet.metrics import agreement
 from drivenet.pipeline import Pipeline
+from drivenet.prepare import prepare
 from drivenet.resources import engines_dir
 from drivenet.result import Result
+from drivenet.scene import parted
 from drivenet.sinks.base import Sink
 from drivenet.sources import open_source
+from drivenet.synthetic import SyntheticDrive
+from drivenet.things.agreement import ThingAgreement
 
 GOLDEN = Path(__file__).parent / "golden" / "default.npz"
 
@@ -60,6 +66,22 @@ def test_golden_replay() -> None:
     first, second = replay(len(golden["ids"])), replay(len(golden["ids"]))
     assert np.array_equal(first, second)
     assert agreement(first.reshape(-1, first.shape[-1]), golden["ids"].reshape(-1, first.shape[-1])) >= 0.999
+
+
+def test_golden_things(engine: Engine) -> None:
+    """The golden maps part the same things, on a few processors in a few other pixels; without a head there are none."""
+    golden, spec = np.load(GOLDEN), engine.spec
+    assert ("centres" in golden) == ("offsets" in golden) == (spec.things is not None), "run tools/make_golden.py"
+    if spec.things is None:
+        return
+    width, height, fps, seed = golden["clip"].tolist()
+    drive, same = SyntheticDrive(int(width), int(height), fps, int(seed)), ThingAgreement()
+    for i, ids in enumerate(golden["ids"]):
+        _, found = infer_instances(engine, prepare(drive.render(i)[0], spec.input))
+        maps = ThingMaps(golden["centres"][i], golden["offsets"][i])
+        same.add(parted(ids, maps, spec.things, spec.label_set).instances, found)
+    assert same.counted > 5
+    assert same.share >= 0.95
 
 
 def test_the_score_on_held_out_drawn_frames_is_as_stated(engine: Engine) -> None:

@@ -31,6 +31,7 @@ class TrackingRule:
         return_reach: a thing becomes a track again that was lost within this distance, in widths, from where it
             would be now.
         trail_s: so long the places of a thing are remembered.
+        followed: what a track that was seen in the frame before has more than one that was lost, or just began.
     """
 
     least: float = 0.2
@@ -38,11 +39,12 @@ class TrackingRule:
     reach: float = 2.0
     sightings: int = 2
     survival_s: float = 1.0
-    hold: float = 0.6
+    hold: float = 0.9
     shrink: float = 0.07
     hidden_s: float = 0.5
     return_reach: float = 1.5
     trail_s: float = 1.0
+    followed: float = 0.3
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Tracker:
         self.rule = rule or TrackingRule()
         self._tracks: list[_Track] = []
         self._last_id = 0
-        self._before_ns = 0
+        self._before_ns = self._seen_ns = 0
         self._size: tuple[int, ...] = ()
 
     def reset(self) -> None:
@@ -109,7 +111,7 @@ class Tracker:
             self._size = instances.shape
         limit = captured_ns - round(self.rule.survival_s * 1e9)
         self._tracks = [t for t in self._tracks if t.last_ns >= limit and (t.id or t.last_ns == self._before_ns)]
-        self._before_ns = captured_ns
+        self._seen_ns, self._before_ns = self._before_ns, captured_ns
         owners = self._assign(instances, measured, kinds, captured_ns)
         seen = [self._see(owner, measured, i, int(kinds[i]), captured_ns) for i, owner in enumerate(owners)]
         scale = np.array([frame[1] / instances.shape[1], frame[0] / instances.shape[0]])
@@ -136,6 +138,8 @@ class Tracker:
             return [None] * count
         moves = np.array([t.velocity * ((captured_ns - t.shape_ns) / 1e9) for t in self._tracks])
         agreement = self._overlaps(instances, measured, moves) + self._closeness(measured, moves)
+        followed = np.array([bool(t.id) and t.last_ns == self._seen_ns for t in self._tracks])
+        agreement += self.rule.followed * (followed[:, None] & (agreement >= self.rule.least))
         agreement[np.array([t.kind for t in self._tracks])[:, None] != kinds[None, :]] = 0
         _, _, track_of = lap.lapjv(2 - agreement, extend_cost=True, cost_limit=2 - self.rule.least)
         return [self._tracks[int(k)] if k >= 0 else None for k in track_of]
