@@ -69,7 +69,7 @@ def test_golden_replay() -> None:
 
 
 def test_golden_things(engine: Engine) -> None:
-    """The golden maps part the same things, on other processors in a few other pixels; without a head there are none."""
+    """The golden maps part the same things, by a few pixels on other processors; none without a head."""
     golden, spec = np.load(GOLDEN), engine.spec
     assert ("centres" in golden) == ("offsets" in golden) == (spec.things is not None), "run tools/make_golden.py"
     if spec.things is None:
