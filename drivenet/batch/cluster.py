@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -97,8 +98,10 @@ def _connect(address: str) -> Any:
 
     own = {"include_dashboard": False} if address == LOCAL else {}
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", **own)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a client that gets no answer is told below
+            ray.init(address, log_to_driver=False, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(f"no Ray cluster at {address}: {error}", "ray://HOST:PORT, HOST:PORT or local",
-                          "start one: ray start --head") from error  # fmt: skip
+                          "start one (ray start --head), or give its token (RAY_AUTH_MODE=token)") from error  # fmt: skip
     return ray
