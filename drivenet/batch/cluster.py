@@ -103,5 +103,5 @@ def _connect(address: str) -> Any:
             ray.init(address, log_to_driver=False, logging_level="ERROR", **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(f"no Ray cluster at {address}: {error}", "ray://HOST:PORT, HOST:PORT or local",
-                          "start one (ray start --head), or give its token (RAY_AUTH_MODE=token)") from error  # fmt: skip
+                          "start one (ray start --head), or set RAY_AUTH_MODE=token") from error  # fmt: skip
     return ray
