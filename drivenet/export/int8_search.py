@@ -18,7 +18,7 @@ from drivenet.modelspec import ModelSpec
 from drivenet.prepare import prepare_for
 
 #: Fractions of the convolutions, from the input on, that stay float: one try after the other.
-FRONTS = (0.0, 0.4, 0.8)
+FRONTS = (0.0, 0.1, 0.4, 0.8)
 #: Fraction of equal ids that ends the search. A build is refused below 0.97, and its backend rounds a little more.
 ENOUGH = 0.98
 #: Images that the ids are compared on, evenly taken.
