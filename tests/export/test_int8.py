@@ -106,10 +106,14 @@ def test_kept_parts_are_found(source: Path) -> None:
     always = float_nodes(graph, ())
     kinds = {n.name: n.op_type for n in graph.node}
     assert not {n for n in always if kinds[n] == "Conv"}
-    counts = {p: sum(kinds[n] == "Conv" for n in float_nodes(graph, (p,)) - always) for p in PARTS}
+    kept = {p: {n for n in float_nodes(graph, (p,)) - always if kinds[n] == "Conv"} for p in PARTS}
+    assert {p: len(kept[p]) for p in ("stem", "classifier", "gates")} == {"stem": 2, "classifier": 1, "gates": 2}
     shapes = {t.name: t.dims for t in graph.initializer}
-    narrow = sum(n.op_type == "Conv" and shapes[n.input[1]][0] <= 16 for n in graph.node)
-    assert counts == {"stem": 2, "classifier": 1, "gates": 2, "narrow": narrow}
+    weights = {n.name: shapes[n.input[1]] for n in graph.node if n.op_type == "Conv"}
+    narrow = {name for name, shape in weights.items() if shape[0] <= 16}
+    assert narrow < kept["narrow"]
+    between = kept["narrow"] - narrow  # depth-wise ones whose neighbours are all narrow
+    assert all(weights[name][1] == 1 for name in between)
 
 
 def test_between_floats_nothing_becomes_int8(source: Path) -> None:
