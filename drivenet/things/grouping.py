@@ -15,6 +15,8 @@ from drivenet.things.measure import Floats, Ints
 
 #: Two peaks of the same height so few cells apart are one: the graph leaves the highest of 7 x 7 cells.
 BESIDE = 3
+#: A pixel is a stray where it lies farther from its thing's mean than so many mean deviations and pixels.
+FAR, MARGIN = 3.0, 2.0
 
 Centres = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.uint8]
@@ -55,7 +57,8 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
 
     Each thing pixel goes to the centre nearest to where its offset points; pixels of different kinds (vehicle,
     pedestrian, sign) never make one thing. Pixels that claim no centre, or one that too few others of their kind
-    claim, join the largest thing of their connected component; a component without any is one thing.
+    claim, join the nearest thing of their connected component, and so do those far from the others of their thing; a
+    component without any thing is one.
 
     Args:
         ids: (H', W') uint8 class ids.
@@ -75,7 +78,9 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
     big = np.flatnonzero(counts[1:] >= least) + 1
     compact = np.zeros(4 * 256, np.int64)
     compact[big] = np.arange(1, len(big) + 1)
-    things = _adopt(compact[pairs], pixels, kind, len(big))
+    claimed_things = compact[pairs]
+    strays = _strays(claimed_things, pixels, ids.shape[1], len(big))
+    things = _adopt(claimed_things, strays, pixels, kind, len(big))
     sizes = np.bincount(things, minlength=len(big) + 1)
     sizes[0] = 0
     order, table = number(sizes, least)
@@ -124,22 +129,61 @@ def _merged(peaks: Ints, heights: npt.NDArray[np.uint8], columns: int) -> Ints:
     return np.asarray(first[first])
 
 
-def _adopt(things: Ints, pixels: Ints, kind: npt.NDArray[np.uint8], count: int) -> Ints:
-    """Give pixels without a thing the largest one of their component; components without any get new numbers.
+def _strays(things: Ints, pixels: Ints, columns: int, count: int) -> npt.NDArray[np.bool_]:
+    """Which pixels lie far from the others of their thing, (n,): beyond :data:`FAR` times its mean deviation.
+
+    A rectangle ends at twice its mean deviation; a thing behind a pole keeps both its parts.
+    """
+    sizes = np.maximum(np.bincount(things, minlength=count + 1), 1)
+    far = np.zeros(len(things), bool)
+    for axis in np.divmod(pixels, columns):
+        mean = np.bincount(things, axis, count + 1) / sizes
+        away = np.abs(axis - mean[things])
+        deviation = np.bincount(things, away, count + 1) / sizes
+        far |= away > (FAR * deviation + MARGIN)[things]
+    return np.asarray(far & (things > 0), np.bool_)
+
+
+def _adopt(things: Ints, strays: npt.NDArray[np.bool_], pixels: Ints, kind: npt.NDArray[np.uint8], count: int) -> Ints:
+    """Give pixels without a thing the nearest one of their component; components without any get new numbers.
 
     Args:
         things: (n,) 0 .. ``count`` by pixel, 0 none.
+        strays: (n,) pixels that are to lose theirs.
         pixels: (n,) where the pixels are.
         kind: (H', W') what is a component of its own.
         count: things so far.
     """
-    without = things == 0
+    without = (things == 0) | strays
     if not without.any():
         return things
     labelled, areas = label_kinds(kind)
     parts = labelled.ravel()[pixels].astype(np.int64)
-    votes = np.bincount(parts * (count + 1) + things, minlength=len(areas) * (count + 1)).reshape(len(areas), -1)
+    kept = np.where(strays, 0, things)
+    votes = np.bincount(parts * (count + 1) + kept, minlength=len(areas) * (count + 1)).reshape(len(areas), -1)
     votes[:, 0] = 0
     fresh = np.arange(len(areas)) + count + 1
-    adopted = np.where(votes.any(1), votes.argmax(1), fresh)
-    return np.asarray(np.where(without, adopted[parts], things))
+    adopted = np.where(votes.any(1), votes.argmax(1), fresh)[parts]
+    if not without.all():
+        near = _nearest(pixels, ~without, kind.shape)
+        adopted = np.where(parts[near] == parts, kept[near], adopted)
+    return np.asarray(np.where(without, adopted, things))
+
+
+def _nearest(pixels: Ints, seeds: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> Ints:
+    """Of each pixel the nearest one that is a seed, by its place among the pixels; (n,).
+
+    Args:
+        pixels: (n,) where the pixels are, ascending, in a map of that shape.
+        seeds: (n,) at least one of them.
+        shape: (H', W').
+    """
+    first, last = (int(pixel) // shape[1] for pixel in pixels[[0, -1]])
+    pixels = pixels - first * shape[1]
+    other = np.ones((last + 1 - first, shape[1]), np.uint8)
+    other.ravel()[pixels[seeds]] = 0
+    _, labels = cv2.distanceTransformWithLabels(other, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    found = labels.ravel()[pixels]
+    places = np.zeros(int(seeds.sum()) + 1, np.int64)  # OpenCV numbers the seeds; it does not say in which order
+    places[found[seeds]] = np.flatnonzero(seeds)
+    return np.asarray(places[found])

@@ -71,6 +71,23 @@ def test_a_person_before_a_car_stays_a_person_even_if_the_offsets_point_at_the_c
     assert same_partition(found.instances, truth)
 
 
+def test_pixels_far_from_their_thing_join_the_nearest_one_of_their_component() -> None:
+    """A row of three cars that touch, in which some of the last one's pixels point at the first, large one."""
+    ids, truth = drawn((20, 50, 80, 50, CAR), (100, 70, 40, 20, CAR), (140, 70, 40, 20, CAR))
+    centres, offsets = ideal(truth)
+    stray = (slice(37, 41), slice(80, 86))
+    rows, columns = np.mgrid[stray]
+    offsets[0][stray], offsets[1][stray] = 128 + 37 - rows, 128 + 30 - columns
+    assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
+
+
+def test_pixels_that_claim_no_centre_join_the_nearest_thing_not_the_largest() -> None:
+    ids, truth = drawn((20, 50, 80, 50, CAR), (100, 70, 40, 20, CAR), (140, 70, 40, 20, CAR))
+    centres, offsets = ideal(truth)
+    offsets[0][36:40, 80:88] = 128 + 30  # into the road
+    assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
+
+
 def test_without_centres_a_component_is_one_thing() -> None:
     ids, _ = drawn((40, 60, 30, 20, CAR), (70, 60, 30, 20, TRUCK), (150, 60, 30, 20, CAR))
     nothing = np.zeros(CELLS, np.uint8), np.full((2, *CELLS), 128, np.uint8)
