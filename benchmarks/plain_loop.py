@@ -53,6 +53,7 @@ class PlainLoop:
         self.session = ort.InferenceSession(
             with_logits(content) if logits else content, providers=["CPUExecutionProvider"]
         )
+        self.output = self.session.get_outputs()[0].name
         self.logits, self.table = logits, palette(onnx_file)
         _, self.height, self.width, _ = self.session.get_inputs()[0].shape
 
@@ -67,7 +68,7 @@ class PlainLoop:
             if not good:
                 break
             image = cv2.resize(frame, (self.width, self.height))
-            (found,) = self.session.run(None, {"frame": image[None]})
+            (found,) = self.session.run([self.output], {"frame": image[None]})
             ids = found[0].argmax(0).astype(np.uint8) if self.logits else found[0]
             colours = cv2.applyColorMap(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST), self.table)
             writer.write(cv2.addWeighted(frame, 1 - ALPHA, colours, ALPHA, 0))

@@ -51,7 +51,7 @@ def test_a_segmenter_finds_what_a_run_finds(model: Path) -> None:
             found = segmenter.segment(result.frame)
             assert found.frame is result.frame
             assert np.array_equal(found.classmap.ids, result.classmap.ids)
-            untracked = tuple(replace(t, id=0, age_s=0.0, velocity=(0.0, 0.0)) for t in result.scene.things)
+            untracked = tuple(replace(t, id=0, age_s=0.0, velocity=(0.0, 0.0), trail=()) for t in result.scene.things)
             assert found.scene == replace(result.scene, things=untracked)
             assert (found.classmap.index, found.classmap.captured_ns) == (result.frame.index, result.frame.captured_ns)
 

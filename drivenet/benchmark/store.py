@@ -91,8 +91,8 @@ def _state(result: SequenceResult) -> dict[str, Any]:
 
 
 def _result(state: Mapping[str, Any], common: Comparison) -> SequenceResult:
-    run = Run([Timed(**one) for one in state["timed"]], {}, state["captured"], state["published"], state["dropped"],
-              state["fps"])  # fmt: skip
+    counts = {name: state[name] for name in ("captured", "published", "dropped", "fps")}
+    run = Run([Timed(**one) for one in state["timed"]], {}, **counts)
     streaming, at_due = (matrix_of(state[name], common) if state[name] else None for name in ("streaming", "at_due"))
     score = score_of(state["score"], common)
     return SequenceResult(state["sequence"], state["group"], score, run, streaming, at_due, state["frames"])

@@ -21,6 +21,7 @@ from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.errors import UsageError
 from drivenet.export.simplify import Graph, Node, unsplit_expansions
+from drivenet.export.things import PREFIX as THINGS
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.models import create
@@ -81,7 +82,7 @@ def restore(network: nn.Module, file: Path, spec: ModelSpec, pictures: Sequence[
     unsplit_expansions(graph)
     norms = _norms_after(network, spec)
     modules = dict(network.named_modules())
-    convolutions = {_module_of(n): n for n in graph.nodes if n.op_type == "Conv"}
+    convolutions = {_module_of(n): n for n in graph.nodes if n.op_type == "Conv" and not n.name.startswith(THINGS)}
     wanted = {name for name, m in modules.items() if isinstance(m, nn.Conv2d) and not name.startswith("auxiliary")}
     if convolutions.keys() != wanted:
         other = sorted(convolutions.keys() ^ wanted)[0]

@@ -17,8 +17,8 @@ from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 from drivenet.prepare import prepare_for
 
-#: Fractions of the convolutions, from the input on, that stay float: one try after the other. The first tenth always does,
-#: since what it rounds goes through the whole network.
+#: Fractions of the convolutions, from the input on, that stay float: one try after the other. The first tenth always
+#: does, since what it rounds goes through the whole network.
 FRONTS = (0.1, 0.4, 0.8)
 #: Fraction of equal ids that ends the search. A build is refused below 0.97, and its backend rounds a little more.
 ENOUGH = 0.98

@@ -42,6 +42,8 @@ NOT_RUN = {
     r"official_scores\.py": "minutes; tests/evaluation/test_official_scores.py scores random maps officially",
     r"--address ray://": "a Ray cluster; tests/cli/test_batch_kills.py starts one where Ray is installed",
     r"found\.json": "minutes of drawing; tests/cli/test_bench_video.py does both on short drives",
+    r"^python benchmarks/": "a checkout and a quiet machine; tests/test_plain_loop.py and others run them",
+    r"--things head\.pt": "a model without a head; tests/training/test_things_head.py does it",
     r"bench --all": "builds of every model; tests/cli/test_figures.py does it with small ones",
 }
 #: Pages whose commands another test runs, word for word.
