@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from drivenet.host.throttling import throttle_count
+from drivenet.host.throttling import number_in, throttle_count
 
 _CPU = Path("/sys/devices/system/cpu")
 _ENERGY = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
@@ -25,7 +25,7 @@ class Usage:
     def __init__(self) -> None:
         self._cpu_ns = self._wall_ns = 0
         self._began = (0, 0)
-        self._throttles, self._energy = throttle_count(), _number(_ENERGY)
+        self._throttles, self._energy = throttle_count(), number_in(_ENERGY)
         self._since = time.monotonic_ns()
 
     def start(self) -> None:
@@ -41,7 +41,7 @@ class Usage:
         """``cpu_percent`` (100 is one processor), ``rss_mb`` now and ``rss_peak_mb``, ``clock_mhz``, ``power_w`` of the
         processor package, ``throttled`` and ``gpu``; None for what the machine does not tell.
         """
-        energy, throttles = _number(_ENERGY), throttle_count()
+        energy, throttles = number_in(_ENERGY), throttle_count()
         joules = None if energy is None or self._energy is None else (energy - self._energy) / 1e6
         seconds = (time.monotonic_ns() - self._since) / 1e9
         return {
@@ -85,13 +85,6 @@ def _rss_mb() -> float | None:
 
 
 def _clock_mhz() -> float | None:
-    found = [_number(file) for file in _CPU.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")]
+    found = [number_in(file) for file in _CPU.glob("cpu[0-9]*/cpufreq/scaling_cur_freq")]
     known = [value for value in found if value is not None]
     return round(sum(known) / len(known) / 1000, 1) if known else None
-
-
-def _number(file: Path) -> int | None:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):
-        return None

@@ -16,6 +16,7 @@ from drivenet.panoptic import Segments, segments, thing_classes, thing_table
 from drivenet.panoptic.quality import PanopticQuality
 from drivenet.prepare import Size, resize_ids
 from drivenet.scene import parted
+from drivenet.things import InstanceMap
 from drivenet.things.measure import of_one_class
 
 #: In 8-bit instance maps: nobody knows which thing it is. Such pixels have no truth here.
@@ -73,10 +74,23 @@ def _predicted(
 ) -> Segments:
     """What the engine gave, each thing with the class that most of its pixels have; other thing pixels are none."""
     assert spec.things is not None
-    grouped = parted(ids, maps, spec.things, spec.label_set)
-    whole = of_one_class(ids, grouped.instances)
-    instances = resize_ids(grouped.instances, size).astype(np.int64)
-    return segments(common.predicted[resize_ids(whole, size)], instances, table)
+    found, instances = compared(ids, parted(ids, maps, spec.things, spec.label_set).instances, common, size)
+    return segments(found, instances.astype(np.int64), table)
+
+
+def compared(ids: Ids, instances: InstanceMap, common: Comparison, size: Size) -> tuple[Ids, InstanceMap]:
+    """A prediction as it is compared: each thing with the class that most of its pixels have.
+
+    Args:
+        ids, instances: (H', W') of the engine.
+        common: what is compared.
+        size: (H, W) of the truth.
+
+    Returns:
+        (H, W) ids in the classes compared on, and instances.
+    """
+    whole = resize_ids(of_one_class(ids, instances), size)
+    return np.asarray(common.predicted[whole]), resize_ids(instances, size)
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

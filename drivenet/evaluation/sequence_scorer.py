@@ -14,6 +14,7 @@ from drivenet.data.sequences.base import Flow, FrameSequence, Mask, Truth
 from drivenet.evaluation.comparison import Comparison
 from drivenet.evaluation.consistency import VC_WINDOWS, Mean, SequenceConsistency, video_consistency
 from drivenet.evaluation.flow import FlowSource, dis_flow
+from drivenet.evaluation.parted import compared
 from drivenet.evaluation.sequence_score import SequenceScore
 from drivenet.frame import Image
 from drivenet.panoptic import Segments, segments, thing_table
@@ -22,7 +23,6 @@ from drivenet.panoptic.sequences import SequenceTracks
 from drivenet.prepare import prepare, resize_ids
 from drivenet.things import InstanceMap
 from drivenet.things.components import components
-from drivenet.things.measure import of_one_class
 
 #: Consistency and flicker are taken at the frames' size, halved until it has no more pixels than this.
 FOLLOWED_PIXELS = 600_000
@@ -106,8 +106,8 @@ class SequenceScorer:
         for engine, one in zip(self._engines, found, strict=True):
             engine.score.frames += 1
             engine.frames.append({})
-            compared = self._compare(engine, truth, one) if truth is not None else ()
-            seen.append(Seen(one, engine.frames[-1], *compared))
+            pair = self._compare(engine, truth, one) if truth is not None else ()
+            seen.append(Seen(one, engine.frames[-1], *pair))
             if self.sequence.consecutive:
                 self._follow(engine, grey, engine.score.common.predicted[resize_ids(one.ids, size)], flows)
         self._grey = grey
@@ -197,9 +197,7 @@ def things_of(found: Found, ids: Ids, common: Comparison, things: Sequence[str])
         (H, W) class ids and instances.
     """
     if found.instances is not None:
-        size = ids.shape[0], ids.shape[1]
-        whole = resize_ids(of_one_class(found.ids, found.instances), size)
-        return np.asarray(common.predicted[whole]), resize_ids(found.instances, size)
+        return compared(found.ids, found.instances, common, (ids.shape[0], ids.shape[1]))
     kinds = np.zeros(256, np.uint8)
     kinds[[common.labels.id_of(name) for name in things]] = 1
     return ids, components(ids, kinds)[0]

@@ -15,7 +15,7 @@ from drivenet.errors import UsageError
 from drivenet.export.stored import load, store
 from drivenet.labels import COUNTABLE_GROUPS
 from drivenet.models import checkpoint as checkpoints
-from drivenet.models.things_head import ThingsHead, ThingsTail, read_head
+from drivenet.models.things_head import ThingsHead, ThingsTail, head_of
 from drivenet.models.trunk import features_of, origin_of
 from drivenet.modelspec import ModelSpec, ThingsSpec
 from drivenet.things.components import kinds_of
@@ -53,7 +53,7 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
     if state["settings"]["trunk"] != origin_of(spec, source):
         raise UsageError(f"{head} was trained on another model than {source}", state["settings"]["trunk_name"])
     features, shape = features_of(model, str(source))
-    network = read_head(head)
+    network = head_of(state, head)
     things = ThingsSpec(cells=(shape[2], shape[3]), **{**RULE, **state["settings"].get("rule", {})})
     append_head(model, network.eval(), features, shape, things)
     more = {"parameters": sum(p.numel() for p in network.parameters()), **state["progress"]}

@@ -39,23 +39,24 @@ class Throttling:
 def throttle_count(sysfs: Path = SYS) -> int | None:
     """How often all processors throttled since the start; None where they do not count."""
     files = sysfs.glob("devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count")
-    known = [count for count in map(_number, files) if count is not None]
+    known = [count for count in map(number_in, files) if count is not None]
     return sum(known) if known else None
 
 
 def _is_hot(zone: Path) -> bool:
     """Whether a thermal zone is at a point from which on the kernel slows something down."""
-    now = _number(zone / "temp")
+    now = number_in(zone / "temp")
     if now is None:
         return False
     for kind in zone.glob("trip_point_*_type"):
-        limit = _number(zone / kind.name.replace("_type", "_temp"))
+        limit = number_in(zone / kind.name.replace("_type", "_temp"))
         if _text(kind) in ("passive", "hot") and limit is not None and 0 < limit <= now:
             return True
     return False
 
 
-def _number(file: Path) -> int | None:
+def number_in(file: Path) -> int | None:
+    """The whole number that a file of the kernel holds; None where it cannot be read or holds none."""
     text = _text(file)
     return int(text) if text.lstrip("-").isdigit() else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -92,7 +92,11 @@ class ThingsTail(nn.Module):
 
 def read_head(file: Path) -> ThingsHead:
     """The head of a checkpoint that :mod:`drivenet.training.things` wrote; UsageError for any other file."""
-    state = checkpoints.load(file)
+    return head_of(checkpoints.load(file), file)
+
+
+def head_of(state: dict[str, Any], file: Path) -> ThingsHead:
+    """The same of what was read from ``file``."""
     try:
         head = ThingsHead(state["network"]["fine.0.weight"].shape[1], state["settings"]["width"])
         head.load_state_dict(state["network"])
