@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -108,3 +110,14 @@ def base_requirements(metadata: Message) -> set[str]:
     """The distributions that a plain ``pip install drivenet`` asks for here."""
     requirements = [Requirement(r) for r in metadata.get_all("Requires-Dist", [])]
     return {r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})}
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Any]:
+    """A running MQTT broker that anybody may use, a ``mqtt_broker.Broker``."""
+    from mqtt_broker import Broker  # needs the extra [mqtt]
+
+    running = Broker(tmp_path, "allow_anonymous true")
+    running.start()
+    yield running
+    running.stop()

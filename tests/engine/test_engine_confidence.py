@@ -19,13 +19,6 @@ BACKENDS = ("onnxruntime", "openvino")
 NOISE = np.random.default_rng(3).integers(0, 256, (*SIZE, 3), np.uint8)
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    if request.param == "openvino":
-        pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
-    return str(request.param)
-
-
 def test_it_is_the_probability_of_the_class_in_255ths(tmp_path: Path, backend: str) -> None:
     engine = open_engine(sure_model(tmp_path), backend)
     ids, confidence = engine.infer_confident(NOISE)

@@ -17,13 +17,6 @@ BACKENDS = ("onnxruntime", "openvino")
 NOISE = np.random.default_rng(3).integers(0, 256, (*SIZE, 3), np.uint8)
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    if request.param == "openvino":
-        pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
-    return str(request.param)
-
-
 def test_they_come_with_the_ids_and_belong_to_the_caller(tmp_path: Path, backend: str) -> None:
     engine = open_engine(things_model(tmp_path), backend)
     ids, maps = engine.infer_things(NOISE)

@@ -34,14 +34,6 @@ TOTALS = Totals(captured=3, published=2, dropped={"superseded": 1}, engine={"bac
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    running = Broker(tmp_path, "allow_anonymous true")
-    running.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
 def listen() -> Iterator[Callable[..., Listener]]:
     opened: list[Listener] = []
 

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -33,14 +32,6 @@ MINUTES = float(os.environ.get("DRIVENET_SOAK_MINUTES", "0.33"))
 #: Memory settles before its slope counts.
 WARM_UP = 1 / 6
 PATIENCE_S = 90.0
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    running = Broker(tmp_path, "allow_anonymous true")
-    running.start()
-    yield running
-    running.stop()
 
 
 def healthy(port: int) -> int:
