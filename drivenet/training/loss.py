@@ -1,4 +1,4 @@
-"""Cross-entropy of sets of classes, with Dice and hard-pixel mining, and distillation."""
+"""Cross-entropy of sets of classes, with Lovász, Dice and hard-pixel mining, and distillation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class SegmentationLoss(nn.Module):
     ``-log(sum of p over the set)``: the cross-entropy where the set has one class, and nothing about which member it
     is where it has several (partial labels: Zhao et al., "Object Detection with a Unified Label Space from Multiple
     Datasets", ECCV 2020). To that comes ``dice`` times one minus the mean soft Dice coefficient (Milletari et al.
-    2016) of the classes present, over pixels of one class. The output is compared at half the sample's size,
-    auxiliary logits at an eighth. Which pixel of 2x2 or 8x8 is the truth is drawn for each batch, since always the
-    same one would teach edges that are shifted.
+    2016) of the classes present, over pixels of one class, and ``lovasz`` times :func:`lovasz_loss` of the output at
+    the network's own size. The output is compared at half the sample's size, auxiliary logits at an eighth. Which pixel
+    of 2x2 or 8x8 is the truth is drawn for each batch, since always the same one would teach edges that are shifted.
 
     Args:
         weights: (C,) float weights of the classes; a set has its members' mean.
-        dice, auxiliary: factors of the Dice term and of each auxiliary head.
+        dice, auxiliary, lovasz: factors of the Dice term, of each auxiliary head and of the Lovász term.
         ohem: None, or the probability of the true set from which on a pixel no longer counts (online hard example
             mining, Shrivastava et al. 2016, by pixel); 1/16 of the labelled pixels always count.
         members: (256, C) bool, which classes a code may be; 255 is ignored. None: codes are classes.
@@ -38,7 +38,7 @@ class SegmentationLoss(nn.Module):
 
     def __init__(
         self, weights: torch.Tensor, dice: float, auxiliary: float, ohem: float | None = None,
-        members: torch.Tensor | None = None,
+        members: torch.Tensor | None = None, lovasz: float = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         if members is None:
@@ -46,7 +46,7 @@ class SegmentationLoss(nn.Module):
             members[: len(weights)] = torch.eye(len(weights), dtype=torch.bool)
         self.register_buffer("members", members)
         self.register_buffer("weights", (members * weights).sum(1) / members.sum(1))
-        self.dice, self.auxiliary, self.ohem = dice, auxiliary, ohem
+        self.dice, self.auxiliary, self.ohem, self.lovasz = dice, auxiliary, ohem, lovasz
 
     def forward(self, logits: list[torch.Tensor], codes: torch.Tensor) -> torch.Tensor:
         """Mean loss; ``logits`` (N, C, h, w) each, output first; ``codes`` (N, H, W) uint8.
@@ -54,6 +54,9 @@ class SegmentationLoss(nn.Module):
         The phases come from torch's generator.
         """
         loss = self._one(logits[0], _subsampled(codes, 2))
+        if self.lovasz:
+            small = _subsampled(codes, codes.shape[1] // logits[0].shape[2])
+            loss = loss + self.lovasz * lovasz_loss(logits[0], small, self.members)
         for extra in logits[1:]:
             loss = loss + self.auxiliary * self._one(extra, _subsampled(codes, 8))
         return loss
@@ -110,6 +113,35 @@ def distillation_loss(student: torch.Tensor, teacher: torch.Tensor, temperature:
     wanted = F.log_softmax(teacher.float() / temperature, 1)
     given = F.log_softmax(student.float() / temperature, 1)
     return F.kl_div(given, wanted, reduction="none", log_target=True).sum(1).mean() * temperature**2
+
+
+def lovasz_loss(logits: torch.Tensor, codes: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
+    """Mean Lovász-Softmax of the classes that are the only member of a code in the batch; 0 if none is.
+
+    A surrogate of one minus the IoU (Berman et al., CVPR 2018, algorithm 1). For one class, pixels are left out whose
+    code may be that class or another.
+
+    Args:
+        logits: (N, C, h, w) float.
+        codes: (N, h, w) int64.
+        members: (256, C) bool, which classes a code may be.
+    """
+    alone = members & (members.sum(1, keepdim=True) == 1)
+    counts = torch.bincount(codes.flatten(), minlength=256).to(torch.float32) @ alone.to(torch.float32)
+    present = counts.nonzero().flatten()
+    if not len(present):
+        return logits.sum() * 0
+    p = logits.float().softmax(1).permute(1, 0, 2, 3)[present].flatten(1)
+    truth = alone.T[present][:, codes.flatten()]
+    unsure = members.T[present][:, codes.flatten()] & ~truth
+    errors = (truth.to(p.dtype) - p).abs().masked_fill(unsure, 0)  # so that they come last and add nothing
+    ranked, order = errors.sort(1, descending=True)
+    hits = truth.gather(1, order).to(p.dtype)
+    missed = hits.sum(1, keepdim=True) - hits.cumsum(1)
+    union = missed + torch.arange(1, hits.shape[1] + 1, device=p.device)
+    jaccard = 1 - missed / union
+    steps = torch.cat((jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]), 1)
+    return (ranked * steps).sum(1).mean()
 
 
 def dice_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

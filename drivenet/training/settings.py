@@ -139,9 +139,10 @@ class OptimiserSettings(Settings):
 
 
 class LossSettings(Settings):
-    """Class-weighted cross-entropy, of all pixels or the hard ones, plus Dice; on the output and auxiliary heads."""
+    """Class-weighted cross-entropy, of all pixels or the hard ones, plus Dice and Lovász; auxiliary heads."""
 
     dice: float = Field(0.5, ge=0, description="weight of the soft Dice loss")
+    lovasz: float = Field(0.0, ge=0, description="weight of the Lovász-Softmax loss, a surrogate of the IoU")
     auxiliary: float = Field(0.4, ge=0, description="weight of each auxiliary head")
     weights: Literal["none", "log"] = Field("log", description="log: 1 / ln(1.1 + share of pixels)")
     ohem: float | None = Field(

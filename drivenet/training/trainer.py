@@ -94,7 +94,8 @@ class Trainer:
         self.ema = Ema(self.network, self._on_device(self._create()), settings.ema)
         loss = settings.loss
         members = torch.from_numpy(material.codes.members)
-        self.loss = SegmentationLoss(weights, loss.dice, loss.auxiliary, loss.ohem, members).to(self.device)
+        self.loss = SegmentationLoss(weights, loss.dice, loss.auxiliary, loss.ohem, members, loss.lovasz)
+        self.loss.to(self.device)
         self.optimiser = optimiser_of(self.network, settings.optimiser, self.device)
         self.validation = Selection(material.vals, settings.input, self.device)
         self.progress = Progress()

@@ -1,4 +1,4 @@
-"""The loss: weights, ignored pixels, hard pixels, the Dice term at its ends, and distillation."""
+"""The loss: weights, ignored pixels, hard pixels, the Dice and Lovász terms, and distillation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from drivenet.training.loss import (  # noqa: E402
     SegmentationLoss,
     dice_loss,
     distillation_loss,
+    lovasz_loss,
     set_cross_entropy,
 )
 
@@ -179,3 +180,49 @@ def test_a_set_weighs_as_its_members_do_on_average() -> None:
     members[:4] = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1]]).bool()
     loss = SegmentationLoss(torch.tensor([1.0, 2.0, 4.0]), 0.0, 0.0, members=members)
     assert loss.weights[:4].tolist() == [1, 2, 4, 3]
+
+
+def by_class(logits: torch.Tensor, codes: torch.Tensor, members: torch.Tensor) -> float:
+    """Lovász-Softmax written out, one class after the other."""
+    p, costs = logits.softmax(1), []
+    for c in range(logits.shape[1]):
+        sets = members[codes]
+        known = ~(sets[..., c] & (sets.sum(-1) > 1))
+        truth = (codes == c)[known]
+        if truth.any():
+            ranked = sorted(zip((truth.float() - p[:, c][known]).abs().tolist(), truth.tolist(), strict=True))[::-1]
+            total, before, cost, missed = int(truth.sum()), 0.0, 0.0, 0
+            for k, (error, hit) in enumerate(ranked, 1):
+                missed += hit
+                now = 1 - (total - missed) / (total + k - missed)
+                cost, before = cost + error * (now - before), now
+            costs.append(cost)
+    return sum(costs) / len(costs)
+
+
+def test_the_lovasz_term_is_that_of_its_paper_and_a_set_teaches_nothing_about_its_members() -> None:
+    torch.manual_seed(0)
+    members = torch.ones(256, 4, dtype=torch.bool)
+    members[:4] = torch.eye(4, dtype=torch.bool)
+    members[9] = torch.tensor([False, True, True, False])
+    codes = torch.tensor([0, 1, 2, 9, IGNORE_ID])[torch.randint(5, (2, 6, 6))]
+    logits = torch.randn(2, 4, 6, 6, requires_grad=True)
+    loss = lovasz_loss(logits, codes, members)
+    assert float(loss.detach()) == pytest.approx(by_class(logits.detach(), codes, members), abs=1e-5)
+    loss.backward()
+    grad = logits.grad
+    assert grad is not None
+    assert not grad.permute(0, 2, 3, 1)[codes == IGNORE_ID].any()
+    one_of_two = grad.permute(0, 2, 3, 1)[codes == 9]
+    pushed = torch.softmax(logits.detach(), 1).permute(0, 2, 3, 1)[codes == 9]
+    ratio = one_of_two[:, 1:3] / pushed[:, 1:3]
+    assert torch.allclose(ratio[:, 0], ratio[:, 1], atol=1e-5), "both members gain in proportion to what they have"
+
+
+def test_the_lovasz_term_is_zero_without_truth_and_where_all_is_right() -> None:
+    ids = ids_of([0, 1], [2, 1])
+    right = SegmentationLoss(torch.ones(3), 0.0, 0.0, lovasz=1.0)
+    assert float(right([sure(ids, 3)], ids)) == pytest.approx(0, abs=1e-4)
+    assert float(right([sure((ids + 1) % 3, 3)], ids)) == pytest.approx(51, abs=1.1)
+    nothing = torch.full_like(ids, IGNORE_ID)
+    assert float(right([torch.randn(1, 3, 16, 16)], nothing)) == 0
