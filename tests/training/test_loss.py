@@ -29,6 +29,11 @@ def sure(ids: torch.Tensor, classes: int) -> torch.Tensor:
     return 50.0 * torch.nn.functional.one_hot(clipped, classes).permute(0, 3, 1, 2)
 
 
+def on_the_same_rows(loss: SegmentationLoss, logits: torch.Tensor, ids: torch.Tensor) -> float:
+    torch.manual_seed(0)
+    return float(loss([logits], ids))
+
+
 def test_it_is_zero_where_all_is_right_and_large_where_all_is_wrong() -> None:
     ids = ids_of([0, 1], [2, 1])
     loss = SegmentationLoss(torch.ones(3), 1.0, 0.0)
@@ -73,7 +78,7 @@ def test_without_easy_pixels_mining_changes_nothing() -> None:
     ids = ids_of([0, 1], [2, IGNORE_ID])
     logits = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     weights = torch.tensor([1.0, 5.0, 2.0])
-    plain, mined = (float(SegmentationLoss(weights, 0.0, 0.0, ohem)([logits], ids)) for ohem in (None, 0.9999))
+    plain, mined = (on_the_same_rows(SegmentationLoss(weights, 0.0, 0.0, ohem), logits, ids) for ohem in (None, 0.9999))
     assert mined == pytest.approx(plain)
 
 
@@ -81,20 +86,38 @@ def test_only_hard_pixels_count() -> None:
     """A quarter of the picture is wrong, the rest beyond doubt: the mean is that of the quarter."""
     ids = ids_of([0, 1], [2, 1])
     logits = sure(ids_of([1, 1], [2, 1]), 3)
-    plain, mined = (SegmentationLoss(torch.ones(3), 0.0, 0.0, ohem)([logits], ids) for ohem in (None, 0.7))
-    assert float(mined) == pytest.approx(4 * float(plain))
+    losses = (SegmentationLoss(torch.ones(3), 0.0, 0.0, ohem) for ohem in (None, 0.7))
+    plain, mined = (on_the_same_rows(loss, logits, ids) for loss in losses)
+    assert mined == pytest.approx(4 * plain)
 
 
 def test_a_sixteenth_counts_however_easy() -> None:
-    """All pixels are easier than the bound; the hardest sixteenth (of the half-size picture) gets the gradient."""
+    """All pixels are easier than the bound; the hardest sixteenth (of the rows that count) gets the gradient."""
     ids = torch.zeros(1, 32, 32, dtype=torch.uint8)
     logits = torch.zeros(1, 2, 16, 16)
     logits[:, 0] = torch.linspace(5, 9, 256).view(16, 16)
     logits.requires_grad_()
     SegmentationLoss(torch.ones(2), 0.0, 0.0, 0.5)([logits], ids).backward()
     assert logits.grad is not None
-    learned = logits.grad[0, 0].ne(0).flatten()
-    assert learned.nonzero().flatten().tolist() == list(range(256 // HARD_AT_LEAST))
+    rows, columns = logits.grad[0, 0].nonzero(as_tuple=True)
+    first = int(rows[0])
+    assert first in (0, 1)
+    assert rows.tolist() == [first] * (128 // HARD_AT_LEAST)
+    assert columns.tolist() == list(range(128 // HARD_AT_LEAST))
+
+
+def test_half_of_the_rows_counts_and_over_the_batches_every_row_does() -> None:
+    ids = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    seen = set()
+    for seed in range(16):
+        torch.manual_seed(seed)
+        logits = torch.zeros(1, 2, 16, 16, requires_grad=True)
+        SegmentationLoss(torch.ones(2), 0.0, 0.0)([logits], ids).backward()
+        assert logits.grad is not None
+        rows = tuple(logits.grad[0, 0].any(1).nonzero().flatten().tolist())
+        assert rows in {tuple(range(0, 16, 2)), tuple(range(1, 16, 2))}
+        seen |= set(rows)
+    assert seen == set(range(16))
 
 
 def test_mining_without_truth_costs_nothing() -> None:
