@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -37,27 +38,38 @@ def components(ids: Ids, kinds: npt.NDArray[np.uint8], min_area: float = MIN_ARE
     Returns:
         the instance map, and how many there are; no more than :data:`~drivenet.things.MOST_THINGS`.
     """
-    labelled, areas = label_kinds(np.asarray(cv2.LUT(ids, kinds), np.uint8))
+    kind = np.asarray(cv2.LUT(ids, kinds), np.uint8)
+    labelled = label_kinds(kind, range(1, len(COUNTABLE_GROUPS) + 1))
+    areas = np.bincount(labelled.ravel()[places(kind)], minlength=1)
     order, table = number(areas, min_area * ids.size)
     return np.asarray(table[labelled]), len(order)
 
 
-def label_kinds(kinds: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """Label the components of every kind but 0: labels (H', W') int32, 0 none, and the pixels of each label."""
-    labels = np.zeros(kinds.shape, np.int32)
-    areas = [np.zeros(1, np.int64)]
+def places(kind: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Where in memory a map (H', W') is not 0, ascending."""
+    _, top, _, height = cv2.boundingRect(kind)
+    return np.asarray(np.flatnonzero(kind[top : top + height] != 0) + top * kind.shape[1])
+
+
+def label_kinds(kind: npt.NDArray[np.uint8], wanted: Iterable[int]) -> npt.NDArray[np.int32]:
+    """Number the components of some kinds, (H', W'), 0 none.
+
+    Args:
+        kind: (H', W').
+        wanted: kinds, in the order in which they are numbered.
+    """
+    labels = np.zeros(kind.shape, np.int32)
     last = 0
-    for kind in range(1, len(COUNTABLE_GROUPS) + 1):
-        mask = (kinds == kind).astype(np.uint8)
-        left, top, width, height = cv2.boundingRect(mask)  # labelling all of a 512x256 map takes half a millisecond
+    for one in wanted:
+        mask = (kind == one).view(np.uint8)
+        left, top, width, height = cv2.boundingRect(mask)  # the components of all of a map take several times as long
         if not width:
             continue
         part = np.s_[top : top + height, left : left + width]
-        count, found, stats, _ = cv2.connectedComponentsWithStats(mask[part], connectivity=8)
-        labels[part] += np.where(found > 0, found + np.int32(last), np.int32(0))
-        areas.append(stats[1:, cv2.CC_STAT_AREA].astype(np.int64))
+        count, found = cv2.connectedComponents(mask[part], connectivity=8)
+        np.add(found, last, out=labels[part], where=found > 0)
         last += count - 1
-    return labels, np.concatenate(areas)
+    return labels
 
 
 def number(areas: npt.NDArray[np.int64], least: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -10,16 +11,19 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.things import MOST_THINGS, InstanceMap
-from drivenet.things.components import label_kinds, number
+from drivenet.things.components import label_kinds, number, places
 from drivenet.things.measure import Floats, Ints
 
 #: Two peaks of the same height so few cells apart are one: the graph leaves the highest of 7 x 7 cells.
 BESIDE = 3
 #: A pixel is a stray where it lies farther from its thing's mean than so many mean deviations and pixels.
 FAR, MARGIN = 3.0, 2.0
+#: The nearest pixel of a thing is looked for in so many rows first.
+NEARBY = 16
 
 Centres = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.uint8]
+Singles = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,17 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
         rule: the thresholds.
     """
     kind = np.asarray(cv2.LUT(ids, kinds), np.uint8)
-    heights, claimed = _claims(centres, offsets, rule)
-    wide = np.asarray(cv2.resize(claimed, ids.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-    pixels, least = np.flatnonzero(kind), max(1.0, rule.min_area * ids.size)
-    centre = wide.ravel()[pixels].astype(np.int64)
-    pairs = np.where(centre > 0, 4 * centre + kind.ravel()[pixels], 0)  # one number for each centre and kind
+    pixels, least = places(kind), max(1.0, rule.min_area * ids.size)
+    kind_of, cells = kind.ravel()[pixels], _cells(ids.shape, centres.shape)[pixels]
+    heights, centre = _claims(centres, offsets, rule, cells)
+    pairs = (4 * centre.astype(np.int64) + kind_of) * (centre > 0)  # one number for each centre and kind
     counts = np.bincount(pairs, minlength=4 * 256)
     big = np.flatnonzero(counts[1:] >= least) + 1
     compact = np.zeros(4 * 256, np.int64)
     compact[big] = np.arange(1, len(big) + 1)
-    claimed_things = compact[pairs]
-    strays = _strays(claimed_things, pixels, ids.shape[1], len(big))
-    things = _adopt(claimed_things, strays, pixels, kind, len(big))
+    things = compact[pairs]
+    strays = _strays(things, pixels, ids.shape[1], len(big))
+    things = _adopt(things, strays, pixels, kind, len(big))
     sizes = np.bincount(things, minlength=len(big) + 1)
     sizes[0] = 0
     order, table = number(sizes, least)
@@ -90,40 +93,72 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
     return Grouped(instances, scores[order])
 
 
-def _claims(centres: Centres, offsets: Offsets, rule: GroupingRule) -> tuple[Floats, npt.NDArray[np.uint8]]:
-    """Heights of the centres by number, (256,) of 0..1, and the number that each cell's offset points at, 0 none."""
+@functools.lru_cache(maxsize=8)
+def _cells(size: tuple[int, ...], grid: tuple[int, ...]) -> npt.NDArray[np.int32]:
+    """The cell of a grid in which each pixel of a map lies, by their places in memory."""
+    cells = np.arange(grid[0] * grid[1], dtype=np.int32).reshape(grid)
+    return np.asarray(cv2.resize(cells, size[::-1], interpolation=cv2.INTER_NEAREST), np.int32).ravel()
+
+
+def _claims(
+    centres: Centres, offsets: Offsets, rule: GroupingRule, cells: npt.NDArray[np.int32]
+) -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """Heights of the centres by number, (256,) of 0..1, and the number that each cell's offset points at, 0 none.
+
+    Args:
+        centres, offsets, rule: as for :func:`group`.
+        cells: (n,) those that are asked for; they may be so several times.
+    """
     heights = np.zeros(256)
     peaks = np.flatnonzero(centres >= max(1, rule.centre))
     if not len(peaks):
-        return heights, np.zeros(centres.shape, np.uint8)
+        return heights, np.zeros(len(cells), np.uint8)
     if len(peaks) > MOST_THINGS:
         peaks = np.sort(peaks[np.argsort(-centres.ravel()[peaks].astype(int), kind="stable")[:MOST_THINGS]])
-    rows, columns = centres.shape
-    steps = (offsets.astype(np.float32) - 128) * np.float32(rule.scale)
-    roots = _merged(peaks, centres.ravel()[peaks], columns)
     heights[1 : len(peaks) + 1] = centres.ravel()[peaks] / 255
-    seeds = np.ones(centres.shape, np.uint8)
-    seeds.ravel()[peaks] = 0
+    asked = np.zeros(centres.size, bool)
+    asked[cells] = True
+    some = np.flatnonzero(asked)
+    claimed = np.zeros(centres.size, np.uint8)
+    claimed[some] = _nearest_peaks(*_targets(some, offsets, rule.scale), centres, peaks, rule.reach)
+    return heights, claimed[cells]
+
+
+def _targets(cells: Ints, offsets: Offsets, scale: float) -> tuple[Singles, Singles]:
+    """Row and column at which the offset of each of some cells points, (n,) whole numbers, maybe outside of the map."""
+    columns = offsets.shape[2]
+    steps = (offsets.reshape(2, -1)[:, cells].astype(np.float32) - 128) * np.float32(scale)
+    rows = cells // columns
+    return np.rint(rows.astype(np.float32) + steps[0]), np.rint((cells - rows * columns).astype(np.float32) + steps[1])
+
+
+def _nearest_peaks(y: Singles, x: Singles, centres: Centres, peaks: Ints, reach: float) -> npt.NDArray[np.uint8]:
+    """The number of the peak nearest to each of some places, 0 where none is within reach, (n,).
+
+    Distances are measured within the box of the peaks and a margin; what lies farther out is within reach of none.
+    """
+    row, column = np.divmod(peaks, centres.shape[1])
+    margin = int(min(reach, max(centres.shape))) + 1
+    top, left = max(0, int(row[0]) - margin), max(0, int(column.min()) - margin)
+    height = min(centres.shape[0], int(row[-1]) + margin + 1) - top
+    width = min(centres.shape[1], int(column.max()) + margin + 1) - left
+    within = (row - top) * width + column - left
+    seeds = np.ones((height, width), np.uint8)
+    seeds.ravel()[within] = 0
     distance, nearest = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     numbers = np.zeros(len(peaks) + 1, np.uint8)  # OpenCV numbers the seeds; it does not say in which order
-    numbers[nearest.ravel()[peaks]] = roots + 1
-    y = np.arange(rows, dtype=np.float32)[:, None] + steps[0]
-    x = np.arange(columns, dtype=np.float32)[None, :] + steps[1]
-    at = np.clip(np.rint(y), 0, rows - 1).astype(np.int32) * columns
-    at += np.clip(np.rint(x), 0, columns - 1).astype(np.int32)
-    near = distance.ravel()[at] <= rule.reach
-    return heights, np.asarray(np.where(near, numbers[nearest.ravel()[at]], np.uint8(0)))
+    numbers[nearest.ravel()[within]] = _merged(row, column, centres.ravel()[peaks]) + 1
+    at = np.clip(y - top, 0, height - 1).astype(np.int64) * width + np.clip(x - left, 0, width - 1).astype(np.int64)
+    return np.asarray(numbers[nearest.ravel()[at]] * (distance.ravel()[at] <= reach), np.uint8)
 
 
-def _merged(peaks: Ints, heights: npt.NDArray[np.uint8], columns: int) -> Ints:
+def _merged(y: Ints, x: Ints, heights: npt.NDArray[np.uint8]) -> Ints:
     """Of each peak the one that stands for it: itself, or the first one of the same height beside it.
 
     Args:
-        peaks: (n,) cells, ascending.
+        y, x: (n,) its row and column, ascending.
         heights: (n,) of them.
-        columns: cells in a row.
     """
-    y, x = np.divmod(peaks, columns)
     beside = np.maximum(np.abs(y - y[:, None]), np.abs(x - x[:, None])) <= BESIDE
     first = (beside & (heights == heights[:, None])).argmax(1)
     return np.asarray(first[first])
@@ -136,9 +171,11 @@ def _strays(things: Ints, pixels: Ints, columns: int, count: int) -> npt.NDArray
     """
     sizes = np.maximum(np.bincount(things, minlength=count + 1), 1)
     far = np.zeros(len(things), bool)
-    for axis in np.divmod(pixels, columns):
-        mean = np.bincount(things, axis, count + 1) / sizes
-        away = np.abs(axis - mean[things])
+    rows = pixels // columns
+    for axis in (rows, pixels - rows * columns):
+        place = axis.astype(np.float64)
+        mean = np.bincount(things, place, count + 1) / sizes
+        away = np.abs(place - mean[things])
         deviation = np.bincount(things, away, count + 1) / sizes
         far |= away > (FAR * deviation + MARGIN)[things]
     return np.asarray(far & (things > 0), np.bool_)
@@ -154,36 +191,59 @@ def _adopt(things: Ints, strays: npt.NDArray[np.bool_], pixels: Ints, kind: npt.
         kind: (H', W') what is a component of its own.
         count: things so far.
     """
-    without = (things == 0) | strays
-    if not without.any():
-        return things
-    labelled, areas = label_kinds(kind)
-    parts = labelled.ravel()[pixels].astype(np.int64)
-    kept = np.where(strays, 0, things)
-    votes = np.bincount(parts * (count + 1) + kept, minlength=len(areas) * (count + 1)).reshape(len(areas), -1)
+    kept = things * ~strays
+    lost = np.flatnonzero(kept == 0)
+    if not len(lost):
+        return kept
+    parts = _parts(kind, pixels, lost)
+    votes = np.bincount(parts * (count + 1) + kept, minlength=(int(parts.max()) + 1) * (count + 1))
+    votes = votes.reshape(-1, count + 1)
     votes[:, 0] = 0
-    fresh = np.arange(len(areas)) + count + 1
-    adopted = np.where(votes.any(1), votes.argmax(1), fresh)[parts]
-    if not without.all():
-        near = _nearest(pixels, ~without, kind.shape)
-        adopted = np.where(parts[near] == parts, kept[near], adopted)
-    return np.asarray(np.where(without, adopted, things))
+    rivals, sure = np.count_nonzero(votes, axis=1), kept > 0
+    kept[lost] = np.where(rivals > 0, votes.argmax(1), np.arange(len(votes)) + count + 1)[parts[lost]]
+    torn = lost[rivals[parts[lost]] > 1]
+    if len(torn):
+        near = _nearest(pixels, sure, torn, kind.shape)
+        beside = parts[near] == parts[torn]
+        kept[torn[beside]] = kept[near[beside]]
+    return kept
 
 
-def _nearest(pixels: Ints, seeds: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> Ints:
-    """Of each pixel the nearest one that is a seed, by its place among the pixels; (n,).
+def _parts(kind: npt.NDArray[np.uint8], pixels: Ints, lost: Ints) -> Ints:
+    """The number of each pixel's component, (n,); 0 for pixels of kinds of which none is lost."""
+    kinds = np.flatnonzero(np.bincount(kind.ravel()[pixels[lost]]))
+    return np.asarray(label_kinds(kind, kinds.tolist()).ravel()[pixels], np.int64)
+
+
+def _nearest(pixels: Ints, seeds: npt.NDArray[np.bool_], asked: Ints, shape: tuple[int, ...]) -> Ints:
+    """The nearest pixel that is a seed, by its place among the pixels, of those that are asked for; as many.
 
     Args:
         pixels: (n,) where the pixels are, ascending, in a map of that shape.
         seeds: (n,) at least one of them.
+        asked: places among the pixels, ascending.
         shape: (H', W').
     """
-    first, last = (int(pixel) // shape[1] for pixel in pixels[[0, -1]])
-    pixels = pixels - first * shape[1]
+    first, last = (int(pixel) // shape[1] for pixel in pixels[asked[[0, -1]]])
+    near, distance = _nearest_between(first - NEARBY, last + NEARBY, pixels, seeds, asked, shape)
+    if distance.max() <= NEARBY:  # no seed beyond these rows is nearer
+        return near
+    return _nearest_between(0, shape[0], pixels, seeds, asked, shape)[0]
+
+
+def _nearest_between(
+    first: int, last: int, pixels: Ints, seeds: npt.NDArray[np.bool_], asked: Ints, shape: tuple[int, ...]
+) -> tuple[Ints, Singles]:
+    """The nearest seed between two rows, as :func:`_nearest` gives it, and how far it is, both (asked,)."""
+    first, last = max(0, first), min(shape[0] - 1, last)
+    start, end = first * shape[1], (last + 1) * shape[1]
+    begin, stop = np.searchsorted(pixels, (start, end))
+    sown = np.flatnonzero(seeds[begin:stop]) + begin
+    at = pixels[sown] - start
     other = np.ones((last + 1 - first, shape[1]), np.uint8)
-    other.ravel()[pixels[seeds]] = 0
-    _, labels = cv2.distanceTransformWithLabels(other, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
-    found = labels.ravel()[pixels]
-    places = np.zeros(int(seeds.sum()) + 1, np.int64)  # OpenCV numbers the seeds; it does not say in which order
-    places[found[seeds]] = np.flatnonzero(seeds)
-    return np.asarray(places[found])
+    other.ravel()[at] = 0
+    distance, labels = cv2.distanceTransformWithLabels(other, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    numbered = np.zeros(len(sown) + 1, np.int64)  # OpenCV numbers the seeds; it does not say in which order
+    numbered[labels.ravel()[at]] = sown
+    wanted = pixels[asked] - start
+    return numbered[labels.ravel()[wanted]], np.asarray(distance.ravel()[wanted], np.float32)

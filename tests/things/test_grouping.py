@@ -88,6 +88,21 @@ def test_pixels_that_claim_no_centre_join_the_nearest_thing_not_the_largest() ->
     assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
 
 
+def test_the_nearest_thing_may_be_far_away() -> None:
+    """A tall lorry between two cars points nowhere: its halves are as far as 40 rows from either car."""
+    ids, truth = drawn((40, 20, 30, 20, CAR), (40, 40, 30, 80, TRUCK), (40, 120, 60, 24, CAR))
+    truth[40:80][truth[40:80] > 0], truth[80:120][truth[80:120] > 0] = 1, 3
+    centres, offsets = ideal(np.where((ids == TRUCK), 0, truth).astype(np.uint8))
+    offsets[:, 20:60] = 128 + 30
+    assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
+
+
+def test_a_picture_without_things_has_none() -> None:
+    found = group(np.full(SIZE, ROAD, np.uint8), *ideal(drawn((40, 60, 30, 20, CAR))[1]), KINDS, RULE)
+    assert not found.instances.any()
+    assert not len(found.scores)
+
+
 def test_without_centres_a_component_is_one_thing() -> None:
     ids, _ = drawn((40, 60, 30, 20, CAR), (70, 60, 30, 20, TRUCK), (150, 60, 30, 20, CAR))
     nothing = np.zeros(CELLS, np.uint8), np.full((2, *CELLS), 128, np.uint8)
