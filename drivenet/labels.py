@@ -98,6 +98,15 @@ class LabelSet:
         table[: len(self)] = [GROUPS.index(self.groups[c]) for c in self.classes]
         return table
 
+    @cached_property
+    def countable_table(self) -> npt.NDArray[np.uint8]:
+        """By class id 1 + the place of its group in :data:`COUNTABLE_GROUPS`, 0 for all else; (256,) uint8."""
+        table = np.zeros(256, np.uint8)
+        for kind, group in enumerate(COUNTABLE_GROUPS, 1):
+            table[self.group_table == GROUPS.index(group)] = kind
+        table.flags.writeable = False
+        return table
+
 
 def _label_set(name: str, rows: Sequence[tuple[str, Rgb, str]]) -> LabelSet:
     return LabelSet(

@@ -46,6 +46,14 @@ class Thing:
         """Class and, where it is tracked, id: ``car 12``."""
         return f"{self.cls} {self.id}" if self.id else self.cls
 
+    def followed(
+        self, id_: int, age_s: float, velocity: tuple[float, float], trail: tuple[tuple[float, float], ...]
+    ) -> Thing:
+        """The same thing with an id and what comes with it (``dataclasses.replace`` takes thrice the time)."""
+        return Thing(
+            self.cls, self.box, self.area, self.centroid, id_, age_s, velocity, self.score, self.group, trail
+        )  # fmt: skip
+
     def to_dict(self) -> dict[str, object]:
         """As members of JSON lines; ``id``, ``age_s`` and ``velocity`` only where it is tracked."""
         out: dict[str, object] = {"class": self.cls, "box": list(self.box), "area": round(self.area, 5)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 
 import cv2
@@ -10,21 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from drivenet.classmap import Ids
-from drivenet.labels import COUNTABLE_GROUPS, GROUPS, LabelSet
+from drivenet.labels import COUNTABLE_GROUPS, LabelSet
 from drivenet.things import MOST_THINGS, InstanceMap
+from drivenet.things.measure import places
 
 #: A component smaller than this fraction of the image is noise.
 MIN_AREA = 0.0004
 
 
-@functools.lru_cache(maxsize=8)
 def kinds_of(labels: LabelSet) -> npt.NDArray[np.uint8]:
     """By class id 1 + the place of its group among the countable ones, 0 for stuff and ids without a class; (256,)."""
-    table = np.zeros(256, np.uint8)
-    for kind, group in enumerate(COUNTABLE_GROUPS, 1):
-        table[labels.group_table == GROUPS.index(group)] = kind
-    table.flags.writeable = False
-    return table
+    return labels.countable_table
 
 
 def components(ids: Ids, kinds: npt.NDArray[np.uint8], min_area: float = MIN_AREA) -> tuple[InstanceMap, int]:
@@ -43,12 +38,6 @@ def components(ids: Ids, kinds: npt.NDArray[np.uint8], min_area: float = MIN_ARE
     areas = np.bincount(labelled.ravel()[places(kind)], minlength=1)
     order, table = number(areas, min_area * ids.size)
     return np.asarray(table[labelled]), len(order)
-
-
-def places(kind: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Where in memory a map (H', W') is not 0, ascending."""
-    _, top, _, height = cv2.boundingRect(kind)
-    return np.asarray(np.flatnonzero(kind[top : top + height] != 0) + top * kind.shape[1])
 
 
 def label_kinds(kind: npt.NDArray[np.uint8], wanted: Iterable[int]) -> npt.NDArray[np.int32]:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.things import MOST_THINGS, InstanceMap
-from drivenet.things.components import label_kinds, number, places
-from drivenet.things.measure import Floats, Ints
+from drivenet.things.components import label_kinds, number
+from drivenet.things.measure import Floats, Ints, places
 
 #: Two peaks of the same height so few cells apart are one: the graph leaves the highest of 7 x 7 cells.
 BESIDE = 3

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import lap
 import numpy as np
-import numpy.typing as npt
 
 from drivenet.things import InstanceMap, Thing
 from drivenet.things.measure import Floats, Ints, Measured, Pixels
+
+#: Farther than the width of any map, in pixels.
+_FARTHEST = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -118,17 +120,10 @@ class Tracker:
         oldest = captured_ns - round(self.rule.trail_s * 1e9)
         for t, place in zip(seen, (measured.centroids * scale).tolist(), strict=True):
             t.went(captured_ns, (place[0], place[1]), oldest)
+        velocities = (np.array([t.velocity for t in seen]).reshape(-1, 2) * scale).tolist()
         return [
-            replace(
-                thing,
-                id=t.id,
-                age_s=(captured_ns - t.first_ns) / 1e9,
-                velocity=_pair(t.velocity * scale),
-                trail=tuple(t.places),
-            )
-            if t.id
-            else thing
-            for thing, t in zip(things, seen, strict=True)
+            thing.followed(t.id, (captured_ns - t.first_ns) / 1e9, (dx, dy), tuple(t.places)) if t.id else thing
+            for thing, t, (dx, dy) in zip(things, seen, velocities, strict=True)
         ]
 
     def _assign(self, instances: InstanceMap, measured: Measured, kinds: Ints, captured_ns: int) -> list[_Track | None]:
@@ -136,7 +131,8 @@ class Tracker:
         count = len(measured.areas)
         if not self._tracks or not count:
             return [None] * count
-        moves = np.array([t.velocity * ((captured_ns - t.shape_ns) / 1e9) for t in self._tracks])
+        elapsed = np.array([(captured_ns - t.shape_ns) / 1e9 for t in self._tracks])
+        moves = np.array([t.velocity for t in self._tracks]) * elapsed[:, None]
         agreement = self._overlaps(instances, measured, moves) + self._closeness(measured, moves)
         followed = np.array([bool(t.id) and t.last_ns == self._seen_ns for t in self._tracks])
         agreement += self.rule.followed * (followed[:, None] & (agreement >= self.rule.least))
@@ -147,21 +143,24 @@ class Tracker:
     def _overlaps(self, instances: InstanceMap, measured: Measured, moves: Floats) -> Floats:
         """IoU of every moved track with every thing, (tracks, things)."""
         areas = np.array([len(t.x) for t in self._tracks])
-        steps = np.rint(moves).astype(np.int64)
-        x = np.concatenate([t.x for t in self._tracks]) + np.repeat(steps[:, 0], areas)
-        y = np.concatenate([t.y for t in self._tracks]) + np.repeat(steps[:, 1], areas)
+        steps = np.clip(np.rint(moves), -_FARTHEST, _FARTHEST).astype(np.int64).astype(np.uint32)
+        steps = np.repeat(steps, areas, axis=0)
+        # unsigned: what leaves the map to the left or above is beyond its right and lower edge
+        x = np.concatenate([t.x for t in self._tracks]) + steps[:, 0]
+        y = np.concatenate([t.y for t in self._tracks]) + steps[:, 1]
         height, width = instances.shape
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        inside = np.flatnonzero((x < width) & (y < height))
         of = np.repeat(np.arange(len(areas)), areas)[inside]
         count = len(measured.areas) + 1
-        hits = of * count + instances.ravel()[y[inside] * width + x[inside]]
+        hits = of * count + instances.ravel()[y[inside] * np.uint32(width) + x[inside]]
         common = np.bincount(hits, minlength=len(areas) * count).reshape(-1, count)[:, 1:]
         return np.asarray(common / (areas[:, None] + measured.areas[None, :] - common))
 
     def _closeness(self, measured: Measured, moves: Floats) -> Floats:
         """0 .. ``near`` by the distance of centroids, (tracks, things)."""
         places = np.array([t.centroid for t in self._tracks]) + moves
-        distance = np.linalg.norm(places[:, None, :] - measured.centroids[None, :, :], axis=2)
+        apart = places[:, None, :] - measured.centroids[None, :, :]
+        distance = np.sqrt(apart[..., 0] ** 2 + apart[..., 1] ** 2)
         widths = np.sqrt(np.maximum(np.array([len(t.x) for t in self._tracks])[:, None], measured.areas[None, :]))
         return np.asarray(self.rule.near * np.maximum(0.0, 1 - distance / (self.rule.reach * widths)))
 
@@ -201,7 +200,3 @@ class Tracker:
         """Distance in widths between a found track and where a lost one would be."""
         place = lost.centroid + lost.velocity * ((found.shape_ns - lost.shape_ns) / 1e9)
         return float(np.linalg.norm(place - found.centroid)) / float(np.sqrt(max(len(lost.x), len(found.x))))
-
-
-def _pair(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    return float(values[0]), float(values[1])
