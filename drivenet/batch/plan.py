@@ -10,6 +10,7 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from drivenet.errors import NoVideoError, SourceError, UsageError
 from drivenet.frame import Frame
@@ -72,7 +73,7 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
     Raises:
         SourceError: if it cannot be decoded.
     """
-    turn, index = UPRIGHT, segment.first_frame
+    turn, index, converter = UPRIGHT, segment.first_frame, VideoReformatter()
     try:
         with av.open(segment.file, **READING) as container:
             stream = container.streams.video[0]
@@ -85,7 +86,8 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
                     return
                 mark = display_matrix(picture)
                 turn = turn_of(*mark) if mark is not None else UPRIGHT if picture.key_frame else turn
-                image = turned(np.asarray(picture.to_ndarray(format="bgr24", threads=1), np.uint8), turn)
+                shown = converter.reformat(picture, format="bgr24", threads=1)
+                image = turned(np.asarray(shown.to_ndarray(), np.uint8), turn)
                 media_ns = round(float(picture.pts * base) * 1e9) if base is not None else index
                 yield Frame(image, index, media_ns, media_ns)
                 index += 1

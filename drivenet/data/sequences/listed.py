@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from pydantic import Field
 
 from drivenet.config import Place, Settings, load_labels, load_yaml, yaml_file
@@ -51,7 +52,9 @@ class VideoSequence(FrameSequence):
 
     def frames(self) -> Iterator[Image]:
         """The frames in the order that they are shown in."""
-        return (np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in _decode(self.file))
+        converter = VideoReformatter()
+        shown = (converter.reformat(frame, format="bgr24") for frame in _decode(self.file))
+        return (np.asarray(frame.to_ndarray(), np.uint8) for frame in shown)
 
     def truth(self, index: int) -> Truth:
         """The ids of a labelled frame."""
