@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,9 @@ from drivenet.errors import DrivenetError, EngineError
 
 #: The address that starts a cluster of this machine alone, for as long as the batch lasts.
 LOCAL = "local"
+
+#: An address where nobody answers is given up after so many seconds; Ray alone tries for minutes.
+ANSWER_S = 10.0
 
 
 def in_cluster(segments: Sequence[Segment], address: str, workers: int | None, opener: dict[str, Any], job: Job
@@ -92,16 +96,37 @@ class _Actors:
 
 
 def _connect(address: str) -> Any:
+    try:
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if host and port.isdecimal():
+            _call(host, int(port))
+        return _joined(address)
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        raise EngineError(f"no Ray cluster at {address}: {error}", "ray://HOST:PORT, HOST:PORT or local",
+                          "start one (ray start --head), or set RAY_AUTH_MODE=token") from error  # fmt: skip
+
+
+def _call(host: str, port: int) -> None:
+    """Raise OSError where nobody listens or nobody speaks Ray's protocol, OverflowError for a port that cannot be."""
+    socket.create_connection((host.strip("[]"), port), ANSWER_S).close()
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return  # such a server answers those with the certificates alone
+    import grpc
+
+    with grpc.insecure_channel(f"{host}:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(ANSWER_S)
+        except grpc.FutureTimeoutError:
+            raise TimeoutError(f"what listens there does not answer as Ray does within {ANSWER_S:.0f} s") from None
+
+
+def _joined(address: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of this machine sends no statistics
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # and its actors see the GPU
     import ray
 
     own = {"include_dashboard": False} if address == LOCAL else {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a client that gets no answer is told below
-            ray.init(address, log_to_driver=False, logging_level="ERROR", **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise EngineError(f"no Ray cluster at {address}: {error}", "ray://HOST:PORT, HOST:PORT or local",
-                          "start one (ray start --head), or set RAY_AUTH_MODE=token") from error  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a client that gets no answer is told by its error
+        ray.init(address, log_to_driver=False, logging_level="ERROR", **own)
     return ray

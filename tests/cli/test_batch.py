@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -207,6 +208,17 @@ def test_what_a_worker_raises_is_raised(here: Path) -> None:
     with pytest.raises(EngineError) as raised:
         run(videos(here), OPENER, Job(here / "out"), executor(2), least=LEAST)
     assert "city.onnx" in str(raised.value)
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_where_nobody_listens_is_told_before_anything_is_done(here: Path, scheme: str) -> None:
+    """Without waiting for Ray, which would try for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"{scheme}127.0.0.1:{port}", f"{scheme}127.0.0.1:{port}0000"):
+        with pytest.raises(EngineError, match=rf"no Ray cluster at {address}: .*; expected ray://HOST:PORT"):
+            run(videos(here), OPENER, Job(here / "out"), executor(2, address), least=LEAST)
+    assert not list((here / "out").glob("*/*")), "nothing was begun"
 
 
 COMMAND = (
