@@ -1,6 +1,6 @@
 """Price and gain of ``--smooth``: added ms, flicker on a clip, mIoU and flicker on the synthetic drive.
 
-    python benchmarks/smooth.py CLIP [--engine NAME] [--frames N] [--json FILE]
+    python benchmarks/smooth.py CLIP [--engine NAME] [--backend NAME] [--frames N] [--json FILE]
 
 Both ways see the same inferences. Flicker is the fraction of pixels with certain motion whose class changes
 (docs/evaluation.md).
@@ -70,11 +70,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip")
     parser.add_argument("--engine")
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     with open_source(chosen.clip, paced=False) as source:
-        engine = open_engine(chosen.engine)
+        engine = open_engine(chosen.engine, chosen.backend)
         clip = measured(engine, ((frame, None) for frame in itertools.islice(source, chosen.frames)))
     found = {"engine": engine.describe(), "clip": clip, "drive": measured(engine, drawn(engine, chosen.frames))}
     print(json.dumps(found, indent=1, default=str))
