@@ -123,7 +123,10 @@ class VideoSink(Sink):
 
     def _planes(self, picture: Image) -> av.VideoFrame:
         """A picture in the encoder's pixel format, its sizes even."""
-        return av.VideoFrame.from_ndarray(i420(picture), format="yuv420p")
+        planes = i420(picture)
+        # the encoder copies them in any case; PyAV passes them on without a copy of its own if their rows are even
+        frame = av.VideoFrame.from_ndarray if len(planes) % 2 else av.VideoFrame.from_numpy_buffer
+        return frame(planes, format="yuv420p")
 
     def _moment(self, frame: Frame) -> int:
         """When a frame is shown, in ticks since nobody knows when."""
