@@ -16,13 +16,13 @@ from drivenet.artefacts.catalog import find
 from drivenet.artefacts.compiled import artefact_path
 from drivenet.artefacts.passport import Parity, Passport, passport_path
 from drivenet.backends import BACKENDS, compiling
-from drivenet.build.parity import compare
 from drivenet.build.plan import decide_precision, find_reference
 from drivenet.build.request import BuildRequest, Product
 from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine import open_unproven
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.engine.onnxruntime.file import CPU, read_spec
+from drivenet.engine.parity import compare
 from drivenet.errors import EngineError, UsageError, nearest
 from drivenet.files import sha256_of, write_atomic
 from drivenet.modelspec import ModelSpec, Precision

@@ -1,63 +1,117 @@
-"""int8 for networks that were not made for it: the front stays float until the ids agree with the float model's."""
+"""int8 for networks that were not made for it: what suffers most stays float until the parity check would pass."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-import numpy as np
-
+from drivenet.artefacts.passport import Parity
+from drivenet.engine.base import Engine
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.engine.onnxruntime.file import CPU
-from drivenet.export.int8 import PARTS, quantise
+from drivenet.engine.parity import compare
+from drivenet.errors import UsageError
+from drivenet.export.int8 import Calibrated
+from drivenet.export.int8_nodes import TENTHS
 from drivenet.export.stored import load, store
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
-from drivenet.prepare import prepare_for
 
-#: Fractions of the convolutions, from the input on, that stay float: one try after the other. The first tenth always
-#: does, since what it rounds goes through the whole network.
-FRONTS = (0.1, 0.4, 0.8)
-#: Fraction of equal ids that ends the search. A build is refused below 0.97, and its backend rounds a little more.
-ENOUGH = 0.98
-#: Images that the ids are compared on, evenly taken.
-COMPARED = 16
+#: The tenth of the convolutions that always stays float: what it rounds goes through the whole network.
+FRONT = frozenset({0})
+#: What ends the search: fraction of equal ids, IoU of the worst class, fraction of the things found again. Each is a
+#: little above what a build is refused for, since its backend rounds a little more.
+ENOUGH, ENOUGH_IOU, ENOUGH_THINGS = 0.98, 0.55, 0.82
+#: Images that a version is compared on, and those that the loss by one tenth is measured on; evenly taken.
+COMPARED, SAMPLED = 16, 6
+
+Tell = Callable[[str], None]
 
 
-def quantise_agreeing(
-    source: Path, out: Path, pictures: Sequence[Image], tell: Callable[[str], None] = lambda text: None
-) -> ModelSpec:
+def quantise_agreeing(source: Path, out: Path, pictures: Sequence[Image], tell: Tell = lambda text: None) -> ModelSpec:
     """Write an int8 version that agrees with the float model, or of all tries the one that agrees best.
 
     Args:
         source, out, pictures: as for :func:`~drivenet.export.int8.quantise`.
-        tell: called with one line for each try beyond the first.
+        tell: called with one line for each version that falls short, and with what stays float in the end.
 
     Raises:
         UsageError, ModelSpecError, SinkError: as :func:`~drivenet.export.int8.quantise`.
     """
-    best, chosen = -1.0, load(source)
-    with tempfile.TemporaryDirectory() as folder:
-        for front in FRONTS:
-            trial = Path(folder) / str(front) / out.name
-            quantise(source, trial, pictures, PARTS, front)
-            agreement = _agreement(source, trial, pictures)
-            if agreement > best:
-                best, chosen = agreement, load(trial)
-            if agreement >= ENOUGH:
-                break
-            tell(f"{agreement:.2%} of pixels as in float with {front:.0%} of the layers in float, {ENOUGH:.0%} wanted")
-    model, spec = chosen
+    with _opened(source, pictures) as trials:
+        try:
+            floats = _search(trials, tell)
+        except UsageError as error:  # images that show nothing; a build says so too
+            tell(f"int8 is not compared with the float model: {error}")
+            floats = FRONT
+        model, spec = load(trials.write(floats))
+    spec = spec.model_copy(update={"name": out.stem})
     store(model, spec, out, full_check=False)
     return spec
 
 
-def _agreement(source: Path, trial: Path, pictures: Sequence[Image]) -> float:
-    """Fraction of equal ids."""
-    chosen = pictures[:: max(1, len(pictures) // COMPARED)]
-    with ExitStack() as opened:
-        exact, ours = (opened.enter_context(closing(OnnxRuntimeEngine(f, providers=CPU))) for f in (source, trial))
-        images = [prepare_for(picture, exact.spec) for picture in chosen]
-        return float(np.mean([np.mean(exact.infer(image) == ours.infer(image)) for image in images]))
+class _Trials:
+    """Int8 versions of one model, and how each compares with it.
+
+    Args:
+        folder: they are written to.
+        network: whose versions they are.
+        reference: the float model.
+        pictures: to compare on.
+    """
+
+    def __init__(self, folder: Path, network: Calibrated, reference: Engine, pictures: Sequence[Image]) -> None:
+        self._folder, self._network, self._reference, self._pictures = folder, network, reference, pictures
+
+    def write(self, floats: Collection[int]) -> Path:
+        """The version with these tenths in float."""
+        file = self._folder / ("-".join(map(str, sorted(floats))) + ".onnx")
+        self._network.write(file, tenths=floats)
+        return file
+
+    def measure(self, floats: Collection[int], count: int) -> Parity:
+        """Compare that version on so many pictures."""
+        chosen = self._pictures[:: max(1, len(self._pictures) // count)]
+        with closing(OnnxRuntimeEngine(self.write(floats), providers=CPU)) as ours:
+            return compare(self._reference, ours, chosen, "the calibration")
+
+
+@contextmanager
+def _opened(source: Path, pictures: Sequence[Image]) -> Iterator[_Trials]:
+    network = Calibrated(source, pictures)
+    with tempfile.TemporaryDirectory() as folder, closing(OnnxRuntimeEngine(source, providers=CPU)) as reference:
+        yield _Trials(Path(folder), network, reference, pictures)
+
+
+def _search(trials: _Trials, tell: Tell) -> frozenset[int]:
+    """The tenths that stay float: the front, then those that lose most by themselves, as few as suffice."""
+    floats, best, losses = FRONT, (float("inf"), FRONT), {}
+    while True:
+        parity = trials.measure(floats, COMPARED)
+        best = min(best, (loss(parity), floats), key=lambda pair: pair[0])
+        if best[0] <= 1 or len(floats) == TENTHS:
+            return best[1]
+        tell(f"{len(floats) / TENTHS:.0%} of the layers in float: {parity.agreement:.2%} of pixels as in float, worst "
+             f"class {parity.worst_class} at IoU {parity.worst_iou:.2f}")  # fmt: skip
+        if not losses:
+            tell(f"measuring what each tenth of the layers loses in int8, {TENTHS - len(FRONT)} versions")
+            losses = {
+                t: loss(trials.measure(set(range(TENTHS)) - {t}, SAMPLED)) for t in range(TENTHS) if t not in FRONT
+            }
+        floats = _more(floats, losses)
+
+
+def _more(floats: frozenset[int], losses: dict[int, float]) -> frozenset[int]:
+    """Besides these tenths the one that loses most, and each that loses too much by itself."""
+    left = [t for t in losses if t not in floats]
+    return floats | {max(left, key=lambda t: losses[t])} | {t for t in left if losses[t] > 1}
+
+
+def loss(parity: Parity) -> float:
+    """The largest of the differences from the float model, as a multiple of what is wanted; at most 1 is enough."""
+    wanted = [(parity.agreement, ENOUGH), (parity.worst_iou, ENOUGH_IOU)]
+    if parity.things is not None:
+        wanted.append((parity.things, ENOUGH_THINGS))
+    return max((1 - found) / (1 - enough) for found, enough in wanted)

@@ -19,7 +19,6 @@ from drivenet.artefacts.catalog import list_models
 from drivenet.artefacts.compiled import find_built
 from drivenet.artefacts.passport import passport_path, read_passport
 from drivenet.build.build import build
-from drivenet.build.parity import compare
 from drivenet.build.request import BuildRequest
 from drivenet.classmap import ThingMaps
 from drivenet.cli.build import build as command
@@ -27,6 +26,7 @@ from drivenet.cli.models import models
 from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine import choose, open_engine
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
+from drivenet.engine.parity import compare
 from drivenet.errors import EngineError, SourceError, UsageError
 from drivenet.host.cpu_features import native_precisions
 from drivenet.labels import CAMVID

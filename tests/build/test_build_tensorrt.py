@@ -17,13 +17,13 @@ from tensorrt_double import API, GPU, Builder, Network, RecordingDriver, Tensor,
 from drivenet.artefacts.spec_json import read_spec_json
 from drivenet.build import tensorrt as builder
 from drivenet.build.build import build
-from drivenet.build.parity import THRESHOLDS
 from drivenet.build.rebuild_request import request_for
 from drivenet.build.request import BuildRequest
 from drivenet.build.tensorrt_network import _compare_chain, lower_argmax
 from drivenet.build.tensorrt_precision import as_it_is, float16_onnx, float_weights_onnx, typing_of
 from drivenet.data.pictures import synthetic_pictures
 from drivenet.engine import open_engine
+from drivenet.engine.parity import THRESHOLDS
 from drivenet.engine.tensorrt import engine as tensorrt
 from drivenet.engine.tensorrt import lane as tensorrt_lane
 from drivenet.errors import EngineError, UsageError

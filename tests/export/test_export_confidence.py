@@ -21,7 +21,8 @@ from drivenet.cli.export import export as command  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import ModelSpecError, UsageError  # noqa: E402
 from drivenet.export.confidence import add_confidence  # noqa: E402
-from drivenet.export.int8 import PARTS, quantise  # noqa: E402
+from drivenet.export.int8 import quantise  # noqa: E402
+from drivenet.export.int8_nodes import PARTS  # noqa: E402
 from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402

@@ -17,7 +17,8 @@ from drivenet.build.plan import find_reference  # noqa: E402
 from drivenet.build.request import BuildRequest  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import ModelSpecError, SinkError, UsageError  # noqa: E402
-from drivenet.export.int8 import PARTS, float_nodes, quantise  # noqa: E402
+from drivenet.export.int8 import quantise  # noqa: E402
+from drivenet.export.int8_nodes import PARTS, float_nodes  # noqa: E402
 from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.metrics import agreement  # noqa: E402
