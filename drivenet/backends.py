@@ -40,6 +40,7 @@ class BuildOption:
         minimum: of an integer.
         metavar: what ``--help`` shows for the value.
         default: what leaving it out means; it is not noted in passports.
+        exact: the value that keeps closest to the reference, taken if a build without this flag falls short.
     """
 
     name: str
@@ -49,6 +50,7 @@ class BuildOption:
     minimum: int | None = None
     metavar: str | None = None
     default: str | bool | None = None
+    exact: str | None = None
 
     def read(self, noted: Mapping[str, str]) -> Any:
         """The value that the options of a passport hold, else the default."""

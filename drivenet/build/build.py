@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from drivenet.artefacts.catalog import find
 from drivenet.artefacts.compiled import artefact_path
 from drivenet.artefacts.passport import Parity, Passport, passport_path
 from drivenet.backends import BACKENDS, compiling
-from drivenet.build.plan import decide_precision, find_reference
+from drivenet.build.plan import Attempt, attempts, find_reference
 from drivenet.build.request import BuildRequest, Product
 from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine import open_unproven
@@ -73,24 +73,68 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
         raise UsageError(f"no builder for the backend {request.backend!r}", cure=nearest(request.backend, builders))
     spec = read_spec(request.onnx)
     digest = sha256_of(request.onnx)
-    precision = decide_precision(request, spec)
-    reference = find_reference(request, spec)
-    folder = request.folder
-    target = artefact_path(request.onnx, request.backend, precision, folder)
+    usual, *others = attempts(request, spec)
+    job = _Job(request, spec, digest, find_reference(request, spec), tell)
+    try:
+        return _attempt(job, usual)
+    except FallsShortError as error:
+        instead = [other for other in others if not other.is_like(error.precision, error.options)]
+        if not instead:
+            raise
+        tell(f"{error.received}; building with {instead[0].flag} instead")
+    return _attempt(job, instead[0])
+
+
+class FallsShortError(EngineError):
+    """A build that its backend gave, and that differs too much from its reference.
+
+    Args:
+        received, expected, cure: as for every error.
+        precision: that was built.
+        options: that it was built with.
+    """
+
+    def __init__(self, received: str, expected: str = "", cure: str = "", precision: str = "",
+                 options: Mapping[str, str] | None = None) -> None:  # fmt: skip
+        super().__init__(received, expected, cure)
+        self.precision, self.options = precision, dict(options or {})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all attempts of one build share."""
+
+    request: BuildRequest
+    spec: ModelSpec
+    digest: str
+    reference: Path
+    tell: Tell
+
+
+def _attempt(job: _Job, attempt: Attempt) -> Built:
+    request, precision = attempt.request, attempt.precision
+    target = artefact_path(request.onnx, request.backend, precision, request.folder)
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(_scratch(folder)))
+        scratch = Path(stack.enter_context(_scratch(request.folder)))
         builder: Builder = BACKENDS[request.backend].load("build")
-        tell(f"building {target.name} with {request.backend}")
+        job.tell(f"building {target.name} with {request.backend}")
         started = time.monotonic()
         product = builder(request, precision, scratch / target.name)
         seconds = time.monotonic() - started
-        if sha256_of(request.onnx) != digest:
+        if sha256_of(request.onnx) != job.digest:
             raise EngineError(f"{request.onnx} was changed while it was built", "a file that stays", "build it again")
-        passport = _passport(request, spec, digest, precision, product, seconds)
+        passport = _passport(request, job.spec, job.digest, precision, product, seconds)
         write_atomic(passport_path(product.files[0]), passport.to_json())
-        parity = _measure(request, reference, product.files[0], tell)
-        passport = passport.model_copy(update={"parity": _gate(parity, request, target)}).sealed()
-        _put_in_place(product.files, folder, passport)
+        parity = _measure(request, job.reference, product.files[0], job.tell)
+        if not parity.passed and not request.accept_parity:
+            raise FallsShortError(
+                f"{target.name} falls short of its reference: {parity}",
+                cure="try another precision, or keep it with --accept-parity",
+                precision=precision, options=product.options,
+            )  # fmt: skip
+        parity = parity.model_copy(update={"accepted": not parity.passed})
+        passport = passport.model_copy(update={"parity": parity}).sealed()
+        _put_in_place(product.files, request.folder, passport)
     return Built(target, passport, seconds)
 
 
@@ -175,18 +219,6 @@ def _measure(request: BuildRequest, reference: Path, artefact: Path, tell: Tell)
         total = len(pictures)
         tell(f"comparing with {reference.name} on {total} pictures of {source}")
         return compare(exact, ours, pictures, source, lambda done, of: tell(f"compared {done} of {of} pictures"))
-
-
-def _gate(parity: Parity, request: BuildRequest, target: Path) -> Parity:
-    """The parity as it goes into the passport; EngineError if it falls short and was not accepted."""
-    if parity.passed:
-        return parity
-    if not request.accept_parity:
-        raise EngineError(
-            f"{target.name} falls short of its reference: {parity}",
-            cure="try another precision, or keep it with --accept-parity",
-        )
-    return parity.model_copy(update={"accepted": True})
 
 
 def _put_in_place(files: tuple[Path, ...], folder: Path, passport: Passport) -> None:

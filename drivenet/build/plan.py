@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +13,44 @@ from drivenet.build.request import BuildRequest
 from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.errors import UsageError, nearest
 from drivenet.modelspec import ModelSpec, Precision
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to fulfil a request.
+
+    Args:
+        request: with the options of this way.
+        precision: that is built.
+        flag: of ``drivenet build``, which would ask for just this way; empty for the usual one.
+    """
+
+    request: BuildRequest
+    precision: Precision
+    flag: str = ""
+
+    def is_like(self, precision: str, options: Mapping[str, str]) -> bool:
+        """Whether it would make what was built in this precision with these options."""
+        return self.precision == precision and all(options.get(k) == v for k, v in self.request.options.items())
+
+
+def attempts(request: BuildRequest, spec: ModelSpec) -> list[Attempt]:
+    """The usual build, and those that are made instead if it falls short: closer to the reference, and slower.
+
+    What was asked for by name is never changed. UsageError if the ONNX cannot give what is asked for.
+    """
+    usual = Attempt(request, decide_precision(request, spec))
+    if request.accept_parity:
+        return [usual]
+    backend = BACKENDS[request.backend]
+    if usual.precision == "int8":
+        exact = [o for o in backend.options if o.exact and request.options.get(o.name) is None]
+        options = {**request.options, **{o.name: o.exact for o in exact}}
+        flag = " ".join(f"--{o.name.replace('_', '-')} {o.exact}" for o in exact)
+        return [usual, Attempt(replace(request, options=options), "int8", flag)] if exact else [usual]
+    if request.precision == "auto" and spec.precision == "fp32" != usual.precision and "fp32" in backend.builds("fp32"):
+        return [usual, Attempt(request, "fp32", "--precision fp32")]
+    return [usual]
 
 
 def decide_precision(request: BuildRequest, spec: ModelSpec) -> Precision:

@@ -42,7 +42,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     type=click.Choice(PRECISIONS),
     default="auto",
     show_default=True,
-    help="auto: int8 from an int8 ONNX, else fp16 (tensorrt), or bf16 where the processor has it.",
+    help="auto: int8 from an int8 ONNX, else fp16 (tensorrt), or bf16 where the processor has it; fp32 if that fails "
+    "the parity check.",
 )
 @click.option("--size", metavar="WxH", help="Fail unless the ONNX has this input size, as WIDTHxHEIGHT.")
 @click.option(

@@ -91,7 +91,7 @@ def _search(trials: _Trials, tell: Tell) -> frozenset[int]:
     while True:
         parity = trials.measure(floats, COMPARED)
         best = min(best, (loss(parity), floats), key=lambda pair: pair[0])
-        if best[0] <= 1 or len(floats) == TENTHS:
+        if best[0] <= 1 or len(floats) == TENTHS - 1:  # all of them would be no int8
             return best[1]
         tell(f"{len(floats) / TENTHS:.0%} of the layers in float: {parity.agreement:.2%} of pixels as in float, worst "
              f"class {parity.worst_class} at IoU {parity.worst_iou:.2f}")  # fmt: skip

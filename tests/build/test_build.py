@@ -19,6 +19,7 @@ from drivenet.artefacts.catalog import list_models
 from drivenet.artefacts.compiled import find_built
 from drivenet.artefacts.passport import passport_path, read_passport
 from drivenet.build.build import build
+from drivenet.build.plan import attempts
 from drivenet.build.request import BuildRequest
 from drivenet.classmap import ThingMaps
 from drivenet.cli.build import build as command
@@ -187,6 +188,34 @@ def test_a_build_that_falls_short_leaves_nothing_unless_it_is_accepted(openvino:
     palette_model(onnx.parent, val_miou=0.5)
     with pytest.raises(EngineError, match=r"was built from another palette\.onnx; build it again: drivenet build"):
         open_engine(onnx, "openvino", "bf16")
+
+
+@needs_bf16
+def test_what_was_not_named_is_built_more_exactly_if_it_falls_short(openvino: None, onnx: Path) -> None:
+    """The colours of this model are too close for bf16."""
+    told: list[str] = []
+    built = build(BuildRequest(onnx, "openvino"), told.append)
+    assert built.file == onnx.with_name("palette-fp32.xml")
+    assert not list(onnx.parent.glob("palette-bf16*"))
+    (line,) = [text for text in told if "falls short" in text]
+    assert line.startswith("palette-bf16.xml falls short of its reference")
+    assert line.endswith("building with --precision fp32 instead")
+    with pytest.raises(EngineError, match="falls short"):
+        build(BuildRequest(onnx, "openvino", "bf16"))
+
+
+def test_what_was_named_is_not_changed(onnx: Path) -> None:
+    spec = palette_spec(precision="int8")
+    request = BuildRequest(onnx, "openvino")
+    usual, exact = attempts(request, spec)
+    assert (usual.request, usual.flag) == (request, "")
+    assert (exact.request.options, exact.flag) == ({"floats": "fp32"}, "--floats fp32")
+    assert exact.is_like("int8", {"floats": "fp32"})  # where the processor has no bf16, that is the usual one
+    assert not exact.is_like("int8", {"floats": "bf16"})
+    for named in ({"options": {"floats": "bf16"}}, {"accept_parity": True}):
+        assert len(attempts(BuildRequest(onnx, "openvino", **named), spec)) == 1
+    assert len(attempts(BuildRequest(onnx, "tensorrt", "fp16"), palette_spec())) == 1
+    assert [a.precision for a in attempts(BuildRequest(onnx, "tensorrt"), palette_spec())] == ["fp16", "fp32"]
 
 
 def test_the_gate_names_the_class_that_suffers(onnx: Path, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ BACKEND = Backend(
         BuildOption(
             "floats",
             "text",
-            "what an int8 network's float layers compute in [default: bf16 where it is native].",
+            "what an int8 network's float layers compute in [default: bf16 if native and the parity check passes].",
             ("fp32", "bf16"),
+            exact="fp32",
         ),
     ),
 )
