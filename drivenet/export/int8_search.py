@@ -87,7 +87,8 @@ def _opened(source: Path, pictures: Sequence[Image]) -> Iterator[_Trials]:
 
 def _search(trials: _Trials, tell: Tell) -> frozenset[int]:
     """The tenths that stay float: the front, then those that lose most by themselves, as few as suffice."""
-    floats, best, losses = FRONT, (float("inf"), FRONT), {}
+    floats, best = FRONT, (float("inf"), FRONT)
+    losses: dict[int, float] = {}
     while True:
         parity = trials.measure(floats, COMPARED)
         best = min(best, (loss(parity), floats), key=lambda pair: pair[0])
