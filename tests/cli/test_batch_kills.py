@@ -51,7 +51,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Fire:
-    """A ``drivenet batch`` that is started again whenever it was killed.
+    """A ``drivenet batch`` that is started again whenever it was killed, and into another folder if it is done before
+    all kills are.
 
     Args:
         here: its folder.
@@ -60,58 +61,85 @@ class Fire:
     """
 
     def __init__(self, here: Path, options: tuple[str, ...], workers: Callable[[int], list[int]]) -> None:
-        self.out, self._workers, self._dice = here / "out", workers, random.Random(0)
-        self._command = [
-            sys.executable, "-m", "drivenet", "batch", "videos/*.mp4", "--out", "out", "--engine", "city.onnx",
-            "--backend", "onnxruntime", "--threads", "1", "--segment-frames", str(LEAST), *options,
-        ]  # fmt: skip
+        self._here, self._options, self._workers, self._dice = here, options, workers, random.Random(0)
+        self._said = here / "said"
+        self._rounds = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """A round: the whole batch, into a folder of its own."""
+        self._rounds += 1
+        self.out = self._here / f"out{self._rounds}"
         self._began: set[str] = set()
         self.done: dict[Path, tuple[int, int]] = {}
-        self._said = here / "said"
         self._start()
 
     def _start(self) -> None:
+        command = [
+            sys.executable, "-m", "drivenet", "batch", "videos/*.mp4", "--out", self.out.name, "--engine", "city.onnx",
+            "--backend", "onnxruntime", "--threads", "1", "--segment-frames", str(LEAST), *self._options,
+        ]  # fmt: skip
         with self._said.open("ab") as said:
-            self.driver = subprocess.Popen(self._command, stdout=said, stderr=said)
+            self.driver = subprocess.Popen(command, stdout=said, stderr=said)
 
-    def wait_for(self, segments: int) -> None:
+    def _over(self) -> bool:
+        """Whether the batch is done; what it wrote is looked at."""
+        ended = self.driver.poll()
+        assert not ended, self._said.read_text()
+        self._look()
+        return ended == 0
+
+    def _wait_for(self, segments: int) -> None:
         """Go on when so many further segments were begun, and then at any time."""
         goal = len(self._began) + segments
-        while len(self._began) < goal:
-            assert self.driver.poll() is None, self._said.read_text()
-            self._look()
+        while len(self._began) < goal and not self._over():
+            time.sleep(0.002)
         time.sleep(self._dice.uniform(0, 0.05))
 
     def _look(self) -> None:
         self._began |= {scratch.name for scratch in self.out.glob("*/.[0-9]*")}
         for facts in self.out.glob("*/[0-9]*/segment.json"):
             self.done.setdefault(facts, made(facts))
-        time.sleep(0.002)
 
-    def kill_worker(self) -> None:
-        """One of them, by SIGKILL."""
-        while not (pids := self._workers(self.driver.pid)):
+    def kill_worker(self) -> bool:
+        """One of them, by SIGKILL; False if the batch is done before there is one."""
+        while not self._over():
+            if pids := self._workers(self.driver.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(self._dice.choice(pids), signal.SIGKILL)
+                return True
             time.sleep(0.002)
-        with suppress(ProcessLookupError):
-            os.kill(self._dice.choice(pids), signal.SIGKILL)
+        return False
 
-    def kill_driver(self) -> None:
-        """The command itself; the same command goes on."""
+    def kill_driver(self) -> bool:
+        """The command itself; the same command goes on. False if it is done."""
+        if self._over():
+            return False
         self.driver.kill()
         self.driver.wait()
         self._start()
+        return True
 
-    def rage(self, *more: Callable[[], None]) -> None:
-        """All kills, shuffled, with those of a Ray node in between, then wait for the end."""
+    def rage(self, *more: Callable[[], bool]) -> None:
+        """All kills, shuffled, with those of a Ray node in between; then wait for the end, and check."""
         kills = [self.kill_worker] * WORKER_KILLS + [self.kill_driver] * DRIVER_KILLS + list(more)
         self._dice.shuffle(kills)
-        for kill in kills:
-            self.wait_for(self._dice.randint(1, 2))
-            kill()
-        while self.driver.poll() is None:
-            self._look()
-        assert self.driver.returncode == 0, self._said.read_text()
-        print(dict(Counter(kill.__name__ for kill in kills)))
+        counts: Counter[str] = Counter()
+        try:
+            while kills:
+                self._wait_for(self._dice.randint(1, 2))
+                if kills[-1]():
+                    counts[kills.pop().__name__] += 1
+                else:
+                    check(self._here, self)
+                    self._begin()
+            while not self._over():
+                time.sleep(0.002)
+            check(self._here, self)
+        finally:
+            self.driver.kill()
+            self.driver.wait()
+        print(dict(counts), "in", self._rounds, "batches")
 
 
 def made(file: Path) -> tuple[int, int]:
@@ -121,8 +149,8 @@ def made(file: Path) -> tuple[int, int]:
 
 def check(here: Path, fire: Fire) -> None:
     """The bytes are those of a single process, the manifest holds each segment once, and none was done twice."""
-    assert outputs(here / "out") == outputs(here / "alone")
-    lines = [json.loads(line) for line in (here / "out" / MANIFEST).read_text().splitlines()]
+    assert outputs(fire.out) == outputs(here / "alone")
+    lines = [json.loads(line) for line in (fire.out / MANIFEST).read_text().splitlines()]
     segments = plan(videos(Path()), LEAST)
     assert [(line["output"], line["number"]) for line in lines] == [(s.output, s.number) for s in segments]
     assert len(segments) == 4 * CLIPS
@@ -150,9 +178,7 @@ def test_a_pool_under_fire(here: Path) -> None:
     def workers(driver: int) -> list[int]:
         return [pid for pid in children(driver) if "spawn_main" in title(pid)]
 
-    fire = Fire(here, ("--workers", str(WORKERS)), workers)
-    fire.rage()
-    check(here, fire)
+    Fire(here, ("--workers", str(WORKERS)), workers).rage()
 
 
 @pytest.fixture
@@ -169,7 +195,7 @@ def cluster(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     found.shutdown()
 
 
-@pytest.mark.timeout(2 * TIMEOUT)
+@pytest.mark.timeout(4 * TIMEOUT)
 def test_a_ray_cluster_under_fire(here: Path, cluster: Any) -> None:
     """Actors, a node with all that is on it, and the driver."""
 
@@ -180,10 +206,9 @@ def test_a_ray_cluster_under_fire(here: Path, cluster: Any) -> None:
     def actors(_: int) -> list[int]:
         return [pid for raylet in raylets() for pid in children(raylet) if title(pid).startswith("ray::Hand")]
 
-    def kill_node() -> None:
+    def kill_node() -> bool:
         cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
         cluster.add_node(num_cpus=WORKERS)
+        return True
 
-    fire = Fire(here, ("--workers", str(WORKERS), "--address", cluster.address), actors)
-    fire.rage(kill_node)
-    check(here, fire)
+    Fire(here, ("--workers", str(WORKERS), "--address", cluster.address), actors).rage(kill_node)
