@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 _WIDTH, _LEFT, _TOP, _BOTTOM = 1000, 60, 14, 40
@@ -26,7 +26,7 @@ def timeline(
     deadline: float | None,
     parts_at: Sequence[tuple[int, str]] = (),
 ) -> str:
-    """Latency in ms over the frames, a line an engine; frames that were dropped are ticks below.
+    """Latency in ms over the frames, a line for each engine and sequence; frames that were dropped are ticks below.
 
     Args:
         series: by engine the latency of every frame, None for one that was dropped.
@@ -56,7 +56,7 @@ def timeline(
                      f'y2="{y(deadline):.1f}" stroke-dasharray="5 4"/>')  # fmt: skip
     for k, (name, values) in enumerate(series):
         parts.append(f'<g class="s{k % 6}"><title>{html.escape(name)}</title>')
-        parts += [_line(run, x, y) for run in _runs(values)]
+        parts += [_line(run, x, y) for run in _runs(values, {first for first, _ in parts_at})]
         drops = [i for i, value in enumerate(values) if value is None]
         base = _TOP + height + 4 + 5 * k
         parts += [f'<rect x="{x(i) - 1:.1f}" y="{base}" width="2" height="4"/>' for i in drops]
@@ -95,12 +95,12 @@ def scatter(points: Sequence[Point], label: str) -> str:
     margin = max(0.02, (most - least) * 0.25)
     least, most = max(0.0, least - margin), min(1.0, most + margin)
     parts = [_frame(height, inner)]
-    for share in (0.0, 0.5, 1.0):
-        y = _TOP + height * (1 - share)
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
-                     f"{100 * (least + share * (most - least)):.1f}</text>")  # fmt: skip
-        parts.append(f'<text x="{_LEFT + inner * share:.1f}" y="{_TOP + height + 18}" text-anchor="middle">'
-                     f"{longest * share:.1f}</text>")  # fmt: skip
+    for percent in _steps(100 * least, 100 * most):
+        y = _TOP + height * (1 - (percent / 100 - least) / (most - least))
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{percent:g}</text>')
+    for ms in _steps(0, longest):
+        parts.append(f'<text x="{_LEFT + inner * ms / longest:.1f}" y="{_TOP + height + 18}" text-anchor="middle">'
+                     f"{ms:g}</text>")  # fmt: skip
     for k, point in enumerate(points):
         y = _TOP + height * (1 - (point.score - least) / (most - least))
         x, low, high = (_LEFT + inner * ms / longest for ms in (point.ms, point.low, point.high))
@@ -125,23 +125,32 @@ def _frame(height: float, inner: float = _WIDTH - _LEFT - 10) -> str:
 
 
 def _ticks(height: float, highest: float, unit: str) -> list[str]:
-    step = 10 ** math.floor(math.log10(highest))
-    step = step if highest / step >= 3 else step / (2 if highest / step >= 1.5 else 5)
     parts = []
-    for i in range(int(highest / step) + 1):
-        y = _TOP + height * (1 - i * step / highest)
+    for value in _steps(0, highest):
+        y = _TOP + height * (1 - value / highest)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                     f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{i * step:g}</text>')  # fmt: skip
+                     f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')  # fmt: skip
     return [*parts, f'<text x="{_LEFT - 6}" y="{_TOP - 2}" text-anchor="end">{unit}</text>']
 
 
-def _runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
-    """Frames with a value, without gaps."""
+def _steps(low: float, high: float) -> list[float]:
+    """Round values from low to high, three at least.
+
+    >>> _steps(54.5, 62.8)
+    [55.0, 56.0, 57.0, 58.0, 59.0, 60.0, 61.0, 62.0]
+    """
+    step = 10.0 ** math.floor(math.log10(high - low))
+    step = step if high - low >= 3 * step else step / (2 if high - low >= 1.5 * step else 5)
+    return [round(i * step, 9) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _runs(values: Sequence[float | None], firsts: Container[int]) -> list[list[tuple[int, float]]]:
+    """Frames with a value, without gaps; at some frames another run begins."""
     runs: list[list[tuple[int, float]]] = [[]]
     for i, value in enumerate(values):
-        if value is None:
+        if value is None or i in firsts:
             runs.append([])
-        else:
+        if value is not None:
             runs[-1].append((i, value))
     return [run for run in runs if run]
 

@@ -27,6 +27,7 @@ svg line.grid{stroke:var(--line)}svg text.soft{fill:var(--soft);font-size:11px}
 .strip{display:grid;grid-template-columns:repeat(6,1fr);gap:.2rem}.strip img{width:100%;display:block}
 .key{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.3rem 0}.key svg{display:inline-block;width:.9em;height:.9em;
 margin-right:.4em;vertical-align:-.1em}
+@media (max-width:44rem){.told{min-width:16rem}.wide svg{max-width:none;width:44rem}}
 """
 #: What the first table shows of the scores, by the name of its row: their member, and what that is.
 _SCORES = {
@@ -80,8 +81,7 @@ def build_page(found: Mapping[str, Any], names: Sequence[str], results: Sequence
     parts = [
         f"<h1>{text(title)}</h1>",
         f"<p>{what['sequences']} sequences, {what['frames']} frames, {what['labelled']} of them labelled. "
-        f"{_MODES[contract['mode']]}{rate}. The clock starts: {text(contract['start'])}. It stops: "
-        f"{text(contract['end'])}.</p>",
+        f"{_MODES[contract['mode']]}{rate}. Latency: {text(contract['start'])} → {text(contract['end'])}.</p>",
         _figures(found, names), _timeline(found, names, results), _stages(found, names), _scatter(found, names),
         _groups(found, names), _classes(found, names),
     ]  # fmt: skip
@@ -104,7 +104,8 @@ def _figures(found: Mapping[str, Any], names: Sequence[str]) -> str:
     ):
         ms = [part["latency_ms"].get("end_to_end") or part["latency_ms"].get("infer", {}) for part in parts]
         rows.append([title, *(f"{one[key]:.2f}" if key in one else "–" for one in ms), what])
-    rows.append(["frames a second", *(f"{part['fps']:.1f}" if part["fps"] else "–" for part in parts), ""])
+    rows.append(["frames a second", *(f"{part['fps']:.1f}" if part["fps"] else "–" for part in parts),
+                 "one inference after the other" if found["contract"]["mode"] == "infer" else "published"])  # fmt: skip
     rows.append(
         [
             "published",
@@ -162,7 +163,7 @@ def _groups(found: Mapping[str, Any], names: Sequence[str]) -> str:
             ms = part["latency_ms"].get("end_to_end") or part["latency_ms"].get("infer", {})
             rows.append([text(group), text(name), _percent(part["scores"]["miou"]),
                          _percent(part["scores"]["group_miou"]), _percent(part["scores"]["tc"]),
-                         f"{ms['p50']:.2f}" if ms else "–", str(part["published"])])  # fmt: skip
+                         f"{ms['p50']:.2f}" if ms else "–", f"{part['published']} of {part['captured']}"])  # fmt: skip
     return "<h2>Groups of sequences</h2>" + table(
         ["", "engine", "mIoU", "mIoU of groups", "TC", "p50, ms", "published"], rows)  # fmt: skip
 
@@ -171,7 +172,8 @@ def _classes(found: Mapping[str, Any], names: Sequence[str]) -> str:
     scores = [row["overall"]["scores"] for row in found["rows"]]
     classes = list(dict.fromkeys(name for one in scores for name in one.get("iou", {})))
     rows = [[text(name), *(_percent(one.get("iou", {}).get(name)) for one in scores)] for name in classes]
-    return "<h2>IoU by class</h2>" + table(["", *map(text, names)], rows) if rows else ""
+    told = "<h2>IoU by class</h2><p>–: neither in the truth nor predicted.</p>"
+    return told + table(["", *map(text, names)], rows) if rows else ""
 
 
 def _worst(name: str, gallery: EngineGallery) -> str:
