@@ -32,6 +32,8 @@ from drivenet.synthetic import SyntheticDrive
 WIDTH, HEIGHT, RATE = 960, 540, 30.0
 #: Where in which drive cars, people and signs are seen at once.
 SEED, MIDDLE = 2, 550
+#: Of drive after the picture: a busy browser takes seconds for one, in which the source must not be lost.
+AFTER_S = 6.0
 _DESKTOP = {"viewport": {"width": 1280, "height": 1180}, "color_scheme": "dark"}
 _LOST = {**_DESKTOP, "viewport": {"width": 1280, "height": 900}}
 _PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True,
@@ -110,7 +112,8 @@ def point(page: Any, url: str) -> None:
 def main(seconds: int, out: Path) -> None:
     """Write web-desktop.jpg, web-phone.jpg and web-lost.jpg."""
     drive, before = SyntheticDrive(WIDTH, HEIGHT, seed=SEED), round(seconds * RATE)
-    images = [drive.render(max(0, MIDDLE - before + i))[0] for i in range(before + round(RATE))]
+    after = round(AFTER_S * RATE)
+    images = [drive.render(max(0, MIDDLE - before + i))[0] for i in range(before + after)]
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
         with playing(images) as url:

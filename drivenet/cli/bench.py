@@ -58,10 +58,10 @@ _OF_IMAGES = ("everything", "n", "many", "table_file")
 @video_options
 def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool, threads: int | None, n: int,
           many: bool, json_file: str | None, table_file: str | None, **video: Any) -> None:  # fmt: skip
-    """Time ENGINES (files or names; without any, the default model) back to back, which is no live stream.
+    """Time ENGINES (files or names; without any, the default model) back to back, not as a live stream.
 
     With --dataset, on the sequences of a video set, with scores: the engines alone, or the whole node in closed loop or
-    in open loop, where frames fall due at a rate and are dropped.
+    in open loop, where frames are due at a rate and late ones are dropped.
 
     \b
     drivenet bench

@@ -43,7 +43,7 @@ _OPTIONS = (
     click.option("--mode", type=click.Choice(MODES), default="infer", show_default=True,
                  help="The engines alone, or the whole node back to back (closed) or at a --rate (open)."),
     click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="HZ",
-                 help="Frames that fall due in a second, in mode open."),
+                 help="Frames that are due per second, in mode open."),
     click.option("--flow", default="dis", show_default=True, metavar="dis|exact|DIR",
                  help="Optical flow for TC and mTC; DIR holds NAME.flo or KITTI's NAME.png, to the frame before."),
     click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE.yaml",

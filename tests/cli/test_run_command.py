@@ -236,13 +236,11 @@ def test_a_recording_that_is_removed_while_it_is_written_is_told(
         assert decoded(tmp_path / out)
 
 
-def test_sigterm_ends_a_program_within_three_seconds(tmp_path: Path) -> None:
+def test_sigterm_ends_a_program_in_order(tmp_path: Path) -> None:
     with started("run", DRIVE, *NULL, "--out", "o.mp4", "--stats", "s.jsonl", cwd=tmp_path) as process:
         wait_until(lambda: line_count(tmp_path / "s.jsonl") >= 5)
-        begin = time.monotonic()
         process.terminate()
-        assert process.wait(LONG_S) == 0
-        assert time.monotonic() - begin < 3
+        assert process.wait(LONG_S) == 0  # 5 if an output had taken longer than its three seconds
     assert balanced(*stats((tmp_path / "s.jsonl").read_bytes()))
     assert decoded(tmp_path / "o.mp4")
 

@@ -70,7 +70,8 @@ def test_a_wait_for_a_processor_is_told_apart_from_work_and_sleep() -> None:
         pytest.skip("this kernel has no /proc/thread-self/schedstat")
     before, started = waited_ns(), now_ns()
     time.sleep(0.2)
-    assert waited_ns() - before < 0.5 * (now_ns() - started)
+    waited = waited_ns() - before  # on a busy machine it waits once it is awake, which is no part of the sleep
+    assert waited <= now_ns() - started - 180_000_000
     found = {}
 
     def work(name: str) -> None:
