@@ -100,7 +100,7 @@ class LabelSet:
 
     @cached_property
     def countable_table(self) -> npt.NDArray[np.uint8]:
-        """By class id 1 + the place of its group in :data:`COUNTABLE_GROUPS`, 0 for all else; (256,) uint8."""
+        """By class id 1 + the place of its group in :data:`COUNTABLE_GROUPS`, 0 for stuff; (256,) uint8."""
         table = np.zeros(256, np.uint8)
         for kind, group in enumerate(COUNTABLE_GROUPS, 1):
             table[self.group_table == GROUPS.index(group)] = kind

@@ -11,7 +11,7 @@ from drivenet.classmap import ClassMap, Ids, ThingMaps
 from drivenet.labels import COUNTABLE_GROUPS, GROUPS, LabelSet
 from drivenet.modelspec import ThingsSpec
 from drivenet.things import InstanceMap, Thing
-from drivenet.things.components import MIN_AREA, components, kinds_of
+from drivenet.things.components import MIN_AREA, components
 from drivenet.things.grouping import Grouped, GroupingRule
 from drivenet.things.grouping import group as group_things
 from drivenet.things.measure import Measured, measure
@@ -94,7 +94,7 @@ def analyse(
     groups = {group: fraction for group, fraction in in_groups.items() if fraction}
     scores = None
     if heads is None:
-        instances, count = components(ids, kinds_of(labels), min_area)
+        instances, count = components(ids, labels.countable_table, min_area)
     else:
         grouped = parted(ids, *heads, labels)
         instances, scores, count = grouped.instances, grouped.scores, len(grouped.scores)
@@ -116,7 +116,7 @@ def _shares(ids: Ids) -> list[float]:
 def parted(ids: Ids, maps: ThingMaps, spec: ThingsSpec, labels: LabelSet) -> Grouped:
     """The things of a class map, (H', W') uint8, by what an engine with centres gives."""
     rule = GroupingRule(spec.centre, spec.reach, spec.scale, spec.min_area)
-    return group_things(ids, maps.centres, maps.offsets, kinds_of(labels), rule)
+    return group_things(ids, maps.centres, maps.offsets, labels.countable_table, rule)
 
 
 def tracked(scene: Scene, tracker: Tracker, captured_ns: int, labels: LabelSet, frame_size: tuple[int, int]) -> Scene:
@@ -131,6 +131,6 @@ def tracked(scene: Scene, tracker: Tracker, captured_ns: int, labels: LabelSet, 
     """
     if scene.instances is None or scene.measured is None:
         return scene
-    kinds = kinds_of(labels)[scene.measured.classes].astype(np.int64)
+    kinds = labels.countable_table[scene.measured.classes].astype(np.int64)
     things = tracker.follow(list(scene.things), scene.instances, scene.measured, kinds, captured_ns, frame_size)
     return replace(scene, things=tuple(things))

@@ -15,7 +15,6 @@ from drivenet.engine.parity import compare
 from drivenet.errors import UsageError
 from drivenet.export.int8 import Calibrated
 from drivenet.export.int8_nodes import TENTHS
-from drivenet.export.stored import load, store
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
@@ -46,10 +45,7 @@ def quantise_agreeing(source: Path, out: Path, pictures: Sequence[Image], tell: 
         except UsageError as error:  # images that show nothing; a build says so too
             tell(f"int8 is not compared with the float model: {error}")
             floats = FRONT
-        model, spec = load(trials.write(floats))
-    spec = spec.model_copy(update={"name": out.stem})
-    store(model, spec, out, full_check=False)
-    return spec
+        return trials.network.write(out, tenths=floats)
 
 
 class _Trials:
@@ -63,18 +59,14 @@ class _Trials:
     """
 
     def __init__(self, folder: Path, network: Calibrated, reference: Engine, pictures: Sequence[Image]) -> None:
-        self._folder, self._network, self._reference, self._pictures = folder, network, reference, pictures
-
-    def write(self, floats: Collection[int]) -> Path:
-        """The version with these tenths in float."""
-        file = self._folder / ("-".join(map(str, sorted(floats))) + ".onnx")
-        self._network.write(file, tenths=floats)
-        return file
+        self.network = network
+        self._file, self._reference, self._pictures = folder / "trial.onnx", reference, pictures
 
     def measure(self, floats: Collection[int], count: int) -> Parity:
-        """Compare that version on so many pictures."""
+        """Compare the version with these tenths in float on so many pictures."""
+        self.network.write(self._file, tenths=floats)
         chosen = self._pictures[:: max(1, len(self._pictures) // count)]
-        with closing(OnnxRuntimeEngine(self.write(floats), providers=CPU)) as ours:
+        with closing(OnnxRuntimeEngine(self._file, providers=CPU)) as ours:
             return compare(self._reference, ours, chosen, "the calibration")
 
 

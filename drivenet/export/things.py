@@ -18,7 +18,6 @@ from drivenet.models import checkpoint as checkpoints
 from drivenet.models.things_head import ThingsHead, ThingsTail, head_of
 from drivenet.models.trunk import features_of, origin_of
 from drivenet.modelspec import ModelSpec, ThingsSpec
-from drivenet.things.components import kinds_of
 
 #: All names of the head's nodes begin with it.
 PREFIX = "things/"
@@ -46,7 +45,7 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
     if spec.things is not None or spec.precision != "fp32":
         got = f"{source}, which is {spec.precision}" + (" and parts things already" if spec.things else "")
         raise UsageError(got, "a float ONNX without a head", "make it int8 afterwards")
-    if not kinds_of(spec.label_set).any():
+    if not spec.label_set.countable_table.any():
         raise UsageError(f"{source}, whose label set {spec.labels.name} counts nothing",
                          f"classes of the groups {', '.join(COUNTABLE_GROUPS)}")  # fmt: skip
     state = checkpoints.load(head)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivenet.classmap import Ids
-from drivenet.labels import COUNTABLE_GROUPS, LabelSet
+from drivenet.labels import COUNTABLE_GROUPS
 from drivenet.things import MOST_THINGS, InstanceMap
 from drivenet.things.measure import places
 
@@ -17,17 +17,12 @@ from drivenet.things.measure import places
 MIN_AREA = 0.0004
 
 
-def kinds_of(labels: LabelSet) -> npt.NDArray[np.uint8]:
-    """By class id 1 + the place of its group among the countable ones, 0 for stuff and ids without a class; (256,)."""
-    return labels.countable_table
-
-
 def components(ids: Ids, kinds: npt.NDArray[np.uint8], min_area: float = MIN_AREA) -> tuple[InstanceMap, int]:
     """Number the eight-connected components of every kind, largest first.
 
     Args:
         ids: (H', W') uint8 class ids.
-        kinds: as :func:`kinds_of` gives them.
+        kinds: as :attr:`~drivenet.labels.LabelSet.countable_table` gives them.
         min_area: components below this fraction of the image are left out (0 keeps all).
 
     Returns:

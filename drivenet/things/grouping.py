@@ -69,7 +69,7 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
         centres: (h, w) uint8, 0 but at peaks.
         offsets: (2, h, w) uint8, rows and columns from a cell to the centre of its thing, in ``rule.scale`` cells; 128
             is none.
-        kinds: by class id, 0 for stuff; see :func:`~drivenet.things.components.kinds_of`.
+        kinds: by class id, 0 for stuff; see :attr:`~drivenet.labels.LabelSet.countable_table`.
         rule: the thresholds.
     """
     kind = np.asarray(cv2.LUT(ids, kinds), np.uint8)

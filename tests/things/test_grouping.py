@@ -7,12 +7,12 @@ import pytest
 
 from drivenet.labels import CITYSCAPES
 from drivenet.things import MOST_THINGS
-from drivenet.things.components import components, kinds_of
+from drivenet.things.components import components
 from drivenet.things.grouping import GroupingRule, group
 from drivenet.things.measure import measure
 
 CAR, TRUCK, PERSON, SIGN, ROAD = (CITYSCAPES.id_of(n) for n in ("car", "truck", "person", "traffic sign", "road"))
-KINDS = kinds_of(CITYSCAPES)
+KINDS = CITYSCAPES.countable_table
 RULE = GroupingRule(centre=60, reach=4.0, scale=1.0, min_area=0.0002)
 SIZE, CELLS = (144, 256), (72, 128)
 

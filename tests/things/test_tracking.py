@@ -9,12 +9,12 @@ from drivenet.labels import CITYSCAPES, COUNTABLE_GROUPS
 from drivenet.panoptic.sequences import SequenceTracks
 from drivenet.synthetic import SyntheticDrive
 from drivenet.things import Thing
-from drivenet.things.components import components, kinds_of, number
+from drivenet.things.components import components, number
 from drivenet.things.measure import measure
 from drivenet.things.tracking import Tracker, TrackingRule
 
 CAR, PERSON, POLE, ROAD = (CITYSCAPES.id_of(n) for n in ("car", "person", "pole", "road"))
-KINDS = kinds_of(CITYSCAPES)
+KINDS = CITYSCAPES.countable_table
 SIZE, FRAME = (144, 256), (576, 1024)
 HZ = 30
 
