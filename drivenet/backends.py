@@ -112,7 +112,7 @@ class Backend:
             raise EngineError(f"the backend {self.name} has no {what}")
         try:
             return getattr(importlib.import_module(module), name)
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
             told = f"the backend {self.name} cannot be imported: {error}"
             raise EngineError(told, cure="install drivenet with what it needs") from error
 

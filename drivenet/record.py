@@ -73,8 +73,24 @@ class Record:
         return self.timeline.stages_ms()
 
     def with_layers(self, **layers: Any) -> Record:
-        """This record with layers added or replaced."""
+        """This record with layers added or replaced; UsageError for one called ``ids``: see :meth:`with_ids`."""
+        if "ids" in layers:
+            raise UsageError("a layer called ids", "another name", "with_ids(ids) replaces the class ids")
         return self._with({**self.layers, **layers}, self.timeline)
+
+    def with_ids(self, ids: Ids) -> Record:
+        """This record with other class ids in place of those that it has.
+
+        Args:
+            ids: (H', W') uint8 as ``classmap.ids``; 255 where there is no class.
+
+        Raises:
+            UsageError: for another size or type.
+        """
+        before = self.classmap
+        if (ids.shape, ids.dtype) != (before.ids.shape, before.ids.dtype):
+            raise UsageError(f"class ids {ids.dtype} {ids.shape}", f"{before.ids.dtype} {before.ids.shape}")
+        return self.with_layers(**{CLASSMAP: ClassMap(ids, before.index, before.captured_ns)})
 
     def with_only(self, layers: Mapping[str, Any]) -> Record:
         """This record with these layers in place of its own."""

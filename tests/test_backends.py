@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,7 +100,27 @@ def test_a_backend_that_cannot_be_imported_is_told_when_it_is_named(installed: d
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["null", "onnxruntime", "openvino", "tensorrt"])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("def open_(file):\n    pass", "the backend copier cannot open .*palette.onnx: TypeError: open_"),
+        ("def opened():\n    pass", "the backend copier cannot be imported: .*open_"),
+    ],
+)
+def test_a_backend_whose_engine_cannot_be_made_is_told_in_one_line(
+    wrong: str, told: str, installed: dict[str, str], tmp_path: Path
+) -> None:
+    descriptor = 'from drivenet.backends import Backend\nBACKEND = Backend("copier", "copier:open_", runs_onnx=True)\n'
+    (tmp_path / "site" / "copier.py").write_text(descriptor + wrong)
+    palette_model(tmp_path)
+    run = ["run", "synthetic://320x192@30?frames=1", "--engine", "palette.onnx", "--headless", "--backend", "copier"]
+    done = drivenet(tmp_path, installed, *run)
+    assert done.returncode == 4
+    assert re.match(f"drivenet: {told}", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_a_descriptor_is_whole(name: str) -> None:
     backend = BACKENDS[name]
     assert backend.name == name

@@ -9,7 +9,7 @@ from drivenet.artefacts.catalog import engine_file
 from drivenet.backends import BACKENDS
 from drivenet.engine.base import Engine
 from drivenet.engine.choice import choose
-from drivenet.errors import UsageError, nearest
+from drivenet.errors import EngineError, UsageError, nearest, wrapped
 from drivenet.modelspec import Precision
 
 __all__ = ["BACKENDS", "PRECISIONS", "choose", "open_engine", "open_unproven"]
@@ -42,7 +42,13 @@ def open_engine(
         raise UsageError(f"no precision {precision!r}", cure=nearest(precision, PRECISIONS))
     if threads is not None and not (isinstance(threads, SupportsIndex) and threads.__index__() >= 1):
         raise UsageError(f"{threads!r} threads", "a whole number of at least 1")
-    opened: Engine = BACKENDS[chosen].load("open")(file, precision, threads)
+    try:
+        opened: Engine = BACKENDS[chosen].load("open")(file, precision, threads)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - raised again
+        ours = wrapped(EngineError, f"the backend {chosen} cannot open {file or 'an engine'}", error)
+        raise ours from ours.__cause__
     return opened
 
 

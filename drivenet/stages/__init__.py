@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from drivenet.errors import UsageError
+from drivenet.errors import EngineError, UsageError, nearest, wrapped
 from drivenet.latency import now_ns
-from drivenet.record import Record
+from drivenet.record import CONFIDENCE, THING_MAPS, Record
 from drivenet.stages.base import Inference, Stage
 from drivenet.stages.infer import Analyse, Infer, Prepare
 
 __all__ = ["Inference", "Stage", "default_stages", "run_stages", "stage_names"]
+
+#: Layers beside the class ids that an engine may give.
+_GIVEN = frozenset({CONFIDENCE, THING_MAPS})
 
 
 def default_stages(
@@ -25,10 +28,14 @@ def default_stages(
         on_scene: stages that need the scene, or replace the picture.
 
     Raises:
-        UsageError: for two stages of one name.
+        UsageError: for two stages of one name, or one that needs a layer that no engine gives.
     """
     others = (*on_ids, *on_scene)
     wanted = frozenset[str]().union(*(stage.needs for stage in others))
+    if unknown := sorted(wanted - _GIVEN):
+        raise UsageError(
+            f"a stage needs the layer {unknown[0]!r}, which no engine gives", cure=nearest(unknown[0], _GIVEN)
+        )
     stages = [Prepare(engine), Infer(engine, wanted), *on_ids, Analyse(track=track), *on_scene]
     names = [stage.name for stage in stages]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -48,10 +55,26 @@ def run_stages(record: Record, stages: Sequence[Stage], begins: Callable[[str], 
         record: with its frame.
         stages: in order.
         begins: called with the name of each stage before it.
+
+    Raises:
+        EngineError: for a stage that fails, or gives no record. What an engine raises stays as it is.
     """
     for stage in stages:
         begins(stage.name)
         start = now_ns()
-        record = stage(record)
+        record = _passed(record, stage)
         record = record.with_timeline(record.timeline.then(stage.name, start))
     return record
+
+
+def _passed(record: Record, stage: Stage) -> Record:
+    """A record after a stage; EngineError with the stage's name where that fails."""
+    try:
+        found = stage(record)
+    except Exception as error:  # noqa: BLE001 - raised again
+        ours = error if isinstance(stage, Infer) else wrapped(EngineError, f"stage {stage.name}", error)
+        raise ours from ours.__cause__
+    if not isinstance(found, Record):
+        what = f"stage {stage.name} gave {type(found).__name__}"
+        raise EngineError(what, "a drivenet.Record", "return record.with_layers(...), with_ids(...) or with_image(...)")
+    return found

@@ -34,8 +34,9 @@ class Stage:
 
     A stage belongs to one source and is called in one thread, with every processed frame in order (frames may be
     missing). It takes a record and gives a new one (:meth:`~drivenet.record.Record.with_layers`,
-    :meth:`~drivenet.record.Record.with_image`), and never writes to what it was given. Its time is shown by its name
-    everywhere: in the picture, the page, metrics and the stats file. An error that it raises ends the run.
+    :meth:`~drivenet.record.Record.with_ids`, :meth:`~drivenet.record.Record.with_image`), and never writes to what it
+    was given. Its time is shown by its name everywhere: in the picture, the page, metrics and the stats file. An error
+    that it raises ends the run.
 
     The default stages are ``prepare``, ``infer`` and ``postprocess`` (:func:`drivenet.stages.default_stages`). A stage
     that changes ids stands between the last two, one that needs the scene stands behind them; all of them stand before

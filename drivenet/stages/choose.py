@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from drivenet.classmap import ClassMap
 from drivenet.labels import IGNORE_ID, LabelSet
-from drivenet.record import CLASSMAP, Record
+from drivenet.record import Record
 from drivenet.stages.base import Stage
 from drivenet.things.pictures import wanted_classes
 
@@ -33,6 +32,4 @@ class ChooseClasses(Stage):
 
     def __call__(self, record: Record) -> Record:
         """Replace the class map."""
-        classmap = record.classmap
-        ids = np.asarray(cv2.LUT(classmap.ids, self._table), np.uint8)
-        return record.with_layers(**{CLASSMAP: ClassMap(ids, classmap.index, classmap.captured_ns)})
+        return record.with_ids(np.asarray(cv2.LUT(record.classmap.ids, self._table), np.uint8))

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from drivenet.classmap import ClassMap, Ids
+from drivenet.classmap import Ids
 from drivenet.frame import Image
 from drivenet.prepare import prepare
-from drivenet.record import CLASSMAP, Record
+from drivenet.record import Record
 from drivenet.stages.base import Stage
 
 #: What a vote keeps of its weight from frame to frame: the more, the calmer and the later.
@@ -46,13 +46,12 @@ class Smooth(Stage):
 
     def __call__(self, record: Record) -> Record:
         """Replace the class map."""
-        classmap = record.classmap
-        ids = classmap.ids
+        ids = record.classmap.ids
         small = prepare(record.frame.image, (ids.shape[0], ids.shape[1]))
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         voted, weights = self._vote(grey, ids)
         self._before = grey, voted, weights
-        return record.with_layers(**{CLASSMAP: ClassMap(voted, classmap.index, classmap.captured_ns)})
+        return record.with_ids(voted)
 
     def _vote(self, grey: Image, ids: Ids) -> tuple[Ids, Weights]:
         """Ids and weights after this frame's votes, both (H, W)."""

@@ -7,12 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from drivenet.cli.stages import open_stages
 from drivenet.config import NodeSettings
 from drivenet.engine.null import NullEngine
-from drivenet.errors import UsageError
+from drivenet.errors import EngineError, UsageError
+from drivenet.frame import Frame
+from drivenet.latency import Timeline
+from drivenet.record import Record
+from drivenet.stages import run_stages
 from drivenet.stages.own import open_stage
 
 OWN = """
@@ -32,6 +37,24 @@ class Brightness(Stage):
 
 class Early(Brightness):
     name, on_ids = "early", True
+
+class Failing(Stage):
+    name = "failing"
+    def __call__(self, record):
+        return record.layers["no such layer"]
+
+class Empty(Stage):
+    name = "empty"
+    def __call__(self, record):
+        record.frame.image.mean()
+
+class Blind(Stage):
+    name, on_ids = "blind", True
+    def __call__(self, record):
+        return record.with_ids(record.classmap.ids * 0)
+
+class Hungry(Brightness):
+    needs = frozenset({"confidance"})
 
 class Needy(Stage):
     def __init__(self, limit):
@@ -63,6 +86,40 @@ def test_stages_stand_where_they_say_and_hiding_is_the_last(own: Path) -> None:
     settings = NodeSettings(stage=(f"{own}:Brightness", f"{own}:Early"), blur=("vehicle",))
     names = [stage.name for stage in open_stages(settings, NullEngine(), track=False)]
     assert names == ["prepare", "infer", "early", "postprocess", "brightness", "blur"]
+
+
+def after(*named: str) -> Record:
+    """A grey frame after the default stages of the null engine and these."""
+    engine, frame = NullEngine(), Frame(np.full((96, 64, 3), 128, np.uint8), 7, 11)
+    stages = open_stages(NodeSettings(stage=named), engine, track=False)
+    return run_stages(Record(frame, engine.spec.label_set, Timeline(frame.captured_ns)), stages)
+
+
+def test_a_stage_changes_ids_before_the_scene_is_made_of_them(own: Path) -> None:
+    found = after(f"{own}:Blind")
+    assert found.scene.classes == {found.labels.classes[0]: 1.0}
+    assert (found.classmap.index, found.classmap.captured_ns) == (7, 11)
+    with pytest.raises(UsageError, match=r"class ids uint8 \(96, 64\); expected uint8 \(144, 256\)"):
+        found.with_ids(found.ids)
+    with pytest.raises(UsageError, match=r"a layer called ids; .*with_ids\(ids\) replaces the class ids"):
+        found.with_layers(ids=found.ids)
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        ("Failing", "stage failing: KeyError: 'no such layer'"),
+        ("Empty", r"stage empty gave NoneType; expected a drivenet.Record; return record.with_layers\(...\)"),
+    ],
+)
+def test_a_stage_that_fails_is_named(stage: str, told: str, own: Path) -> None:
+    with pytest.raises(EngineError, match=f"^{told}"):
+        after(f"{own}:{stage}")
+
+
+def test_a_stage_that_needs_what_no_engine_gives_is_refused(own: Path) -> None:
+    with pytest.raises(UsageError, match="'confidance', which no engine gives; did you mean confidence"):
+        after(f"{own}:Hungry")
 
 
 def test_several_sources_have_stages_of_their_own_of_one_class(own: Path) -> None:
