@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -144,17 +145,20 @@ Texts = Annotated[tuple[str, ...], _LISTED, _LISTED_SCHEMA]
 Places = Annotated[tuple[Place, ...], _LISTED, _LISTED_SCHEMA]
 
 
-def _is_backend(value: Any) -> Any:
-    if value not in ("auto", *BACKENDS):
-        known = ", ".join(map(repr, ("auto", *BACKENDS)))
-        raise PydanticCustomError("literal_error", "Input should be {known}", {"known": known})
-    return value
+def one_of(table: Collection[str]) -> BeforeValidator:
+    """A check for texts that are one of these: a literal would write the names of a table a second time."""
+
+    def check_name(value: Any) -> Any:
+        if value not in tuple(table):
+            known = ", ".join(map(repr, table))
+            raise PydanticCustomError("literal_error", "Input should be {known}", {"known": known})
+        return value
+
+    return BeforeValidator(check_name)
 
 
-#: Checked when it is used, so that backends of other packages count.
-_BackendName = Annotated[
-    str, BeforeValidator(_is_backend), WithJsonSchema({"enum": ["auto", *BACKENDS], "type": "string"})
-]
+_BACKENDS = ("auto", *BACKENDS)
+_BackendName = Annotated[str, one_of(_BACKENDS), WithJsonSchema({"enum": list(_BACKENDS), "type": "string"})]
 
 
 #: A source in JSON Schema.

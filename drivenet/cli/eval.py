@@ -18,7 +18,7 @@ from drivenet.cli.output import check_file, console, progress, table, write_json
 from drivenet.cli.output import report as shown
 from drivenet.cli.record import check_record, write_record
 from drivenet.config import load_labels, yaml_file
-from drivenet.data import DATASETS, ROOTLESS, SPLITS, open_dataset
+from drivenet.data import DATASETS, ROOTLESS, SPLITS, WITHOUT_LABEL_SET, open_dataset
 from drivenet.data.base import Dataset
 from drivenet.data.sequences.files import snippets
 from drivenet.engine import open_engine
@@ -43,6 +43,8 @@ _OF_ONE = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_
            "same", "record", "folder")  # fmt: skip
 #: Those that labelled pictures are asked for with; without one of them, --flicker and --agreement need none.
 _SCORING = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_fringes", "record", "folder")
+#: The data sets that --labels is for.
+_UNNAMED = "|".join(WITHOUT_LABEL_SET)
 
 
 @click.command("eval")
@@ -52,7 +54,7 @@ _SCORING = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the data set.")
 @click.option("--split", type=click.Choice(SPLITS), default="val", show_default=True)
 @engine_options
-@click.option("--labels", metavar="NAME|FILE.yaml", help="What the ids of --dataset folder mean.")
+@click.option("--labels", metavar="NAME|FILE.yaml", help=f"What the ids of --dataset {_UNNAMED} mean.")
 @click.option(
     "--mapping",
     type=click.Path(path_type=Path),
@@ -162,8 +164,8 @@ def _samples(dataset: str, root: Path | None, split: str, labels: LabelSet | Non
 
 
 def _label_set(dataset: str, labels: str | None) -> LabelSet | None:
-    if labels is not None and dataset != "folder":
-        raise UsageError(f"--labels with {dataset}, which has its own", cure="use --labels with --dataset folder")
+    if labels is not None and dataset not in WITHOUT_LABEL_SET:
+        raise UsageError(f"--labels with {dataset}, which has its own", cure=f"use --labels with --dataset {_UNNAMED}")
     return None if labels is None else load_labels(labels)
 
 

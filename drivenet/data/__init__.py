@@ -1,9 +1,13 @@
-"""Labelled pictures for evaluation, by name: ``open_dataset``. numpy and OpenCV only."""
+"""Labelled pictures for evaluation, by name: ``open_dataset``. No PyTorch."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import WithJsonSchema
+
+from drivenet.config import one_of
 from drivenet.data.base import Dataset
 from drivenet.data.lookup import SPLITS as SPLITS
 from drivenet.data.lookup import opener_of
@@ -19,6 +23,11 @@ DATASETS = {
 }
 #: Those that need no root folder.
 ROOTLESS = ("synthetic",)
+#: Those that do not say what their ids mean: a label set is given with them.
+WITHOUT_LABEL_SET = ("folder",)
+
+#: A data set in settings.
+DatasetName = Annotated[str, one_of(DATASETS), WithJsonSchema({"enum": sorted(DATASETS), "type": "string"})]
 
 
 def open_dataset(name: str, root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
@@ -28,7 +37,7 @@ def open_dataset(name: str, root: Path | None, split: str, labels: LabelSet | No
         name: one of :data:`DATASETS`.
         root: its folder, in the layout of its publishers; may be None for those in :data:`ROOTLESS`.
         split: one of :data:`SPLITS`.
-        labels: what the ids of a plain ``folder`` mean; the others bring their own.
+        labels: what the ids of those in :data:`WITHOUT_LABEL_SET` mean; the others bring their own.
 
     Raises:
         UsageError: for an unknown name or split, or a missing argument.

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from drivenet.config import Place, Settings, load_labels, load_yaml
-from drivenet.data import open_dataset
+from drivenet.data import DatasetName, open_dataset
 from drivenet.data.base import Dataset
 from drivenet.data.views import Resized, WithoutFringes
 from drivenet.engine.base import Engine
@@ -23,10 +23,12 @@ class SetSettings(Settings):
     """One data set of a suite, by the names of the options of ``drivenet eval``."""
 
     name: str = Field(description="How the table calls it.")
-    dataset: str = Field("folder", description="The layout: camvid, cityscapes, folder, iddlite or synthetic.")
+    dataset: DatasetName = Field("folder", description="The layout of its files.")
     root: Place | None = Field(None, description="Its folder.")
     split: str = Field("val", description="train, val or test.")
-    labels: Place | None = Field(None, description="What the ids of a plain folder mean: NAME or FILE.yaml.")
+    labels: Place | None = Field(
+        None, description="What the ids mean, where the layout does not say it: NAME or FILE.yaml."
+    )
     mapping: Place | None = Field(None, description="A label mapping of your own, FILE.yaml.")
     protocol: str | None = Field(None, description="WxH: pictures and labels are brought to that size first.")
     ignore_fringes: tuple[str, ...] = Field((), description="Classes whose rims thinner than 3 pixels have no truth.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from drivenet.config import Place, Settings
+from drivenet.data import DatasetName
 
 #: Drawn frames come so many from a drive.
 FRAMES_A_DRIVE = 4
@@ -38,11 +39,11 @@ class RefineSettings(Settings):
 class SourceSettings(Settings):
     """Labelled pictures to learn from, and what they are selected on."""
 
-    dataset: Literal["camvid", "cityscapes", "folder", "iddlite", "synthetic"] = Field(
-        description="layout of the data; folder is images/ and labels/ with splits or without"
-    )
+    dataset: DatasetName = Field(description="layout of the data; folder is images/ and labels/ with splits or without")
     root: Place | None = Field(None, description="folder of the data set; --root wins over it")
-    labels: str | None = Field(None, description="of a plain folder: a built-in label set, or FILE.yaml")
+    labels: str | None = Field(
+        None, description="of a layout that has none of its own: a built-in label set, or FILE.yaml"
+    )
     mapping: Place | None = Field(None, description="YAML of the network's classes that each label may be")
     splits: tuple[Literal["train", "val"], ...] = Field(("train",), description="that are learned from")
     share: float = Field(1.0, ge=0, description="of the samples, relative to the other sources'")
