@@ -29,11 +29,8 @@ from drivenet.palettes import PALETTES
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
 from drivenet.secrets import fill_in, read_secrets
-from drivenet.sources import kind_of
+from drivenet.sources import KINDS, kind_of
 from drivenet.stages import stage_names
-
-#: Kinds of sources that are opened only when all else is well: a camera is one program's at a time.
-_DEVICES = ("camera", "csi")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,8 +109,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_check: bool, **options: Any) -> None:
     """Segment SOURCE, or several of them on one engine, and publish overlays and latency statistics.
 
-    SOURCE: 0, /dev/video0, csi://0, rtsp://..., http(s)://..., clip.mp4, folder/, "glob/*.png",
-    synthetic://1280x720@30
+    SOURCE: {examples}
 
     \b
     drivenet run 0 --show                            webcam in a window
@@ -147,6 +143,9 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
         else:
             show_totals(run_node(settings, written))
         show_written(written)
+
+
+run.help = str(run.help).replace("{examples}", ", ".join(kind.examples for kind in KINDS.values()))
 
 
 def resolve(config: Path | None, options: dict[str, Any], more: tuple[str, ...] = ()) -> NodeSettings:
@@ -198,7 +197,7 @@ def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
     ``written`` is given the files that recordings went to.
     """
     with ExitStack() as opened:
-        early = kind_of(settings.source or "") not in _DEVICES
+        early = not KINDS[kind_of(settings.source or "")].device
         source = open_source_of(settings, opened) if early else None
         engines = open_engines(settings, opened)
         engine = as_one(engines)

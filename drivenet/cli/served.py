@@ -14,7 +14,7 @@ from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import open_measured
 from drivenet.host.cpu import physical_cores
-from drivenet.sources import kind_of
+from drivenet.sources import KINDS, kind_of
 
 Tell = Callable[[str], None]
 #: So many cores are too few for an engine on all of them and an encoder beside it.
@@ -78,7 +78,7 @@ def spared(settings: NodeSettings, ms: float) -> int | None:
     source, cores = settings.source, physical_cores()
     if not (source and settings.out and 1 < cores <= _FEW_CORES and ms <= _LIGHT_MS):
         return None
-    offline = settings.policy == "every" or (settings.policy is None and kind_of(source) in ("video", "images"))
+    offline = settings.policy == "every" or (settings.policy is None and KINDS[kind_of(source)].recorded)
     return cores - 1 if offline else None
 
 

@@ -7,45 +7,22 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from drivenet.address import mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
-from drivenet.picture_files import IMAGE_SUFFIXES
 from drivenet.sources.base import Source
 from drivenet.sources.detached import Detached
+from drivenet.sources.kinds import KINDS, by_scheme, by_suffix
 from drivenet.sources.looped import Looped
 from drivenet.sources.options import Options
 from drivenet.sources.reconnect import Reconnecting
 from drivenet.sources.replay import Replay
 from drivenet.sources.uri import named_stream
 
-__all__ = ["Source", "files_of", "kind_of", "mask_uri", "open_source"]
-
-_KINDS = {
-    "camera": "drivenet.sources.camera:open_camera",
-    "csi": "drivenet.sources.csi:open_csi",
-    "stream": "drivenet.sources.stream:open_stream",
-    "video": "drivenet.sources.video:open_video",
-    "images": "drivenet.sources.images:open_images",
-    "synthetic": "drivenet.sources.synthetic:open_synthetic",
-}
-_SCHEMES = {
-    "v4l2": "camera",
-    "csi": "csi",
-    "file": "video",
-    "synthetic": "synthetic",
-    **dict.fromkeys(("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp"), "stream"),
-}
-#: What can be played again: files.
-_RECORDED = ("video", "images")
-# reads of these may block for seconds
-_BLOCKING = {"camera", "csi", "stream"}
-#: Schemes that only live streams have.
-_LIVE = ("rtsp", "rtsps", "rtmp", "udp", "tcp")
+__all__ = ["KINDS", "Source", "files_of", "kind_of", "mask_uri", "open_source"]
 
 
 def open_source(
@@ -90,20 +67,22 @@ def open_source(
     """
     if seed < 0:
         raise UsageError(f"seed {seed}", "0 or more")
-    kind, place = _resolve(_as_text(uri))
-    opener = partial(_opener(kind), place, Options(seed, paced and rate is None, timeout_s, damaged))
-    absent = mask_uri(place) if patient and (kind in ("camera", "csi") or scheme_of(place) in _LIVE) else ""
-    if loop and kind not in _RECORDED:
+    name, place = _resolve(_as_text(uri))
+    kind = KINDS[name]
+    opener: Callable[[], Source] = partial(
+        kind.opener(), place, Options(seed, paced and rate is None, timeout_s, damaged)
+    )
+    absent = mask_uri(place) if patient and (kind.device or scheme_of(place) in kind.streams) else ""
+    if loop and not kind.recorded:
         raise UsageError(f"--loop for {mask_uri(place)}", "a video file or a folder of pictures")
-    if kind in _BLOCKING:
-        source = _detached(opener, reconnect, absent, forgiving)
-    else:
-        source = Looped(opener) if loop else opener()
+    if loop:
+        opener = partial(Looped, opener)
+    source = _detached(opener, reconnect, absent, forgiving) if kind.blocks else opener()
     return source if rate is None else Replay(source, rate)
 
 
 def kind_of(uri: str) -> str:
-    """Which kind of source an address names: camera, csi, stream, video, images or synthetic. Opens nothing.
+    """Which kind of source an address names, one of :data:`KINDS`. Opens nothing.
 
     Raises:
         UsageError: if its scheme is unknown.
@@ -132,7 +111,7 @@ def files_of(uri: str) -> list[Path]:
         return find_images(place)
     if kind == "video":
         return [Path(named_stream(place, Options())[0])]
-    return []
+    return [Path(place.partition("?")[0])] if KINDS[kind].recorded else []
 
 
 def _resolve(uri: str) -> tuple[str, str]:
@@ -142,11 +121,12 @@ def _resolve(uri: str) -> tuple[str, str]:
         parts = urlsplit(uri)
         uri, scheme = unquote(parts.path) + (f"?{parts.query}" if parts.query else ""), ""
     if scheme:
-        if scheme not in _SCHEMES:
-            raise UsageError(f"{mask_uri(uri)} has the unknown scheme {scheme}", cure=nearest(scheme, _SCHEMES))
-        if _SCHEMES[scheme] == "stream" and not uri.partition("://")[2].strip("/"):
+        kinds = by_scheme()
+        if scheme not in kinds:
+            raise UsageError(f"{mask_uri(uri)} has the unknown scheme {scheme}", cure=nearest(scheme, kinds))
+        if kinds[scheme] == "stream" and not uri.partition("://")[2].strip("/"):
             raise UsageError(f"{uri} names no host", f"an address such as {scheme}://HOST/PATH")
-        return _SCHEMES[scheme], uri
+        return kinds[scheme], uri
     if not uri:
         raise UsageError("an empty source", "a camera number, a file, a folder, a glob or an address")
     if re.fullmatch(r"\d+(\?.*)?|/dev/(video\d|v4l/).*", uri):
@@ -155,19 +135,18 @@ def _resolve(uri: str) -> tuple[str, str]:
 
 
 def _kind_of_path(path: str) -> str:
-    """A folder, a glob or the name of a picture is images, any other path a video."""
-    if os.path.isdir(path) or Path(path).suffix.lower() in IMAGE_SUFFIXES:
+    """A folder or a glob is images, any other path what its suffix says."""
+    if os.path.isdir(path):
         return "images"
-    if not glob.has_magic(path) or os.path.exists(path):
-        return "video"
+    suffixed = by_suffix(Path(path).suffix)
+    if suffixed == "images" or not glob.has_magic(path) or os.path.exists(path):
+        return suffixed
     file, _, settings = path.partition("?")  # which a glob would take for any character
-    return "video" if "=" in settings and os.path.isfile(file) else "images"
+    if "=" not in settings or not os.path.isfile(file):
+        return "images"
+    suffixed = by_suffix(Path(file).suffix)
+    return "video" if suffixed == "images" else suffixed  # a picture in a container of several
 
 
 def _detached(opener: Callable[[], Source], reconnect: bool, absent: str, forgiving: bool) -> Source:
     return Detached(partial(Reconnecting, opener, absent=absent, forgiving=forgiving) if reconnect else opener)
-
-
-def _opener(kind: str) -> Callable[[str, Options], Source]:
-    module, _, name = _KINDS[kind].partition(":")
-    return cast("Callable[[str, Options], Source]", getattr(import_module(module), name))
