@@ -174,6 +174,11 @@ def ranked() -> list[Backend]:
     return sorted((b for b in _whole() if b.rank is not None), key=lambda b: (b.rank, b.name))
 
 
+def added() -> list[str]:
+    """The names of those that other packages add."""
+    return [name for name in BACKENDS if name not in _OURS]
+
+
 def _whole() -> Iterator[Backend]:
     for name in BACKENDS:
         try:

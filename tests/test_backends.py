@@ -78,6 +78,8 @@ def drivenet(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.C
 
 def test_a_package_adds_a_backend_that_builds_and_runs_by_name(installed: dict[str, str], tmp_path: Path) -> None:
     palette_model(tmp_path)
+    doctor = drivenet(tmp_path, installed, "doctor")
+    assert re.search(r"^ backends +ok +of other packages: copier ", doctor.stdout, re.M)
     built = drivenet(tmp_path, installed, "build", "palette.onnx", "--backend", "copier", "--depth", "3", "--json", "-")
     assert built.returncode == 0, built.stderr
     passport = json.loads(built.stdout)["passport"]
@@ -92,6 +94,8 @@ def test_a_package_adds_a_backend_that_builds_and_runs_by_name(installed: dict[s
 def test_a_backend_that_cannot_be_imported_is_told_when_it_is_named(installed: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "site" / "copier.py").write_text("import a_library_that_is_not_there")
     palette_model(tmp_path)
+    doctor = drivenet(tmp_path, installed, "doctor")
+    assert re.search(r"^ backends +broken +the backend copier of copier:BACKEND cannot be", doctor.stdout, re.M)
     run = ["run", "synthetic://320x192@30?frames=1", "--engine", "palette.onnx", "--headless"]
     assert drivenet(tmp_path, installed, *run).returncode == 0
     done = drivenet(tmp_path, installed, *run, "--backend", "copier")

@@ -10,11 +10,12 @@ import re
 from typing import Any
 
 from drivenet.artefacts.catalog import find, list_models
+from drivenet.backends import BACKENDS, added
 from drivenet.doctor.jetpack import installed_jetpack, tensorrt_cure, tensorrt_fault
 from drivenet.doctor.machine import is_jetson
 from drivenet.doctor.row import Row, State
 from drivenet.engine.openvino.model import without_telemetry
-from drivenet.errors import DrivenetError
+from drivenet.errors import DrivenetError, EngineError
 from drivenet.host.nvidia import probe
 from drivenet.resources import engines_dir
 
@@ -141,6 +142,16 @@ def check_pyav() -> Row:
     return Row("PyAV", "ok", f"{av.__version__}, reads h264, hevc, mjpeg, writes libx264")
 
 
+def check_backends() -> Row | None:
+    """Those of other packages, if there are any."""
+    try:
+        for name in added():
+            BACKENDS[name].load("open")
+    except EngineError as error:
+        return Row("backends", "broken", str(error), "install again or remove the package that adds it")
+    return Row("backends", "ok", f"of other packages: {', '.join(added())}") if added() else None
+
+
 def check_outputs() -> Row:
     """The outputs that are extras, by the extra; none is needed, so one that is there is enough."""
     lacking = [extra for extra, packages in _OUTPUTS.items() if not all(map(_is_there, packages))]
@@ -197,6 +208,7 @@ LIBRARIES = (
     check_onnxruntime,
     check_opencv,
     check_pyav,
+    check_backends,
     check_outputs,
     check_engines,
 )

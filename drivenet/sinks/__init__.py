@@ -33,11 +33,9 @@ SCHEMES = {"mqtt": "mqtt", "mqtts": "mqtt", "ros2": "ros2", "rtsp": "rtsp", "zen
 VIDEO_SUFFIXES = (".mp4", ".mkv")
 #: Videos with a transparent background: ProRes 4444 and VP9.
 CUTOUT_SUFFIXES = (".mov", ".webm")
+#: Kind by suffix of recordings that need no more than a path and the session.
+SUFFIXES = {".mcap": "mcap"}
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-_EXPECTED = (
-    f"FILE.mp4, FILE.mkv, FILE.mcap, FOLDER/ or an address ({', '.join(f'{s}://' for s in sorted(SCHEMES))}), "
-    "or FILE.jpg for one picture"
-)
 
 
 def sink_class(kind: str) -> Callable[..., Sink]:
@@ -56,9 +54,9 @@ def open_sink(
     """The sink that a path or an address names: a recording, a folder of pictures, a bus or a server.
 
     Args:
-        target: ``*.mp4``, ``*.mkv`` or ``*.mcap``; ``*.mov`` or ``*.webm`` of a ``cutout``; or a folder: one that
-            exists, a path that ends in ``/`` or has no suffix; or an address with one of :data:`SCHEMES`; or for one
-            frame a file with one of :data:`PICTURE_SUFFIXES`.
+        target: ``*.mp4``, ``*.mkv`` or one of :data:`SUFFIXES`; ``*.mov`` or ``*.webm`` of a ``cutout``; or a folder:
+            one that exists, a path that ends in ``/`` or has no suffix; or an address with one of :data:`SCHEMES`; or
+            for one frame a file with one of :data:`PICTURE_SUFFIXES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
         visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; a folder has ids for ``mask``,
             and can be ``panoptic`` or ``cutout``.
@@ -78,7 +76,7 @@ def open_sink(
     path = Path(target)
     suffix = path.suffix.lower()
     if target in ("", "-") or "://" in target:
-        raise UsageError(f"output {target!r}", _EXPECTED)
+        raise UsageError(f"output {target!r}", _expected())
     if is_folder(target):
         return sink_class("images")(path, visualize=visualize, session=session, classes=classes, mask_size=mask_size)
     if suffix in PICTURE_SUFFIXES:
@@ -91,9 +89,9 @@ def open_sink(
             raise UsageError(f"{target} of the view {visualize}", "FILE.mp4 or FILE.mkv",
                              "--visualize cutout --classes NAME,... gives it a transparent background")  # fmt: skip
         return sink_class("cutout-video")(path, classes=classes, fps=fps, session=session)
-    if suffix == ".mcap":
-        return sink_class("mcap")(path, session=session)
-    raise UsageError(f"output {target} ends in {path.suffix}", _EXPECTED, f"a folder of that name is {target}/")
+    if suffix in SUFFIXES:
+        return sink_class(SUFFIXES[suffix])(path, session=session)
+    raise UsageError(f"output {target} ends in {path.suffix}", _expected(), f"a folder of that name is {target}/")
 
 
 def is_folder(target: str) -> bool:
@@ -110,5 +108,12 @@ def kind_of_output(target: str) -> Callable[..., Sink]:
 
 def _open_address(scheme: str, uri: str) -> Sink:
     if scheme not in SCHEMES:
-        raise UsageError(f"output {mask_uri(uri)} has the unknown scheme {scheme}", _EXPECTED, nearest(scheme, SCHEMES))
+        what = f"output {mask_uri(uri)} has the unknown scheme {scheme}"
+        raise UsageError(what, _expected(), nearest(scheme, SCHEMES))
     return sink_class(SCHEMES[scheme])(uri)
+
+
+def _expected() -> str:
+    files = ", ".join(f"FILE{suffix}" for suffix in (*VIDEO_SUFFIXES, *SUFFIXES))
+    addresses = ", ".join(f"{scheme}://" for scheme in sorted(SCHEMES))
+    return f"{files}, FOLDER/ or an address ({addresses}), or FILE.jpg for one picture"

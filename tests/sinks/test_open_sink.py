@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from drivenet import sinks
+from drivenet.config import NodeSettings
 from drivenet.errors import SinkError, UsageError
-from drivenet.result import Totals
+from drivenet.result import Result, Totals
 from drivenet.sinks import open_sink, sink_class
+from drivenet.sinks.base import Sink
+from drivenet.sinks.recording import RecordingFiles, RecordingSession
+from drivenet.sinks.recording.synced_file import SyncedFile
+from tests.cli.cli_parts import call
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,49 @@ def test_a_view_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path, ta
 def test_any_other_target_is_a_usage_error_that_says_what_works(target: str) -> None:
     with pytest.raises(UsageError, match=r"expected FILE\.mp4, FILE\.mkv, FILE\.mcap, FOLDER/ or an address"):
         open_sink(target, fps=30, visualize="overlay")
+
+
+class Fractions(Sink):
+    """One line a frame, as a file of one's own."""
+
+    name, needs_view = "fractions", False
+
+    def __init__(self, path: Path, *, session: RecordingSession | None = None) -> None:
+        self._files = RecordingFiles(path, session or RecordingSession())
+        self.target = str(self._files.target)
+        self._file: SyncedFile | None = None
+
+    def publish(self, result: Result) -> None:
+        self._file = self._file or self._files.open(result)
+        self._file.write(f"{result.scene.groups['road']:.3f}\n".encode())
+
+    def close(self, totals: Totals) -> None:
+        if self._file:
+            self._file.close()
+            self._files.closed()
+
+
+def test_a_file_of_another_suffix_is_added_in_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sinks.KINDS, "fractions", f"{__name__}:Fractions")
+    monkeypatch.setitem(sinks.SUFFIXES, ".csv", "fractions")
+    run = ("run", "synthetic://96x64@30?frames=2", "--policy", "every", "--backend", "null", "--out")
+    for _ in range(2):
+        assert call(*run, f"{tmp_path}/a.csv") == 0
+    assert "a.csv exists and stays: recording to" in capsys.readouterr().err
+    assert [(tmp_path / name).read_text().count("\n") for name in ("a.csv", "a-2.csv")] == [2, 2]
+    assert call(*run, f"{tmp_path}/a.cvs") == 2
+    assert "expected FILE.mp4, FILE.mkv, FILE.mcap, FILE.csv, FOLDER/ or" in capsys.readouterr().err
+
+
+def test_every_output_that_ships_is_in_the_help_and_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "outputs.md").read_text(encoding="utf-8")
+    shown = str(NodeSettings.model_fields["out"].description)
+    files = (*sinks.VIDEO_SUFFIXES, *sinks.SUFFIXES)
+    kinds = {kind: next(s for s, k in sinks.SCHEMES.items() if k == kind) for kind in sinks.SCHEMES.values()}
+    assert [part for part in (*files, *(f"{s}://" for s in kinds.values())) if part not in shown] == []
+    assert [part for part in (*files, *(f"{s}://" for s in sinks.SCHEMES)) if part not in page] == []
 
 
 @pytest.mark.parametrize("target", ["file/out.mp4", "file/frames/"])
