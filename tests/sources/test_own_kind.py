@@ -81,7 +81,7 @@ def test_help_shows_how_it_is_written() -> None:
         "from drivenet.cli.run import run; run(['--help'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "synthetic://1280x720@30, a.raw" in " ".join(done.stdout.split())
+    assert ", a.raw drivenet run 0" in " ".join(done.stdout.split())
 
 
 def test_every_scheme_that_ships_is_in_the_quick_start() -> None:
