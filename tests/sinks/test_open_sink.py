@@ -81,14 +81,14 @@ def test_a_file_of_another_suffix_is_added_in_the_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sinks.KINDS, "fractions", f"{__name__}:Fractions")
-    monkeypatch.setitem(sinks.SUFFIXES, ".csv", "fractions")
+    monkeypatch.setitem(sinks.SUFFIXES, ".frac", "fractions")
     run = ("run", "synthetic://96x64@30?frames=2", "--policy", "every", "--backend", "null", "--out")
     for _ in range(2):
-        assert call(*run, f"{tmp_path}/a.csv") == 0
-    assert "a.csv exists and stays: recording to" in capsys.readouterr().err
-    assert [(tmp_path / name).read_text().count("\n") for name in ("a.csv", "a-2.csv")] == [2, 2]
-    assert call(*run, f"{tmp_path}/a.cvs") == 2
-    assert "FILE.csv, FOLDER/ or an address" in capsys.readouterr().err
+        assert call(*run, f"{tmp_path}/a.frac") == 0
+    assert "a.frac exists and stays: recording to" in capsys.readouterr().err
+    assert [(tmp_path / name).read_text().count("\n") for name in ("a.frac", "a-2.frac")] == [2, 2]
+    assert call(*run, f"{tmp_path}/a.frax") == 2
+    assert "FILE.frac, FOLDER/ or an address" in capsys.readouterr().err
 
 
 def test_every_output_that_ships_is_in_the_help_and_on_the_page() -> None:
