@@ -20,8 +20,8 @@ from drivenet.convert.checkpoint import write_checkpoint
 from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.errors import UsageError
+from drivenet.export.int8_nodes import THINGS
 from drivenet.export.simplify import Graph, Node, unsplit_expansions
-from drivenet.export.things import PREFIX as THINGS
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.models import create

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 import onnx
 
+#: All names of the nodes of a head for things begin with it.
+THINGS = "things/"
 #: What is computed in int8; all else stays float.
 QUANTISED = ("Conv", "Add", "Concat", "MaxPool", "AveragePool")
 #: Parts that may stay float: convolutions on the picture, the last one, those that feed a sigmoid, and those to at
@@ -26,7 +28,7 @@ def float_nodes(graph: onnx.GraphProto, keep: Sequence[str], tenths: Collection[
     last = [n for n in graph.node if n.op_type == "ArgMax"]
     sigmoids = [n for n in graph.node if n.op_type in ("Sigmoid", "HardSigmoid")]
     found = {n.name for node in stem for n in _before(node, made_by)}
-    found |= {n.name for n in graph.node if n.name.startswith("things/")}  # offsets of 8 bits are rounded once
+    found |= {n.name for n in graph.node if n.name.startswith(THINGS)}  # offsets of 8 bits are rounded once
     if "stem" in keep:
         found |= {node.name for node in stem}
     if "classifier" in keep:

@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper
 
 from drivenet.errors import UsageError
+from drivenet.export.int8_nodes import THINGS
 from drivenet.export.stored import load, store
 from drivenet.labels import COUNTABLE_GROUPS
 from drivenet.models import checkpoint as checkpoints
@@ -19,8 +20,6 @@ from drivenet.models.things_head import ThingsHead, ThingsTail, head_of
 from drivenet.models.trunk import features_of, origin_of
 from drivenet.modelspec import ModelSpec, ThingsSpec
 
-#: All names of the head's nodes begin with it.
-PREFIX = "things/"
 #: What is written into the spec where the checkpoint of the head says nothing else.
 RULE = {"scale": 0.5, "centre": 60, "reach": 5.0, "min_area": 0.0002}
 
@@ -72,12 +71,12 @@ def append_head(
     for output in tail.output:
         names[output.name] = output.name
     for node in tail.node:
-        node.name = PREFIX + node.name
+        node.name = THINGS + node.name
         for field in (node.input, node.output):
             for i, name in enumerate(field):
-                field[i] = names.get(name, PREFIX + name if name else "")
+                field[i] = names.get(name, THINGS + name if name else "")
     for tensor in tail.initializer:
-        tensor.name = PREFIX + tensor.name
+        tensor.name = THINGS + tensor.name
     model.graph.node.extend(tail.node)
     model.graph.initializer.extend(tail.initializer)
     rows, columns = things.cells
