@@ -23,6 +23,7 @@ from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
 from drivenet.sinks.recording.conditions import any_of
 from drivenet.sinks.recording.options import parse_bytes, parse_segment
+from drivenet.sinks.recording.written import Written
 from drivenet.sinks.resilient import Resilient
 from drivenet.sinks.target import identity
 from drivenet.sources import files_of, kind_of
@@ -94,7 +95,7 @@ def open_sinks(
     engine: Engine,
     painter: Painter,
     stages: Sequence[str],
-    written: list[Path],
+    written: Written,
     page: PageSink | None = None,
 ) -> list[Sink]:
     """As asked for; a window if nothing was. If one cannot be opened, those before it are closed again.
@@ -116,7 +117,7 @@ def _opened(
     engine: Engine,
     painter: Painter,
     stages: Sequence[str],
-    written: list[Path],
+    written: Written,
     page: PageSink | None,
 ) -> Iterator[Sink]:
     fps = 0.0 if source.live else source.fps or PICTURES_FPS
@@ -193,11 +194,11 @@ def _told(named: str, sink: Sink) -> Sink:
     return sink
 
 
-def show_written(written: Sequence[Path]) -> None:
+def show_written(written: Written) -> None:
     """Say which files a run wrote; of many segments the last ones."""
     if len(written) > _SHOWN:
         console.print(f"wrote {len(written)} files, the last of them:")
-    for path in written[-_SHOWN:]:
+    for path in list(written)[-_SHOWN:]:
         if os.path.exists(path):
             console.print(f"wrote {path}")
 

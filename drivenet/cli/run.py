@@ -29,6 +29,7 @@ from drivenet.palettes import PALETTES
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
 from drivenet.secrets import fill_in, read_secrets
+from drivenet.sinks.recording.written import Written
 from drivenet.sources import KINDS, kind_of
 from drivenet.stages import stage_names
 
@@ -137,7 +138,7 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
     with logged(settings.log_level, settings.log_format):
         if settings.token:
             hide(settings.token.get_secret_value())
-        written: list[Path] = []
+        written = Written()
         if sources:
             show_each(run_sources(settings, sources, written))
         else:
@@ -191,7 +192,7 @@ def with_secrets(settings: NodeSettings) -> NodeSettings:
     return settings.model_copy(update={name: filled(value) for name, value in settings})
 
 
-def run_node(settings: NodeSettings, written: list[Path]) -> Totals:
+def run_node(settings: NodeSettings, written: Written) -> Totals:
     """Open everything, run, and close everything; a signal ends the run in good order.
 
     ``written`` is given the files that recordings went to.

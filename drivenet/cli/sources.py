@@ -25,6 +25,7 @@ from drivenet.node import MainThread, Node
 from drivenet.pipeline import Pipeline
 from drivenet.pipeline.sink_queue import unique
 from drivenet.result import Totals
+from drivenet.sinks.recording.written import Written
 from drivenet.sources import kind_of
 from drivenet.stages import stage_names
 
@@ -87,7 +88,7 @@ def check_sources(settings: NodeSettings, sources: Mapping[str, str], config: Pa
         check_outputs(settings_of(settings, name, uri), config)
 
 
-def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: list[Path]) -> dict[str, Totals]:
+def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: Written) -> dict[str, Totals]:
     """Open everything, run all sources, and close everything; the totals by source id."""
     main = MainThread()
     with ExitStack() as opened:
@@ -127,7 +128,7 @@ def _pages(
 
 def _pipeline(
     settings: NodeSettings, name: str, engines: Sequence[Engine], page: PageSink | None, main: MainThread,
-    written: list[Path], opened: ExitStack,
+    written: Written, opened: ExitStack,
 ) -> Pipeline:  # fmt: skip
     source, engine = open_source_of(settings, opened), as_one(engines)
     painter = open_painter(settings, engine.spec.label_set)

@@ -27,6 +27,7 @@ from drivenet.scene import Scene
 from drivenet.sinks import mqtt, open_sink
 from drivenet.sinks.base import Sink
 from drivenet.sinks.mqtt_address import parse_address
+from drivenet.sinks.recording.written import Written
 
 pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (extra [mqtt])")
 
@@ -112,7 +113,7 @@ def test_a_run_that_does_not_begin_says_goodbye(
             stats=str(stats),
         )
         with pytest.raises(SinkError, match="cannot serve on"):
-            run_node(settings, [])
+            run_node(settings, Written())
     assert listener.next(state("offline"))[0]["reason"] == "ended"
     assert stats.read_text() == "of an earlier run"
 

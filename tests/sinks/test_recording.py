@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,6 +211,32 @@ def test_ten_thousand_segments_never_exceed_their_budget_by_more_than_one(tmp_pa
             sizes.append(sum(p.stat().st_size for p in tmp_path.iterdir()))
     assert 49_000 <= min(sizes) <= max(sizes) <= 51_000
     assert sorted(p.name for p in tmp_path.iterdir())[-1] == "s-009999"
+
+
+@pytest.mark.parametrize(("keep_bytes", "most"), [(0, 100_000), (1 << 40, 1_500_000)], ids=["no budget", "budget"])
+def test_what_is_known_of_segments_stays_small(tmp_path: Path, keep_bytes: int, most: int) -> None:
+    """A node that runs for weeks: nothing grows with the segments it wrote, or little with those that are kept."""
+    session = RecordingSession(RecordingOptions(segment_s=1.0, keep_bytes=keep_bytes))
+
+    def record(numbers: range) -> None:
+        for n in numbers:
+            segment = session.clock.at(n * 1_000_000_000)
+            for kind in ("mkv", "mcap", "jsonl"):
+                path = Path(f"{tmp_path}/drive-20261130T120000Z-{n:06d}.{kind}")
+                session.retention.opened(segment, path)
+                session.written.append(path)
+                session.retention.closed(segment, path)
+
+    record(range(200))
+    tracemalloc.start()
+    try:
+        record(range(200, 2200))
+        grown = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert grown < most
+    assert len(session.written) == 3 * 2200
+    assert list(session.written)[-1].name == "drive-20261130T120000Z-002199.jsonl"
 
 
 def test_the_oldest_go_first_by_number_and_locked_ones_stay(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from drivenet.sinks.recording.disk import Disk
 
 #: From so long before an event to so long after it segments are locked.
 BEFORE_NS = AFTER_NS = 10_000_000_000
+#: Without a budget, segments that ended so long before are forgotten: no event locks them any more.
+_FORGOTTEN_NS = 6 * BEFORE_NS
 LOCKED = ".locked"
 #: Between two looks at the disk, while a segment is written.
 _EVERY_NS = 500_000_000
@@ -24,15 +26,18 @@ _EVERY_NS = 500_000_000
 log = logging.getLogger("drivenet.recording")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Kept:
-    """All files of one segment number, and when it was; None where that is not known or not over."""
+    """All files of one segment number, and when it was; None where that is not known or not over.
+
+    There is one for every segment on the disk, so it is small: paths are strings, a fifth of a Path.
+    """
 
     start_ns: int | None = None
     end_ns: int | None = None
     locked: bool = False
-    sizes: dict[Path, int] = field(default_factory=dict)
-    open: set[Path] = field(default_factory=set)
+    sizes: dict[str, int] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
 
     def bytes(self) -> int:
         """On the disk, by now."""
@@ -53,6 +58,7 @@ class Retention:
 
     def __init__(self, keep_bytes: int, keep_free_bytes: int, disk: Disk) -> None:
         self._keep_bytes, self._keep_free_bytes, self._disk = keep_bytes, keep_free_bytes, disk
+        self._limited = bool(keep_bytes or keep_free_bytes)
         self._lock = threading.Lock()
         self._kept: dict[int, _Kept] = {}
         self._folders: set[Path] = set()
@@ -65,17 +71,18 @@ class Retention:
             self._folders.add(folder)
             for number, path in segments:
                 kept = self._kept.setdefault(number, _Kept())
-                kept.sizes[path] = 0
+                kept.sizes[str(path)] = 0
                 with suppress(OSError):
-                    kept.sizes[path] = path.stat().st_size
+                    kept.sizes[str(path)] = path.stat().st_size
                 kept.locked = kept.locked or path.with_suffix(LOCKED).exists()
 
     def opened(self, segment: Segment, path: Path) -> None:
         """A segment is being written, and the one before has ended. Raises OSError if it cannot be locked."""
         with self._lock:
+            self._forget(segment.start_ns)
             kept = self._kept.setdefault(segment.number, _Kept())
             kept.start_ns = segment.start_ns
-            kept.open.add(path)
+            kept.open = (*kept.open, str(path))
             before = self._kept.get(segment.number - 1)
             if before and before.start_ns is not None:
                 before.end_ns = segment.start_ns
@@ -87,7 +94,7 @@ class Retention:
         with self._lock:
             kept = self._kept.get(segment.number, _Kept())
             kept.bytes()
-            kept.open.discard(path)
+            kept.open = tuple(other for other in kept.open if other != str(path))
 
     def lock(self, moment_ns: int) -> None:
         """Keep the segments around an event, those to come too. Raises OSError if they cannot be marked."""
@@ -100,7 +107,7 @@ class Retention:
 
     def check(self, *, now: bool = False) -> None:
         """Delete the oldest segments until the budget holds; OSError if it cannot hold."""
-        if not (self._keep_bytes or self._keep_free_bytes):
+        if not self._limited:
             return
         with self._lock:
             if not now and now_ns() - self._checked_ns < _EVERY_NS:
@@ -111,6 +118,11 @@ class Retention:
             self._checked_ns = now_ns()
             if reason and self._must_stop():
                 raise OSError(errno.ENOSPC, f"{reason}, and nothing is left to delete")
+
+    def _forget(self, now_ns: int) -> None:
+        if not self._limited:
+            before = now_ns - _FORGOTTEN_NS
+            self._kept = {n: k for n, k in self._kept.items() if k.open or k.end_ns is None or k.end_ns > before}
 
     def _short_of(self, total: int) -> str:
         """What there is too little of; empty if nothing."""
@@ -133,14 +145,14 @@ class Retention:
             return None
         kept = self._kept.pop(victim)
         for path in kept.sizes:
-            self._disk.unlink(path)
+            self._disk.unlink(Path(path))
             log.info("deleted the oldest segment %s", path)
         return kept.bytes()
 
     def _mark(self, kept: _Kept) -> None:
         kept.locked = True
         for path in {*kept.sizes, *kept.open}:
-            marker = path.with_suffix(LOCKED)
+            marker = Path(path).with_suffix(LOCKED)
             if not marker.exists():
                 marker.touch()
                 self._disk.sync_folder(marker.parent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from drivenet.frame import Frame
 from drivenet.latency import now_ns
@@ -13,6 +12,7 @@ from drivenet.sinks.recording.clock import Segment, SegmentClock
 from drivenet.sinks.recording.disk import Disk
 from drivenet.sinks.recording.options import RecordingOptions
 from drivenet.sinks.recording.retention import Retention
+from drivenet.sinks.recording.written import Written
 
 
 class RecordingSession:
@@ -32,8 +32,8 @@ class RecordingSession:
         self.options, self.disk = options or RecordingOptions(), disk or Disk()
         self.clock = SegmentClock(round(self.options.segment_s * 1e9))
         self.retention = Retention(self.options.keep_bytes, self.options.keep_free_bytes, self.disk)
-        #: Every file that was written, in order; a file appears when it is made.
-        self.written: list[Path] = []
+        #: The files that were written; one appears when it is made.
+        self.written = Written()
         self._fps, self._lock_when = fps, lock_when
         self._guard, self._watched = threading.Lock(), -1
         self._newest_ns = 0
