@@ -7,8 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from drivenet.latency import now_ns
@@ -36,15 +35,18 @@ class _Kept:
     start_ns: int | None = None
     end_ns: int | None = None
     locked: bool = False
-    sizes: dict[str, int] = field(default_factory=dict)
+    complete: int = 0
+    files: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
 
     def bytes(self) -> int:
         """On the disk, by now."""
-        for path in self.open:
-            with suppress(OSError):
-                self.sizes[path] = os.stat(path).st_size
-        return sum(self.sizes.values())
+        return self.complete + sum(_size(path) for path in self.open)
+
+    def add(self, path: str) -> None:
+        """A file is complete."""
+        self.open = tuple(other for other in self.open if other != path)
+        self.files, self.complete = (*self.files, path), self.complete + _size(path)
 
 
 class Retention:
@@ -71,9 +73,7 @@ class Retention:
             self._folders.add(folder)
             for number, path in segments:
                 kept = self._kept.setdefault(number, _Kept())
-                kept.sizes[str(path)] = 0
-                with suppress(OSError):
-                    kept.sizes[str(path)] = path.stat().st_size
+                kept.add(str(path))
                 kept.locked = kept.locked or path.with_suffix(LOCKED).exists()
 
     def opened(self, segment: Segment, path: Path) -> None:
@@ -93,8 +93,7 @@ class Retention:
         """A segment is complete."""
         with self._lock:
             kept = self._kept.get(segment.number, _Kept())
-            kept.bytes()
-            kept.open = tuple(other for other in kept.open if other != str(path))
+            kept.add(str(path))
 
     def lock(self, moment_ns: int) -> None:
         """Keep the segments around an event, those to come too. Raises OSError if they cannot be marked."""
@@ -144,14 +143,14 @@ class Retention:
         if victim is None:
             return None
         kept = self._kept.pop(victim)
-        for path in kept.sizes:
+        for path in kept.files:
             self._disk.unlink(Path(path))
             log.info("deleted the oldest segment %s", path)
         return kept.bytes()
 
     def _mark(self, kept: _Kept) -> None:
         kept.locked = True
-        for path in {*kept.sizes, *kept.open}:
+        for path in (*kept.files, *kept.open):
             marker = Path(path).with_suffix(LOCKED)
             if not marker.exists():
                 marker.touch()
@@ -168,6 +167,14 @@ class Retention:
         if kept.start_ns is None or kept.start_ns > event[1]:
             return False
         return kept.end_ns is None or kept.end_ns >= event[0]
+
+
+def _size(path: str) -> int:
+    """In bytes; 0 if it is gone."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _free(folder: Path) -> int:
