@@ -97,24 +97,24 @@ def report(seen: list[tuple[float, float, int, int]], statuses: list[int]) -> No
     slope = float(np.polyfit(at, mib, 1)[0] * 3600)
     print(
         f"{seen[-1][0] / 60:.1f} min: {mib[0]:.1f} to {mib[-1]:.1f} MiB, slope {slope:.1f} MiB/h, descriptors "
-        f"{fds.min():.0f} to {fds.max():.0f}, threads {threads.min():.0f} to {threads.max():.0f} (at rest, first "
-        f"and last third: {at_rest(fds)}, {at_rest(threads)}), "
+        f"{fds.min():.0f} to {fds.max():.0f}, threads {threads.min():.0f} to {threads.max():.0f} (usually, in "
+        f"the first and the last third: {usual(fds)}, {usual(threads)}), "
         f"health 200 in {statuses.count(200)} of {len(statuses)}"
     )
     assert mib[-1] - mib[0] < 8 + MINUTES / 60, "memory grows"
     assert fds.max() - fds.min() <= 8, "descriptors pile up"  # segments open and close, health is asked
     assert threads.max() - threads.min() <= 8, "threads pile up"
     for counts in (fds, threads):
-        before, after = at_rest(counts)
+        before, after = usual(counts)
         assert MINUTES < 10 or after <= before, "what was opened is kept"
     if MINUTES >= 30:
         assert slope < 1.0
 
 
-def at_rest(counts: np.ndarray) -> tuple[int, int]:
-    """The least of the first and of the last third: without what is open for a moment."""
+def usual(counts: np.ndarray) -> tuple[int, int]:
+    """The median of the first and of the last third: while segments change, more and less is open for a moment."""
     third = max(1, len(counts) // 3)
-    return int(counts[:third].min()), int(counts[-third:].min())
+    return int(np.median(counts[:third])), int(np.median(counts[-third:]))
 
 
 def check_recordings(folder: Path) -> None:
