@@ -18,7 +18,7 @@ class Thing:
     """One vehicle, person or sign.
 
     Args:
-        cls: the class most of its pixels have.
+        cls: the class that most of its pixels have; of a thing with an id, that it had in most of its frames.
         box: x, y, width, height in source-frame pixels.
         area: fraction of the frame, 0..1.
         centroid: x, y in source-frame pixels.
@@ -47,11 +47,11 @@ class Thing:
         return f"{self.cls} {self.id}" if self.id else self.cls
 
     def followed(
-        self, id_: int, age_s: float, velocity: tuple[float, float], trail: tuple[tuple[float, float], ...]
+        self, cls: str, id_: int, age_s: float, velocity: tuple[float, float], trail: tuple[tuple[float, float], ...]
     ) -> Thing:
         """The same thing with an id and what comes with it (``dataclasses.replace`` takes thrice the time)."""
         return Thing(
-            self.cls, self.box, self.area, self.centroid, id_, age_s, velocity, self.score, self.group, trail
+            cls, self.box, self.area, self.centroid, id_, age_s, velocity, self.score, self.group, trail
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, object]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import lap
 import numpy as np
+import numpy.typing as npt
 
 from drivenet.things import InstanceMap, Thing
 from drivenet.things.measure import Floats, Ints, Measured, Pixels
@@ -25,13 +27,17 @@ class TrackingRule:
         near: what closeness alone can give.
         reach: distance of the centroids, in widths of the thing (square root of its area), from which on it gives
             nothing.
+        alike: two masks of which one has less than this fraction of the other's area are not one thing, unless it
+            had lost that much before, going behind another one: what stands behind a vehicle that leaves the picture
+            does not take its id.
         sightings: so many make a track of a thing.
+        sure: or one, of a thing whose centre has at least this score.
         survival_s: a track that is not seen for longer is over.
         hold: fraction of the old velocity in the new one after each sighting.
         shrink, hidden_s: a thing that loses this fraction of its area goes behind another one: its shape and velocity
             are kept for so long.
-        return_reach: a thing becomes a track again that was lost within this distance, in widths, from where it
-            would be now.
+        return_reach: a thing becomes a track again that was lost within this distance, in widths of the larger one,
+            from where it would be now.
         trail_s: so long the places of a thing are remembered.
         followed: what a track that was seen in the frame before has more than one that was lost, or just began.
     """
@@ -39,11 +45,13 @@ class TrackingRule:
     least: float = 0.2
     near: float = 0.35
     reach: float = 2.0
+    alike: float = 0.25
     sightings: int = 2
+    sure: float = 0.7
     survival_s: float = 1.0
     hold: float = 0.9
-    shrink: float = 0.07
-    hidden_s: float = 0.5
+    shrink: float = 0.15
+    hidden_s: float = 0.3
     return_reach: float = 1.5
     trail_s: float = 1.0
     followed: float = 0.3
@@ -51,7 +59,10 @@ class TrackingRule:
 
 @dataclass
 class _Track:
-    """A thing that was seen; lengths in pixels of the instance map; ``shape_ns`` is when it had these pixels."""
+    """A thing that was seen; lengths in pixels of the instance map; ``shape_ns`` is when it had these pixels.
+
+    ``area`` is that of its last sighting, of which less may be seen than of its pixels.
+    """
 
     kind: int
     first_ns: int
@@ -61,10 +72,17 @@ class _Track:
     y: Pixels
     centroid: Floats
     velocity: Floats
+    area: int
     sightings: int = 1
     id: int = 0
     times: deque[int] = field(default_factory=deque)
     places: deque[tuple[float, float]] = field(default_factory=deque)
+    classes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def cls(self) -> str:
+        """The class that it had in most sightings; of several, the one that it had first."""
+        return self.classes.most_common(1)[0][0]
 
     def went(self, at_ns: int, place: tuple[float, float], oldest_ns: int) -> None:
         """Remember where it is, in the source frame, and forget where it was long ago."""
@@ -98,7 +116,7 @@ class Tracker:
         self, things: list[Thing], instances: InstanceMap, measured: Measured, kinds: Ints, captured_ns: int,
         frame: tuple[int, int],
     ) -> list[Thing]:  # fmt: skip
-        """Give the things of the next frame their ids, ages and velocities.
+        """Give the things of the next frame their ids, ages and velocities, and the class that they mostly had.
 
         Args:
             things: in the order of the numbers of ``instances``.
@@ -115,14 +133,14 @@ class Tracker:
         self._tracks = [t for t in self._tracks if t.last_ns >= limit and (t.id or t.last_ns == self._before_ns)]
         self._seen_ns, self._before_ns = self._before_ns, captured_ns
         owners = self._assign(instances, measured, kinds, captured_ns)
-        seen = [self._see(owner, measured, i, int(kinds[i]), captured_ns) for i, owner in enumerate(owners)]
+        seen = [self._see(owner, things[i], measured, i, int(kinds[i]), captured_ns) for i, owner in enumerate(owners)]
         scale = np.array([frame[1] / instances.shape[1], frame[0] / instances.shape[0]])
         oldest = captured_ns - round(self.rule.trail_s * 1e9)
         for t, place in zip(seen, (measured.centroids * scale).tolist(), strict=True):
             t.went(captured_ns, (place[0], place[1]), oldest)
         velocities = (np.array([t.velocity for t in seen]).reshape(-1, 2) * scale).tolist()
         return [
-            thing.followed(t.id, (captured_ns - t.first_ns) / 1e9, (dx, dy), tuple(t.places)) if t.id else thing
+            thing.followed(t.cls, t.id, (captured_ns - t.first_ns) / 1e9, (dx, dy), tuple(t.places)) if t.id else thing
             for thing, t, (dx, dy) in zip(things, seen, velocities, strict=True)
         ]
 
@@ -136,9 +154,17 @@ class Tracker:
         agreement = self._overlaps(instances, measured, moves) + self._closeness(measured, moves)
         followed = np.array([bool(t.id) and t.last_ns == self._seen_ns for t in self._tracks])
         agreement += self.rule.followed * (followed[:, None] & (agreement >= self.rule.least))
-        agreement[np.array([t.kind for t in self._tracks])[:, None] != kinds[None, :]] = 0
+        agreement[
+            (np.array([t.kind for t in self._tracks])[:, None] != kinds[None, :])
+            | self._unlike(self._tracks, measured.areas)
+        ] = 0
         _, _, track_of = lap.lapjv(2 - agreement, extend_cost=True, cost_limit=2 - self.rule.least)
         return [self._tracks[int(k)] if k >= 0 else None for k in track_of]
+
+    def _unlike(self, tracks: list[_Track], areas: Ints) -> npt.NDArray[np.bool_]:
+        """Whether areas differ too much from those of tracks, both whole and as last seen, (tracks, areas)."""
+        own = np.array([(len(t.x), t.area) for t in tracks])[:, :, None]
+        return np.asarray((np.minimum(own, areas) < self.rule.alike * np.maximum(own, areas)).all(1))
 
     def _overlaps(self, instances: InstanceMap, measured: Measured, moves: Floats) -> Floats:
         """IoU of every moved track with every thing, (tracks, things)."""
@@ -164,25 +190,33 @@ class Tracker:
         widths = np.sqrt(np.maximum(np.array([len(t.x) for t in self._tracks])[:, None], measured.areas[None, :]))
         return np.asarray(self.rule.near * np.maximum(0.0, 1 - distance / (self.rule.reach * widths)))
 
-    def _see(self, track: _Track | None, measured: Measured, i: int, kind: int, captured_ns: int) -> _Track:
+    def _see(
+        self, track: _Track | None, thing: Thing, measured: Measured, i: int, kind: int, captured_ns: int
+    ) -> _Track:
         """Bring a track up to date, or begin one."""
         part = slice(int(measured.starts[i]), int(measured.starts[i] + measured.areas[i]))
         x, y, centroid = measured.x[part], measured.y[part], measured.centroids[i]
         if track is None:
-            track = _Track(kind, captured_ns, captured_ns, captured_ns, x, y, centroid, np.zeros(2))
+            track = _Track(kind, captured_ns, captured_ns, captured_ns, x, y, centroid, np.zeros(2), len(x))
             self._tracks.append(track)
-            return track
-        dt, shrunk = (captured_ns - track.shape_ns) / 1e9, len(x) < (1 - self.rule.shrink) * len(track.x)
-        if not (shrunk and track.sightings > 1 and dt < self.rule.hidden_s):
-            hold = self.rule.hold if track.sightings > 1 else 0.0
-            if dt > 0:
-                track.velocity = hold * track.velocity + (1 - hold) * (centroid - track.centroid) / dt
-            track.x, track.y, track.centroid, track.shape_ns = x, y, centroid, captured_ns
-        track.last_ns = captured_ns
-        track.sightings += 1
-        if not track.id and track.sightings >= self.rule.sightings:
+        else:
+            self._move(track, x, y, centroid, captured_ns)
+            track.sightings += 1
+        track.classes[thing.cls] += 1
+        if not track.id and (track.sightings >= self.rule.sightings or (thing.score or 0.0) >= self.rule.sure):
             self._confirm(track)
         return track
+
+    def _move(self, track: _Track, x: Pixels, y: Pixels, centroid: Floats, captured_ns: int) -> None:
+        """Take a track to where it is seen, unless it goes behind another thing."""
+        track.last_ns, track.area = captured_ns, len(x)
+        dt, shrunk = (captured_ns - track.shape_ns) / 1e9, len(x) < (1 - self.rule.shrink) * len(track.x)
+        if shrunk and track.sightings > 1 and dt < self.rule.hidden_s:
+            return
+        hold = self.rule.hold if track.sightings > 1 else 0.0
+        if dt > 0:
+            track.velocity = hold * track.velocity + (1 - hold) * (centroid - track.centroid) / dt
+        track.x, track.y, track.centroid, track.shape_ns = x, y, centroid, captured_ns
 
     def _confirm(self, track: _Track) -> None:
         """Give a track an id: that of a lost one which would be here by now, else a new one."""
@@ -190,6 +224,7 @@ class Tracker:
         distances = [self._apart(t, track) for t in lost]
         if lost and min(distances) <= self.rule.return_reach:
             old = lost[int(np.argmin(distances))]
+            track.classes = old.classes + track.classes
             track.id, track.first_ns = old.id, old.first_ns
             self._tracks = [t for t in self._tracks if t is not old]
         else:
@@ -197,6 +232,8 @@ class Tracker:
             track.id = self._last_id
 
     def _apart(self, lost: _Track, found: _Track) -> float:
-        """Distance in widths between a found track and where a lost one would be."""
+        """Distance in widths between a found track and where a lost one would be; infinite if they are unlike."""
+        if self._unlike([lost], np.array([len(found.x)])).all():
+            return math.inf
         place = lost.centroid + lost.velocity * ((found.shape_ns - lost.shape_ns) / 1e9)
-        return float(np.linalg.norm(place - found.centroid)) / float(np.sqrt(max(len(lost.x), len(found.x))))
+        return float(np.linalg.norm(place - found.centroid)) / math.sqrt(max(len(lost.x), len(found.x)))
