@@ -1,9 +1,10 @@
 """Processor time a frame that a run takes outside of the engine, by thread.
 
-    python benchmarks/cpu_outside_infer.py CLIP [--onnx FILE] [--backend NAME] [--frames N] [--rounds N] [--sink NAME]
+    python benchmarks/cpu_outside_infer.py CLIP [--onnx FILE] [--backend NAME] [--frames N] [--rounds N] [--view]
 
-Closed loop over the first frames of a clip, from the tenth to the tenth before the last. What the threads of the engine
-take is left out: its own one, and those that its library starts. The first round warms up.
+Closed loop over the first frames of a clip, from the tenth to the tenth before the last; OpenCV has one thread, as in
+``drivenet run``. What the threads of the engine take is left out: its own one, and those that its library starts. The
+first round warms up.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import threading
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import cv2
 
 from drivenet import Pipeline, Sink, open_engine, open_source
 from drivenet.engine.base import Engine
@@ -88,6 +91,7 @@ def main() -> None:
     parser.add_argument("--stats", action="store_true", help="write a stats file")
     parser.add_argument("--view", action="store_true", help="draw overlays")
     told = parser.parse_args()
+    cv2.setNumThreads(1)
     shared = SharedEngine(open_engine(told.onnx, told.backend, told.precision, threads=told.threads))
     rows = [one_round(told, shared.lend()) for _ in range(told.rounds + 1)][1:]
     shared.close()

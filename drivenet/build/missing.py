@@ -13,7 +13,6 @@ from pathlib import Path
 
 from drivenet.artefacts.timings import build_folder, build_key, lock_path, read_timings, write_timings
 from drivenet.backends import Backend, ranked
-from drivenet.build.build import build, scratch_prefix
 from drivenet.build.request import BuildRequest
 from drivenet.engine.candidates import candidates, sources_of
 from drivenet.errors import DrivenetError
@@ -60,6 +59,8 @@ def _precision(backend: Backend, spec: ModelSpec) -> str:
 
 def build_missing(onnx: Path, threads: int | None = None, tell: Tell = lambda text: None) -> None:
     """Build what is missing, one after the other; what fails is noted and not tried again for this model here."""
+    from drivenet.build.build import build  # a run only asks what is missing
+
     for request in missing(onnx, threads):
         try:
             build(request, tell)
@@ -103,6 +104,8 @@ def end_idle_builder(onnx: Path) -> None:
         os.kill(int(number), signal.SIGKILL)
     except (OSError, ValueError):
         return
+    from drivenet.build.build import scratch_prefix
+
     ends = time.monotonic() + _END_S
     while being_built(onnx) and time.monotonic() < ends:
         time.sleep(0.05)

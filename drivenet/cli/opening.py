@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 from contextlib import ExitStack
 
+import cv2
+
 from drivenet.cli.output import console
 from drivenet.cli.served import open_served
 from drivenet.config import NodeSettings
@@ -38,8 +40,21 @@ def open_engine_of(settings: NodeSettings, opened: ExitStack) -> Engine:
     return engine
 
 
-def keep_loaded() -> None:
+def begin_alone() -> None:
+    """Set the process up for a run: nothing in it works but for frames."""
+    _keep_loaded()
+    _keep_to_own_threads()
+
+
+def _keep_loaded() -> None:
     """Spare the garbage collector what is loaded by now: it would look through all of it every some seconds, and no
     thread of the run gets on meanwhile.
     """
     gc.freeze()
+
+
+def _keep_to_own_threads() -> None:
+    """Have OpenCV work in the threads that call it. Its own ones wait for the next picture by yielding their core some
+    thousand times, which takes as long as their part of the picture, on every core that the engine could have.
+    """
+    cv2.setNumThreads(1)

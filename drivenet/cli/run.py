@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from drivenet.cli.budget import as_one, budget_of, open_engines
 from drivenet.cli.heartbeat import heart_of, tell_restarts
 from drivenet.cli.logs import logged
-from drivenet.cli.opening import keep_loaded, open_source_of
+from drivenet.cli.opening import begin_alone, open_source_of
 from drivenet.cli.output import progress, show_each, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, show_written
 from drivenet.cli.signals import ended_by_signals
@@ -207,7 +207,7 @@ def run_node(settings: NodeSettings, written: Written) -> Totals:
         stages = open_stages(settings, engine, track=source.continuous)
         sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
         opened.pop_all()  # from here on they are the pipeline's
-    keep_loaded()
+    begin_alone()
     with progress() as bar:
         task = bar.add_task("frames", total=settings.max_frames or source.frames, note="")
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from drivenet.address import mask_uri, scheme_of
 from drivenet.cli.budget import as_one, budget_of, open_engines
 from drivenet.cli.heartbeat import heart_of, tell_restarts
-from drivenet.cli.opening import keep_loaded, open_source_of
+from drivenet.cli.opening import begin_alone, open_source_of
 from drivenet.cli.outputs import check_outputs, open_page, open_sinks
 from drivenet.cli.signals import ended_by_signals
 from drivenet.cli.stages import open_painter, open_stages
@@ -102,7 +102,7 @@ def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: Wri
                 mine, name, [one.lend() for one in shared], page, main, written, opened
             )  # fmt: skip
         opened.pop_all()  # from here on they are the node's
-    keep_loaded()
+    begin_alone()
     node = Node(pipelines, main, partial(_close, shared))
     tell_restarts(next(iter(pipelines.values())))
     with ended_by_signals(node), heart_of(list(pipelines.values())):

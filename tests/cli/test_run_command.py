@@ -79,6 +79,14 @@ def test_every_frame_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "\r" not in printed.err
 
 
+@pytest.mark.parametrize("sources", [(DRIVE,), (DRIVE, "synthetic://64x96@30")])
+def test_opencv_keeps_to_the_threads_of_the_run(sources: tuple[str, ...]) -> None:
+    """Its own ones would take the cores of the engine while they wait for the next picture."""
+    cv2.setNumThreads(2)
+    assert call("run", *sources, *NULL, "--max-frames", "2") == 0
+    assert cv2.getNumThreads() == 1
+
+
 def test_a_recording_without_a_steady_rate_keeps_its_times(tmp_path: Path) -> None:
     """A dashcam that takes ten a second by day and five by night."""
     times = [n / 10 if n < 20 else 2 + (n - 20) / 5 for n in range(40)]

@@ -66,10 +66,10 @@ def test_openvino_computes_it_only_for_who_asks(tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
     engine = OpenVinoEngine(sure_model(tmp_path))
     engine.infer(NOISE)
-    assert "confidence/" not in _layers(engine._request)
+    assert "confidence/" not in _layers(engine._request.request)
     assert engine._confident_request is None
     engine.infer_confident(NOISE)
-    assert "confidence/" in _layers(engine._confident_request)
+    assert "confidence/" in _layers(engine._confident_request.request)
 
 
 def _layers(request: Any) -> str:

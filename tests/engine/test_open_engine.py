@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from onnx_models import palette_model
 
+from drivenet.build.missing import missing
 from drivenet.engine import BACKENDS, choose, open_engine
 from drivenet.errors import UsageError
 
@@ -54,6 +55,16 @@ def test_a_backend_is_imported_only_when_it_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_could_be_built_is_known_without_what_builds(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from drivenet.build.missing import missing;"
+        "print(len(missing(Path(sys.argv[1]))), {'onnxruntime', 'onnx', 'drivenet.build.build'} & set(sys.modules))"
+    )
+    model = palette_model(tmp_path)
+    done = subprocess.run([sys.executable, "-c", code, model], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{len(missing(model))} set()\n", done.stderr
 
 
 def test_the_null_engine_is_named_as_models_are() -> None:

@@ -76,7 +76,7 @@ def test_says_what_it_computes_in_and_with_how_many_threads(file: Path) -> None:
 def test_its_threads_may_go_to_any_core(file: Path) -> None:
     """Kept on the first one, it waits for whatever else is at work there while others are idle."""
     engine = OpenVinoEngine(file, threads=1)
-    assert engine._request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is False
+    assert engine._request.request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is False
     engine.close()
 
 
@@ -179,6 +179,7 @@ def test_one_thread_compiles_infers_and_releases(tmp_path: Path, monkeypatch: py
         return SimpleNamespace(
             get_property=model.get_property,
             get_runtime_model=model.get_runtime_model,
+            outputs=model.outputs,
             create_infer_request=lambda: Watched(model.create_infer_request()),
         )
 

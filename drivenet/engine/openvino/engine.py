@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,13 @@ from drivenet.frame import Image
 from drivenet.host.cpu import cpu_model, physical_cores
 from drivenet.host.cpu_features import native_precisions, needed_for
 from drivenet.modelspec import ModelSpec, Precision
+
+
+class _Request(NamedTuple):
+    #: OpenVINO's own.
+    request: Any
+    #: Names of its outputs, in order: to look one up in OpenVINO's answer takes longer than all checks of it.
+    outputs: tuple[str, ...]
 
 
 class OpenVinoEngine(ThreadedEngine):
@@ -67,22 +74,22 @@ class OpenVinoEngine(ThreadedEngine):
         self.precision = self.passport.precision if self.passport else self.spec.precision
         self.floats = self.passport.options.get("floats", "fp32") if self.passport else "fp32"
         _check_native(self.precision)
-        self._request: Any = None
+        self._request: _Request | None = None
         #: Read, and compiled when somebody first asks for confidence.
         self._confident: Any = model if self.spec.confidence else None
-        self._confident_request: Any = None
+        self._confident_request: _Request | None = None
 
         def load() -> None:
             self._request = self._compile(ids_alone(model) if self.spec.confidence else model)
 
         self._start(load)
 
-    def _compile(self, model: Any) -> Any:
+    def _compile(self, model: Any) -> _Request:
         """A request of a model compiled as this engine computes."""
         compiled = compile_model(model, self.precision, self.floats, self.threads, self.file)
         check_computed(compiled, self.precision, self.file)
         self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))  # no more than the processor has
-        return compiled.create_infer_request()
+        return _Request(compiled.create_infer_request(), tuple(port.get_any_name() for port in compiled.outputs))
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`."""
@@ -113,15 +120,16 @@ class OpenVinoEngine(ThreadedEngine):
         check_things(maps, self.spec, self.file)
         return ids, maps
 
-    def _run(self, request: Any, image: Image) -> Any:
+    def _run(self, request: _Request | None, image: Image) -> dict[str, Any]:
         """The outputs by name, each (1, H', W') uint8."""
         check_image(image, self.spec)
         return self._own.call(self._infer_there, request, np.ascontiguousarray(image)[None])
 
-    def _infer_there(self, request: Any, picture: np.ndarray[Any, Any]) -> Any:
+    def _infer_there(self, request: _Request, picture: np.ndarray[Any, Any]) -> dict[str, Any]:
         try:
             # The picture is read where it lies; the outputs are copied out of OpenVINO's memory.
-            return request.infer({INPUT: picture}, share_inputs=True)
+            found = request.request.infer({INPUT: picture}, share_inputs=True)
+            return dict(zip(request.outputs, found.values(), strict=True))
         except Exception as error:  # OpenVINO raises plain RuntimeError and more
             raise EngineError(f"inference with {self.file} failed: {reason(error)}") from error
 
