@@ -24,7 +24,7 @@ from drivenet.scene import parted
 from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
 from drivenet.sources.replay import Replay
-from drivenet.things import InstanceMap
+from drivenet.things.grouping import Grouped
 
 #: A sequence whose images take no more than this is read before it is timed.
 PRELOADED_BYTES = 2**30
@@ -55,14 +55,14 @@ class Run:
     Args:
         timed: every frame, in order.
         ids: class ids (H', W') by the index of every frame that was published, bars of a letterbox cut off.
-        instances: single things (H', W') by index, where the engine has centres.
+        grouped: single things by index, where the engine has centres.
         captured, published: frames; ``dropped`` by reason. ``captured`` is ``published`` and all dropped.
         fps: ``source``, ``processed`` and ``published``; empty where no run went through the node.
     """
 
     timed: list[Timed]
     ids: dict[int, Ids]
-    instances: dict[int, InstanceMap] = field(default_factory=dict)
+    grouped: dict[int, Grouped] = field(default_factory=dict)
     captured: int = 0
     published: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
@@ -70,13 +70,13 @@ class Run:
 
     def found(self, index: int) -> Found:
         """What was found in a frame that was published."""
-        return Found(self.ids[index], self.instances.get(index))
+        return Found(self.ids[index], self.grouped.get(index))
 
     def keep(self, index: int, found: Found) -> None:
         """Note what was found in a frame that was published."""
         self.ids[index] = found.ids
-        if found.instances is not None:
-            self.instances[index] = found.instances
+        if found.grouped is not None:
+            self.grouped[index] = found.grouped
 
     def at_output(self, index: int) -> Ids | None:
         """What a program that reads the output has for a frame: its own result, else the last one published when it
@@ -126,15 +126,16 @@ class _Record(Sink):
     def __init__(self) -> None:
         self.timed: dict[int, Timed] = {}
         self.ids: dict[int, Ids] = {}
-        self.instances: dict[int, InstanceMap] = {}
+        self.grouped: dict[int, Grouped] = {}
 
     def publish(self, result: Result) -> None:
         """Keep one."""
         line, index = result.timeline, result.frame.index
         self.timed[index] = Timed(index, line.stages_ms(), line.end_to_end_ms(), line.captured, line.end)
         self.ids[index] = result.classmap.ids
-        if THING_MAPS in result.layers and result.scene.instances is not None:
-            self.instances[index] = result.scene.instances
+        scene = result.scene
+        if THING_MAPS in result.layers and scene.instances is not None:
+            self.grouped[index] = Grouped(scene.instances, np.array([thing.score or 0.0 for thing in scene.things]))
 
 
 def preload(sequence: FrameSequence) -> list[Image] | None:
@@ -183,7 +184,7 @@ def found_of(spec: ModelSpec, inferred: tuple[Ids, ThingMaps | None], image: Ima
     ids, maps = crop_bars(inferred[0], spec, (image.shape[0], image.shape[1])), inferred[1]
     if maps is None or spec.things is None:
         return Found(ids)
-    return Found(ids, parted(ids, maps, spec.things, spec.label_set).instances)
+    return Found(ids, parted(ids, maps, spec.things, spec.label_set))
 
 
 def loop_pass(engine: Engine, sequence: FrameSequence, images: Sequence[Image] | None, usage: Usage,
@@ -210,7 +211,7 @@ def loop_pass(engine: Engine, sequence: FrameSequence, images: Sequence[Image] |
         for one in timed:
             one.due_ns = known.due_ns + round((one.index - known.index) * 1e9 / rate)
     return Run(
-        timed, record.ids, record.instances, totals.captured, totals.published, dict(totals.dropped), dict(totals.fps)
+        timed, record.ids, record.grouped, totals.captured, totals.published, dict(totals.dropped), dict(totals.fps)
     )
 
 

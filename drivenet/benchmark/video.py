@@ -163,7 +163,7 @@ def run_sequence(
             result.streaming, result.at_due = (
                 _streamed(sequence, common, look) for look in (result.run.at_output, result.run.at_due)
             )
-        result.run.ids, result.run.instances = {}, {}
+        result.run.ids, result.run.grouped = {}, {}
     return results
 
 
@@ -176,7 +176,7 @@ def _infer(engines: Sequence[Engine], sequence: FrameSequence, plan: Plan, usage
             for one in part.timed:
                 one.index += done
             run.timed += part.timed
-            run.ids, run.instances = part.ids, part.instances
+            run.ids, run.grouped = part.ids, part.grouped
             run.captured += part.captured
             run.published += part.published
         for i, image in enumerate(images):

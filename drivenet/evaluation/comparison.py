@@ -30,12 +30,14 @@ class Comparison:
         labels: the same as a label set; ids after both tables are of it.
         truth: (256,) uint8, from the data set's ids; 255 is not counted.
         predicted: (256,) uint8, from the engine's ids; 255 is wrong wherever there is truth.
+        model: the engine's classes.
     """
 
     on: str
     labels: LabelSet
     truth: Table
     predicted: Table
+    model: LabelSet
 
 
 def compare(model: LabelSet, dataset: LabelSet, mapping: LabelMapping | None = None) -> Comparison:
@@ -59,7 +61,7 @@ def compare(model: LabelSet, dataset: LabelSet, mapping: LabelMapping | None = N
         )
     truth = _identity(len(dataset))
     truth[[i for i, members in enumerate(mapping.members) if not members]] = IGNORE_ID
-    return Comparison("classes", dataset, truth, mapping.to_dataset)
+    return Comparison("classes", dataset, truth, mapping.to_dataset, model)
 
 
 def _by_groups(model: LabelSet, dataset: LabelSet) -> Comparison:
@@ -72,7 +74,7 @@ def _by_groups(model: LabelSet, dataset: LabelSet) -> Comparison:
         for name, members in zip(model.classes, coarser.members, strict=True):
             others = [m for m in members if dataset.groups[dataset.classes[m]] != model.groups[name]]
             truth[others] = IGNORE_ID
-    return Comparison("groups", GROUP_LABELS, truth, predicted)
+    return Comparison("groups", GROUP_LABELS, truth, predicted, model)
 
 
 def _mapping(dataset: LabelSet, model: LabelSet) -> LabelMapping | None:

@@ -14,6 +14,7 @@ from drivenet.data.sequences.base import Flow, FrameSequence, Mask, Truth
 from drivenet.evaluation.comparison import Comparison
 from drivenet.evaluation.consistency import VC_WINDOWS, Mean, SequenceConsistency, video_consistency
 from drivenet.evaluation.flow import FlowSource, dis_flow
+from drivenet.evaluation.followed import FollowedThings
 from drivenet.evaluation.parted import compared
 from drivenet.evaluation.sequence_score import SequenceScore
 from drivenet.frame import Image
@@ -23,6 +24,7 @@ from drivenet.panoptic.sequences import SequenceTracks
 from drivenet.prepare import prepare, resize_ids
 from drivenet.things import InstanceMap
 from drivenet.things.components import components
+from drivenet.things.grouping import Grouped
 
 #: Consistency and flicker are taken at the frames' size, halved until it has no more pixels than this.
 FOLLOWED_PIXELS = 600_000
@@ -34,11 +36,11 @@ class Found:
 
     Args:
         ids: (H', W') uint8 class ids of the engine.
-        instances: (H', W') of single things; None where the engine has none, and connected components stand in.
+        grouped: its single things; None where the engine has none, and connected components stand in.
     """
 
     ids: Ids
-    instances: InstanceMap | None = None
+    grouped: Grouped | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,7 @@ class _Engine:
     score: SequenceScore
     consistency: SequenceConsistency
     tracks: SequenceTracks
+    followed: FollowedThings
     before: Ids | None = None
     truths: list[Ids] = field(default_factory=list)
     predictions: list[Ids] = field(default_factory=list)
@@ -92,7 +95,7 @@ class SequenceScorer:
         self._grey: Image | None = None
         self._engines = [
             _Engine(SequenceScore(common, self._things(common)), SequenceConsistency(common.labels),
-                    SequenceTracks(common.labels, self._things(common)))
+                    SequenceTracks(common.labels, self._things(common)), FollowedThings(common, sequence.fps))
             for common in commons
         ]  # fmt: skip
 
@@ -106,6 +109,8 @@ class SequenceScorer:
         for engine, one in zip(self._engines, found, strict=True):
             engine.score.frames += 1
             engine.frames.append({})
+            if engine.score.things:
+                engine.followed.see(index, one.ids, one.grouped)
             pair = self._compare(engine, truth, one) if truth is not None else ()
             seen.append(Seen(one, engine.frames[-1], *pair))
             if self.sequence.consecutive:
@@ -175,10 +180,11 @@ class SequenceScorer:
         table = thing_table(score.common.labels, score.things)
         pair = segments(*truth, table, crowds=True), segments(*found, table)
         score.panoptic.add(*pair)
-        engine.tracks.add(truth, found)
+        followed = engine.followed.at((truth[0].shape[0], truth[0].shape[1]))
+        engine.tracks.add(truth, followed)
         if self._dense:
             engine.true_segments.append(pair[0])
-            engine.found_segments.append(pair[1])
+            engine.found_segments.append(segments(*followed, table))
 
     def _things(self, common: Comparison) -> tuple[str, ...]:
         return self.things if common.on == "classes" else ()
@@ -196,8 +202,8 @@ def things_of(found: Found, ids: Ids, common: Comparison, things: Sequence[str])
     Returns:
         (H, W) class ids and instances.
     """
-    if found.instances is not None:
-        return compared(found.ids, found.instances, common, (ids.shape[0], ids.shape[1]))
+    if found.grouped is not None:
+        return compared(found.ids, found.grouped.instances, common, (ids.shape[0], ids.shape[1]))
     kinds = np.zeros(256, np.uint8)
     kinds[[common.labels.id_of(name) for name in things]] = 1
     return ids, components(ids, kinds)[0]

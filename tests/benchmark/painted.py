@@ -53,6 +53,20 @@ class Painted(FrameSequence):
         return flow, seen
 
 
+class Growing(Painted):
+    """Two cars that stand apart: the left one loses a column with every frame, the right one wins one."""
+
+    def ids(self, index: int) -> Ids:
+        ids = np.full(SIZE, ROAD, np.uint8)
+        ids[8:24, 4 : 20 - index] = CAR
+        ids[8:24, 32 - index : 40] = CAR
+        return ids
+
+    def truth(self, index: int) -> Truth:
+        ids = self.ids(index)
+        return Truth(ids, np.where(ids == CAR, np.where(np.arange(SIZE[1]) < 20, 7, 9), 0).astype(np.int32))
+
+
 class Touching(Painted):
     """Two cars that stand side by side, as one blob of the class."""
 
