@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.things import MOST_THINGS, InstanceMap
-from drivenet.things.components import label_kinds, number
+from drivenet.things.components import MIN_AREA, label_kinds, number
 from drivenet.things.measure import Floats, Ints, places
 
 #: Two peaks of the same height so few cells apart are one: the graph leaves the highest of 7 x 7 cells.
 BESIDE = 3
 #: A pixel is a stray where it lies farther from its thing's mean than so many mean deviations and pixels.
 FAR, MARGIN = 3.0, 2.0
+#: Pixels of another kind that claim a thing's centre are a thing of their own from this fraction of its pixels on:
+#: fewer are a seam whose class is wrong.
+SEAM = 0.1
 #: The nearest pixel of a thing is looked for in so many rows first.
 NEARBY = 16
 
@@ -62,7 +65,7 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
     Each thing pixel goes to the centre nearest to where its offset points; pixels of different kinds (vehicle,
     pedestrian, sign) never make one thing. Pixels that claim no centre, or one that too few others of their kind
     claim, join the nearest thing of their connected component, and so do those far from the others of their thing; a
-    component without any thing is one.
+    component without any thing is one from :data:`~drivenet.things.components.MIN_AREA` on, seams not counted.
 
     Args:
         ids: (H', W') uint8 class ids.
@@ -78,7 +81,8 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
     heights, centre = _claims(centres, offsets, rule, cells)
     pairs = (4 * centre.astype(np.int64) + kind_of) * (centre > 0)  # one number for each centre and kind
     counts = np.bincount(pairs, minlength=4 * 256)
-    big = np.flatnonzero(counts[1:] >= least) + 1
+    seams = counts < SEAM * np.repeat(counts.reshape(-1, 4).max(1), 4)
+    big = np.flatnonzero(((counts >= least) & ~seams)[1:]) + 1
     compact = np.zeros(4 * 256, np.int64)
     compact[big] = np.arange(1, len(big) + 1)
     things = compact[pairs]
@@ -86,6 +90,8 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
     things = _adopt(things, strays, pixels, kind, len(big))
     sizes = np.bincount(things, minlength=len(big) + 1)
     sizes[0] = 0
+    alone = np.bincount(things[~seams[pairs]], minlength=len(sizes))[len(big) + 1 :]
+    sizes[len(big) + 1 :] *= alone >= max(rule.min_area, MIN_AREA) * ids.size
     order, table = number(sizes, least)
     instances = np.zeros(ids.shape, np.uint8)
     instances.ravel()[pixels] = table[things]

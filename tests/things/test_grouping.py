@@ -71,6 +71,22 @@ def test_a_person_before_a_car_stays_a_person_even_if_the_offsets_point_at_the_c
     assert same_partition(found.instances, truth)
 
 
+def test_a_seam_of_another_kind_is_no_thing() -> None:
+    """Two columns beside a car that are taken for a person point at the car's centre, as they do in its seams."""
+    ids, truth = drawn((40, 60, 40, 20, CAR))
+    ids[60:80, 80:82] = PERSON
+    centres, offsets = ideal(np.where(ids != ROAD, 1, 0).astype(np.uint8))
+    assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
+
+
+def test_a_small_component_without_a_centre_is_noise() -> None:
+    ids, truth = drawn((40, 60, 40, 20, CAR), (150, 20, 4, 3, SIGN), (200, 20, 6, 6, SIGN))
+    centres, offsets = ideal(np.where(truth == 1, truth, 0))
+    found = group(ids, centres, offsets, KINDS, RULE)
+    assert same_partition(found.instances, np.where(truth == 2, 0, truth))
+    assert found.scores.tolist() == pytest.approx([200 / 255, 0.0])
+
+
 def test_pixels_far_from_their_thing_join_the_nearest_one_of_their_component() -> None:
     """A row of three cars that touch, in which some of the last one's pixels point at the first, large one."""
     ids, truth = drawn((20, 50, 80, 50, CAR), (100, 70, 40, 20, CAR), (140, 70, 40, 20, CAR))
