@@ -124,24 +124,27 @@ def distillation_loss(student: torch.Tensor, teacher: torch.Tensor, temperature:
 
 
 def lovasz_loss(logits: torch.Tensor, codes: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
-    """Mean Lovász-Softmax of the classes that are the only member of a code in the batch; 0 if none is.
+    """Mean Lovász-Softmax of the labels in the batch; 0 if there is none.
 
-    A surrogate of one minus the IoU (Berman et al., CVPR 2018, algorithm 1). For one class, pixels are left out whose
-    code may be that class or another.
+    A surrogate of one minus the IoU (Berman et al., CVPR 2018, algorithm 1). A label is a set of classes, whose
+    probability is the sum of its members'. Left out for it are pixels whose label says not whether they are of the set:
+    those of a larger set, or one that overlaps. Without terms for sets, a data set that knows a class only as part of
+    one would show no pixels of that class, and plenty of others.
 
     Args:
         logits: (N, C, h, w) float.
         codes: (N, h, w) int64.
         members: (256, C) bool, which classes a code may be.
     """
-    alone = members & (members.sum(1, keepdim=True) == 1)
-    counts = torch.bincount(codes.flatten(), minlength=256).to(torch.float32) @ alone.to(torch.float32)
-    present = counts.nonzero().flatten()
+    flat = codes.flatten()
+    present = torch.bincount(flat, minlength=256)[:IGNORE_ID].nonzero().flatten()
     if not len(present):
         return logits.sum() * 0
-    p = logits.float().softmax(1).permute(1, 0, 2, 3)[present].flatten(1)
-    truth = alone.T[present][:, codes.flatten()]
-    unsure = members.T[present][:, codes.flatten()] & ~truth
+    sets = members[present]
+    p = sets.to(torch.float32) @ logits.float().softmax(1).permute(1, 0, 2, 3).flatten(1)
+    truth = ~(members[:, None] & ~sets).any(2).T
+    unsure = ((members[:, None] & sets).any(2).T & ~truth)[:, flat]
+    truth = truth[:, flat]
     errors = (truth.to(p.dtype) - p).abs().masked_fill(unsure, 0)  # so that they come last and add nothing
     ranked, order = errors.sort(1, descending=True)
     hits = truth.gather(1, order).to(p.dtype)

@@ -205,21 +205,23 @@ def test_a_set_weighs_as_its_members_do_on_average() -> None:
     assert loss.weights[:4].tolist() == [1, 2, 4, 3]
 
 
-def by_class(logits: torch.Tensor, codes: torch.Tensor, members: torch.Tensor) -> float:
-    """Lovász-Softmax written out, one class after the other."""
+def by_label(logits: torch.Tensor, codes: torch.Tensor, members: torch.Tensor) -> float:
+    """Lovász-Softmax written out, one label after the other."""
     p, costs = logits.softmax(1), []
-    for c in range(logits.shape[1]):
-        sets = members[codes]
-        known = ~(sets[..., c] & (sets.sum(-1) > 1))
-        truth = (codes == c)[known]
-        if truth.any():
-            ranked = sorted(zip((truth.float() - p[:, c][known]).abs().tolist(), truth.tolist(), strict=True))[::-1]
-            total, before, cost, missed = int(truth.sum()), 0.0, 0.0, 0
-            for k, (error, hit) in enumerate(ranked, 1):
-                missed += hit
-                now = 1 - (total - missed) / (total + k - missed)
-                cost, before = cost + error * (now - before), now
-            costs.append(cost)
+    for label in codes[codes != IGNORE_ID].unique().tolist():
+        wanted = set(members[label].nonzero().flatten().tolist())
+        found = p[:, sorted(wanted)].sum(1).flatten().tolist()
+        pixels = []
+        for probability, code in zip(found, codes.flatten().tolist(), strict=True):
+            may_be = set(members[code].nonzero().flatten().tolist())
+            if may_be <= wanted or not may_be & wanted:
+                pixels.append((abs((may_be <= wanted) - probability), may_be <= wanted))
+        total, before, cost, missed = sum(hit for _, hit in pixels), 0.0, 0.0, 0
+        for k, (error, hit) in enumerate(sorted(pixels)[::-1], 1):
+            missed += hit
+            now = 1 - (total - missed) / (total + k - missed)
+            cost, before = cost + error * (now - before), now
+        costs.append(cost)
     return sum(costs) / len(costs)
 
 
@@ -231,7 +233,7 @@ def test_the_lovasz_term_is_that_of_its_paper_and_a_set_teaches_nothing_about_it
     codes = torch.tensor([0, 1, 2, 9, IGNORE_ID])[torch.randint(5, (2, 6, 6))]
     logits = torch.randn(2, 4, 6, 6, requires_grad=True)
     loss = lovasz_loss(logits, codes, members)
-    assert float(loss.detach()) == pytest.approx(by_class(logits.detach(), codes, members), abs=1e-5)
+    assert float(loss.detach()) == pytest.approx(by_label(logits.detach(), codes, members), abs=1e-5)
     loss.backward()
     grad = logits.grad
     assert grad is not None
