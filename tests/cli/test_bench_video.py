@@ -145,6 +145,25 @@ def test_predictions_and_a_page(here: Path) -> None:
     assert page.count("<svg") == page.count("</svg>")
 
 
+def test_ids_in_step_predictions_last_over_the_sequence(here: Path) -> None:
+    """A car passes a larger one, so that it is first of two by size only in some frames."""
+    ids = np.full((32, 48), CITYSCAPES.id_of("road"), np.uint8)
+    for i in range(8):
+        frame = ids.copy()
+        frame[4:14, 2 : 10 + 3 * (i % 2)] = CITYSCAPES.id_of("car")
+        frame[18:28, 30:40] = CITYSCAPES.id_of("car")
+        assert cv2.imwrite(f"b/{i:03d}.png", paint(frame, CITYSCAPES))
+    assert call(*BENCH, "--predictions", "found", "--format", "step") == 0
+    maps = [cv2.imread(str(here / "found" / "b" / f"{i:03d}.png")).astype(int) for i in range(8)]
+    upper, lower = ([set((m[rows, columns, 1] * 256 + m[rows, columns, 0]).ravel().tolist()) for m in maps[1:]]
+                    for rows, columns in ((slice(6, 12), slice(4, 8)), (slice(20, 26), slice(32, 38))))  # fmt: skip
+    assert upper == [upper[0]] * 7
+    assert lower == [lower[0]] * 7
+    assert len(upper[0]) == len(lower[0]) == 1
+    assert upper[0] != lower[0]
+    assert 0 not in upper[0] | lower[0]
+
+
 def test_predictions_of_an_engine_with_other_classes_are_refused(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,9 @@ class PredictionWriter:
         folder, labels, things: as of :func:`~drivenet.data.predictions.open_writer`.
     """
 
+    #: Whether the ids of things are to last over a sequence.
+    lasting = False
+
     def __init__(self, folder: Path, labels: LabelSet, things: tuple[str, ...]) -> None:
         self.folder, self.labels, self.things = folder, labels, things
 

@@ -31,6 +31,8 @@ class CityscapesMasks(PredictionWriter):
 class StepMasks(PredictionWriter):
     """``SEQUENCE/NUMBER.png``: red the class id, green * 256 + blue the id of the thing (Weber et al. 2021)."""
 
+    lasting = True
+
     def __init__(self, folder: Path, labels: LabelSet, things: tuple[str, ...]) -> None:
         super().__init__(folder, labels, things)
         _need_cityscapes(labels, "step")
