@@ -251,6 +251,16 @@ def test_the_oldest_go_first_by_number_and_locked_ones_stay(tmp_path: Path) -> N
     assert (tmp_path / "other-20260101T000000Z-000001.jsonl").exists()
 
 
+def test_a_recording_that_is_opened_again_counts_its_segments_once(tmp_path: Path) -> None:
+    fill(tmp_path, range(1, 5))
+    session = RecordingSession(RecordingOptions(segment_s=1.0, keep_bytes=5_000))
+    for _ in range(2):  # as after an error of the disk
+        sink = JsonlSink(tmp_path / "s.jsonl", session=session)
+    sink.publish(result_at(0))
+    sink.close(Totals())
+    assert [number for number, _ in segments_of(tmp_path / "s.jsonl")] == [1, 2, 3, 4, 5]
+
+
 def test_a_budget_that_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
     fill(tmp_path, range(1, 4))
     for n in range(1, 4):

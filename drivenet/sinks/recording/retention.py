@@ -44,9 +44,10 @@ class _Kept:
         return self.complete + sum(_size(path) for path in self.open)
 
     def add(self, path: str) -> None:
-        """A file is complete."""
+        """A file is complete; one that is known counts once: a recording that is opened again finds its own."""
         self.open = tuple(other for other in self.open if other != path)
-        self.files, self.complete = (*self.files, path), self.complete + _size(path)
+        if path not in self.files:
+            self.files, self.complete = (*self.files, path), self.complete + _size(path)
 
 
 class Retention:
