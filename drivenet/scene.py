@@ -92,15 +92,28 @@ def analyse(
     classes = {c: fraction for c, fraction in zip(labels.classes, share, strict=False) if fraction}
     in_groups = {group: sum(share[i] for i in labels.ids_of_group(group)) for group in GROUPS}
     groups = {group: fraction for group, fraction in in_groups.items() if fraction}
+    grouped = None if heads is None else parted(ids, *heads, labels)
+    return Scene(classmap.index, classes, groups, *separated(ids, grouped, labels, frame_size, min_area))
+
+
+def separated(
+    ids: Ids, grouped: Grouped | None, labels: LabelSet, frame_size: tuple[int, int], min_area: float = MIN_AREA
+) -> tuple[tuple[Thing, ...], InstanceMap, Measured]:
+    """The ``things``, ``instances`` and ``measured`` of a scene.
+
+    Args:
+        ids: (H', W') uint8 class ids.
+        grouped: the things in them; None for connected components.
+        labels, frame_size, min_area: as of :func:`analyse`.
+    """
     scores = None
-    if heads is None:
+    if grouped is None:
         instances, count = components(ids, labels.countable_table, min_area)
     else:
-        grouped = parted(ids, *heads, labels)
         instances, scores, count = grouped.instances, grouped.scores, len(grouped.scores)
     measured = measure(instances, ids, count)
     things = measured.things(labels, (ids.shape[0], ids.shape[1]), frame_size, scores)
-    return Scene(classmap.index, classes, groups, tuple(things), instances, measured)
+    return tuple(things), instances, measured
 
 
 def _shares(ids: Ids) -> list[float]:

@@ -8,10 +8,8 @@ import numpy.typing as npt
 from drivenet.classmap import Ids
 from drivenet.evaluation.comparison import Comparison
 from drivenet.prepare import Size, resize_ids
-from drivenet.things import InstanceMap, Thing
-from drivenet.things.components import components
+from drivenet.scene import Scene, separated, tracked
 from drivenet.things.grouping import Grouped
-from drivenet.things.measure import Floats, measure
 from drivenet.things.tracking import Tracker
 
 #: Frames a second of a sequence that does not say.
@@ -28,7 +26,7 @@ class FollowedThings:
 
     def __init__(self, common: Comparison, fps: float) -> None:
         self._common, self._fps, self._tracker = common, fps or FPS, Tracker()
-        self._frame: tuple[Ids, InstanceMap, list[Thing]] | None = None
+        self._frame: tuple[Ids, Scene] | None = None
 
     def see(self, index: int, ids: Ids, grouped: Grouped | None) -> None:
         """The next frame.
@@ -39,24 +37,15 @@ class FollowedThings:
             grouped: the things in it; None where the engine has none, and connected components stand in, as in a run.
         """
         labels, size = self._common.model, (ids.shape[0], ids.shape[1])
-        instances, scores = _parted(ids, grouped, labels.countable_table)
-        measured = measure(instances, ids, int(instances.max(initial=0)))
-        kinds = labels.countable_table[measured.classes].astype(np.int64)
-        things = measured.things(labels, size, size, scores)
-        things = self._tracker.follow(things, instances, measured, kinds, round(index * 1e9 / self._fps), size)
-        self._frame = ids, instances, things
+        scene = Scene(index, {}, {}, *separated(ids, grouped, labels, size))
+        self._frame = ids, tracked(scene, self._tracker, round(index * 1e9 / self._fps), labels, size)
 
     def at(self, size: Size) -> tuple[Ids, npt.NDArray[np.int64]]:
         """The frame that was seen last: class ids compared on, each thing of one class, and ids, 0 for none; (H, W)."""
         assert self._frame is not None
-        ids, instances, things = self._frame
-        classes = np.array([0, *(self._common.model.id_of(thing.cls) for thing in things)], np.uint8)
-        whole = np.where(instances > 0, classes[instances], ids)
-        numbers = np.array([0, *(thing.id for thing in things)], np.int64)
-        return self._common.predicted[resize_ids(whole, size)], numbers[resize_ids(instances, size)]
-
-
-def _parted(ids: Ids, grouped: Grouped | None, kinds: npt.NDArray[np.uint8]) -> tuple[InstanceMap, Floats | None]:
-    if grouped is None:
-        return components(ids, kinds)[0], None
-    return grouped.instances, grouped.scores
+        ids, scene = self._frame
+        assert scene.instances is not None
+        classes = np.array([0, *(self._common.model.id_of(thing.cls) for thing in scene.things)], np.uint8)
+        whole = np.where(scene.instances > 0, classes[scene.instances], ids)
+        numbers = np.array([0, *(thing.id for thing in scene.things)], np.int64)
+        return self._common.predicted[resize_ids(whole, size)], numbers[resize_ids(scene.instances, size)]
