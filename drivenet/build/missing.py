@@ -59,7 +59,7 @@ def _precision(backend: Backend, spec: ModelSpec) -> str:
 
 def build_missing(onnx: Path, threads: int | None = None, tell: Tell = lambda text: None) -> None:
     """Build what is missing, one after the other; what fails is noted and not tried again for this model here."""
-    from drivenet.build.build import build  # a run only asks what is missing
+    from drivenet.build.build import build  # not at the top: every run imports this module, and few build
 
     for request in missing(onnx, threads):
         try:

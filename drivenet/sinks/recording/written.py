@@ -14,7 +14,7 @@ _REMEMBERED = 64
 class Written:
     """Counts the files that were made, and knows the last :data:`_REMEMBERED` of them. Any thread may use it.
 
-    Iterating gives these, in order.
+    Iterating gives these, in order; ``in`` asks for these alone.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,3 @@ class Written:
     def __iter__(self) -> Iterator[Path]:
         with self._lock:
             return iter(list(self._last))
-
-    def __contains__(self, path: object) -> bool:
-        return path in list(self)
