@@ -116,7 +116,7 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
         open_source(clip, paced=False).close()  # one that is not there is told before the pictures are scored
     part = None
     if not clips or given(_SCORING):
-        samples = _samples(dataset, root, split, _label_set(dataset, labels))
+        samples = _samples(dataset, root, split, None if labels is None else load_labels(labels))
         part = Part(dataset, view(samples, protocol, ignore_fringes), mapping)
     loaded = open_engine(engine, **how)
     if record and part:
@@ -161,12 +161,6 @@ def _samples(dataset: str, root: Path | None, split: str, labels: LabelSet | Non
     if samples.split != split:
         refuse(["split"], f"{root}, which has no {split}", f"{split}/images and {split}/labels in it, or no --split")
     return samples
-
-
-def _label_set(dataset: str, labels: str | None) -> LabelSet | None:
-    if labels is not None and dataset not in WITHOUT_LABEL_SET:
-        raise UsageError(f"--labels with {dataset}, which has its own", cure=f"use --labels with --dataset {_UNNAMED}")
-    return None if labels is None else load_labels(labels)
 
 
 def _flicker(engine: Engine, uri: str, limit: int) -> Flicker:

@@ -11,6 +11,7 @@ from drivenet.config import one_of
 from drivenet.data.base import Dataset
 from drivenet.data.lookup import SPLITS as SPLITS
 from drivenet.data.lookup import opener_of
+from drivenet.errors import UsageError
 from drivenet.labels import LabelSet
 
 #: Where each dataset lives: ``module:function``. The function takes (root, split, labels).
@@ -37,11 +38,16 @@ def open_dataset(name: str, root: Path | None, split: str, labels: LabelSet | No
         name: one of :data:`DATASETS`.
         root: its folder, in the layout of its publishers; may be None for those in :data:`ROOTLESS`.
         split: one of :data:`SPLITS`.
-        labels: what the ids of those in :data:`WITHOUT_LABEL_SET` mean; the others bring their own.
+        labels: what the ids of those in :data:`WITHOUT_LABEL_SET` mean; None or their own for the others. ``synthetic``
+            is drawn in the classes of CamVid (None) or Cityscapes.
 
     Raises:
-        UsageError: for an unknown name or split, or a missing argument.
+        UsageError: for an unknown name or split, a missing argument, or labels that the data set does not have.
         SourceError: for folders or files that are missing, or are not what the layout says.
     """
     dataset: Dataset = opener_of("dataset", DATASETS, ROOTLESS, name, root, split)(root, split, labels)
+    if labels is not None and dataset.labels != labels:
+        others = "|".join(WITHOUT_LABEL_SET)
+        raise UsageError(f"labels {labels.name} for {name}", f"its own, {dataset.labels.name}, or none",
+                         f"leave labels out; they say what the ids of {others} mean")  # fmt: skip
     return dataset

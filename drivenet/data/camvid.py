@@ -18,7 +18,7 @@ def open_camvid(root: Path | None, split: str, labels: LabelSet | None = None) -
     Args:
         root: the folder with ``train``, ``trainannot`` and so on.
         split: ``train``, ``val`` or ``test``.
-        labels: not used, CamVid has its own.
+        labels: not used; ``open_dataset`` refuses others than its own.
 
     Raises:
         SourceError: if a folder or file is missing.

@@ -28,7 +28,7 @@ def open_cityscapes(root: Path | None, split: str, labels: LabelSet | None = Non
     Args:
         root: the folder with ``leftImg8bit`` and ``gtFine``.
         split: ``train``, ``val`` or ``test`` (whose public label files hold next to nothing).
-        labels: not used, Cityscapes has its own.
+        labels: not used; ``open_dataset`` refuses others than its own.
 
     Raises:
         SourceError: if a folder or file is missing.

@@ -15,7 +15,7 @@ def open_iddlite(root: Path | None, split: str, labels: LabelSet | None = None) 
     Args:
         root: the folder with ``train/images`` and ``train/labels``, likewise val.
         split: ``train``, ``val`` or ``test``.
-        labels: not used, IDD-Lite has its own.
+        labels: not used; ``open_dataset`` refuses others than its own.
 
     Raises:
         SourceError: if a folder or file is missing.

@@ -99,7 +99,7 @@ def protocol_size(text: str) -> tuple[int, int]:
 
 
 def _open(one: SetSettings) -> Part:
-    labels = load_labels(one.labels) if one.labels else None
+    labels = None if one.labels is None else load_labels(one.labels)
     samples = open_dataset(one.dataset, Path(one.root) if one.root else None, one.split, labels)
     mapping = Path(one.mapping) if one.mapping else None
     return Part(one.name, view(samples, one.protocol, one.ignore_fringes), mapping)

@@ -115,7 +115,7 @@ def _packed(settings: TrainSettings, sources: list[SourceSettings], root: Path |
 
 
 def _entries(one: SourceSettings, folder: str, quality: int) -> Iterator[tuple[str, bytes]]:
-    labels = built_in(one.labels) if one.labels else None
+    labels = None if one.labels is None else built_in(one.labels)
     for split in one.splits:
         dataset = open_dataset(one.dataset, Path(one.root or "."), split, labels)
         with ThreadPoolExecutor() as pool:

@@ -169,13 +169,13 @@ def load(settings: TrainSettings, root: Path | None = None) -> Material:
 def _open(one: SourceSettings, labels: LabelSet, root: Path | None) -> tuple[dict[str, Dataset], LabelMapping]:
     """The splits of a source that are wanted, by name, and the mapping of their labels."""
     wanted = {*one.splits, *(["val"] if one.select else [])}
+    given = None if one.labels is None else load_labels(one.labels)
     if one.dataset == "synthetic":
-        theirs = labels if labels in (CAMVID, CITYSCAPES) else CITYSCAPES
+        theirs = given or (labels if labels in (CAMVID, CITYSCAPES) else CITYSCAPES)
         counts = {"train": one.frames, "val": min(one.frames, VAL_FRAMES)}
         splits: dict[str, Dataset] = {name: drawn_frames(name, counts[name], theirs) for name in wanted}
     else:
         place = root or (Path(one.root) if one.root else None)
-        given = load_labels(one.labels) if one.labels else None
         splits = {name: split_of(open_dataset(one.dataset, place, name, given), name) for name in wanted}
         if one.ignore_fringes:
             splits = {name: WithoutFringes(split, one.ignore_fringes) for name, split in splits.items()}

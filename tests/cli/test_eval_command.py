@@ -250,7 +250,6 @@ def test_a_suite_that_is_not_right_is_one_line(here: Path, capsys: pytest.Captur
         (3, "nowhere.mp4", ("--flicker", "nowhere.mp4")),  # before anything that the pictures lack
         (2, "no label set 'camvit'; did you mean camvid", ("--labels", "camvit")),
         (2, "cannot read none.yaml", ("--labels", "none.yaml")),
-        (2, "--labels with synthetic", ("--dataset", "synthetic", "--labels", "camvid")),
         (
             2,
             "--root with synthetic, which is generated; expected --dataset camvid|cityscapes|",

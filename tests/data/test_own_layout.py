@@ -95,8 +95,12 @@ def test_it_is_scored_with_labels_and_a_mapping(here: Path) -> None:
 
 def test_help_and_errors_name_it(here: Path) -> None:
     assert "|beside mean" in " ".join(drivenet(here, "eval", "--help").stdout.split())
-    done = drivenet(here, "eval", "city.onnx", "--dataset", "camvid", "--root", "data", "--labels", "mine.yaml")
-    assert "--labels with camvid, which has its own; use --labels with --dataset folder|" in done.stderr
+    for folder in ("val", "valannot"):
+        (here / folder).mkdir()
+        assert cv2.imwrite(str(here / folder / "0.png"), np.zeros(SIZE, np.uint8))
+    done = drivenet(here, "eval", "city.onnx", "--dataset", "camvid", "--root", ".", "--labels", "mine.yaml")
+    assert "labels mine for camvid; expected its own, camvid, or none; leave labels out" in done.stderr
+    assert "|beside mean" in done.stderr
 
 
 def test_a_suite_holds_it(here: Path) -> None:

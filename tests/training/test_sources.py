@@ -15,9 +15,11 @@ torch = pytest.importorskip("torch", reason="torch (extra [train]) is not instal
 from tiny_runs import UNVARIED, losses, tiny  # noqa: E402
 
 from drivenet.errors import SourceError, UsageError  # noqa: E402
+from drivenet.labels import CAMVID, CITYSCAPES, IDDLITE, LabelSet  # noqa: E402
 from drivenet.models.deployed import normalise  # noqa: E402
 from drivenet.training.assemble import class_shares, prepare_run  # noqa: E402
 from drivenet.training.on_device.batches import DeviceBatches  # noqa: E402
+from drivenet.training.packing import write_pack  # noqa: E402
 from drivenet.training.sources import Material, load  # noqa: E402
 
 SIZE = (64, 96)
@@ -176,6 +178,29 @@ def test_one_root_is_for_one_data_set(places: Path) -> None:
     settings = tiny(labels=str(places / "fine.yaml"), data=[data])
     with pytest.raises(UsageError, match=r"no mapping from coarse to fine; expected the same classes"):
         load(settings)
+
+
+def test_labels_of_another_data_set_are_refused(places: Path, tmp_path: Path) -> None:
+    row = {"dataset": "iddlite", "root": str(places / "vehicles"), "labels": "camvid"}
+    settings = tiny(labels="cityscapes", data=[row])
+    says = "labels camvid for iddlite; expected its own, iddlite, or none; leave labels out"
+    with pytest.raises(UsageError, match=says):
+        load(settings)
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    with pytest.raises(UsageError, match=says):
+        write_pack([tmp_path / "train.yaml"], [], tmp_path / "a.pack")
+    own = load(tiny(labels="cityscapes", data=[{**row, "labels": "iddlite"}]))
+    assert own.vals[0].mapping.dataset == IDDLITE
+
+
+def test_drawn_pictures_have_the_classes_that_are_given() -> None:
+    def theirs(**given: str) -> LabelSet:
+        drawn = {"dataset": "synthetic", "frames": 4, **given}
+        return load(tiny(labels="cityscapes", data=[drawn])).vals[0].mapping.dataset
+
+    assert (theirs(), theirs(labels="camvid")) == (CITYSCAPES, CAMVID)
+    with pytest.raises(UsageError, match="a synthetic drive in the classes of iddlite; expected cityscapes or camvid"):
+        theirs(labels="iddlite")
 
 
 def test_pictures_to_select_on_are_taken_evenly(places: Path, tmp_path: Path) -> None:
