@@ -14,6 +14,10 @@ _SECRET_VALUE = re.compile(
     r"(?i)(user(?:name)?|usr|login|pass\w*|pwd|psw|token|key|secret|auth\w*|sig(?:nature)?|credentials?)=[^&/?#\s]+"
 )
 
+#: Schemes whose addresses have an ``@`` for something else, as the rate in ``synthetic://1280x720@30``. In all others,
+#: those that nobody knows too, a user or a token may stand before it.
+WITHOUT_USER = ("synthetic",)
+
 #: What to do about a password that does not fit into an address.
 ESCAPES = "write %40, %3A, %2F, %3F, %23 and %25 for @, :, /, ?, # and % in a user or password"
 
@@ -31,15 +35,19 @@ def scheme_of(uri: str) -> str:
 def mask_uri(uri: str) -> str:
     """The same address without user, password and the values of parameters that look like secrets.
 
-    A password may hold any character that should have been escaped, so all before the last ``@`` goes.
+    A password may hold any character that should have been escaped, so all between the scheme and the last ``@`` goes:
+    with a ``:`` in it or without, since a user alone may be a token, and of every scheme but :data:`WITHOUT_USER`. Of
+    a text without a scheme it goes if it holds a ``:``; else it is the name of a file.
 
     >>> mask_uri("rtsp://admin:s3cret@10.0.0.7:554/main?token=abc&ch=1")
     'rtsp://***@10.0.0.7:554/main?token=***&ch=1'
+    >>> mask_uri("new://TOKEN@host/1"), mask_uri("clip@home.mp4")
+    ('new://***@host/1', 'clip@home.mp4')
     """
     scheme = _SCHEME.match(uri)
     start = scheme.end() if scheme else 0
     before, at, after = uri[start:].rpartition("@")
-    holds_credentials = at and (scheme or ":" in before) and scheme_of(uri) != "synthetic"
+    holds_credentials = at and (scheme or ":" in before) and scheme_of(uri) not in WITHOUT_USER
     rest = f"***@{after}" if holds_credentials else uri[start:]
     return uri[:start] + _SECRET_VALUE.sub(r"\1=***", rest)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from drivenet.address import mask_uri
+from drivenet.address import WITHOUT_USER, mask_uri
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("plain", "json")
@@ -24,7 +24,7 @@ _EVERY_S = 1.0
 #: With one slash too: that is what is left of two in a path.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://?[^\s'\"<>]+")
 #: User and password of an address, also where they hold what should have been escaped: all before the last ``@``.
-_CREDENTIALS = re.compile(r"(\b(?!synthetic:)[A-Za-z][A-Za-z0-9+.-]*://?)(?:(?!:/)[^\n])*@")
+_CREDENTIALS = re.compile(rf"(\b(?!(?i:{'|'.join(WITHOUT_USER)}):)[A-Za-z][A-Za-z0-9+.-]*://?)(?:(?!:/)[^\n])*@")
 #: Attributes of a record that go into a JSON line.
 _FIELDS = ("code", "source_id", "totals")
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from drivenet.address import mask_uri, one_line, scheme_of, split_settings
 from drivenet.errors import UsageError
+from drivenet.log import mask_text
 
 
 @pytest.mark.parametrize(
@@ -24,12 +25,24 @@ from drivenet.errors import UsageError
         ("admin:s3cret@camera/main", "***@camera/main"),
         ("rtsp:/admin:s3cret@camera/main", "rtsp:/***@camera/main"),
         ("synthetic://1280x720@30?seed=3", "synthetic://1280x720@30?seed=3"),
+        ("SYNTHETIC://1280x720@30", "SYNTHETIC://1280x720@30"),
+        ("new://admin:s3cret@camera/main", "new://***@camera/main"),
+        ("new://s3cret@camera/main", "new://***@camera/main"),
+        ("new://camera/main", "new://camera/main"),
         ("clip@home.mp4", "clip@home.mp4"),
         ("/data/clip.mp4", "/data/clip.mp4"),
     ],
 )
 def test_mask(uri: str, masked: str) -> None:
     assert mask_uri(uri) == masked
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["new://admin:s3cret@camera/1", "new://s3cret@camera/1", "new://camera/1", "SYNTHETIC://64x48@30", "a@b.mp4"],
+)
+def test_a_text_masks_as_much_of_an_address_as_the_address_alone(uri: str) -> None:
+    assert mask_text(f"cannot open '{uri}': refused") == f"cannot open '{mask_uri(uri)}': refused"
 
 
 @given(user=st.text(min_size=1), password=st.text("0123456789abcdefäö:/?#@%&= ", min_size=5))

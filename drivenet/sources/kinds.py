@@ -19,7 +19,8 @@ class Kind:
     Args:
         home: ``module:function`` that opens an address with its options; imported when a source is opened.
         examples: how it is written, as ``drivenet run --help`` shows it.
-        schemes: of its addresses. What stands before an ``@`` is taken for a password and masked.
+        schemes: of its addresses. What stands before an ``@`` is masked, but for those in
+            :data:`drivenet.address.WITHOUT_USER`.
         suffixes: of its files, in lower case; a path with any other is a video.
         device: whether it is one program's at a time: it is opened when all else is well, and may be away at first.
         streams: schemes that only live streams have: they may be away at first.
