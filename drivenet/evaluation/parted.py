@@ -16,11 +16,8 @@ from drivenet.panoptic import Segments, segments, thing_classes, thing_table
 from drivenet.panoptic.quality import PanopticQuality
 from drivenet.prepare import Size, resize_ids
 from drivenet.scene import parted
-from drivenet.things import InstanceMap
+from drivenet.things import UNSURE, InstanceMap
 from drivenet.things.measure import of_one_class
-
-#: In 8-bit instance maps: nobody knows which thing it is. Such pixels have no truth here.
-UNSURE = 255
 
 
 def panoptic_of(common: Comparison) -> PanopticQuality | None:

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from drivenet.errors import UsageError
 from drivenet.export.simplify import simplify
 from drivenet.export.stored import store
+from drivenet.export.things import with_head
 from drivenet.files import sha256_of
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models import create
@@ -29,10 +30,10 @@ _OUTPUT_SHARE: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
 def export_onnx(
     network: torch.nn.Module, spec: dict[str, Any], out: Path, size: tuple[int, int], tail: Tail = "half"
 ) -> ModelSpec:
-    """Write a network with all that surrounds it.
+    """Write a network with all that surrounds it, its head for single things included, if it has one.
 
     Args:
-        network: gives logits at 1/8 of its input.
+        network: gives logits at 1/``network.stride`` of its input.
         spec: the :class:`~drivenet.modelspec.ModelSpec` fields that the network itself does not tell: ``name``,
             ``architecture``, ``labels``, and what is known of its training.
         out: ``*.onnx``; the spec goes beside it as ``*.json``.
@@ -40,7 +41,7 @@ def export_onnx(
         tail: where the argmax happens.
 
     Raises:
-        UsageError: for another suffix or a size that the network cannot take.
+        UsageError: for another suffix, a size that the network cannot take, or a head without countable classes.
         SinkError: if nothing can be written there.
     """
     if out.suffix != ".onnx":
@@ -56,6 +57,9 @@ def export_onnx(
     deployed = Deployed(network, tail, full.mean, full.std).eval()
     model = onnx.load_from_string(_trace(deployed, size))
     simplify(model)
+    head = getattr(network, "things", None)
+    if head is not None:
+        full = with_head(model, full, head, {"jointly": True})
     store(model, full, out)
     return full
 
@@ -131,8 +135,8 @@ DATA_LICENCES = {
 
 
 def parameters(network: torch.nn.Module) -> int:
-    """Parameters of what is deployed: auxiliary heads are not."""
-    return sum(p.numel() for name, p in network.named_parameters() if not name.startswith("auxiliary"))
+    """Parameters of what gives the logits: not those of further heads."""
+    return sum(p.numel() for name, p in network.named_parameters() if name.split(".")[0] not in ("auxiliary", "things"))
 
 
 def gmac(network: torch.nn.Module, size: tuple[int, int]) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import onnx
@@ -44,22 +46,47 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
     if spec.things is not None or spec.precision != "fp32":
         got = f"{source}, which is {spec.precision}" + (" and parts things already" if spec.things else "")
         raise UsageError(got, "a float ONNX without a head", "make it int8 afterwards")
-    if not spec.label_set.countable_table.any():
-        raise UsageError(f"{source}, whose label set {spec.labels.name} counts nothing",
-                         f"classes of the groups {', '.join(COUNTABLE_GROUPS)}")  # fmt: skip
+    _check_counts(spec, str(source))
     state = checkpoints.load(head)
     if state["settings"]["trunk"] != origin_of(spec, source):
         raise UsageError(f"{head} was trained on another model than {source}", state["settings"]["trunk_name"])
-    features, shape = features_of(model, str(source))
-    network = head_of(state, head)
-    things = ThingsSpec(cells=(shape[2], shape[3]), **{**RULE, **state["settings"].get("rule", {})})
-    append_head(model, network.eval(), features, shape, things)
-    more = {"parameters": sum(p.numel() for p in network.parameters()), **state["progress"]}
-    spec = spec.model_copy(
-        update={"name": out.stem, "things": things, "training": {**spec.training, "things": more}}
-    )  # fmt: skip
+    rule = {**RULE, **state["settings"].get("rule", {})}
+    spec = with_head(model, spec.model_copy(update={"name": out.stem}), head_of(state, head), state["progress"], rule)
     store(model, spec, out)
     return spec
+
+
+def with_head(
+    model: onnx.ModelProto, spec: ModelSpec, head: ThingsHead, record: Mapping[str, Any],
+    rule: Mapping[str, Any] = MappingProxyType(RULE),
+) -> ModelSpec:  # fmt: skip
+    """Add a head to a graph in place.
+
+    Args:
+        model: a float one that drivenet wrote.
+        spec: of it, without things.
+        head: trained on its features.
+        record: of the head's training.
+        rule: how its maps become things, without ``cells``.
+
+    Returns:
+        the spec with things.
+
+    Raises:
+        UsageError: for a label set without countable groups.
+    """
+    _check_counts(spec, spec.name)
+    features, shape = features_of(model, spec.name)
+    things = ThingsSpec(cells=(shape[2], shape[3]), **rule)
+    append_head(model, head.eval(), features, shape, things)
+    more = {"parameters": sum(p.numel() for p in head.parameters()), **record}
+    return spec.model_copy(update={"things": things, "training": {**spec.training, "things": more}})
+
+
+def _check_counts(spec: ModelSpec, model: str) -> None:
+    if not spec.label_set.countable_table.any():
+        raise UsageError(f"{model}, whose label set {spec.labels.name} counts nothing",
+                         f"classes of the groups {', '.join(COUNTABLE_GROUPS)}")  # fmt: skip
 
 
 def append_head(

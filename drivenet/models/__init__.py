@@ -24,7 +24,8 @@ ARCHITECTURES = {
 def create(architecture: str, classes: int, options: Mapping[str, Any] | None = None) -> nn.Module:
     """A freshly initialised network: normalised RGB in, logits at 1/``network.stride`` of its size out.
 
-    In training mode it gives a list: the logits, then those of its auxiliary heads.
+    In training mode it gives a list: the logits, then those of its auxiliary heads. One with a head for single things,
+    which is its attribute ``things``, gives that head's :class:`~drivenet.models.things_head.Maps` last.
 
     Args:
         architecture: one of :data:`ARCHITECTURES`.

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from drivenet.models.blocks import ConvBNReLU, Head, check_input, initialise, upsample
 from drivenet.models.efficientnet_lite import EfficientNetLite
+from drivenet.models.things_head import Maps, ThingsHead
 
 
 class Fusion(nn.Sequential):
@@ -18,7 +19,8 @@ class Fusion(nn.Sequential):
 
 
 class EfficientNetFPN(nn.Module):
-    """Logits at 1/4 of the input; in training those of an auxiliary head at 1/8 follow, if there is one.
+    """Logits at 1/4 of the input; in training those of an auxiliary head at 1/8 follow, and the maps of a head for
+    single things, if there are such heads.
 
     The pyramid is top-down (Lin et al., "Feature Pyramid Networks", CVPR 2017) with depth-wise fusions; its top is
     gated by the picture's mean as in LR-ASPP (Howard et al., ICCV 2019).
@@ -29,6 +31,7 @@ class EfficientNetFPN(nn.Module):
         width: channels of the pyramid.
         head: channels at 1/4, which logits and further heads read.
         auxiliary: whether there is an auxiliary head.
+        things: channels of a head for single things; 0 for none. It is deployed beside the logits.
 
     Forward takes (N, 3, H, W) normalised floats, H and W multiples of 32 (UsageError otherwise).
     """
@@ -36,8 +39,9 @@ class EfficientNetFPN(nn.Module):
     stride = 4
 
     def __init__(
-        self, classes: int, variant: str = "lite0", width: int = 96, head: int = 64, auxiliary: bool = False
-    ) -> None:
+        self, classes: int, variant: str = "lite0", width: int = 96, head: int = 64, auxiliary: bool = False,
+        things: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         encoder = EfficientNetLite(variant)
         c2, c3, c4, c5 = encoder.channels
@@ -51,6 +55,7 @@ class EfficientNetFPN(nn.Module):
         self.auxiliary = nn.ModuleList([Head(width, head, classes)] if auxiliary else [])
         initialise(self)
         self.encoder = encoder  # after the others were initialised: it has its own start
+        self.things = ThingsHead(head, things) if things else None
 
     def load_imagenet(self) -> None:
         """Start the encoder from ImageNet; UsageError naming the package if that is not installed."""
@@ -66,7 +71,10 @@ class EfficientNetFPN(nn.Module):
         p3 = self.fusions[1](p3 + upsample(p4, 2))
         return self.merge(F.relu(upsample(self.reduce(p3), 2) + self.skip(c2))), p3
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor | Maps]:
         features, p3 = self.pyramid(x)
         logits: torch.Tensor = self.classify(features)
-        return [logits, *(head(p3) for head in self.auxiliary)] if self.training else logits
+        if not self.training:
+            return logits
+        maps = [] if self.things is None else [self.things(features)]
+        return [logits, *(head(p3) for head in self.auxiliary), *maps]

@@ -11,6 +11,8 @@ import numpy.typing as npt
 InstanceMap = npt.NDArray[np.uint8]
 #: So many things an image can have: 255 stays free for "ignore" in files.
 MOST_THINGS = 254
+#: In 8-bit instance maps of data sets: nobody knows which thing it is. Such pixels neither teach nor count.
+UNSURE = 255
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from drivenet.training.focus import Focus
 from drivenet.training.on_device.batches import DeviceBatches
 from drivenet.training.paste import Paste
 from drivenet.training.ranks import ALONE, Ranks
-from drivenet.training.samples import Batches, BatchSource, Order, Pictures, filled
+from drivenet.training.samples import Batches, BatchSource, Order, Pictures, Source, filled
 from drivenet.training.settings import TrainSettings
 from drivenet.training.sources import Material, load
 from drivenet.training.trainer import Trainer
@@ -58,7 +59,9 @@ def _batches(settings: TrainSettings, material: Material, device: torch.device, 
     fit = all(isinstance(source.pictures, list) for source in sources)
     if wanted and not fit:
         raise UsageError("device_augment with pictures that stay on disk", "data sets in memory", "set it to false")
+    things = _parts_things(settings, sources)
     on_host = [name for name in ON_HOST if getattr(settings.augment, name)] + ["paste"] * bool(settings.paste.share)
+    on_host += ["a head for single things"] * things
     if wanted and on_host:
         raise UsageError(f"device_augment with {', '.join(on_host)}", "what the device can do", "set it to false")
     order = Order(sources, settings.seed, _focus(settings, material))
@@ -66,7 +69,16 @@ def _batches(settings: TrainSettings, material: Material, device: torch.device, 
         return DeviceBatches(order, settings, material.codes, device, ranks)
     augment = Augment(settings.augment, material.codes)
     paste = Paste(settings.paste, sources, material.codes) if settings.paste.share else None
-    return Batches(order, augment, settings.input, settings.batch, ranks, paste)
+    return Batches(order, augment, settings.input, settings.batch, ranks, paste, things)
+
+
+def _parts_things(settings: TrainSettings, sources: Sequence[Source]) -> bool:
+    """Whether single things are learnt; UsageError where no source has any."""
+    if not settings.model.options.get("things"):
+        return False
+    if all(source.pictures[0].instances is None for source in sources):
+        raise UsageError("options.things without single things", "a source that has them", "give its instances: FOLDER")
+    return True
 
 
 def _focus(settings: TrainSettings, material: Material) -> Focus | None:

@@ -8,8 +8,10 @@ import numpy as np
 from drivenet.classmap import Ids
 from drivenet.frame import Image
 from drivenet.labels import IGNORE_ID
+from drivenet.things import UNSURE
 from drivenet.training import recolour
 from drivenet.training.conditions import Conditions
+from drivenet.training.instances import Instances
 from drivenet.training.sets import SetCodes
 from drivenet.training.settings import AugmentSettings
 
@@ -34,7 +36,7 @@ class Augment:
         self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator, drawn: bool = False,
         focus: tuple[int, int] | None = None,
     ) -> tuple[Image, Ids]:  # fmt: skip
-        """A sample of ``settings.crop`` size.
+        """A sample of ``settings.crop`` size, picture and codes.
 
         Args:
             image: (H, W, 3) uint8 BGR.
@@ -45,7 +47,27 @@ class Augment:
                 jitter.
             focus: a pixel (row, column) that the sample has to show.
         """
-        image, ids = self._geometry(image, ids, deployed, rng, focus)
+        return self.parted(image, ids, np.zeros_like(ids), deployed, rng, drawn, focus)[:2]
+
+    def parted(
+        self, image: Image, ids: Ids, instances: Instances, deployed: tuple[int, int], rng: np.random.Generator,
+        drawn: bool = False, focus: tuple[int, int] | None = None,
+    ) -> tuple[Image, Ids, Instances]:  # fmt: skip
+        """The same sample with its single things; a thing that something else covers afterwards ends there.
+
+        Args:
+            instances: (H, W) uint8 or uint16, 0 no thing, :data:`~drivenet.things.UNSURE` not known.
+            image, ids, deployed, rng, drawn, focus: as of a call without.
+        """
+        image, ids, instances = self._geometry(image, ids, instances, deployed, rng, focus)
+        before = ids.copy()
+        image = self._varied(image, ids, rng, drawn)
+        instances[ids != before] = 0
+        instances[ids == IGNORE_ID] = UNSURE
+        return image, ids, instances
+
+    def _varied(self, image: Image, ids: Ids, rng: np.random.Generator, drawn: bool) -> Image:
+        """Recoloured, in another light, as another camera sees it; codes are written to."""
         pixels = image.astype(np.float32)
         if rng.random() < self.settings.hills:
             recolour.hills(pixels, ids, self._sky, self._tree, rng)
@@ -56,11 +78,12 @@ class Augment:
         self._conditions.camera(pixels, ids, rng)
         if rng.random() < self.settings.jitter * (0.5 if drawn else 1.0):
             pixels = _jitter(pixels, rng)
-        return self._sensor(np.clip(pixels, 0, 255).astype(np.uint8), rng), ids
+        return self._sensor(np.clip(pixels, 0, 255).astype(np.uint8), rng)
 
     def _geometry(
-        self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator, focus: tuple[int, int] | None
-    ) -> tuple[Image, Ids]:
+        self, image: Image, ids: Ids, instances: Instances, deployed: tuple[int, int], rng: np.random.Generator,
+        focus: tuple[int, int] | None,
+    ) -> tuple[Image, Ids, Instances]:  # fmt: skip
         """Scale, stretch, flip and crop in one warp; what lies outside is black and ignored."""
         s = self.settings
         (h, w), (ch, cw) = ids.shape, s.crop
@@ -76,8 +99,11 @@ class Augment:
             warp = np.array([[-sx, 0, cw - 1 + ox], [0, sy, -oy]], np.float64)
         picture = image if min(sx, sy) > 0.67 else cv2.GaussianBlur(image, (0, 0), 0.35 / min(sx, sy))
         picture = cv2.warpAffine(picture, warp, (cw, ch), flags=cv2.INTER_LINEAR)
-        truth = cv2.warpAffine(ids, warp, (cw, ch), flags=cv2.INTER_NEAREST, borderValue=IGNORE_ID)
-        return np.asarray(picture, np.uint8), np.asarray(truth, np.uint8)
+        truth, parts = (
+            cv2.warpAffine(labels, warp, (cw, ch), flags=cv2.INTER_NEAREST, borderValue=outside)
+            for labels, outside in ((ids, IGNORE_ID), (instances, UNSURE))
+        )
+        return np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(parts)
 
     def _recolour(self, pixels: recolour.Float, ids: Ids, rng: np.random.Generator) -> None:
         s = self.settings

@@ -17,8 +17,10 @@ from drivenet.classmap import Ids
 from drivenet.data.base import Sample
 from drivenet.errors import UsageError
 from drivenet.frame import Image
+from drivenet.things import UNSURE
 from drivenet.training.augment import Augment
 from drivenet.training.focus import Focus
+from drivenet.training.instances import Instances, numbered
 from drivenet.training.ranks import ALONE, Ranks
 
 AHEAD = 3  #: batches prepared while the network works
@@ -41,13 +43,18 @@ class Pictures(Protocol):
 Pasting = Callable[[Sample, int, np.random.Generator], Sample]
 
 
+#: Pictures (N, 3, H, W) uint8 BGR, channels last; codes (N, H, W) uint8; where single things are learnt their numbers,
+#: (N, H, W) int32, 0 none, :data:`~drivenet.things.UNSURE` not known.
+Batch = tuple[torch.Tensor, ...]
+
+
 class BatchSource(Protocol):
     """Where a run's batches come from."""
 
-    def at(self, iteration: int, /) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures (N, 3, H, W) uint8 BGR, channels last, and ids (N, H, W) uint8 of one iteration."""
+    def at(self, iteration: int, /) -> Batch:
+        """That of one iteration."""
 
-    def start(self, first: int, /) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    def start(self, first: int, /) -> Generator[Batch, None, None]:
         """Batches from an iteration on, without end."""
 
 
@@ -134,37 +141,44 @@ class Batches:
         batch: samples a batch of this process.
         ranks: which part of all processes' samples is this one's.
         paste: pastes things into a sample of a source; None for no such thing.
+        things: whether batches hold the numbers of single things.
     """
 
     def __init__(
         self, order: Order, augment: Augment, deployed: tuple[int, int], batch: int, ranks: Ranks = ALONE,
-        paste: Pasting | None = None,
+        paste: Pasting | None = None, things: bool = False,
     ) -> None:  # fmt: skip
         self.order, self.augment, self.deployed, self.batch, self.ranks = order, augment, deployed, batch, ranks
-        self.paste = paste
+        self.paste, self.things = paste, things
         self._workers = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 4), "samples")
 
-    def at(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pictures (N, 3, H, W) uint8 BGR, channels last, and codes (N, H, W) uint8 of one iteration."""
+    def at(self, iteration: int) -> Batch:
+        """The batch of one iteration."""
         first = (iteration * self.ranks.world + self.ranks.rank) * self.batch
-        pairs = list(self._workers.map(self._sample, range(first, first + self.batch)))
-        images = torch.from_numpy(np.stack([p[0] for p in pairs])).permute(0, 3, 1, 2)
-        return images, torch.from_numpy(np.stack([p[1] for p in pairs]))
+        samples = list(self._workers.map(self._sample, range(first, first + self.batch)))
+        images, codes, instances = (np.stack(part) for part in zip(*samples, strict=True))
+        found = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(codes)
+        return (*found, torch.from_numpy(instances.astype(np.int32))) if self.things else found
 
-    def _sample(self, number: int) -> tuple[Image, Ids]:
+    def _sample(self, number: int) -> tuple[Image, Ids, Instances]:
         pick = self.order.pick(number)
         source = self.order.sources[pick.source]
         sample = source.pictures[pick.picture]
         if self.paste is not None:
             sample = self.paste(sample, pick.source, pick.rng)
-        return self.augment(sample.image, sample.ids, self.deployed, pick.rng, source.drawn, pick.shown)
+        instances = numbered(sample.instances) if self.things and sample.instances is not None else None
+        unknown = np.full(sample.ids.shape, UNSURE, np.uint8)
+        parts = unknown if instances is None else instances
+        return self.augment.parted(
+            sample.image, sample.ids, parts, self.deployed, pick.rng, source.drawn, pick.shown
+        )  # fmt: skip
 
-    def start(self, first: int) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    def start(self, first: int) -> Generator[Batch, None, None]:
         """Batches from an iteration on, without end, prepared in a thread that ends with the iterator."""
-        ready: queue.Queue[tuple[torch.Tensor, torch.Tensor] | BaseException] = queue.Queue(AHEAD)
+        ready: queue.Queue[Batch | BaseException] = queue.Queue(AHEAD)
         stop = threading.Event()
 
-        def put(item: tuple[torch.Tensor, torch.Tensor] | BaseException) -> None:
+        def put(item: Batch | BaseException) -> None:
             while not stop.is_set():
                 try:
                     return ready.put(item, timeout=0.2)

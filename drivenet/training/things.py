@@ -6,91 +6,25 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional as F
 
 from drivenet.data.base import Sample
 from drivenet.errors import UsageError
 from drivenet.models import checkpoint as checkpoints
-from drivenet.models.things_head import UNIT, Maps, ThingsHead, read_head
+from drivenet.models.things_head import ThingsHead, read_head
 from drivenet.models.trunk import Trunk
 from drivenet.training.depthwise_cpu import quick_depthwise
+from drivenet.training.instances import Instances, Targets, numbered, targets, things_loss
 
-#: In instance maps: pixels of things whose id is not sure; they teach neither centres nor offsets.
-UNSURE = 255
-#: What an offset error of one :data:`~drivenet.models.things_head.UNIT` costs, beside the centre loss.
-OFFSET_WEIGHT = 2.0
 #: Crops whose features are kept (0.5 MB each at 320x192), and how many are new in each batch.
 POOL, FRESH = 3000, 1
 #: Natural logarithms of the smallest and largest scale of a crop.
 SCALES = (-0.6, 0.45)
-#: The widest peak of the centre map that is learnt, in cells (standard deviation).
-WIDEST = 3.5
-
-Instances = npt.NDArray[np.integer]
-
-
-class Targets(NamedTuple):
-    """Truth of a batch on the cells of the head.
-
-    Args:
-        heat: (N, 1, h, w) 0..1, 1 at centres.
-        offsets: (N, 2, h, w) rows and columns to the own centre, in cells.
-        sure: (N, 1, h, w) 1 where a thing with a sure id is.
-        counted: (N, 1, h, w) 0 where things are whose ids are not sure.
-    """
-
-    heat: torch.Tensor
-    offsets: torch.Tensor
-    sure: torch.Tensor
-    counted: torch.Tensor
-
-
-def targets(instances: Instances, cells: tuple[int, int]) -> Targets:
-    """Centre map and offsets of one instance map.
-
-    Args:
-        instances: (H, W), 0 no thing, :data:`UNSURE` to be left out, others the things.
-        cells: (h, w), by whole numbers smaller.
-    """
-    small = cv2.resize(instances.astype(np.float32), cells[::-1], interpolation=cv2.INTER_NEAREST).astype(np.int64)
-    rows, columns = np.mgrid[: cells[0], : cells[1]].astype(np.float32)
-    step = instances.shape[0] / cells[0], instances.shape[1] / cells[1]
-    heat, offsets = np.zeros(cells, np.float32), np.zeros((2, *cells), np.float32)
-    for thing in np.setdiff1d(np.unique(instances), (0, UNSURE)):
-        y, x = np.nonzero(instances == thing)
-        cy, cx = (y.mean() + 0.5) / step[0] - 0.5, (x.mean() + 0.5) / step[1] - 0.5
-        sigma = min(WIDEST, 0.6 + 0.12 * float(np.sqrt(len(y) / (step[0] * step[1]))))
-        cy0, cx0 = round(cy), round(cx)
-        np.maximum(heat, np.exp(-((rows - cy0) ** 2 + (columns - cx0) ** 2) / (2 * sigma**2)), out=heat)
-        mask = small == thing
-        offsets[0][mask], offsets[1][mask] = (cy - rows)[mask], (cx - columns)[mask]
-    unsure = cv2.dilate((small == UNSURE).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    counted = ~unsure | (heat > 0.5)
-    sure = (small > 0) & (small != UNSURE)
-    maps = (heat[None], offsets, sure[None].astype(np.float32), counted[None].astype(np.float32))
-    return Targets(*(torch.from_numpy(np.ascontiguousarray(m))[None] for m in maps))
-
-
-def things_loss(maps: Maps, truth: Targets) -> torch.Tensor:
-    """Focal loss of the centres (Zhou et al. 2019, CenterNet) and the absolute error of the offsets.
-
-    Offsets are learnt from pixels of things with a sure id alone.
-    """
-    heat, found = truth.heat, maps.centres.float()
-    positive = (heat == 1) * truth.counted
-    probability = torch.sigmoid(found)
-    hit = F.logsigmoid(found) * (1 - probability) ** 2 * positive
-    miss = F.logsigmoid(-found) * probability**2 * (1 - heat) ** 4 * (1 - positive) * truth.counted
-    centres = -(hit + miss).sum() / positive.sum().clamp_min(1)
-    error = F.smooth_l1_loss(maps.offsets.float() / UNIT, truth.offsets / UNIT, beta=0.05, reduction="none")
-    offsets = (error * truth.sure).sum() / truth.sure.sum().clamp_min(1)
-    return centres + OFFSET_WEIGHT * offsets
 
 
 def augmented(
@@ -114,7 +48,7 @@ def augmented(
     whole = view or size
     wide, high = max(width, round(whole[1] * scale)), max(height, round(whole[0] * scale))
     image = cv2.resize(sample.image, (wide, high), interpolation=cv2.INTER_LINEAR)
-    local = _numbered(sample.instances)
+    local = numbered(sample.instances)
     instances = cv2.resize(local, (wide, high), interpolation=cv2.INTER_NEAREST)
     y, x = int(rng.integers(0, high - height + 1)), int(rng.integers(0, wide - width + 1))
     image, instances = image[y : y + height, x : x + width], instances[y : y + height, x : x + width]
@@ -122,15 +56,6 @@ def augmented(
         image, instances = image[:, ::-1], instances[:, ::-1]
     image = cv2.convertScaleAbs(np.ascontiguousarray(image), alpha=float(rng.uniform(0.7, 1.3)))
     return np.asarray(image, np.uint8), np.ascontiguousarray(instances)
-
-
-def _numbered(instances: Instances) -> npt.NDArray[np.uint16]:
-    """Instances as uint16, ids that are too large renumbered; 8-bit ones keep their meaning."""
-    if instances.dtype == np.uint8:
-        return instances.astype(np.uint16)
-    keys, of = np.unique(instances, return_inverse=True)
-    numbers = np.arange(len(keys)) + (keys[0] != 0)
-    return np.asarray((numbers + (numbers >= UNSURE)).astype(np.uint16)[of].reshape(instances.shape))
 
 
 def train_head(

@@ -25,6 +25,7 @@ from drivenet.training.autocast import autocast
 from drivenet.training.board import Board, NoBoard, open_board
 from drivenet.training.depthwise_cpu import quick_depthwise
 from drivenet.training.ema import Ema
+from drivenet.training.instances import batch_loss
 from drivenet.training.loss import SegmentationLoss, distillation_loss
 from drivenet.training.networks import freeze, start_from, start_imagenet, teacher_of
 from drivenet.training.optimiser import learning_rate, optimiser_of
@@ -169,7 +170,7 @@ class Trainer:
             return self.progress.iteration / self.settings.iterations
         return self.progress.minutes / (self.settings.minutes or 1.0)
 
-    def _step(self, images: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    def _step(self, images: torch.Tensor, ids: torch.Tensor, *instances: torch.Tensor) -> torch.Tensor:
         """One iteration; returns its loss, still on the device."""
         options, i = self.settings.optimiser, self.progress.iteration
         # Dropout: the same after a resume, another in each process.
@@ -183,11 +184,14 @@ class Trainer:
         try:
             with autocast(self.device):
                 logits = self._forward(x)
+                maps = [logits.pop() for _ in instances]
         except ValueError as error:
             if len(x) > 1:
                 raise
             raise UsageError("batch 1 for a network that norms over the batch", "2 or more samples") from error
         loss: torch.Tensor = self.loss(logits, ids.to(self.device))
+        for found, numbers in zip(maps, instances, strict=True):  # one of each where things are learnt, else none
+            loss = loss + self.settings.loss.things * batch_loss(found, numbers)
         if self.teacher is not None and self.settings.distil is not None:
             loss = loss + self.settings.distil.weight * self._imitation(x, logits[0])
         self.optimiser.zero_grad(set_to_none=True)

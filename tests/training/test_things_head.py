@@ -28,7 +28,9 @@ from drivenet.models.things_head import Maps, ThingsHead, read_head  # noqa: E40
 from drivenet.models.trunk import Trunk  # noqa: E402
 from drivenet.modelspec import LabelsSpec, ModelSpec  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
-from drivenet.training.things import UNSURE, augmented, targets, things_loss, train_head  # noqa: E402
+from drivenet.things import UNSURE  # noqa: E402
+from drivenet.training.instances import targets, things_loss  # noqa: E402
+from drivenet.training.things import augmented, train_head  # noqa: E402
 
 SIZE = (96, 128)
 

@@ -12,7 +12,7 @@ from drivenet.training.on_device.augment import BatchAugment
 from drivenet.training.on_device.draws import Draws, Floats
 from drivenet.training.on_device.pool import PARTS, Pool, View
 from drivenet.training.ranks import ALONE, Ranks
-from drivenet.training.samples import Order, Pick
+from drivenet.training.samples import Batch, Order, Pick
 from drivenet.training.sets import SetCodes
 from drivenet.training.settings import TrainSettings
 
@@ -44,7 +44,7 @@ class DeviceBatches:
         self.device, self.ranks = device, ranks
 
     @torch.no_grad()
-    def at(self, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def at(self, iteration: int) -> Batch:
         """Pictures (N, 3, H, W) uint8 BGR and codes (N, H, W) uint8 of one iteration, on the device."""
         first, everyone = self.ranks.rank * self.batch, self.ranks.world * self.batch
         draws = Draws.of(self.seed, iteration, everyone, slice(first, first + self.batch))
@@ -59,7 +59,7 @@ class DeviceBatches:
         images = self.augment(*shown, pixels, light, drawn, draws)
         return images.contiguous(memory_format=torch.channels_last), shown[1]
 
-    def start(self, first: int) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
+    def start(self, first: int) -> Generator[Batch, None, None]:
         """Batches from an iteration on, without end."""
         iteration = first
         while True:
