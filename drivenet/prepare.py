@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from drivenet.classmap import Ids
+from drivenet.classmap import Ids, ThingMaps
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
@@ -59,20 +59,25 @@ def crop_bars(ids: Ids, spec: ModelSpec, size: Size) -> Ids:
     """The part of an engine's ids that belongs to the image: all of it unless the spec says ``letterbox``.
 
     Args:
-        ids: of ``spec.output``, as the engine gives them; confidences are cropped alike.
+        ids: (..., h, w) of any resolution, as the engine gives them; confidences are cropped alike.
         spec: of the engine.
         size: (height, width) of the image that went through :func:`prepare_for`.
 
     Returns:
-        (H', W') uint8, C-contiguous.
+        (..., H', W') uint8, C-contiguous.
     """
     if spec.letterbox is None:
         return ids
     top, left, height, width = _window(size, spec.input)
-    down, across = (out / side for out, side in zip(ids.shape, spec.input, strict=True))
+    down, across = (out / side for out, side in zip(ids.shape[-2:], spec.input, strict=True))
     rows = _scaled(top, top + height, down)
     columns = _scaled(left, left + width, across)
-    return np.ascontiguousarray(ids[rows, columns])
+    return np.ascontiguousarray(ids[..., rows, columns])
+
+
+def crop_maps(maps: ThingMaps, spec: ModelSpec, size: Size) -> ThingMaps:
+    """The part of an engine's maps of things that belongs to the image, as of :func:`crop_bars`."""
+    return ThingMaps(crop_bars(maps.centres, spec, size), crop_bars(maps.offsets, spec, size))
 
 
 def _scaled(start: int, end: int, by: float) -> slice:

@@ -140,15 +140,17 @@ def things_model(folder: Path, name: str = "things", **changes: Any) -> Path:
 
 
 def sure_things_model(
-    folder: Path, centres: np.ndarray, offsets: np.ndarray, name: str = "parted", labels: LabelSet = CAMVID
-) -> Path:
+    folder: Path, centres: np.ndarray, offsets: np.ndarray, name: str = "parted", labels: LabelSet = CAMVID,
+    **changes: Any,
+) -> Path:  # fmt: skip
     """A palette model that gives these maps for every picture, (h, w) and (2, h, w) uint8 at the output's size."""
     graph = palette_graph(labels.palette)
     for port, value in (("centres", centres), ("offsets", offsets)):
         graph.initializer.append(numpy_helper.from_array(value[None].astype(np.float32), f"{port}_float"))
         graph.node.append(helper.make_node("Cast", [f"{port}_float"], [port], to=TensorProto.UINT8))
         graph.output.append(helper.make_tensor_value_info(port, TensorProto.UINT8, [1, *value.shape]))
-    return write_onnx(folder / f"{name}.onnx", graph, palette_spec(labels, name=name, things=things_spec(scale=1.0)))
+    spec = palette_spec(labels, name=name, things=things_spec(scale=1.0), **changes)
+    return write_onnx(folder / f"{name}.onnx", graph, spec)
 
 
 def things_spec(**changes: Any) -> ThingsSpec:

@@ -77,7 +77,7 @@ def test_golden_things(engine: Engine) -> None:
     width, height, fps, seed = golden["clip"].tolist()
     drive, same = SyntheticDrive(int(width), int(height), fps, int(seed)), ThingAgreement()
     for i, ids in enumerate(golden["ids"]):
-        _, found = infer_instances(engine, prepare(drive.render(i)[0], spec.input))
+        _, found = infer_instances(engine, prepare(drive.render(i)[0], spec.input), spec.input)
         maps = ThingMaps(golden["centres"][i], golden["offsets"][i])
         same.add(parted(ids, maps, spec.things, spec.label_set).instances, found)
     assert same.counted > 5

@@ -192,7 +192,7 @@ def _golden(engine: Engine, golden: Path) -> object:
         return f"{golden} is of another model"
     drive = SyntheticDrive(int(width), int(height), fps, int(seed))
     pictures = [prepare(drive.render(i)[0], engine.spec.input) for i in range(len(stored["ids"]))]
-    seen = [infer_instances(engine, p) for p in pictures]
+    seen = [infer_instances(engine, p, engine.spec.input) for p in pictures]
     one_by_one = np.stack([ids for ids, _ in seen])
     many = np.stack(list(engine.infer_many(pictures)))
     return {

@@ -9,18 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from drivenet.benchmark.usage import Usage
-from drivenet.classmap import Ids, ThingMaps
+from drivenet.classmap import Ids
 from drivenet.data.sequences.base import FrameSequence
 from drivenet.engine.base import Engine
+from drivenet.engine.things import single_things
 from drivenet.evaluation.sequence_scorer import Found
 from drivenet.frame import Frame, Image
 from drivenet.latency import now_ns
-from drivenet.modelspec import ModelSpec
 from drivenet.pipeline import Pipeline
-from drivenet.prepare import crop_bars, prepare_for
+from drivenet.prepare import prepare_for
 from drivenet.record import THING_MAPS
 from drivenet.result import Result
-from drivenet.scene import parted
 from drivenet.sinks.base import Sink
 from drivenet.sources.base import Source
 from drivenet.sources.replay import Replay
@@ -160,31 +159,18 @@ def infer_pass(engines: Sequence[Engine], images: Sequence[Image], usages: Seque
     prepared = [[prepare_for(image, engine.spec) for image in images] for engine in engines]
     runs = [Run([], {}, captured=len(images), published=len(images)) for _ in engines]
     for index, image in enumerate(images):
+        size = image.shape[0], image.shape[1]
         for turn in range(len(engines)):
             i = (first + index + turn) % len(engines)
             usages[i].start()
             started = now_ns()
-            ids, maps = engines[i].infer_things(prepared[i][index])
+            inferred = engines[i].infer_things(prepared[i][index])
             ended = now_ns()
             usages[i].pause()
             ms = (ended - started) / 1e6
             runs[i].timed.append(Timed(index, {"infer": ms}, ms, started, ended))
-            runs[i].keep(index, found_of(engines[i].spec, (ids, maps), image))
+            runs[i].keep(index, Found(*single_things(engines[i].spec, *inferred, size)))
     return runs
-
-
-def found_of(spec: ModelSpec, inferred: tuple[Ids, ThingMaps | None], image: Image) -> Found:
-    """What an engine gave of an image, as the node would hand it on.
-
-    Args:
-        spec: of the engine.
-        inferred: what :meth:`Engine.infer_things` gave.
-        image: (H, W, 3), before it was prepared.
-    """
-    ids, maps = crop_bars(inferred[0], spec, (image.shape[0], image.shape[1])), inferred[1]
-    if maps is None or spec.things is None:
-        return Found(ids)
-    return Found(ids, parted(ids, maps, spec.things, spec.label_set))
 
 
 def loop_pass(engine: Engine, sequence: FrameSequence, images: Sequence[Image] | None, usage: Usage,

@@ -9,11 +9,12 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from drivenet.benchmark.passes import Run, found_of, infer_pass, loop_pass, preload
+from drivenet.benchmark.passes import Run, infer_pass, loop_pass, preload
 from drivenet.benchmark.usage import Usage
 from drivenet.classmap import Ids
 from drivenet.data.sequences.base import FrameSequence, VideoSet
 from drivenet.engine.base import Engine
+from drivenet.engine.things import single_things
 from drivenet.errors import UsageError
 from drivenet.evaluation.comparison import Comparison, compare
 from drivenet.evaluation.flow import FlowSource
@@ -203,7 +204,8 @@ def _loop(engines: Sequence[Engine], sequence: FrameSequence, plan: Plan, usages
 
 
 def _alone(engine: Engine, image: Image) -> Found:
-    return found_of(engine.spec, engine.infer_things(prepare_for(image, engine.spec)), image)
+    inferred = engine.infer_things(prepare_for(image, engine.spec))
+    return Found(*single_things(engine.spec, *inferred, (image.shape[0], image.shape[1])))
 
 
 def _score(scorer: SequenceScorer, sequence: FrameSequence, index: int, image: Image, found: list[Found],

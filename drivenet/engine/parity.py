@@ -58,9 +58,9 @@ def compare(
         raise UsageError("no pictures to compare on")
     matrix, things = ConfusionMatrix.empty(theirs.label_set), ThingAgreement()
     for done, picture in enumerate(pictures, 1):
-        image = prepare_for(picture, theirs)
-        exact, wanted = infer_instances(reference, image)
-        found, instances = infer_instances(candidate, image)
+        image, size = prepare_for(picture, theirs), (picture.shape[0], picture.shape[1])
+        exact, wanted = infer_instances(reference, image, size)
+        found, instances = infer_instances(candidate, image, size)
         matrix.add(exact, found)
         if wanted is not None and instances is not None:
             things.add(wanted, instances)

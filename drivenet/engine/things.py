@@ -5,38 +5,62 @@ from __future__ import annotations
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine
 from drivenet.frame import Image
+from drivenet.modelspec import ModelSpec
+from drivenet.prepare import Size, crop_bars, crop_maps, prepare_for
 from drivenet.scene import parted
 from drivenet.things import InstanceMap
+from drivenet.things.grouping import Grouped
 
 
-def infer_all(engine: Engine, image: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
+def infer_all(engine: Engine, picture: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
     """All that an engine gives of one picture, from one inference: it has confidence or things, not both.
 
     Args:
         engine: any.
-        image: as :meth:`Engine.infer` takes it.
+        picture: (H, W, 3) uint8 BGR of any size.
+
+    Returns:
+        What :meth:`Engine.infer_confident` and :meth:`Engine.infer_things` give, without the bars of a letterbox.
 
     Raises:
         EngineError: as :meth:`Engine.infer`.
     """
-    if engine.spec.things is None:
-        return *engine.infer_confident(image), None
+    spec, image, size = engine.spec, prepare_for(picture, engine.spec), (picture.shape[0], picture.shape[1])
+    if spec.things is None:
+        ids, sure = engine.infer_confident(image)
+        return crop_bars(ids, spec, size), None if sure is None else crop_bars(sure, spec, size), None
     ids, maps = engine.infer_things(image)
-    return ids, None, maps
+    return crop_bars(ids, spec, size), None, None if maps is None else crop_maps(maps, spec, size)
 
 
-def infer_instances(engine: Engine, image: Image) -> tuple[Ids, InstanceMap | None]:
-    """Class ids, and which thing each pixel belongs to, (H', W') uint8; None where the engine has no centres.
+def single_things(spec: ModelSpec, ids: Ids, maps: ThingMaps | None, size: Size) -> tuple[Ids, Grouped | None]:
+    """What :meth:`Engine.infer_things` gave of a picture as a run hands it on: without bars, in single things.
+
+    Args:
+        spec: of the engine.
+        ids, maps: what it gave.
+        size: (height, width) of the picture before it was prepared.
+
+    Returns:
+        (H', W') uint8 class ids without the bars of a letterbox, and the things in them; None where the engine has no
+        centres.
+    """
+    ids = crop_bars(ids, spec, size)
+    if maps is None or spec.things is None:
+        return ids, None
+    return ids, parted(ids, crop_maps(maps, spec, size), spec.things, spec.label_set)
+
+
+def infer_instances(engine: Engine, image: Image, size: Size) -> tuple[Ids, InstanceMap | None]:
+    """Class ids, and which thing each pixel belongs to, both as :func:`single_things` gives them.
 
     Args:
         engine: any.
         image: as :meth:`Engine.infer` takes it.
+        size: (height, width) of the picture before it was prepared.
 
     Raises:
         EngineError: as :meth:`Engine.infer`.
     """
-    ids, maps = engine.infer_things(image)
-    spec = engine.spec
-    if maps is None or spec.things is None:
-        return ids, None
-    return ids, parted(ids, maps, spec.things, spec.label_set).instances
+    ids, things = single_things(engine.spec, *engine.infer_things(image), size)
+    return ids, None if things is None else things.instances

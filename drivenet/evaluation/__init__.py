@@ -19,7 +19,7 @@ from drivenet.label_mapping import LabelMapping
 from drivenet.labels import LabelSet
 from drivenet.metrics import TOLERANCE, BoundaryScore, ConfusionMatrix
 from drivenet.panoptic.quality import PanopticQuality
-from drivenet.prepare import crop_bars, prepare_for, resize_ids
+from drivenet.prepare import resize_ids
 
 Progress = Callable[[int, int], None]
 
@@ -165,8 +165,8 @@ def evaluate(
     for i in range(total):
         sample = dataset[i]
         size, spec = _size(sample.ids), engine.spec
-        ids, confidence, maps = infer_all(engine, prepare_for(sample.image, spec))
-        truth, predicted = common.truth[sample.ids], common.predicted[resize_ids(crop_bars(ids, spec, size), size)]
+        ids, confidence, maps = infer_all(engine, sample.image)
+        truth, predicted = common.truth[sample.ids], common.predicted[resize_ids(ids, size)]
         one = ConfusionMatrix.empty(common.labels)
         one.add(truth, predicted)
         report.matrix += one
@@ -174,7 +174,7 @@ def evaluate(
         report.sizes.add(size)
         if confidence is not None:
             report.calibration = report.calibration or Calibration()
-            sure = resize_ids(crop_bars(confidence, spec, size), size)
+            sure = resize_ids(confidence, size)
             report.calibration.add(truth, predicted, sure, len(common.labels))
         if maps is not None and sample.instances is not None:
             report.panoptic = report.panoptic or panoptic_of(common)

@@ -75,9 +75,9 @@ def compare_engines(
     done = 0
     for done, frame in enumerate(frames, 1):
         image = prepare_for(frame.image, reference.spec)
-        expected, instances = infer_instances(reference, image)
+        expected, instances = infer_instances(reference, image, frame.size)
         for other, one in zip(others, found, strict=True):
-            ids, found_instances = infer_instances(other, image)
+            ids, found_instances = infer_instances(other, image, frame.size)
             one.shares.append(agreement(expected, ids))
             if instances is not None and found_instances is not None:
                 one.things.add(instances, found_instances)

@@ -37,7 +37,7 @@ def count_things(
         common: what is compared.
         spec: of the engine.
         sample: the truth, (H, W).
-        ids, maps: what the engine gave.
+        ids, maps: what the engine gave, without the bars of a letterbox.
     """
     if sample.instances is None or spec.things is None:
         return

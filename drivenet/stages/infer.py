@@ -7,7 +7,7 @@ from collections.abc import Collection
 from drivenet.classmap import ClassMap, Confidence, Ids, ThingMaps
 from drivenet.frame import Image
 from drivenet.latency import Timeline, waited_ns
-from drivenet.prepare import crop_bars, prepare_for
+from drivenet.prepare import crop_bars, crop_maps, prepare_for
 from drivenet.record import CLASSMAP, CONFIDENCE, INPUT, SCENE, THING_MAPS, Record
 from drivenet.scene import analyse, tracked
 from drivenet.stages.base import Inference, Stage
@@ -58,7 +58,7 @@ class Infer(Stage):
         if sure is not None:
             layers[CONFIDENCE] = crop_bars(sure, spec, frame.size)
         if maps is not None:
-            layers[THING_MAPS] = maps, spec.things
+            layers[THING_MAPS] = crop_maps(maps, spec, frame.size), spec.things
         return record.with_only(layers).with_timeline(timeline)
 
     def _infer(self, image: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
