@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticCustomError
 
 from drivenet.address import expand_home, mask_uri
 from drivenet.backends import BACKENDS
 from drivenet.config_problems import problems_of
-from drivenet.errors import ConfigError, UsageError
+from drivenet.config_texts import Place, Places, Secret, SourceText, Text, Texts, one_of
+from drivenet.errors import ConfigError
 from drivenet.labels import GROUPS, LabelSet, built_in
 from drivenet.resources import configs_dir
 
@@ -120,43 +110,6 @@ def json_schema(model: type[Settings]) -> dict[str, Any]:
     return {"$schema": GenerateJsonSchema.schema_dialect, **model.model_json_schema(schema_generator=_Untitled)}
 
 
-def _at_home(text: str) -> str:
-    try:
-        return expand_home(text)
-    except UsageError as error:
-        raise PydanticCustomError("home", "{why}", {"why": str(error)}) from None
-
-
-#: A path, an address or a name; ``~/`` at its start is the home folder, also where no shell has expanded it.
-Place = Annotated[str, AfterValidator(_at_home)]
-_Source = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_at_home)]
-
-
-def _as_list(value: Any) -> Any:
-    if not isinstance(value, (str, list, tuple)):
-        raise PydanticCustomError("texts", "Input should be a text or a list")
-    return (value,) if isinstance(value, str) else value
-
-
-_LISTED = BeforeValidator(_as_list)
-_LISTED_SCHEMA = WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}})
-#: Texts; a single one needs no list in a file.
-Texts = Annotated[tuple[str, ...], _LISTED, _LISTED_SCHEMA]
-Places = Annotated[tuple[Place, ...], _LISTED, _LISTED_SCHEMA]
-
-
-def one_of(table: Collection[str]) -> BeforeValidator:
-    """A check for texts that are one of these: a literal would write the names of a table a second time."""
-
-    def check_name(value: Any) -> Any:
-        if value not in tuple(table):
-            known = ", ".join(map(repr, table))
-            raise PydanticCustomError("literal_error", "Input should be {known}", {"known": known})
-        return value
-
-    return BeforeValidator(check_name)
-
-
 _BACKENDS = ("auto", *BACKENDS)
 _BackendName = Annotated[str, one_of(_BACKENDS), WithJsonSchema({"enum": list(_BACKENDS), "type": "string"})]
 
@@ -171,13 +124,13 @@ class NodeSettings(Settings):
     The descriptions are what ``drivenet run --help`` and an editor show.
     """
 
-    source: Annotated[_Source | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = Field(
+    source: Annotated[SourceText | None, WithJsonSchema({"type": ["string", "integer", "null"]})] = Field(
         None,
         description="A camera number, device, address, video file, folder or glob of pictures, or a drawn drive: "
         "0, /dev/video0, csi://0, rtsp://host/path, clip.mp4, folder/, frames/*.png, synthetic://1280x720@30.",
     )
     sources: Annotated[
-        dict[str, _Source] | tuple[_Source, ...],
+        dict[str, SourceText] | tuple[SourceText, ...],
         WithJsonSchema({"type": ["array", "object"], "items": _ADDRESS, "additionalProperties": _ADDRESS}),
     ] = Field(
         (),
@@ -210,11 +163,13 @@ class NodeSettings(Settings):
         "zenoh://; may be repeated.",
     )
     stats: Place | None = Field(None, description="Write one JSON line per frame and a summary; - is standard output.")
-    segment: str | None = Field(
+    segment: Text | None = Field(
         None, description="Cut recordings (video, MCAP, stats) into segments of this length or size: 60s, 5min, 500MB."
     )
-    keep: str | None = Field(None, description="Delete the oldest segments when all of them take more than this: 20GB.")
-    keep_free: str | None = Field(None, description="Delete the oldest segments to keep this free on the disk: 2GB.")
+    keep: Text | None = Field(
+        None, description="Delete the oldest segments when all of them take more than this: 20GB."
+    )
+    keep_free: Text | None = Field(None, description="Delete the oldest segments to keep this free on the disk: 2GB.")
     lock_when: Texts = Field(
         (), description="Never delete segments around a frame with, for example, pedestrian>5%; may be repeated."
     )
@@ -222,8 +177,8 @@ class NodeSettings(Settings):
     strict: bool = Field(False, description="End the run at the first output that fails, instead of reopening it.")
     show: bool = Field(False, description="Show a window: q quits, space pauses, tab next view, s saves.")
     headless: bool = Field(False, description="Do not open a window.")
-    serve: str | None = Field(None, description="Serve a live page at HOST:PORT (extra [web]).")
-    token: SecretStr | None = Field(None, description="Token that viewers of the page must send [env: DRIVENET_TOKEN].")
+    serve: Text | None = Field(None, description="Serve a live page at HOST:PORT (extra [web]).")
+    token: Secret | None = Field(None, description="Token that viewers of the page must send [env: DRIVENET_TOKEN].")
     secrets: Place | None = Field(
         None, description="File of NAME=VALUE lines for ${NAME} in addresses; other names come from the environment."
     )
@@ -278,7 +233,8 @@ class NodeSettings(Settings):
     )
     damaged: Literal["stop", "skip"] = Field(
         "stop",
-        description="Damaged frames of a recording: end the run, or skip and count them [default: stop].",
+        description="Damaged frames of a recording or images of a folder: end the run, or skip and count them "
+        "[default: stop].",
     )
     blur: Texts = Field(
         (), description="Hide these groups or classes in the frame before any output has it: pedestrian,vehicle."

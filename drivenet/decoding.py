@@ -31,7 +31,12 @@ def read_bytes(path: Path) -> bytes:
 
 def read_picture(path: Path) -> Image:
     """A picture, upright by its EXIF mark, as (H, W, 3) uint8 BGR; SourceError naming it if it is none or not whole."""
-    return _bgr(read_bytes(path), path, cv2.IMREAD_COLOR)
+    return upright_picture(read_bytes(path), path)
+
+
+def upright_picture(content: bytes, path: Path) -> Image:
+    """As :func:`read_picture`, for a file whose content was read."""
+    return _bgr(content, path, cv2.IMREAD_COLOR)
 
 
 def read_labelled(path: Path, size: tuple[int, int]) -> Image:

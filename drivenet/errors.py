@@ -127,6 +127,6 @@ def nearest(word: object, known: Iterable[str], cutoff: float = 0.6) -> str:
     >>> nearest("zebra", ["road", "sign"])
     'choose from road, sign'
     """
-    choice = sorted(known)
+    choice = sorted(set(known))
     close = difflib.get_close_matches(str(word), choice, n=1, cutoff=cutoff)
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(choice)}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from drivenet.cli.opening import open_engine_of
 from drivenet.cli.output import table
-from drivenet.cli.stages import blurred
+from drivenet.cli.stages import names_in
 from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, UsageError
@@ -46,7 +46,7 @@ def check_blur(settings: NodeSettings) -> None:
     if not settings.blur:
         raise UsageError("--blur-check without a blur", "--blur NAMES")
     with ExitStack() as opened:
-        check(open_engine_of(settings, opened), blurred(settings))
+        check(open_engine_of(settings, opened), names_in(settings.blur))
 
 
 def check(engine: Engine, names: tuple[str, ...]) -> dict[str, Counts]:

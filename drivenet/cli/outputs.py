@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from drivenet.address import mask_uri, scheme_of
 from drivenet.artefacts.catalog import files_read
 from drivenet.cli.output import console
+from drivenet.cli.stages import names_in
 from drivenet.config import NodeSettings, yaml_file
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
@@ -40,11 +41,15 @@ PICTURES_FPS = 25.0
 _SHOWN = 8
 
 
-def check_outputs(settings: NodeSettings, config: Path | None) -> None:
-    """UsageError if an output is the source, the engine, the configuration or another output."""
+def check_outputs(settings: NodeSettings, config: Path | None, sources: Sequence[str] = ()) -> None:
+    """UsageError if an output is a source, the engine, the configuration or another output.
+
+    ``sources`` are those of a node with several: the outputs of one may not be another.
+    """
+    sources = sources or (settings.source or "",)
     if settings.stats and scheme_of(settings.stats):
         raise UsageError(f"--stats {mask_uri(settings.stats)}", "a file, or -", "an address is for --out")
-    taken = {identity(path): what for path, what in _inputs(settings, config)}
+    taken = {identity(path): what for path, what in _inputs(settings, config, sources)}
     for path in (*settings.out, *([settings.stats] if settings.stats else [])):
         place = None if path == "-" else identity(path)
         if place is None:
@@ -52,18 +57,30 @@ def check_outputs(settings: NodeSettings, config: Path | None) -> None:
         if place in taken:
             raise UsageError(f"output {mask_uri(path)} is {taken[place]}", "a place of its own")
         taken[place] = "named twice"
-    _check_outside(settings)
+    for source in sources:
+        _check_outside(settings.out, source)
+    _check_cut(settings)
 
 
-def _check_outside(settings: NodeSettings) -> None:
+def _check_outside(outputs: Sequence[str], source: str) -> None:
     """UsageError if pictures are going to be written into the folder that they are read from, sub-folders included."""
-    source = settings.source or ""
     if "://" in source or not os.path.isdir(source):
         return
-    for path in settings.out:
+    for path in outputs:
         if is_folder(path) and Path(os.path.realpath(source)) in Path(os.path.realpath(path)).parents:
             what = f"output {path} is within {source}, which is read with its sub-folders"
             raise UsageError(what, "a folder outside", f"or name the pictures: '{Path(source) / '*.jpg'}'")
+
+
+def _check_cut(settings: NodeSettings) -> None:
+    """UsageError if segments are asked for and no output has any."""
+    files = [path for path in settings.out if not scheme_of(path) and not is_folder(path)]
+    recordings = [path for path in files if Path(path).suffix.lower() not in PICTURE_SUFFIXES]
+    if settings.segment and not recordings and settings.stats in (None, "-"):
+        raise UsageError(
+            "--segment without a recording", "--out FILE.mp4, .mkv or .mcap, or --stats FILE.jsonl",
+            "images and addresses have no segments",
+        )  # fmt: skip
 
 
 def _check_one_picture(target: str, settings: NodeSettings, source: Source) -> None:
@@ -74,8 +91,16 @@ def _check_one_picture(target: str, settings: NodeSettings, source: Source) -> N
         raise UsageError(what, f"a folder: {Path(target).with_suffix('')}/", "or --max-frames 1")
 
 
-def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str | Path, str]]:
-    source = settings.source or ""
+def _inputs(settings: NodeSettings, config: Path | None, sources: Sequence[str]) -> Iterator[tuple[str | Path, str]]:
+    for source in sources:
+        yield from _files_read_from(source)
+    for file in files_read(settings.engine, settings.backend):
+        yield file, "the engine"
+    if config:
+        yield yaml_file(config), "the configuration"
+
+
+def _files_read_from(source: str) -> Iterator[tuple[Path, str]]:
     files = files_of(source)
     if kind_of(source) == "images":
         linked = {Path(os.path.realpath(file)).parent for file in files if file.is_symlink()}
@@ -83,10 +108,6 @@ def _inputs(settings: NodeSettings, config: Path | None) -> Iterator[tuple[str |
             yield folder, "the folder of the source"
     for file in files:
         yield file, "the source"
-    for file in files_read(settings.engine, settings.backend):
-        yield file, "the engine"
-    if config:
-        yield yaml_file(config), "the configuration"
 
 
 def open_sinks(
@@ -158,7 +179,7 @@ def _lasting(settings: NodeSettings, source: Source, target: str, how: Callable[
 
 def _cutout_classes(settings: NodeSettings, engine: Engine) -> tuple[str, ...]:
     """What cut-outs keep; UsageError for classes that are none or that nothing asks for, or no folder to write to."""
-    names = tuple(name.strip() for text in settings.classes for name in text.split(","))
+    names = names_in(settings.classes)
     if settings.visualize == "cutout" and not names:
         raise UsageError(
             "--visualize cutout alone",

@@ -85,7 +85,7 @@ def check_sources(settings: NodeSettings, sources: Mapping[str, str], config: Pa
     if len(pictures) > 1:
         raise UsageError(f"{len(pictures)} picture files as sources", "one SOURCE", "quote a glob")
     for name, uri in sources.items():
-        check_outputs(settings_of(settings, name, uri), config)
+        check_outputs(settings_of(settings, name, uri), config, tuple(sources.values()))
 
 
 def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: Written) -> dict[str, Totals]:

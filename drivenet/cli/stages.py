@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from drivenet.config import NodeSettings
@@ -32,8 +33,7 @@ def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[
     if settings.classes:
         from drivenet.stages.choose import ChooseClasses
 
-        names = [name.strip() for text in settings.classes for name in text.split(",")]
-        on_ids.append(ChooseClasses(labels, names))
+        on_ids.append(ChooseClasses(labels, names_in(settings.classes)))
     if settings.zones:
         from drivenet.stages.zones import CountZones
         from drivenet.zones import load_zones
@@ -48,10 +48,10 @@ def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[
     if settings.blur:  # the last: what comes after it never sees the clear picture
         from drivenet.stages.blur import Blur
 
-        on_scene.append(Blur(blurred(settings), labels))
+        on_scene.append(Blur(names_in(settings.blur), labels))
     return default_stages(engine, track=track, on_ids=on_ids, on_scene=on_scene)
 
 
-def blurred(settings: NodeSettings) -> tuple[str, ...]:
-    """The groups and classes of ``--blur``, which may be repeated or separated by commas."""
-    return tuple(name.strip() for text in settings.blur for name in text.split(",") if name.strip())
+def names_in(texts: Sequence[str]) -> tuple[str, ...]:
+    """The groups and classes of an option that may be repeated and holds names between commas."""
+    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())

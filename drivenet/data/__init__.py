@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import WithJsonSchema
 
-from drivenet.config import one_of
+from drivenet.config_texts import one_of
 from drivenet.data.base import Dataset
 from drivenet.data.lookup import SPLITS as SPLITS
 from drivenet.data.lookup import opener_of

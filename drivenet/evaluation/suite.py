@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from drivenet.config import Place, Settings, load_labels, load_yaml
+from drivenet.config import Settings, load_labels, load_yaml
+from drivenet.config_texts import Place
 from drivenet.data import DatasetName, open_dataset
 from drivenet.data.base import Dataset
 from drivenet.data.views import Resized, WithoutFringes

@@ -21,7 +21,7 @@ from drivenet.frame import Frame, Image
 from drivenet.latency import now_ns
 from drivenet.sources.base import Source, SourceStatus
 from drivenet.sources.choice import video_stream
-from drivenet.sources.losses import Losses
+from drivenet.sources.losses import SKIP, Losses
 from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of, turned
 from drivenet.sources.waiting import SILENT, Waiting
 
@@ -34,7 +34,6 @@ _LEAP_S = 10.0
 _TS_DISCONT = 0x0200
 #: Formats of playlists.
 PLAYLISTS = ("hls", "dash")
-SKIP = "--damaged skip leaves damaged pictures out and goes on"
 
 
 class ContainerSource(Source):

@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from drivenet.decoding import read_picture
-from drivenet.errors import NoVideoError
-from drivenet.frame import Frame
+from drivenet.decoding import read_bytes, upright_picture
+from drivenet.errors import NoVideoError, SourceError
+from drivenet.frame import Frame, Image
 from drivenet.latency import now_ns
 from drivenet.picture_files import IMAGE_SUFFIXES, is_hidden, list_files, unreadable
-from drivenet.sources.base import Source
+from drivenet.sources.base import Source, SourceStatus
+from drivenet.sources.losses import SKIP, Losses
 from drivenet.sources.opencv import silence_opencv
 from drivenet.sources.options import Options
 from drivenet.sources.uri import no_such_file
@@ -26,27 +27,51 @@ class Images(Source):
         name: how messages call them together.
         paths: of the pictures.
         base: the folder that their names begin below; None for names without folders.
+        damaged: what becomes of damaged files: ``stop`` ends there, ``skip`` leaves them out and counts them.
 
     Raises:
-        NoVideoError: if there are none.
+        NoVideoError: if there are none, or later, if all are damaged.
     """
 
     continuous = False
 
-    def __init__(self, name: str, paths: Sequence[Path], base: Path | None = None) -> None:
+    def __init__(self, name: str, paths: Sequence[Path], base: Path | None = None, damaged: str = "stop") -> None:
         if not paths:
             raise NoVideoError(f"{name} holds no pictures", f"files named {', '.join(sorted(IMAGE_SUFFIXES))}")
         self.name, self.frames = name, len(paths)
-        self._paths, self._base = paths, base
+        self._paths, self._base, self._skips = paths, base, damaged == "skip"
+        self._losses = Losses(name)
         self._closed = False
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, path in enumerate(self._paths):
+        index = 0
+        for path in self._paths:
             if self._closed:
                 return
-            image = read_picture(path)
+            image = self._read(path)
+            if image is None:
+                continue
             file = path.relative_to(self._base).as_posix() if self._base else path.name
             yield Frame(image, index, now_ns(), file=file)
+            index += 1
+        if not index:
+            raise NoVideoError(f"{self.name} holds damaged pictures only", "a picture that can be read")
+
+    def _read(self, path: Path) -> Image | None:
+        """The picture; None for a damaged one that is left out."""
+        content = read_bytes(path)
+        try:
+            return upright_picture(content, path)
+        except SourceError as error:
+            if not self._skips:
+                cures = (error.cure, SKIP if len(self._paths) > 1 else "")
+                raise SourceError(error.received, error.expected, "; ".join(filter(None, cures))) from None
+            self._losses.picture(error.received)
+            return None
+
+    def status(self) -> SourceStatus:
+        """How many files were left out."""
+        return SourceStatus(lost_frames=self._losses.damaged)
 
     def close(self) -> None:
         """End the iteration at the next picture."""
@@ -61,7 +86,7 @@ def open_images(uri: str, options: Options) -> Images:
         NoVideoError: if there are no pictures.
     """
     silence_opencv()
-    return Images(uri, find_images(uri), base_of(uri))
+    return Images(uri, find_images(uri), base_of(uri), options.damaged)
 
 
 def find_images(uri: str) -> list[Path]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 
+#: The cure that ends a run at a damaged picture.
+SKIP = "--damaged skip leaves damaged pictures out and goes on"
+
 log = logging.getLogger(__name__)
 
 

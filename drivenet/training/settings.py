@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from drivenet.config import Place, Settings
+from drivenet.config import Settings
+from drivenet.config_texts import Place
 from drivenet.data import DatasetName
 
 #: Drawn frames come so many from a drive.

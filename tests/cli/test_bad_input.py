@@ -164,6 +164,7 @@ def test_engines_without_a_default(
         (("--show",), 2, "both --show and --headless"),
         (("--serve", "8080"), 2, "HOST:PORT"),
         (("--allow-anonymous",), 2, "--serve HOST:PORT"),
+        (("--segment", "60s", "--out", "o/", "--stats", "-"), 2, "--segment without a recording; expected --out FILE"),
         (("another.mp4",), 3, "no file another.mp4"),
         (("1.png", "2.png", "3.png"), 2, "3 picture files as sources; expected one SOURCE; quote a glob"),
         (("rtsp://me:pw@127.0.0.1:1/x",), 3, r"rtsp://\*\*\*@127.0.0.1"),
@@ -177,6 +178,18 @@ def test_options_of_a_run(
     for name in ("1.png", "2.png", "3.png"):
         (here / name).write_bytes(b"x")
     refused(capsys, code, pattern, "run", "clip.mp4", *NULL, *options)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--blur", "--classes", "--stats", "--out", "--zones", "--serve", "--token", "--secrets", "--keep", "--lock-when"],
+)
+@pytest.mark.parametrize("value", ["", " ", ","])
+def test_a_variable_of_a_shell_that_is_not_set(
+    here: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    name = option.removeprefix("--").replace("-", "_")
+    refused(capsys, 2, f"options: {name}.*: must not be empty", "run", "clip.mp4", *NULL, option, value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="needs a user other than root, who may write everywhere")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_parts import call, decoded, stats
+from cli_parts import call, decoded, stats, write_clip
 
 from drivenet.cli.sources import settings_of, sources_of
 from drivenet.config import NodeSettings
@@ -75,6 +75,25 @@ def test_what_cannot_be_meant_is_refused(
     assert call("run", *arguments, *NULL) in (2, 3)
     told = capfd.readouterr().err
     assert said in told or (said == "unquoted" and "quote a glob" in told)
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_the_output_of_one_source_is_no_other_source(
+    tmp_path: Path, overwrite: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "front").mkdir()
+    clips = [write_clip(tmp_path / name) for name in ("front/a.mp4", "a.mp4")]
+    before = [clip.read_bytes() for clip in clips]
+    assert call("run", "front/a.mp4", "a.mp4", *NULL, "--headless", "--out", "{source}.mp4", *overwrite) == 2
+    assert "output a.mp4 is the source; expected a place of its own" in capfd.readouterr().err
+    assert [clip.read_bytes() for clip in clips] == before
+
+
+def test_the_pictures_of_one_source_go_into_no_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    clip = write_clip(tmp_path / "a.mp4")
+    assert call("run", clip, *NULL, "--headless", "--out", "frames/") == 0
+    assert call("run", clip, "frames", *NULL, "--headless", "--out", "frames/{source}/") == 2
+    assert "output frames/a/ is within frames, which is read with its sub-folders" in capfd.readouterr().err
 
 
 def test_one_source_has_an_id_too(tmp_path: Path) -> None:

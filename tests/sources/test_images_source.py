@@ -96,7 +96,9 @@ def test_a_damaged_picture_is_named(tmp_path: Path, suffix: str, capfd: pytest.C
     bad.write_bytes(bad.read_bytes()[:60])
     frames, error = read(open_(tmp_path))
     assert len(frames) == 1
-    assert str(error) == f"{bad} is damaged or no picture; remove or replace it"
+    skip = "--damaged skip leaves damaged pictures out and goes on"
+    assert str(error) == f"{bad} is damaged or no picture; remove or replace it; {skip}"
+    assert str(read(open_(bad))[1]) == f"{bad} is damaged or no picture; remove or replace it"
     assert capfd.readouterr().err == ""
 
 
@@ -150,3 +152,26 @@ def test_sub_folders_are_read_too_and_frames_know_their_files(tmp_path: Path) ->
 def test_a_replay_keeps_the_files(tmp_path: Path) -> None:
     save(tmp_path / "a.png", 1)
     assert [f.file for f in Replay(open_(tmp_path), 1000.0)] == ["a.png"]
+
+
+def test_damaged_pictures_end_the_source_or_are_left_out(tmp_path: Path) -> None:
+    whole = save(tmp_path / "1.jpg", 1, (200, 300)).read_bytes()
+    (tmp_path / "2.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "3.png").write_text("no picture")
+    save(tmp_path / "4.png", 4)
+    frames, error = read(open_(tmp_path))
+    assert len(frames) == 1
+    assert "2.jpg is damaged or no picture; remove or replace it; --damaged skip leaves" in str(error)
+    source = open_images(str(tmp_path), Options(damaged="skip"))
+    frames, error = read(source)
+    assert error is None
+    assert [(f.index, f.file) for f in frames] == [(0, "1.jpg"), (1, "4.png")]
+    assert source.status().lost_frames == 2
+
+
+def test_a_folder_of_damaged_pictures_only(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no picture")
+    frames, error = read(open_images(str(tmp_path), Options(damaged="skip")))
+    assert frames == []
+    assert isinstance(error, NoVideoError)
+    assert "holds damaged pictures only" in str(error)

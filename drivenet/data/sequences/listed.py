@@ -10,7 +10,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from pydantic import Field
 
-from drivenet.config import Place, Settings, load_labels, load_yaml, yaml_file
+from drivenet.config import Settings, load_labels, load_yaml, yaml_file
+from drivenet.config_texts import Place
 from drivenet.data.pairs import LabelValues, class_ids
 from drivenet.data.sequences.base import FrameSequence, Truth, VideoSet
 from drivenet.data.sequences.files import FileSequence, LabelFile, numbered, semantic
