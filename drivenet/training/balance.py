@@ -26,7 +26,7 @@ from drivenet.models.checkpoint import labels_of
 from drivenet.models.deployed import Deployed
 from drivenet.prepare import prepare, resize_ids
 from drivenet.training.settings import TrainSettings
-from drivenet.training.sources import Val, load
+from drivenet.training.sources import Val, load_vals
 
 #: Changes of an offset that are tried, from coarse to fine, and the largest offset.
 STEPS, LARGEST = (0.4, 0.2, 0.1), 1.0
@@ -131,7 +131,9 @@ def balanced(state: dict[str, Any], sizes: Sequence[tuple[int, int]]) -> tuple[d
     last = getattr(network, "classify", [None])[-1]
     if not isinstance(last, nn.Conv2d) or last.bias is None:
         raise UsageError(f"{settings.model.architecture} has no classify", "an efficientnet_fpn")
-    vals = _vals(settings)
+    vals = load_vals(settings)
+    if not vals:
+        raise UsageError("no val pictures to select on", "a run with select above 0 for a source of data")
     parts = [pixels(network, val, size) for val in vals for size in sizes]
     offsets = fit(parts)
     name = next(key for key, tensor in network.state_dict(keep_vars=True).items() if tensor is last.bias)
@@ -140,14 +142,6 @@ def balanced(state: dict[str, Any], sizes: Sequence[tuple[int, int]]) -> tuple[d
     progress = {**state.get("progress", {}), "best": None}  # nobody has scored it yet
     lineage = {**state.get("lineage", {}), "class_offsets": found.offsets}
     return {**state, "network": changed, "progress": progress, "lineage": lineage}, found
-
-
-def _vals(settings: TrainSettings) -> list[Val]:
-    """What the run was selected on; its training pictures are not read."""
-    some = [one.model_copy(update={"splits": ("val",)}) for one in settings.data if one.select]
-    if not some:
-        raise UsageError("no val pictures to select on", "a run with select above 0 for a source of data")
-    return load(settings.model_copy(update={"data": tuple(some)})).vals
 
 
 @torch.no_grad()

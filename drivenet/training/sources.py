@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,7 +149,7 @@ def load(settings: TrainSettings, root: Path | None = None) -> Material:
     real = [one for one in settings.data if one.dataset != "synthetic"]
     if root is not None and len(real) != 1:
         raise UsageError(f"--root for a run of {len(real)} data sets", "one", "give root in each source of the file")
-    opened = [_open(one, labels, root) for one in settings.data]
+    opened = [_open(one, labels, root, {*one.splits, *(["val"] if one.select else [])}) for one in settings.data]
     codes = SetCodes(labels, (mapping for _, mapping in opened), [walls(labels)] if settings.augment.tunnel else [])
     sources, vals = [], []
     for one, (splits, mapping) in zip(settings.data, opened, strict=True):
@@ -161,14 +161,34 @@ def load(settings: TrainSettings, root: Path | None = None) -> Material:
         pictures: Pictures = parts[0] if len(parts) == 1 else Joined(parts)
         sources.append(Source(_kept(one, pictures), one.share, drawn))
         if one.select:
-            chosen = _evenly(splits["val"], one.select_pictures)
-            vals.append(Val(one.known_as, _kept(one, chosen), mapping, one.select))
+            vals.append(_val(one, splits["val"], mapping))
     return Material(sources, vals, codes)
 
 
-def _open(one: SourceSettings, labels: LabelSet, root: Path | None) -> tuple[dict[str, Dataset], LabelMapping]:
+def load_vals(settings: TrainSettings) -> list[Val]:
+    """Read the pictures that a run is selected on, and no others; ``vals`` as :func:`load` gives them.
+
+    Args:
+        settings: the run.
+
+    Raises:
+        UsageError, SourceError, ConfigError: as :func:`load`.
+    """
+    labels = load_labels(settings.labels)
+    some = [one for one in settings.data if one.select]
+    opened = [_open(one, labels, None, {"val"}) for one in some]
+    return [_val(one, splits["val"], mapping) for one, (splits, mapping) in zip(some, opened, strict=True)]
+
+
+def _val(one: SourceSettings, pictures: Dataset, mapping: LabelMapping) -> Val:
+    """What is selected on of a source's val, read."""
+    return Val(one.known_as, _kept(one, _evenly(pictures, one.select_pictures)), mapping, one.select)
+
+
+def _open(
+    one: SourceSettings, labels: LabelSet, root: Path | None, wanted: Collection[str]
+) -> tuple[dict[str, Dataset], LabelMapping]:
     """The splits of a source that are wanted, by name, and the mapping of their labels."""
-    wanted = {*one.splits, *(["val"] if one.select else [])}
     given = None if one.labels is None else load_labels(one.labels)
     if one.dataset == "synthetic":
         theirs = given or (labels if labels in (CAMVID, CITYSCAPES) else CITYSCAPES)

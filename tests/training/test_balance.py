@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch", reason="torch (extra [train]) is not instal
 
 from tiny_runs import losses, tiny  # noqa: E402
 
+from drivenet.data.base import Sample  # noqa: E402
+from drivenet.data.synthetic import SyntheticDataset  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.label_mapping import LabelMapping  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
@@ -72,3 +74,19 @@ def test_networks_without_such_biases_are_refused(tmp_path: Path) -> None:
     losses(tmp_path, tiny(iterations=2, validate_every=2))
     with pytest.raises(UsageError, match="bisenetv2 has no classify; expected an efficientnet_fpn"):
         balanced(load(tmp_path / "best.pt"), [(64, 96)])
+
+
+def test_val_is_read_once_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {"architecture": "efficientnet_fpn", "options": {"width": 16, "head": 8}}
+    losses(tmp_path, tiny(model=model, iterations=2, validate_every=2))
+    drawn, draw = [], SyntheticDataset.__getitem__
+
+    def counted(self: SyntheticDataset, index: int) -> Sample:
+        sample = draw(self, index)
+        drawn.append((self.split, sample.name))
+        return sample
+
+    monkeypatch.setattr(SyntheticDataset, "__getitem__", counted)
+    balanced(load(tmp_path / "best.pt"), [(64, 96)])
+    assert {split for split, _ in drawn} == {"val"}
+    assert len(drawn) == len(set(drawn)) == 4
