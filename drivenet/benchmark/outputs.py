@@ -16,7 +16,6 @@ from drivenet.data.sequences.base import FrameSequence, VideoSet
 from drivenet.errors import UsageError
 from drivenet.evaluation import Scored
 from drivenet.evaluation.comparison import Comparison
-from drivenet.evaluation.followed import FollowedThings
 from drivenet.evaluation.gallery import Gallery
 from drivenet.evaluation.sequence_scorer import Seen, things_of
 from drivenet.frame import Image
@@ -48,7 +47,6 @@ class Predictions:
                 raise UsageError(f"predictions of {name} in classes of {video.labels.name}", "an engine that has them")
         self._things = video.things or thing_classes(video.labels)
         self._commons = commons
-        self._followed: dict[int, tuple[str, FollowedThings]] = {}
         self._writers: list[PredictionWriter] = [
             open_writer(form, folder / name if len(names) > 1 else folder, video.labels, self._things) for name in names
         ]
@@ -56,24 +54,14 @@ class Predictions:
     def visit(self, engine: int, sequence: FrameSequence, index: int, image: Image, seen: Seen) -> None:
         """Write one frame, if it is one to be written."""
         writer, common = self._writers[engine], self._commons[engine]
-        followed = self._follow(engine, sequence, index, seen) if writer.lasting else None
         if seen.predicted is None and sequence.labelled:
             return
         size = image.shape[0], image.shape[1]
         ids = common.predicted[resize_ids(seen.found.ids, size)] if seen.predicted is None else seen.predicted
-        lasting = followed.at((ids.shape[0], ids.shape[1])) if followed else None
+        lasting = seen.followed.at((ids.shape[0], ids.shape[1])) if writer.lasting else None
         parted, instances = lasting or seen.things or things_of(seen.found, ids, common, self._things)
         name = sequence.names[index]
         writer.add(Prediction(name, sequence.name, sequence.group, ids, instances, parted))
-
-    def _follow(self, engine: int, sequence: FrameSequence, index: int, seen: Seen) -> FollowedThings:
-        """The things of every frame so far, with the ids that a run would give them."""
-        name, followed = self._followed.get(engine, ("", None))
-        if followed is None or name != sequence.name:
-            followed = FollowedThings(self._commons[engine], sequence.fps)
-            self._followed[engine] = sequence.name, followed
-        followed.see(index, seen.found.ids, seen.found.grouped)
-        return followed
 
     def close(self) -> None:
         """Write what lists them."""

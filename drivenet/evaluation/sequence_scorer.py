@@ -49,12 +49,14 @@ class Seen:
 
     Args:
         found: what the engine gave.
+        followed: its things with the ids of the tracker; of this frame until the next one is counted.
         figures: ``miou`` where it is labelled, ``mtc`` and ``flicker`` against the frame before.
         truth, predicted: (H, W) ids of the classes compared on, at the size of the label; None without one.
         things: of the prediction, as :func:`things_of` gives them; None where the truth has none.
     """
 
     found: Found
+    followed: FollowedThings
     figures: dict[str, float]
     truth: Ids | None = None
     predicted: Ids | None = None
@@ -109,10 +111,9 @@ class SequenceScorer:
         for engine, one in zip(self._engines, found, strict=True):
             engine.score.frames += 1
             engine.frames.append({})
-            if engine.score.things:
-                engine.followed.see(index, one.ids, one.grouped)
+            engine.followed.see(index, one.ids, one.grouped)
             pair = self._compare(engine, truth, one) if truth is not None else ()
-            seen.append(Seen(one, engine.frames[-1], *pair))
+            seen.append(Seen(one, engine.followed, engine.frames[-1], *pair))
             if self.sequence.consecutive:
                 self._follow(engine, grey, engine.score.common.predicted[resize_ids(one.ids, size)], flows)
         self._grey = grey

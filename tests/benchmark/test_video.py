@@ -6,12 +6,14 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from onnx_models import palette_model, sure_things_model
 from painted import CAR, ROAD, SIZE, SKY, Growing, Painted, Touching, maps_of_touching, video
 
 from drivenet.benchmark.lent import Lent
+from drivenet.benchmark.outputs import Predictions
 from drivenet.benchmark.usage import Usage
 from drivenet.benchmark.video import Plan, SequenceResult, run_set
 from drivenet.benchmark.video_report import against, report
@@ -20,8 +22,10 @@ from drivenet.data.sequences.base import VideoSet
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError, UsageError
+from drivenet.evaluation.comparison import compare
 from drivenet.evaluation.flow import FlowSource
 from drivenet.labels import CAMVID, CITYSCAPES
+from drivenet.panoptic.sequences import SequenceTracks
 
 EXACT = FlowSource("exact")
 
@@ -73,6 +77,24 @@ def test_things_keep_their_ids_whichever_is_the_larger(engine: Engine) -> None:
     tracking = result.score.tracking
     assert (tracking.tracks, tracking.switches) == (2, 0)
     assert tracking.to_dict()["aq"] > 0.75
+
+
+def test_step_predictions_hold_the_tracks_that_are_scored(engine: Engine, tmp_path: Path) -> None:
+    """Read back, they have the counts of the table; without truth they have the same ids."""
+    growing, untold = Growing("a"), Growing("b", labelled=())
+    found, commons = video(growing, untold), [compare(CITYSCAPES, CITYSCAPES)]
+    writes = Predictions(tmp_path / "step", "step", ["city"], commons, found)
+    (results,) = run_set([Lent(engine, 0.0)], found, Plan(flow=EXACT), [Usage()], visit=writes.visit)
+    tracks = SequenceTracks(CITYSCAPES, found.things)
+    for index in range(len(growing)):
+        blue, green, red = cv2.split(cv2.imread(str(tmp_path / "step" / "a" / f"{index:06d}.png")))
+        truth, ids = growing.truth(index), green.astype(np.int64) << 8 | blue
+        assert truth.instances is not None
+        tracks.add((truth.ids, truth.instances), (red, ids))
+        again = cv2.imread(str(tmp_path / "step" / "b" / f"{index:06d}.png"))
+        np.testing.assert_array_equal(again, np.dstack([blue, green, red]))
+    assert results[0].score.tracking.tracks == 2
+    assert tracks.counts().to_dict() == results[0].score.tracking.to_dict()
 
 
 def test_flicker_and_inconsistency_show_where_a_frame_is_wrong(engine: Engine) -> None:
