@@ -14,6 +14,7 @@ from drivenet.address import expand_home, mask_uri
 from drivenet.backends import BACKENDS
 from drivenet.config_problems import problems_of
 from drivenet.config_texts import Place, Places, Secret, SourceText, Text, Texts, one_of
+from drivenet.config_yaml import Loader
 from drivenet.errors import ConfigError
 from drivenet.labels import GROUPS, LabelSet, built_in
 from drivenet.resources import configs_dir
@@ -43,28 +44,13 @@ def load_yaml(path: Path, model: type[S], overrides: dict[str, Any] | None = Non
     return check({**raw, **{k: v for k, v in (overrides or {}).items() if v is not None}}, model, str(path))
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: YAML forbids it, and PyYAML takes the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """As the base class, with the keys checked before merges add to them."""
-        node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        seen: set[tuple[str, str]] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (key.tag, key.value) in seen:
-                problem = f"key {key.value} is given twice, the second time"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add((key.tag, key.value))
-        return node
-
-
 def _read(path: Path) -> dict[Any, Any]:
     try:
         text = yaml_file(path).read_text(encoding="utf-8")
-        raw = yaml.load(text, _Loader)  # a safe one
+        raw = yaml.load(text, Loader)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} is no YAML: {_why(error)}", "a YAML file") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds {'nothing' if raw is None else type(raw).__name__}", "keys and values")

@@ -23,6 +23,21 @@ _BOUNDS = {
     "greater_than": "must be above {gt:g}",
 }
 
+#: What else pydantic has longer words for.
+_KINDS = {
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be finite",
+}
+#: Where a text was meant and YAML reads something else.
+_TEXTS = ("string_type", "literal_error")
+
 Loc = tuple[int | str, ...]
 
 
@@ -37,9 +52,16 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
 def _problem(error: ErrorDetails) -> str:
     key, got = _key(error["loc"]), error["input"]
     bound = _BOUNDS.get(error["type"])
-    message = bound.format(**error["ctx"]) if bound else error["msg"]
+    message = bound.format(**error["ctx"]) if bound else _KINDS.get(error["type"], error["msg"])
+    message = message.replace("Input should be", "must be", 1)
     shown = f", got {got!r:.60}" if isinstance(got, (bool, int, float, str)) and key not in _SECRET else ""
-    return f"{key}: {message}{', got nothing' if got is None else shown}{_as_fraction(error)}"
+    return f"{key}: {message}{', got nothing' if got is None else shown}{_as_fraction(error)}{_in_quotes(error)}"
+
+
+def _in_quotes(error: ErrorDetails) -> str:
+    """The hint for a value that is a number, true, false or nothing in YAML, where a text was asked for."""
+    is_other = error["input"] is None or isinstance(error["input"], (bool, int, float))
+    return "; what is meant as a text stands in quotes" if is_other and error["type"] in _TEXTS else ""
 
 
 def _as_fraction(error: ErrorDetails) -> str:

@@ -40,7 +40,7 @@ SourceText = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_a
 
 def _as_list(value: Any) -> Any:
     if not isinstance(value, (str, list, tuple)):
-        raise PydanticCustomError("texts", "Input should be a text or a list")
+        raise PydanticCustomError("texts", "must be a text or a list")
     return (value,) if isinstance(value, str) else value
 
 
@@ -57,7 +57,7 @@ def one_of(table: Collection[str]) -> BeforeValidator:
     def check_name(value: Any) -> Any:
         if value not in tuple(table):
             known = ", ".join(map(repr, table))
-            raise PydanticCustomError("literal_error", "Input should be {known}", {"known": known})
+            raise PydanticCustomError("literal_error", "must be {known}", {"known": known})
         return value
 
     return BeforeValidator(check_name)

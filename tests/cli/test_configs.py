@@ -73,6 +73,24 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         resolve(file, {"show": True, "headless": True})
 
 
+def test_plain_words_are_texts(tmp_path: Path) -> None:
+    """YAML 1.1, which PyYAML reads, makes false, 8 and a date of these."""
+    file = tmp_path / "node.yaml"
+    file.write_text("source: 2026-11-30\nhud: off\nclasses: [no, on]\nstats: 010\nheadless: yes\nstrict: off\n")
+    read = load_yaml(file, NodeSettings)
+    assert (read.source, read.hud, read.classes, read.stats) == ("2026-11-30", "off", ("no", "on"), "010")
+    assert (read.headless, read.strict) == (True, False)
+
+
+def test_numbers_merges_and_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "node.yaml"
+    file.write_text("<<: {max_frames: 0x10, budget_ms: 1e2}\nsource: 0\nalpha: .5\nthreads: 010\nstats: ~\nengine:\n")
+    read = load_yaml(file, NodeSettings)
+    assert (read.max_frames, read.budget_ms, read.source, read.alpha, read.threads) == (16, 100.0, "0", 0.5, 10)
+    assert read.stats is None
+    assert read.engine is None
+
+
 def test_one_output_needs_no_list(tmp_path: Path) -> None:
     file = tmp_path / "node.yaml"
     file.write_text("out: a.mp4\n")

@@ -110,7 +110,7 @@ def test_a_suite_holds_it(here: Path) -> None:
     assert done.returncode == 0, done.stderr
     (here / "suite.yaml").write_text(f"sets: [{row % 'besides'}]")
     done = drivenet(here, "eval", "city.onnx", "--suite", "suite.yaml")
-    assert "sets.0.dataset: Input should be 'camvid', " in done.stderr
+    assert "sets.0.dataset: must be 'camvid', " in done.stderr
     assert "'beside', got 'besides'" in done.stderr
 
 

@@ -1,0 +1,50 @@
+"""YAML as it is written today: ``off`` is a text, and a key is given once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+import yaml
+
+_TAG = "tag:yaml.org,2002:"
+#: Plain scalars that are no texts, with the characters that they begin with: YAML 1.2 (core schema), and merges. PyYAML
+#: reads 1.1, where ``off`` is false, ``010`` is 8 and ``2026-11-30`` is a date. A number that begins with 0 is a name.
+_SCALARS = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?(?:0|[1-9]\d*)|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (
+        r"[-+]?(?:\.\d+|(?:0|[1-9]\d*)(?:\.\d*)?)(?:[eE][-+]?\d+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    "merge": (r"<<", ["<"]),
+}
+_BASES = {"0o": 8, "0x": 16}
+
+
+class Loader(yaml.SafeLoader):
+    """A safe one, of YAML 1.2; refuses a key that is given twice: YAML forbids it, and PyYAML takes the last."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As the base class, with the keys checked before merges add to them."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                problem = f"key {key.value} is given twice, the second time"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
+
+
+def _int(loader: Loader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    return int(text, _BASES.get(text[:2], 10))
+
+
+for _name, (_pattern, _first) in _SCALARS.items():
+    Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
+Loader.add_constructor(_TAG + "int", _int)
