@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -26,8 +26,6 @@ _BASES = {"0o": 8, "0x": 16}
 class Loader(yaml.SafeLoader):
     """A safe one, of YAML 1.2; refuses a key that is given twice: YAML forbids it, and PyYAML takes the last."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """As the base class, with the keys checked before merges add to them."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -45,6 +43,7 @@ def _int(loader: Loader, node: yaml.ScalarNode) -> int:
     return int(text, _BASES.get(text[:2], 10))
 
 
+Loader.yaml_implicit_resolvers = {}
 for _name, (_pattern, _first) in _SCALARS.items():
     Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
 Loader.add_constructor(_TAG + "int", _int)

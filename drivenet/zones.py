@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from drivenet.config import Settings, load_yaml
+from drivenet.config_texts import Text
 from drivenet.errors import ConfigError
 
 Point = tuple[float, float]
@@ -20,7 +22,7 @@ class ZoneSettings(Settings):
     class Zone(Settings):
         """A polygon."""
 
-        name: str = Field(description="The zone, as the stats file calls it.")
+        name: Text = Field(description="The zone, as the stats file calls it.")
         polygon: Annotated[tuple[Point, ...], Field(min_length=3)] = Field(
             description="Corners, x and y from the upper left: 0 to 1 of the frame, or pixels where there is a size."
         )
@@ -28,10 +30,12 @@ class ZoneSettings(Settings):
     class Line(Settings):
         """A line that things cross."""
 
-        name: str = Field(description="The line, as the stats file calls it.")
+        name: Text = Field(description="The line, as the stats file calls it.")
         points: tuple[Point, Point] = Field(description="Its two ends, as for a polygon.")
 
-    size: tuple[int, int] | None = Field(None, description="Width and height of the picture that pixels are of.")
+    size: tuple[PositiveInt, PositiveInt] | None = Field(
+        None, description="Width and height of the picture that pixels are of."
+    )
     zones: tuple[Zone, ...] = Field((), description="Polygons; they may overlap.")
     lines: tuple[Line, ...] = Field((), description="Lines; things with ids are counted that cross them.")
 
@@ -49,6 +53,13 @@ class Zones:
     lines: dict[str, tuple[Point, Point]] = field(default_factory=dict)
 
 
+def _is_flat(corners: tuple[Point, ...]) -> bool:
+    """Whether all corners lie on one line, so that there is nothing between them."""
+    (ax, ay) = corners[0]
+    (bx, by) = max(corners, key=lambda corner: math.dist(corner, corners[0]))
+    return all(abs((bx - ax) * (y - ay) - (by - ay) * (x - ax)) < 1e-12 for x, y in corners)
+
+
 def load_zones(path: Path) -> Zones:
     """Zones from a YAML file; ConfigError for one that is not right.
 
@@ -61,6 +72,10 @@ def load_zones(path: Path) -> Zones:
         raise ConfigError(f"{path} holds neither zones nor lines", "at least one")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"{path} names {twice!r} twice", "a name for each zone and line")
+    if flat := next((zone.name for zone in read.zones if _is_flat(zone.polygon)), None):
+        raise ConfigError(f"{path}: the corners of {flat} lie on one line", "a polygon with an area")
+    if point := next((line.name for line in read.lines if line.points[0] == line.points[1]), None):
+        raise ConfigError(f"{path}: the ends of {point} are one point", "two points")
     for name, points in [(z.name, z.polygon) for z in read.zones] + [(n.name, n.points) for n in read.lines]:
         if not all(0 <= x <= width and 0 <= y <= height for x, y in points):
             cure = "" if read.size else "for pixels, add size: [WIDTH, HEIGHT]"

@@ -15,6 +15,7 @@ from drivenet.frame import Image
 from drivenet.labels import IGNORE_ID, LabelSet
 from drivenet.record import Record
 from drivenet.stages.base import Stage
+from drivenet.stages.choose import LEFT_OUT
 
 Mask = npt.NDArray[np.uint8]
 
@@ -67,7 +68,7 @@ class Blur(Stage):
         """Replace the picture."""
         image = record.frame.image
         try:
-            mask = self._mask(record.classmap.ids, record.confidence)
+            mask = self._mask(_known_ids(record), record.confidence)
         except UsageError:  # no ids
             return record.with_image(mosaic(image))
         return record.with_image(hide(image, mask))
@@ -82,6 +83,12 @@ class Blur(Stage):
             seen = np.maximum(seen, _resized(earlier, found))
         self._before.append(found)
         return widened(seen)
+
+
+def _known_ids(record: Record) -> Ids:
+    """The class ids, those of classes that were not chosen included."""
+    ids, left_out = record.classmap.ids, record.layers.get(LEFT_OUT)
+    return ids if left_out is None else np.where(ids == IGNORE_ID, left_out, ids)
 
 
 def _resized(mask: Mask, like: Mask) -> Mask:

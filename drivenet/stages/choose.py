@@ -12,9 +12,14 @@ from drivenet.record import Record
 from drivenet.stages.base import Stage
 from drivenet.things.pictures import wanted_classes
 
+#: Name of the layer with the ids that were left out, uint8 as the class map's; 255 elsewhere.
+LEFT_OUT = "left_out"
+
 
 class ChooseClasses(Stage):
     """Replaces the class map by one in which all other classes are ignored (255): neither drawn nor measured.
+
+    The layer :data:`LEFT_OUT` keeps theirs, for a blur: what is not measured may have to be hidden, or not.
 
     Args:
         labels: what the ids mean.
@@ -32,4 +37,8 @@ class ChooseClasses(Stage):
 
     def __call__(self, record: Record) -> Record:
         """Replace the class map."""
-        return record.with_ids(np.asarray(cv2.LUT(record.classmap.ids, self._table), np.uint8))
+        ids = record.classmap.ids
+        chosen = np.asarray(cv2.LUT(ids, self._table), np.uint8)
+        return record.with_ids(chosen).with_layers(
+            **{LEFT_OUT: np.where(chosen == IGNORE_ID, ids, np.uint8(IGNORE_ID))}
+        )

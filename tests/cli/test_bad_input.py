@@ -221,7 +221,7 @@ def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("\xff", "is no YAML"),
         ("token: 5\nserve: 127.0.0.1:0\n", "token: must be a text; what is meant as a text stands in quotes"),
         ("segment: 60\n", "segment: must be a text, got 60; what is meant as a text stands in quotes"),
-        ("backend: null\n", "backend: must be .*got nothing; what is meant as a text stands in quotes"),
+        ("palette: null\n", "palette: must be .*got nothing; what is meant as a text stands in quotes"),
         ("threads: 1.5\n", "threads: must be a whole number, got 1.5\n"),
         ("loop: often\n", "loop: must be true or false, got 'often'\n"),
         (f"max_frames: {'9' * 5000}\n", "is no YAML: "),

@@ -20,6 +20,7 @@ from drivenet.sinks.base import Sink
 from drivenet.sources import open_source
 from drivenet.stages import default_stages
 from drivenet.stages.blur import REMEMBERED, Blur, ids_of, mosaic
+from drivenet.stages.choose import ChooseClasses
 
 NAMES = ("pedestrian", "vehicle")
 ROAD, CAR = CAMVID.id_of("Road"), CAMVID.id_of("Car")
@@ -53,6 +54,21 @@ def test_things_are_hidden_with_a_margin_and_the_road_is_not() -> None:
 def test_nothing_to_hide_leaves_the_picture_alone() -> None:
     given = record(np.full((60, 80), ROAD, np.uint8))
     np.testing.assert_array_equal(Blur(NAMES, CAMVID)(given).frame.image, NOISE)
+
+
+def test_what_is_hidden_does_not_depend_on_the_chosen_classes() -> None:
+    """``--classes`` makes 255 of all others, which is no doubt about them."""
+    given = record(street())
+    plain = Blur(NAMES, CAMVID)(given).frame.image
+    for chosen in ("Car", "road", "pedestrian"):
+        shown = Blur(NAMES, CAMVID)(ChooseClasses(CAMVID, [chosen])(given)).frame.image
+        np.testing.assert_array_equal(shown, plain, err_msg=chosen)
+
+
+def test_a_pixel_that_loses_its_chosen_class_is_hidden() -> None:
+    chosen = ChooseClasses(CAMVID, ["road"])(record(np.full((60, 80), ROAD, np.uint8)))
+    lost = chosen.with_ids(np.full((60, 80), 255, np.uint8))
+    assert hidden(Blur(NAMES, CAMVID)(lost)).all()
 
 
 @pytest.mark.parametrize("odd", [255, len(CAMVID), 200])

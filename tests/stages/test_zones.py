@@ -87,6 +87,11 @@ def test_a_file_in_fractions_and_in_pixels(tmp_path: Path) -> None:
         ("zones:\n- {name: a, polygon: [[0, 0], [100, 0], [100, 100]]}\n", r"add size: \[WIDTH, HEIGHT\]"),
         ("zones:\n- {name: a, poligon: [[0, 0], [1, 0], [1, 1]]}\n", "did you mean polygon"),
         ("lines:\n- {name: a, points: [[0, 0], [1, 0]]}\n- {name: a, points: [[0, 0], [1, 1]]}\n", "names 'a' twice"),
+        ("zones:\n- {name: a, polygon: [[0, 0], [1, 1], [0.3, 0.3]]}\n", "the corners of a lie on one line"),
+        ("zones:\n- {name: a, polygon: [[0, 0], [0, 0], [0, 0]]}\n", "the corners of a lie on one line"),
+        ("lines:\n- {name: a, points: [[0.5, 0], [0.5, 0]]}\n", "the ends of a are one point"),
+        ("size: [0, 0]\nlines:\n- {name: a, points: [[0, 0], [1, 0]]}\n", "size.0: must be above 0, got 0"),
+        ("lines:\n- {name: '', points: [[0, 0], [1, 0]]}\n", "lines.0.name: must not be empty"),
     ],
 )
 def test_a_file_that_is_not_right(tmp_path: Path, text: str, says: str) -> None:
