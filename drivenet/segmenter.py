@@ -141,6 +141,8 @@ class Segmenter:
     def close(self) -> None:
         """Release the engine."""
         with self._one_at_a_time:
+            for stage in self._stages:
+                stage.close()
             self.engine.close()
 
     def __enter__(self) -> Segmenter:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from drivenet.classmap import ClassMap, Confidence, Ids, ThingMaps
 from drivenet.frame import Image
-from drivenet.latency import Timeline, waited_ns
+from drivenet.latency import Timeline, Waits
 from drivenet.prepare import crop_bars, crop_maps, prepare_for
 from drivenet.record import CLASSMAP, CONFIDENCE, INPUT, SCENE, THING_MAPS, Record
 from drivenet.scene import analyse, tracked
@@ -42,17 +42,17 @@ class Infer(Stage):
     name = "infer"
 
     def __init__(self, engine: Inference, wanted: Collection[str] = ()) -> None:
-        self._engine, self._wanted = engine, wanted
+        self._engine, self._wanted, self._waits = engine, wanted, Waits()
 
     def __call__(self, record: Record) -> Record:
         """Infer; EngineError if that fails."""
         engine, frame = self._engine, record.frame
         image, spec, worker = record.layers[INPUT], engine.spec, engine.worker
-        before = waited_ns(worker)
+        before = self._waits.ns(worker)
         ids, sure, maps = self._infer(image)
         # the worker ends where one engine takes over from another
         so_far = record.timeline
-        timeline = Timeline(so_far.captured, so_far.spans, max(0, waited_ns(worker) - before))
+        timeline = Timeline(so_far.captured, so_far.spans, max(0, self._waits.ns(worker) - before))
         layers = {name: layer for name, layer in record.layers.items() if name != INPUT}
         layers[CLASSMAP] = ClassMap(crop_bars(ids, spec, frame.size), frame.index, frame.captured_ns)
         if sure is not None:
@@ -60,6 +60,10 @@ class Infer(Stage):
         if maps is not None:
             layers[THING_MAPS] = crop_maps(maps, spec, frame.size), spec.things
         return record.with_only(layers).with_timeline(timeline)
+
+    def close(self) -> None:
+        """Close what tells how long inference waits."""
+        self._waits.close()
 
     def _infer(self, image: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
         """What the engine is asked for, from one inference; an engine has confidence or things, not both."""
