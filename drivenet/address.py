@@ -19,7 +19,8 @@ _SECRET_VALUE = re.compile(
 WITHOUT_USER = ("synthetic",)
 
 #: What to do about a password that does not fit into an address.
-ESCAPES = "write %40, %3A, %2F, %3F, %23 and %25 for @, :, /, ?, # and % in a user or password"
+#: Without the sign itself: all between an address and an at sign is masked, also in messages.
+ESCAPES = "in a user or password write %40 for an at sign, and %3A, %2F, %3F, %23, %25 for : / ? # %"
 
 
 def scheme_of(uri: str) -> str:

@@ -11,7 +11,7 @@ from drivenet.address import mask_uri
 from drivenet.errors import SinkError
 from drivenet.health import Event, Health
 from drivenet.result import Result, Totals
-from drivenet.sinks.base import Sink
+from drivenet.sinks.base import Sink, SinkAwayError
 from drivenet.sinks.clock import reached
 from drivenet.sinks.extras import need
 from drivenet.sinks.jsonl import to_json
@@ -49,6 +49,7 @@ class MqttSink(Sink):
     Raises:
         UsageError: for an address that is not like this, or if the extra ``[mqtt]`` is not installed.
         SinkError: if there is no broker, or it refuses.
+        SinkAwayError: from ``publish``, while a broker that was there is away.
     """
 
     name = "mqtt"
@@ -58,7 +59,7 @@ class MqttSink(Sink):
     def __init__(self, uri: str) -> None:
         address = parse_address(uri)
         need("paho.mqtt.client", "an mqtt:// output", "mqtt")
-        self.target = mask_uri(uri)
+        self.target, self._address = mask_uri(uri), address
         self._scene, self._state = f"{address.topic}/scene", f"{address.topic}/state"
         self._events = f"{address.topic}/event"
         self._node = NodeState()
@@ -76,7 +77,9 @@ class MqttSink(Sink):
         """Send a scene, if the broker is there and has taken the last one."""
         if self._node.publishes(result.labels):
             self._tell()
-        if not self._client.is_connected() or self._is_waiting():
+        if not self._client.is_connected():
+            raise self._away()
+        if self._is_waiting():
             self._missed += 1
             return
         at = WALL.at(result.frame.captured_ns)
@@ -84,7 +87,8 @@ class MqttSink(Sink):
         self._last = self._client.publish(self._scene, to_json(scene))
         with suppress(RuntimeError):  # the connection broke meanwhile
             self._last.wait_for_publish(_WRITE_S)
-        self._missed += self._last.rc != 0
+        if self._last.rc:
+            raise self._away()
 
     def health(self, health: Health) -> None:
         """Say how the node is, when that changes."""
@@ -106,6 +110,10 @@ class MqttSink(Sink):
         self._node.ended(totals, missed=self._missed)
         self._tell()
         self._leave()
+
+    def _away(self) -> SinkAwayError:
+        self._missed += 1
+        return SinkAwayError(f"the MQTT broker at {self._address} is away", cure="check it and the network")
 
     def _is_waiting(self) -> bool:
         """Whether the last scene is still to be written to the network."""

@@ -9,7 +9,7 @@ from drivenet.address import ESCAPES, mask_uri, split_settings
 from drivenet.errors import UsageError
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-_EXPECTED = "mqtt://[user:password@]host[:port]/topic, or mqtts:// for TLS"
+_EXPECTED = "mqtt://HOST[:PORT]/TOPIC, or mqtts:// for TLS"
 
 
 @dataclass(frozen=True)

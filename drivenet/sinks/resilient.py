@@ -15,7 +15,7 @@ from drivenet.sinks.base import Sink, SinkAwayError
 
 
 class Resilient(Sink):
-    """A sink around another one, which it closes when that fails and opens again.
+    """A sink around another one, which it closes when that fails and opens again; one that is only away stays.
 
     While it is away every frame raises :class:`~drivenet.sinks.base.SinkAwayError`, so that it counts as failed here.
 
@@ -55,6 +55,8 @@ class Resilient(Sink):
         sink = self._opened()
         try:
             sink.publish(result)
+        except SinkAwayError:  # it comes back by itself
+            raise
         except Exception as error:
             self._fall(wrapped(SinkError, self.name, error))
             raise self._away() from error

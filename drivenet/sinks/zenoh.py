@@ -31,7 +31,7 @@ _ENCODINGS = {
     "scene": "application/json", "class_map": "image/png", "overlay": "image/jpeg", "state": "application/json",
     "event": "application/json",
 }  # fmt: skip
-_EXPECTED = "zenoh://[host[:port]]/key, such as zenoh:///cars/front"
+_EXPECTED = "zenoh://[HOST[:PORT]]/KEY, such as zenoh:///cars/front"
 
 
 class ZenohSink(Sink):

@@ -142,6 +142,8 @@ def test_engines_without_a_default(
         (("--out", "o.mp4", "--stats", "o.mp4"), 2, "output o.mp4 is named twice"),
         (("--out", "o.mp4", "--out", "o.mkv", "--out", "./o.mp4"), 2, "named twice"),
         (("--out", "mqtt://me:pw@h/t", "--out", "mqtt://me:pw@h/t"), 2, r"output mqtt://\*\*\*@h/t is named twice"),
+        (("--out", "mqtt://h"), 2, r"mqtt://h; expected mqtt://HOST\[:PORT\]/TOPIC, or mqtts:// for TLS; in a user or"),
+        (("--out", "rtsp://h"), 2, r"rtsp://h; expected rtsp://HOST\[:PORT\]/PATH; in a user or .* : / \? # %\n"),
         (("--engine", "palette.onnx", "--stats", "palette.onnx"), 2, "is the engine"),
         (("--stats", "a.jsonl", "--stats", "b.jsonl"), 2, "--stats a.jsonl and b.jsonl; expected one of them"),
         (("--out", "o.avi"), 2, "ends in .avi"),

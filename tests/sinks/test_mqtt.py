@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,14 +21,19 @@ from sink_results import fares, make_result
 import drivenet
 from drivenet.cli.run import run_node
 from drivenet.config import NodeSettings
+from drivenet.engine import open_engine
 from drivenet.errors import SinkError, UsageError
+from drivenet.health import Event
 from drivenet.latency import now_ns
-from drivenet.result import Totals
+from drivenet.pipeline import Pipeline
+from drivenet.result import Result, Totals
 from drivenet.scene import Scene
 from drivenet.sinks import mqtt, open_sink
-from drivenet.sinks.base import Sink
+from drivenet.sinks.base import Sink, SinkAwayError
 from drivenet.sinks.mqtt_address import parse_address
 from drivenet.sinks.recording.written import Written
+from drivenet.sinks.resilient import Resilient
+from drivenet.sources import open_source
 
 pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (extra [mqtt])")
 
@@ -145,7 +151,8 @@ def test_a_broker_that_comes_back_gets_the_state_and_the_newest_scenes(
     broker.stop()
     wait_until(lambda: not sink._client.is_connected())  # type: ignore[attr-defined]
     for index in range(1, 200):
-        sink.publish(make_result(index, view=False))
+        with pytest.raises(SinkAwayError, match=f"^the MQTT broker at 127.0.0.1:{broker.port} is away; check"):
+            sink.publish(make_result(index, view=False))
     broker.start()
     listener = listen(broker.port, "cars")
     assert listener.next(state("online"))[0]["labels"]["name"] == "camvid"
@@ -153,6 +160,46 @@ def test_a_broker_that_comes_back_gets_the_state_and_the_newest_scenes(
     assert listener.next(scene)[0]["frame"] == 500
     sink.close(Totals())
     assert listener.next(state("offline"))[0]["missed"] == 199
+
+
+class Codes(Sink):
+    """The codes of what happened."""
+
+    needs_view = False
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def publish(self, result: Result) -> None:
+        """Nothing."""
+
+    def event(self, event: Event) -> None:
+        self.codes.append(event.code)
+
+
+def test_scenes_that_find_no_broker_are_told_and_counted(broker: Broker, listen: Callable[..., Listener]) -> None:
+    uri, told, listener = f"mqtt://127.0.0.1:{broker.port}/cars", Codes(), listen(broker.port, "cars")
+    sinks = [Resilient(lambda: opened(uri), mqtt.MqttSink, uri), told]
+    run = Pipeline(open_source("synthetic://96x64@50"), open_engine(None, "null", "auto"), sinks)
+
+    def watch() -> None:
+        listener.next(scene)
+        broker.stop()
+        wait_until(lambda: "output.away" in told.codes)
+        broker.start()
+        wait_until(lambda: "output.back" in told.codes)
+        run.stop()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with pytest.raises(SinkError, match=r"the MQTT broker at 127\.0\.0\.1:\d+ is away"):
+        run.run()
+    watcher.join()
+    totals = run.accounting.totals()
+    counts = totals.sinks["mqtt"]
+    assert counts["failed"] > 0
+    assert counts["published"] > 0
+    assert {"output.away", "outputs.degraded", "output.back"} <= set(told.codes)
 
 
 def test_a_network_that_takes_nothing_holds_one_scene_and_no_more(

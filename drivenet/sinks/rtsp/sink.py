@@ -6,14 +6,14 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-from drivenet.address import check_credentials, mask_uri
+from drivenet.address import ESCAPES, check_credentials, mask_uri
 from drivenet.backoff import Backoff
 from drivenet.errors import SinkError, UsageError
 from drivenet.frame import Image
 from drivenet.health import Health
 from drivenet.latency import now_ns
 from drivenet.result import Result, Totals
-from drivenet.sinks.base import Sink, view_of
+from drivenet.sinks.base import Sink, SinkAwayError, view_of
 from drivenet.sinks.i420 import i420
 from drivenet.sinks.rtsp.process import PATIENCE_S, PushProcess
 
@@ -30,7 +30,7 @@ class RtspSink(Sink):
     """Pushes the view as H.264 over TCP (ANNOUNCE and RECORD), paced by capture times.
 
     The first result waits until the server has taken the stream. If the server goes away later, it is tried again
-    after 0.5 s, then 1, 2, 4, and every 8 s. Meanwhile a result waits half a second and is given up, so that the
+    after 0.5 s, then 1, 2, 4, and every 8 s. Meanwhile a result waits half a second and counts as failed, so that the
     others are dropped and counted in the queue. While the source is lost the marked view is pushed.
 
     Args:
@@ -39,6 +39,7 @@ class RtspSink(Sink):
     Raises:
         UsageError: if the address is wrong.
         SinkError: if nobody listens there; later, from ``publish``, if the server does not take the first stream.
+        SinkAwayError: from ``publish``, while a server that took it before is away.
     """
 
     name = "rtsp"
@@ -49,12 +50,13 @@ class RtspSink(Sink):
         self._uri, self.target = uri, mask_uri(uri)
         self._check_answer(*_host_and_port(uri))
         self._process: PushProcess | None = None
-        self._streamed = False
+        self._streamed, self._why = False, "no answer"
         self._backoff, self._next_s = Backoff(longest_s=_LONGEST_WAIT_S), 0.0
 
     def publish(self, result: Result) -> None:
         """Push one picture; SinkError if the server takes not even the first."""
-        self._push(view_of(result), result.frame.captured_ns, _AWAY_S)
+        if not self._push(view_of(result), result.frame.captured_ns, _AWAY_S):
+            raise SinkAwayError(f"{self.target} is away: {self._why}", cure=_CURE)
 
     def marked(self, view: Image, health: Health) -> None:
         """Push the marked view, so that who watches sees that it is old."""
@@ -64,7 +66,8 @@ class RtspSink(Sink):
         """Take leave of the server, within two seconds, whatever it does."""
         self._drop()
 
-    def _push(self, view: Image, at_ns: int, patience_s: float) -> None:
+    def _push(self, view: Image, at_ns: int, patience_s: float) -> bool:
+        """Hand a picture to the process that streams; whether there is one."""
         planes = i420(view)
         size = planes.shape[0] * 2 // 3, planes.shape[1]
         if self._process and self._process.size != size:
@@ -72,6 +75,7 @@ class RtspSink(Sink):
         process = self._connected(size, patience_s)
         if process:
             process.offer(at_ns, planes, patience_s)
+        return process is not None
 
     def _connected(self, size: tuple[int, int], patience_s: float) -> PushProcess | None:
         """The process once it streams; None while the server is away, after so long at most."""
@@ -102,6 +106,7 @@ class RtspSink(Sink):
     def _failed(self, why: str) -> None:
         """Plan the next attempt; if none has ever succeeded there is none."""
         self._drop()
+        self._why = why
         if not self._streamed:
             raise SinkError(f"{self.target} takes no stream: {why}", cure=_CURE)
         self._next_s = time.monotonic() + self._backoff.next_s()
@@ -126,5 +131,5 @@ def _host_and_port(uri: str) -> tuple[str, int]:
     except ValueError:
         parts, host, port = urlsplit(""), None, None
     if not host or port == 0 or not parts.path.strip("/"):
-        raise UsageError(f"output {mask_uri(uri)}", "rtsp://[user:password@]host[:port]/path")
+        raise UsageError(f"output {mask_uri(uri)}", "rtsp://HOST[:PORT]/PATH", ESCAPES)
     return host, port or 554
