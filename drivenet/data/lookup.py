@@ -31,7 +31,9 @@ def opener_of(
     if split not in SPLITS:
         raise UsageError(f"no split {split!r} of {name}", cure=nearest(split, SPLITS))
     if root is None and name not in rootless:
-        raise UsageError(f"no root folder for {name}", f"the folder that holds the {kind}", "give --root DIR")
+        raise UsageError(
+            f"no root for {name}", f"the folder or YAML file of the {kind}", "give --root DIR or FILE.yaml"
+        )
     module, function = homes[name].split(":")
     opener: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return opener

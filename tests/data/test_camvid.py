@@ -102,5 +102,5 @@ def test_a_wrong_name_split_or_no_root_says_what_exists(root: Path) -> None:
         open_dataset("camvd", root, "val")
     with pytest.raises(UsageError, match=r"no split 'valid' of camvid; did you mean val\?"):
         open_dataset("camvid", root, "valid")
-    with pytest.raises(UsageError, match=r"no root folder for camvid.*--root"):
+    with pytest.raises(UsageError, match=r"no root for camvid.*--root"):
         open_dataset("camvid", None, "val")

@@ -16,6 +16,7 @@ from drivenet.data.sequences.synthetic import SyntheticSequence
 from drivenet.data.sequences.write import write_cityscapes_video
 from drivenet.errors import ConfigError, SourceError, UsageError
 from drivenet.labels import CAMVID, CITYSCAPES
+from drivenet.sources import open_source
 
 SIZE = (64, 128)
 CAR = CITYSCAPES.id_of("car")
@@ -135,10 +136,12 @@ def test_viper_is_in_cityscapes_classes(tmp_path: Path) -> None:
     assert truth.instances[0].tolist() == [0, 257, 0, 0, 0, 0]
 
 
-def clip(file: Path, frames: int) -> None:
+def clip(file: Path, frames: int, rotation: int = 0) -> None:
     with av.open(str(file), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.width, stream.height = 64, 48
+        if rotation:
+            stream.set_display_rotation(rotation)
         for i in range(frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9 * i, np.uint8), "bgr24")))
         container.mux(stream.encode())
@@ -188,6 +191,30 @@ def test_a_list_that_is_not_right_is_told(listed: Path, change: tuple[str, str],
     (listed / "set.yaml").write_text(YAML.replace(*change))
     with pytest.raises((SourceError, UsageError, ConfigError), match=says):
         open_video_set("listed", listed / "set.yaml")
+
+
+def one(tmp_path: Path, file: str) -> VideoSet:
+    (tmp_path / "set.yaml").write_text(f"sequences: [{{frames: {file}}}]\n")
+    return open_video_set("listed", tmp_path / "set.yaml")
+
+
+def test_a_video_is_turned_upright_as_a_run_turns_it(tmp_path: Path) -> None:
+    clip(tmp_path / "turned.mp4", 2, rotation=90)
+    with open_source(tmp_path / "turned.mp4") as source:
+        wanted = [frame.image for frame in source]
+    found = list(one(tmp_path, "turned.mp4").sequences[0].frames())
+    assert found[0].shape[0] > found[0].shape[1]
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_video_that_is_cut_short_is_no_shorter_sequence(tmp_path: Path) -> None:
+    clip(tmp_path / "a.mkv", 250)
+    whole = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(
+        SourceError, match=r"a\.mkv is cut short after \d+ frames.*expected a whole video; copy or record"
+    ):
+        one(tmp_path, "a.mkv")
 
 
 def test_the_synthetic_drive_knows_its_flow() -> None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import av
-import numpy as np
-from av.video.reformatter import VideoReformatter
 from pydantic import Field
 
 from drivenet.config import Settings, load_labels, load_yaml, yaml_file
@@ -19,6 +16,7 @@ from drivenet.errors import ConfigError, SourceError, SourceNotFoundError
 from drivenet.frame import Image
 from drivenet.labels import IGNORE_ID
 from drivenet.picture_files import IMAGE_SUFFIXES, list_files
+from drivenet.sources.video import VideoFile
 
 
 class SequenceRow(Settings):
@@ -52,10 +50,8 @@ class VideoSequence(FrameSequence):
         self.file, self.labels = file, dict(labels)
 
     def frames(self) -> Iterator[Image]:
-        """The frames in the order that they are shown in."""
-        converter = VideoReformatter()
-        shown = (converter.reformat(frame, format="bgr24") for frame in _decode(self.file))
-        return (np.asarray(frame.to_ndarray(), np.uint8) for frame in shown)
+        """The frames as a run of the file would have them: upright, and all of them."""
+        return _decode(self.file)
 
     def truth(self, index: int) -> Truth:
         """The ids of a labelled frame."""
@@ -107,9 +103,9 @@ def _no_strays(labels: Mapping[str, Path], frames: Mapping[str, int], where: Pat
                           "labels of the frames' names or numbers")  # fmt: skip
 
 
-def _decode(file: Path) -> Iterator[av.VideoFrame]:
-    try:
-        with av.open(str(file)) as container:
-            yield from container.decode(video=0)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise SourceError(f"{file} cannot be decoded: {error}", "a whole video") from error
+def _decode(file: Path) -> Iterator[Image]:
+    with VideoFile(file) as video:
+        try:
+            yield from (frame.image for frame in video)
+        except SourceError as error:  # whose cure is an option of a run
+            raise SourceError(error.received, "a whole video", "copy or record it again") from error
