@@ -14,11 +14,14 @@ from av.video.reformatter import VideoReformatter
 
 from drivenet.errors import NoVideoError, SourceError, UsageError
 from drivenet.frame import Frame
-from drivenet.sources.container import READING
+from drivenet.sources.choice import video_stream
 from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of, turned
+from drivenet.sources.video import check_whole, open_container
 
 #: A segment ends at the first key frame after so many frames.
 SEGMENT_FRAMES = 250
+#: What reads another stream of a file.
+_OTHERS = "drivenet run FILE?stream=N"
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
     """
     turn, index, converter = UPRIGHT, segment.first_frame, VideoReformatter()
     try:
-        with av.open(segment.file, **READING) as container:
-            stream = container.streams.video[0]
+        with open_container(Path(segment.file)) as container:
+            stream = video_stream(segment.file, container, None, _OTHERS)
             base = stream.time_base
             container.seek(segment.start, stream=stream, backward=True)
             for picture in container.decode(stream):
@@ -99,14 +102,14 @@ def _segments(file: Path, output: str, least: int) -> list[Segment]:
     """Read the packets of a file, without decoding them."""
     shown, keys = [], []
     try:
-        with av.open(str(file), **READING) as container:
-            if not container.streams.video:
-                raise NoVideoError(f"{file} holds no video", "a video file")
-            for packet in container.demux(container.streams.video[0]):
+        with open_container(file) as container:
+            stream = video_stream(str(file), container, None, _OTHERS)
+            for packet in container.demux(stream):
                 if packet.pts is not None and packet.size:
                     shown.append(packet.pts)
                     if packet.is_keyframe:
                         keys.append(packet.pts)
+            check_whole(file, container, stream, len(shown))
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(f"{file} cannot be read: {error}", "a video file") from error
     if not shown:

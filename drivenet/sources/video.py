@@ -58,11 +58,11 @@ class VideoFile(ContainerSource):
 
     def __init__(self, path: str | Path, *, damaged: str = "stop", stream: int | None = None) -> None:
         self._path = Path(path)
-        _check_file(self._path)
+        container = open_container(self._path)
         forgiven = None if damaged == "skip" else 0
         # threads that each decode a picture cost a sixth more, which two cores have no room for
         threads = "AUTO" if physical_cores() > _FEW_CORES else "SLICE"
-        super().__init__(str(self._path), _open(self._path), threads, forgiven, stream)
+        super().__init__(str(self._path), container, threads, forgiven, stream)
         self.frames = self._stream.frames or None
         if not self.frames:
             self.fps = _kept_rate(self._path, self._stream.index, self.fps)
@@ -71,13 +71,7 @@ class VideoFile(ContainerSource):
         return self._container.demux(self._stream)
 
     def _check_end(self, frames: int) -> None:
-        try:
-            stated, held = stated_bytes(self._path, self._container, self._stream), self._path.stat().st_size
-        except FileNotFoundError:  # removed while it was read, which takes nothing from what was open
-            stated = held = 0
-        if stated > held:
-            what = f"{self.name} is cut short after {frames} frames: {held} bytes"
-            raise SourceLostError(what, f"{stated}, as its index states", "copy or record it again")
+        check_whole(self._path, self._container, self._stream, frames)
         super()._check_end(frames)
 
 
@@ -85,6 +79,23 @@ def open_video(uri: str, options: Options) -> VideoFile:
     """Open the video file of that path, which ``?stream=N`` may follow."""
     path, options = named_stream(uri, options)
     return VideoFile(path, damaged=options.damaged, stream=options.stream)
+
+
+def check_whole(path: Path, container: InputContainer, stream: VideoStream, frames: int) -> None:
+    """SourceLostError for a file that is shorter than its own index says, of which so many frames were read."""
+    try:
+        stated, held = stated_bytes(path, container, stream), path.stat().st_size
+    except FileNotFoundError:  # removed while it was read, which takes nothing from what was open
+        return
+    if stated > held:
+        what = f"{path} is cut short after {frames} frames: {held} bytes"
+        raise SourceLostError(what, f"{stated}, as its index states", "copy or record it again")
+
+
+def open_container(path: Path) -> InputContainer:
+    """A video file, open; SourceError for what is none, names addresses or cannot be read."""
+    _check_file(path)
+    return _open(path)
 
 
 def _check_file(path: Path) -> None:

@@ -97,6 +97,18 @@ def test_what_is_no_video_is_told_before_anything_is_done(here: Path) -> None:
     assert issubclass(NoVideoError, SourceError)
 
 
+def test_a_video_that_is_cut_short_is_told_before_anything_is_done(here: Path) -> None:
+    file = clip(here / "cut.mkv", 0, frames=300)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    with pytest.raises(SourceError, match=r"cut\.mkv is cut short after \d+ frames: .*copy or record it again"):
+        plan([file], LEAST)
+
+
+def test_a_name_with_a_colon_is_no_address(here: Path) -> None:
+    found = plan([clip(Path("ab.mp4"), 0).rename("a:b.mp4")], LEAST)
+    assert len([frame for segment in found for frame in frames_of(segment)]) == FRAMES
+
+
 def test_a_segment_has_its_classes_scenes_and_things(here: Path) -> None:
     import pyarrow.parquet as pq
 

@@ -143,7 +143,9 @@ def clip(file: Path, frames: int, rotation: int = 0) -> None:
         if rotation:
             stream.set_display_rotation(rotation)
         for i in range(frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9 * i, np.uint8), "bgr24")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9 * i % 256, np.uint8), "bgr24"))
+            )
         container.mux(stream.encode())
 
 
