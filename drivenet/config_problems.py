@@ -21,6 +21,8 @@ _BOUNDS = {
     "less_than": "must be less than {lt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "greater_than": "must be above {gt:g}",
+    "too_short": "must have at least {min_length} values, got {actual_length}",
+    "too_long": "must have at most {max_length} values, got {actual_length}",
 }
 
 #: What else pydantic has longer words for.
@@ -34,6 +36,7 @@ _KINDS = {
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "finite_number": "must be finite",
+    "missing": "is missing",
 }
 #: Where a text was meant and YAML reads something else.
 _TEXTS = ("string_type", "literal_error")
@@ -53,8 +56,10 @@ def _problem(error: ErrorDetails) -> str:
     key, got = _key(error["loc"]), error["input"]
     bound = _BOUNDS.get(error["type"])
     message = bound.format(**error["ctx"]) if bound else _KINDS.get(error["type"], error["msg"])
-    message = message.replace("Input should be", "must be", 1)
+    message = message.replace("Input should be", "must be", 1).removeprefix("Value error, ")
     shown = f", got {got!r:.60}" if isinstance(got, (bool, int, float, str)) and key not in _SECRET else ""
+    if not error["loc"]:  # of several keys together
+        return message
     return f"{key}: {message}{', got nothing' if got is None else shown}{_as_fraction(error)}{_in_quotes(error)}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from drivenet.artefacts.catalog import find
 from drivenet.cli.given import refuse
 from drivenet.cli.output import console
 from drivenet.errors import UsageError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="CHECKPOINT|FILE.onnx")
+@click.argument("source", type=click.Path(path_type=Path), metavar="CHECKPOINT|FILE.onnx|NAME")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.onnx")
 @click.option("--size", metavar="WxH", help="Input size as WIDTHxHEIGHT, multiples of 32 [default: the run's].")
 @click.option("--tail", type=click.Choice(["full", "half", "eighth"]), default="half", show_default=True,
@@ -38,7 +39,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
     \b
     drivenet export runs/NAME/best.pt --out engines/NAME.onnx
     drivenet export engines/NAME.onnx --out NAME-int8.onnx --precision int8 --calibration CamVid/train
-    drivenet export engines/NAME.onnx --out NAME-sure.onnx --confidence
+    drivenet export NAME --out NAME-sure.onnx --confidence
     drivenet export engines/NAME.onnx --out NAME-things.onnx --things head.pt
     """
     try:
@@ -53,6 +54,8 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
     except ModuleNotFoundError as error:
         extra = "import" if error.name == "onnx" else "train"
         raise UsageError(f"export needs {error.name}", cure=f"pip install 'drivenet[{extra}]'") from error
+    if not source.suffix and not source.exists():
+        source = find(str(source))
     check_apart(out, [source])
     if source.suffix == ".onnx":
         refuse(["size", "tail", "machine"], str(source), "a checkpoint; an ONNX keeps its own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from errno import EEXIST
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from drivenet.cli.output import console, progress
 from drivenet.config import check, load_yaml
 from drivenet.errors import UsageError
+from drivenet.sinks.target import cannot_write
 
 
 @click.command()
@@ -47,6 +49,8 @@ def train(
         length = {"minutes": minutes, "iterations": iterations}
         settings = check({**settings.model_dump(), **length}, TrainSettings, "options")
     folder = out or Path("runs") / settings.name
+    if folder.exists() and not folder.is_dir():
+        raise cannot_write(folder, FileExistsError(EEXIST, "File exists"))
     ranks = Ranks.from_environment()
     console.quiet = not ranks.first
     console.print(f"loading data; the run is in {folder}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -50,8 +51,10 @@ class Declaration:
     labels: str | None = None
 
     def __post_init__(self) -> None:
-        if self.scale <= 0 or min(self.std) <= 0:
+        if not all(0 < number < math.inf for number in (self.scale, *self.std)):
             raise UsageError(f"scale {self.scale:g}, std {self.std}", "numbers above 0")
+        if not all(map(math.isfinite, self.mean)):
+            raise UsageError(f"mean {self.mean}", "three numbers")
 
     def with_options(self, **given: Any) -> Declaration:
         """The same with the values that are not None in place of its own; UsageError for a name that it has not."""

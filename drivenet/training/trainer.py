@@ -21,6 +21,7 @@ from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
 from drivenet.models.deployed import normalise
 from drivenet.modelspec import LabelsSpec
+from drivenet.sinks.target import cannot_write
 from drivenet.training.autocast import autocast
 from drivenet.training.board import Board, NoBoard, open_board
 from drivenet.training.depthwise_cpu import quick_depthwise
@@ -146,7 +147,10 @@ class Trainer:
         Raises:
             UsageError: if the loss is no longer finite.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
         first = self.progress.iteration + 1  # what a killed run logged after its last checkpoint comes again
         with contextlib.ExitStack() as stack:
             board: Board = stack.enter_context(open_board(self.folder, first)) if self.ranks.first else NoBoard()

@@ -244,6 +244,18 @@ def test_the_colour_of_a_label_by_another_name(here: Path, capsys: pytest.Captur
     refused(capsys, 2, told, "eval", "--dataset", "folder", "--root", ".", "--labels", "labels.yaml")
 
 
+def test_what_a_training_cannot_be(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
+    text = (configs_dir() / "train" / "short.yaml").read_text()
+    (here / "good.yaml").write_text(text)
+    both, wide = text + "\nminutes: 2\n", text.replace("\ninput: [", "\ninput: [32, ")
+    for bad, told in ((both, "give either iterations or minutes"), (wide, "input: must have at most 2 values, got 3")):
+        (here / "bad.yaml").write_text(bad)
+        refused(capsys, 2, rf"drivenet: bad\.yaml: {told}\n", "train", "--config", "bad.yaml")
+    told = "cannot write good.yaml: File exists; name a place that is writable"
+    refused(capsys, 5, told, "train", "--config", "good.yaml", "--out", "good.yaml")
+
+
 def test_settings_of_a_training_are_sent_to_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "clip.mp4", "--config", configs_dir() / "train" / "accurate.yaml") == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -357,6 +369,7 @@ def test_export_of_what_cannot_be_exported(here: Path, capsys: pytest.CaptureFix
     """Nobody is told to run the code in a file."""
     pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
     (here / "text.pt").write_text("no checkpoint\n")
+    refused(capsys, 4, "no engine 'palete'.*a name that drivenet models lists", "export", "palete", "--out", "m.onnx")
     told = "cannot read checkpoint text.pt: no checkpoint, or one that holds more than tensors; expected a .pt file"
     refused(capsys, 2, told, "export", "text.pt", "--out", "m.onnx")
     told = "output palette.onnx is what is read; expected a place of its own"

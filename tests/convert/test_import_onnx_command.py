@@ -56,6 +56,9 @@ def test_what_came_of_it_is_said(model: Path, tmp_path: Path, capsys: pytest.Cap
     (["--preset", "smp"], "no labels; expected the classes of its ids; give --labels cityscapes"),
     (["--labels", "camvid", "--mean", "1,2"], "--mean '1,2'; expected three numbers with commas, or one"),
     (["--labels", "camvid", "--scale", "1/0"], "--scale '1/0'; expected a number or a fraction"),
+    (["--labels", "camvid", "--scale", "nan"], "scale nan, std"),
+    (["--labels", "camvid", "--std", "inf"], "std (inf, inf, inf); expected numbers above 0"),
+    (["--labels", "camvid", "--mean", "nan"], "mean (nan, nan, nan); expected three numbers"),
     (["--labels", "camvid", "--std", "0"], "std (0.0, 0.0, 0.0); expected numbers above 0"),
     (["--labels", "camvid", "--calibration", "x"], "--calibration with --from onnx; expected --from drivenet"),
 ])  # fmt: skip
