@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -11,7 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
-from onnxruntime.quantization import CalibrationDataReader, QDQQuantizer, QuantType, create_calibrator
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QDQQuantizer,
+    QuantType,
+    create_calibrator,
+)
+from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from drivenet.errors import UsageError
@@ -24,6 +33,11 @@ from drivenet.prepare import prepare_for
 
 #: Zero points are 0 everywhere, and biases stay float: TensorRT reads nothing else.
 _SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+#: So many percent of the values of a tensor are told apart, the rest is clipped: with the range of all of
+#: them, a few outliers cost every other value a bit. On the default models it halves the pixels that int8 changes.
+PERCENTILE = 99.99
+#: Pictures whose activations are in memory together.
+AT_ONCE = 4
 
 
 def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[str] = PARTS,
@@ -73,10 +87,7 @@ class Calibrated:
             # Folds what is constant, so that every convolution has its weights and bias at hand.
             quant_pre_process(source, clean, skip_symbolic_shape=True)
             self._clean = onnx.load(clean)
-            calibrator = create_calibrator(clean, list(QUANTISED), str(augmented))
-            calibrator.collect_data(_Pictures(pictures, spec))
-            self._ranges = calibrator.compute_data()
-            del calibrator  # its session reads the folder
+            self._ranges = _measured(clean, augmented, pictures, spec)
 
     def write(self, out: Path, keep: Sequence[str] = PARTS, tenths: Collection[int] = ()) -> ModelSpec:
         """Write one int8 version; SinkError if nothing can be written there."""
@@ -92,6 +103,24 @@ class Calibrated:
         spec = self.spec.model_copy(update={"name": out.stem})
         store(model, spec, out, full_check=False)
         return spec
+
+
+def _measured(clean: Path, augmented: Path, pictures: Sequence[Image], spec: ModelSpec) -> TensorsData:
+    """The range of every tensor that may be quantised, over some pictures.
+
+    Args:
+        clean: the model.
+        augmented: where a version is written that gives these tensors.
+        pictures, spec: what it is shown, and how it takes that.
+    """
+    told = {"percentile": PERCENTILE}
+    calibrator = create_calibrator(
+        clean, list(QUANTISED), str(augmented), calibrate_method=CalibrationMethod.Percentile, extra_options=told
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it is at
+        for first in range(0, len(pictures), AT_ONCE):
+            calibrator.collect_data(_Pictures(pictures[first : first + AT_ONCE], spec))
+        return calibrator.compute_data()
 
 
 def _plain(model: onnx.ModelProto, ir_version: int) -> onnx.ModelProto:

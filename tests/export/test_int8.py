@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 onnx = pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
 
+import onnxruntime as ort  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 
 from drivenet.build.openvino import quantise_repeated_once  # noqa: E402
@@ -94,6 +95,25 @@ def test_everything_is_symmetric_int8(quantised: Path) -> None:
     assert weights
     for node in weights:
         assert constants[node.input[1]].shape == constants[node.input[0]].shape[:1]
+
+
+def test_outliers_of_activations_are_clipped(source: Path, quantised: Path) -> None:
+    """The ranges of some tensors leave values out that the float model has, and none leaves out many."""
+    model, whole = onnx.load(quantised), onnx.load(source)
+    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    known = {name for node in whole.graph.node for name in node.output}
+    linear = [n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in known]
+    del whole.graph.output[:]
+    whole.graph.output.extend(
+        onnx.helper.make_tensor_value_info(n.input[0], onnx.TensorProto.FLOAT, None) for n in linear
+    )
+    session = ort.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = [session.run(None, {"frame": picture[None]}) for picture in PICTURES]
+    beyond = [
+        np.mean([(np.abs(values[i]) > 1.001 * 127 * float(constants[node.input[1]])).mean() for values in found])
+        for i, node in enumerate(linear)
+    ]
+    assert 0 < max(beyond) < 0.0005
 
 
 def test_its_ends_are_those_of_its_float_model(source: Path, quantised: Path) -> None:
