@@ -18,8 +18,8 @@ from drivenet.export.int8_nodes import TENTHS
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
-#: The tenth of the convolutions that always stays float: what it rounds goes through the whole network.
-FRONT = frozenset({0})
+#: The tenths of the convolutions that always stay float: what they round goes through the whole network.
+FRONT = frozenset({0, 1})
 #: What ends the search: fraction of equal ids, IoU of the worst class, fraction of the things found again. Each is a
 #: little above what a build is refused for, since its backend rounds a little more.
 ENOUGH, ENOUGH_IOU, ENOUGH_THINGS = 0.98, 0.55, 0.82
