@@ -21,9 +21,10 @@ from drivenet.models import checkpoint as checkpoints
 from drivenet.models.things_head import ThingsHead, ThingsTail, head_of
 from drivenet.models.trunk import features_of, origin_of
 from drivenet.modelspec import ModelSpec, ThingsSpec
+from drivenet.things.components import MIN_AREA
 
 #: What is written into the spec where the checkpoint of the head says nothing else.
-RULE = {"scale": 0.5, "centre": 60, "reach": 5.0, "min_area": 0.0002}
+RULE = {"scale": 0.5, "centre": 60, "reach": 5.0, "min_area": MIN_AREA}
 
 
 def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
