@@ -159,7 +159,7 @@ def test_a_file_cut_short_yields_what_it_holds_and_says_so(
     assert len(list(VideoFile(path))) == 30
     frames, error = read(VideoFile(cut(path)))
     assert isinstance(error, SourceLostError)
-    assert 12 <= len(frames) < 30
+    assert 5 <= len(frames) < 30  # an encoder may spend half of the bytes on the first of them
     assert f"is cut short after {len(frames)} frames" in str(error)
 
 
