@@ -146,7 +146,7 @@ class LossSettings(Settings):
     dice: float = Field(0.5, ge=0, description="weight of the soft Dice loss")
     lovasz: float = Field(0.0, ge=0, description="weight of the Lovász-Softmax loss, a surrogate of the IoU")
     auxiliary: float = Field(0.4, ge=0, description="weight of each auxiliary head")
-    things: float = Field(0.3, gt=0, description="weight of a head for single things, if the network has one")
+    things: float = Field(0.1, gt=0, description="weight of a head for single things, if the network has one")
     weights: Literal["none", "log"] = Field("log", description="log: 1 / ln(1.1 + share of pixels)")
     ohem: float | None = Field(
         None, gt=0, le=1, description="learn only from pixels whose class got less probability, 1/16 of all at least"
