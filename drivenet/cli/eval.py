@@ -18,7 +18,7 @@ from drivenet.cli.output import check_file, console, progress, table, write_json
 from drivenet.cli.output import report as shown
 from drivenet.cli.record import check_record, write_record
 from drivenet.config import load_labels, yaml_file
-from drivenet.data import DATASETS, ROOTLESS, SPLITS, WITHOUT_LABEL_SET, open_dataset
+from drivenet.data import DATASETS, SPLITS, WITHOUT_LABEL_SET, open_dataset
 from drivenet.data.base import Dataset
 from drivenet.data.sequences.files import snippets
 from drivenet.engine import open_engine
@@ -154,9 +154,6 @@ def _only(engines: tuple[str, ...]) -> str | None:
 
 
 def _samples(dataset: str, root: Path | None, split: str, labels: LabelSet | None) -> Dataset:
-    if dataset in ROOTLESS:
-        rooted = "|".join(sorted(DATASETS.keys() - ROOTLESS))
-        refuse(["root"], f"{dataset}, which is generated", f"--dataset {rooted} --root DIR")
     samples = open_dataset(dataset, root, split, labels)
     if samples.split != split:
         refuse(["split"], f"{root}, which has no {split}", f"{split}/images and {split}/labels in it, or no --split")

@@ -20,11 +20,11 @@ def opener_of(
     Args:
         kind: what messages call such a set.
         homes: ``module:function`` by name.
-        rootless: names that need no root.
+        rootless: names of those that are drawn, and have no root.
         name, root, split: as they were asked for.
 
     Raises:
-        UsageError: for an unknown name or split, or a missing root.
+        UsageError: for an unknown name or split, a missing root, or one that nobody would read.
     """
     if name not in homes:
         raise UsageError(f"no {kind} {name!r}", cure=nearest(name, homes))
@@ -34,6 +34,9 @@ def opener_of(
         raise UsageError(
             f"no root for {name}", f"the folder or YAML file of the {kind}", "give --root DIR or FILE.yaml"
         )
+    if root is not None and name in rootless:
+        rooted = "|".join(sorted(homes.keys() - set(rootless)))
+        raise UsageError(f"root {root} for {name}, which is drawn", rooted, "leave root out, or name its data set")
     module, function = homes[name].split(":")
     opener: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return opener

@@ -252,7 +252,7 @@ def test_a_suite_that_is_not_right_is_one_line(here: Path, capsys: pytest.Captur
         (2, "cannot read none.yaml", ("--labels", "none.yaml")),
         (
             2,
-            "--root with synthetic, which is generated; expected --dataset camvid|cityscapes|",
+            "for synthetic, which is drawn; expected camvid|cityscapes|folder|iddlite; leave root out",
             ("--dataset", "synthetic"),
         ),
         (

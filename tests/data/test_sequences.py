@@ -251,3 +251,8 @@ def test_snippets_end_where_a_number_or_a_name_is_left_out() -> None:
     assert [len(part) for part in snippets([Path("a1.png"), Path("a2.png"), Path("a4.png")])] == [2, 1]
     assert [len(part) for part in snippets([Path(f"a{i}.png") for i in range(0, 20, 2)])] == [10]
     assert [len(part) for part in snippets([Path("a.png"), Path("b.png"), Path("c/a.png")])] == [2, 1]
+
+
+def test_a_root_that_nobody_would_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"for synthetic-video, which is drawn; .*; leave root out"):
+        open_video_set("synthetic-video", tmp_path)
