@@ -13,7 +13,7 @@ from drivenet.things.grouping import Grouped
 
 
 def infer_all(engine: Engine, picture: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
-    """All that an engine gives of one picture, from one inference: it has confidence or things, not both.
+    """All that an engine gives of one picture; from two inferences if it has confidence and things.
 
     Args:
         engine: any.
@@ -26,11 +26,14 @@ def infer_all(engine: Engine, picture: Image) -> tuple[Ids, Confidence | None, T
         EngineError: as :meth:`Engine.infer`.
     """
     spec, image, size = engine.spec, prepare_for(picture, engine.spec), (picture.shape[0], picture.shape[1])
+    maps: ThingMaps | None = None
     if spec.things is None:
         ids, sure = engine.infer_confident(image)
-        return crop_bars(ids, spec, size), None if sure is None else crop_bars(sure, spec, size), None
-    ids, maps = engine.infer_things(image)
-    return crop_bars(ids, spec, size), None, None if maps is None else crop_maps(maps, spec, size)
+    else:
+        sure = engine.infer_confident(image)[1] if spec.confidence else None
+        ids, maps = engine.infer_things(image)
+    sure = None if sure is None else crop_bars(sure, spec, size)
+    return crop_bars(ids, spec, size), sure, None if maps is None else crop_maps(maps, spec, size)
 
 
 def single_things(spec: ModelSpec, ids: Ids, maps: ThingMaps | None, size: Size) -> tuple[Ids, Grouped | None]:

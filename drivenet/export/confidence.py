@@ -66,7 +66,9 @@ def append_confidence(model: onnx.ModelProto, where: str) -> None:
     graph.initializer.append(numpy_helper.from_array(np.array(255, np.float32), f"{CONFIDENCE}/scale"))
     classes = next(output for output in graph.output if output.name == OUTPUT)
     shape = [dim.dim_value for dim in classes.type.tensor_type.shape.dim]
-    graph.output.append(helper.make_tensor_value_info(CONFIDENCE, TensorProto.UINT8, shape))
+    others = list(graph.output)[1:]  # maps of things, which come after it
+    del graph.output[1:]
+    graph.output.extend([helper.make_tensor_value_info(CONFIDENCE, TensorProto.UINT8, shape), *others])
 
 
 def _tail(logits: str, axis: int) -> list[onnx.NodeProto]:

@@ -66,13 +66,14 @@ class Infer(Stage):
         self._waits.close()
 
     def _infer(self, image: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
-        """What the engine is asked for, from one inference; an engine has confidence or things, not both."""
-        if CONFIDENCE in self._wanted:
-            return *self._engine.infer_confident(image), None
-        if self._engine.spec.things is not None:
-            ids, maps = self._engine.infer_things(image)
-            return ids, None, maps
-        return self._engine.infer(image), None, None
+        """What the engine is asked for; from two inferences if it has confidence and things, and both are wanted."""
+        engine, spec = self._engine, self._engine.spec
+        confident = CONFIDENCE in self._wanted
+        if spec.things is None:
+            return (*engine.infer_confident(image), None) if confident else (engine.infer(image), None, None)
+        sure = engine.infer_confident(image)[1] if confident and spec.confidence else None
+        ids, maps = engine.infer_things(image)
+        return ids, sure, maps
 
 
 class Analyse(Stage):

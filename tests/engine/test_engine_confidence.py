@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,18 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_models import SIZE, palette_graph, palette_model, palette_spec, sure_model, sure_of, write_onnx
+from onnx_models import SIZE, palette_graph, palette_model, palette_spec, sure_model, sure_of, things_model, write_onnx
 
 from drivenet.engine import open_engine
 from drivenet.engine.openvino.engine import OpenVinoEngine
+from drivenet.engine.things import infer_all
 from drivenet.errors import EngineError, ModelSpecError
+from drivenet.export.confidence import add_confidence
+from drivenet.frame import Frame
+from drivenet.latency import Timeline
+from drivenet.record import THING_MAPS, Record
+from drivenet.stages import default_stages, run_stages
+from drivenet.stages.blur import Blur
 
 BACKENDS = ("onnxruntime", "openvino")
 NOISE = np.random.default_rng(3).integers(0, 256, (*SIZE, 3), np.uint8)
@@ -99,3 +107,23 @@ def test_a_confidence_that_no_softmax_gives_is_refused(tmp_path: Path, backend: 
     engine = open_engine(write_onnx(tmp_path / "zero.onnx", graph, palette_spec(confidence=True)), backend)
     with pytest.raises(EngineError, match=r"confidence 0/255; expected at least 21/255 with 11 classes"):
         engine.infer_confident(NOISE)
+
+
+def test_a_model_with_things_gives_both(tmp_path: Path, backend: str) -> None:
+    """To whoever asks for all, and to a run with a stage that needs confidence, which parted no things then."""
+    sure, plain = tmp_path / "sure.onnx", things_model(tmp_path)
+    assert add_confidence(plain, sure).outputs()[1][0] == "confidence"
+    with closing(open_engine(sure, backend)) as engine, closing(open_engine(plain, backend)) as other:
+        ids, confidence, maps = infer_all(engine, NOISE)
+        wanted, none, parts = infer_all(other, NOISE)
+        record = Record(Frame(NOISE, 0, 0), engine.spec.label_set, Timeline(0))
+        blur = [Blur(("vehicle",), engine.spec.label_set)]
+        seen, unsure = (run_stages(record, default_stages(one, on_scene=blur)) for one in (engine, other))
+    assert confidence is not None
+    assert (confidence.shape, none) == (ids.shape, None)
+    np.testing.assert_array_equal(ids, wanted)
+    for found in (maps, seen.layers[THING_MAPS][0], unsure.layers[THING_MAPS][0]):
+        np.testing.assert_array_equal(found.centres, parts.centres)
+        np.testing.assert_array_equal(found.offsets, parts.offsets)
+    np.testing.assert_array_equal(seen.confidence, confidence)
+    assert unsure.confidence is None
