@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,19 @@ def create(architecture: str, classes: int, options: Mapping[str, Any] | None = 
     if architecture not in ARCHITECTURES:
         raise UsageError(f"no architecture {architecture!r}", cure=nearest(architecture, ARCHITECTURES))
     module, cls = ARCHITECTURES[architecture].split(":")
+    make, given = getattr(importlib.import_module(module), cls), dict(options or {})
+    _check_texts(make, given)
     try:
-        network: nn.Module = getattr(importlib.import_module(module), cls)(classes, **(options or {}))
-    except TypeError as error:
-        raise UsageError(f"options {dict(options or {})} for {architecture}: {error}") from error
+        network: nn.Module = make(classes, **given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"options {given} for {architecture}: {error}") from error
     return network
+
+
+def _check_texts(make: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """UsageError for a text in place of a number or of true and false, as ``no``, which would be true."""
+    for name, parameter in inspect.signature(make).parameters.items():
+        usual = parameter.default
+        if isinstance(options.get(name), str) and not isinstance(usual, str):
+            expected = "true or false" if isinstance(usual, bool) else f"a number, such as {usual}"
+            raise UsageError(f"options.{name}: {options[name]!r}", expected)

@@ -89,3 +89,19 @@ def test_other_sizes_are_refused(network: torch.nn.Module) -> None:
 def test_a_variant_is_chosen_by_name() -> None:
     with pytest.raises(UsageError, match="did you mean coincheung"):
         create("bisenetv2", 5, {"variant": "coincheun"})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"auxiliary": "no"}, r"options\.auxiliary: 'no'; expected true or false"),
+        ({"things": "32"}, r"options\.things: '32'; expected a number, such as 0"),
+        ({"width": 96.5}, r"options \{'width': 96.5\} for efficientnet_fpn: "),
+        ({"things": -1}, r"options \{'things': -1\} for efficientnet_fpn: "),
+        ({"thing": 32}, "unexpected keyword argument 'thing'"),
+    ],
+)
+def test_options_that_make_no_network_are_told(options: dict[str, Any], said: str) -> None:
+    """``no`` is a text in YAML, and would be true."""
+    with pytest.raises(UsageError, match=said):
+        create("efficientnet_fpn", 5, options)
