@@ -87,7 +87,7 @@ class Calibrated:
             clean, augmented = Path(folder) / "clean.onnx", Path(folder) / "augmented.onnx"
             # Folds what is constant, so that every convolution has its weights and bias at hand.
             quant_pre_process(source, clean, skip_symbolic_shape=True)
-            self._clean = onnx.load(clean)
+            self._clean = _named(onnx.load(clean))
             self._ranges = _measured(clean, augmented, pictures, spec)
         some = pictures[:: max(1, len(pictures) // AVERAGED)]
         self._means = channel_means(self._clean, [prepare_for(picture, spec)[None] for picture in some])
@@ -125,6 +125,13 @@ def _measured(clean: Path, augmented: Path, pictures: Sequence[Image], spec: Mod
         for first in range(0, len(pictures), AT_ONCE):
             calibrator.collect_data(_Pictures(pictures[first : first + AT_ONCE], spec))
         return calibrator.compute_data()
+
+
+def _named(model: onnx.ModelProto) -> onnx.ModelProto:
+    """With a name for every node, as what stays float is told by it."""
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"unnamed/{number}"
+    return model
 
 
 def _plain(model: onnx.ModelProto, ir_version: int) -> onnx.ModelProto:

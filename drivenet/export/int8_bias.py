@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ def correct_biases(quantised: onnx.GraphProto, floats: onnx.GraphProto, means: M
     constants = {tensor.name: tensor for tensor in quantised.initializer}
     weights = {tensor.name: tensor for tensor in floats.initializer}
     before = {node.name: node for node in floats.node if node.op_type == "Conv"}
-    for node, linear in _int8_convolutions(quantised):
+    for node, linear in _int8_convolutions(quantised, constants):
         was = before[node.name]
         if was.input[0] not in means:
             continue
@@ -58,14 +58,16 @@ def correct_biases(quantised: onnx.GraphProto, floats: onnx.GraphProto, means: M
         bias.CopyFrom(numpy_helper.from_array(shifted.astype(np.float32), bias.name))
 
 
-def _int8_convolutions(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
-    """Those with a bias of their own, and what makes floats of their weights."""
+def _int8_convolutions(
+    graph: onnx.GraphProto, constants: Collection[str]
+) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
+    """Those with constant weights and a constant bias of their own, and what makes floats of their weights."""
     made_by = {name: node for node in graph.node for name in node.output}
     uses = Counter(name for node in graph.node for name in node.input)
     for node in graph.node:
-        own = node.op_type == "Conv" and len(node.input) > 2 and uses[node.input[2]] == 1
-        linear = made_by.get(node.input[1]) if own else None
-        if linear is not None and linear.op_type == "DequantizeLinear":
+        bias = node.input[2] if node.op_type == "Conv" and len(node.input) > 2 else ""
+        linear = made_by.get(node.input[1]) if bias in constants and uses[bias] == 1 else None
+        if linear is not None and linear.op_type == "DequantizeLinear" and linear.input[0] in constants:
             yield node, linear
 
 

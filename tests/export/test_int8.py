@@ -140,6 +140,32 @@ def means_of(file: Path, tensors: list[str]) -> list[np.ndarray]:
     return [np.mean([values[i].mean((0, 2, 3)) for values in found], 0) for i in range(len(tensors))]
 
 
+def test_any_graph_can_be_quantised(source: Path, tmp_path: Path) -> None:
+    """Also one whose nodes have no names, and where a bias is computed, as other programs write them."""
+    model = onnx.load(source)
+    conv = [node for node in model.graph.node if node.op_type == "Conv" and len(node.input) > 2][8]
+    for node in model.graph.node:
+        node.ClearField("name")
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((), np.float32), "nothing"))
+    nodes = [
+        onnx.helper.make_node("Cast", ["frame"], ["pixels"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("ReduceMax", ["pixels"], ["most"], keepdims=0),
+        onnx.helper.make_node("Mul", ["most", "nothing"], ["none"]),
+        onnx.helper.make_node("Add", [conv.input[2], "none"], ["computed"]),
+    ]
+    conv.input[2] = "computed"
+    for place, node in enumerate(nodes):
+        model.graph.node.insert(place, node)
+    onnx.save(model, tmp_path / "foreign.onnx")
+    quantise(tmp_path / "foreign.onnx", tmp_path / "foreign-int8.onnx", PICTURES)
+    rounded = [
+        node for node in onnx.load(tmp_path / "foreign-int8.onnx").graph.node if node.op_type == "QuantizeLinear"
+    ]
+    assert len(rounded) > 10
+    one, two = open_engine(source, "onnxruntime"), open_engine(tmp_path / "foreign-int8.onnx", "onnxruntime")
+    assert np.mean([agreement(one.infer(picture), two.infer(picture)) for picture in PICTURES]) > 0.9
+
+
 def test_its_ends_are_those_of_its_float_model(source: Path, quantised: Path) -> None:
     first, last = ([n.op_type for n in onnx.load(file).graph.node if n.op_type in ("Cast", "ArgMax")]
                    for file in (source, quantised))  # fmt: skip
