@@ -36,6 +36,8 @@ _KINDS = {
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "finite_number": "must be finite",
+    "tuple_type": "must be a list",
+    "dict_type": "must be keys and values",
     "missing": "is missing",
 }
 #: Where a text was meant and YAML reads something else.
@@ -109,4 +111,5 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _key(loc: Loc) -> str:
-    return ".".join(map(str, loc)) or "the whole"
+    """The place of a value, without the types that pydantic tried on it."""
+    return ".".join(part for part in map(str, loc) if "[" not in part) or "the whole"

@@ -77,6 +77,16 @@ def test_what_cannot_be_meant_is_refused(
     assert said in told or (said == "unquoted" and "quote a glob" in told)
 
 
+def test_sources_of_a_file_that_are_wrong_are_told_by_their_keys(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "node.yaml").write_text("sources: {1: a.mp4, rear: [b.mp4]}\n")
+    assert call("run", "--config", "node.yaml", *NULL, "--headless") == 2
+    told = capfd.readouterr().err
+    assert "sources.1: must be a text, got 1; what is meant as a text stands in quotes; sources.rear: must be a" in told
+    assert told.strip().endswith("sources: must be a list")
+
+
 @pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
 def test_the_output_of_one_source_is_no_other_source(
     tmp_path: Path, overwrite: tuple[str, ...], capfd: pytest.CaptureFixture[str]
