@@ -119,6 +119,18 @@ def test_a_server_that_dies_and_comes_back_gets_the_stream_again(tmp_path: Path)
     assert decoded(second)[0].shape == (50, 64, 3)
 
 
+def test_another_size_is_a_new_stream_and_no_server_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer to begin than a result waits for a server that is away."""
+    monkeypatch.setattr("drivenet.sinks.rtsp.sink._AWAY_S", 0.001)
+    file = tmp_path / "got.h264"
+    with rtsp_server(record=file) as port, opened(f"rtsp://127.0.0.1:{port}/live") as sink:
+        push(sink, 0)
+        sink.publish(make_result(1, (99, 63), 2_000_000_000, (40, 90, 200)))
+    assert not pushers()
+
+
 def test_passwords_are_used_and_never_shown(tmp_path: Path) -> None:
     file = tmp_path / "got.h264"
     with rtsp_server(0, "cam", "s3cret", record=file) as port:

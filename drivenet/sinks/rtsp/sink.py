@@ -29,9 +29,10 @@ _CURE = "start an RTSP server that takes streams there, such as mediamtx, or men
 class RtspSink(Sink):
     """Pushes the view as H.264 over TCP (ANNOUNCE and RECORD), paced by capture times.
 
-    The first result waits until the server has taken the stream. If the server goes away later, it is tried again
-    after 0.5 s, then 1, 2, 4, and every 8 s. Meanwhile a result waits half a second and counts as failed, so that the
-    others are dropped and counted in the queue. While the source is lost the marked view is pushed.
+    The first result, and the first of another size, waits until the server has taken the stream. If the server goes
+    away later, it is tried again after 0.5 s, then 1, 2, 4, and every 8 s. Meanwhile a result waits half a second and
+    counts as failed, so that the others are dropped and counted in the queue. While the source is lost the marked view
+    is pushed.
 
     Args:
         uri: ``rtsp://[user:password@]host[:port]/path``.
@@ -50,7 +51,8 @@ class RtspSink(Sink):
         self._uri, self.target = uri, mask_uri(uri)
         self._check_answer(*_host_and_port(uri))
         self._process: PushProcess | None = None
-        self._streamed, self._why = False, "no answer"
+        #: Whether a stream has been taken before, and whether a new one begins that nothing speaks against yet.
+        self._streamed, self._begins, self._why = False, True, "no answer"
         self._backoff, self._next_s = Backoff(longest_s=_LONGEST_WAIT_S), 0.0
 
     def publish(self, result: Result) -> None:
@@ -72,6 +74,7 @@ class RtspSink(Sink):
         size = planes.shape[0] * 2 // 3, planes.shape[1]
         if self._process and self._process.size != size:
             self._drop()
+            self._begins = True
         process = self._connected(size, patience_s)
         if process:
             process.offer(at_ns, planes, patience_s)
@@ -79,7 +82,8 @@ class RtspSink(Sink):
 
     def _connected(self, size: tuple[int, int], patience_s: float) -> PushProcess | None:
         """The process once it streams; None while the server is away, after so long at most."""
-        deadline = time.monotonic() + (patience_s if self._streamed else _BEGIN_S)
+        waits = self._begins and (patience_s > 0 or not self._streamed)
+        deadline = time.monotonic() + (_BEGIN_S if waits else patience_s)
         while True:
             process = self._process or self._begun(size, deadline)
             if process is None:
@@ -87,8 +91,9 @@ class RtspSink(Sink):
             process.listen(0.0 if process.streaming else deadline - time.monotonic())
             if process.failure:
                 self._failed(process.failure)
+                deadline = min(deadline, time.monotonic() + patience_s)
             elif process.streaming:
-                self._streamed = True
+                self._streamed, self._begins = True, False
                 self._backoff.reset()
                 return process
             elif time.monotonic() >= deadline:
@@ -106,7 +111,7 @@ class RtspSink(Sink):
     def _failed(self, why: str) -> None:
         """Plan the next attempt; if none has ever succeeded there is none."""
         self._drop()
-        self._why = why
+        self._begins, self._why = False, why
         if not self._streamed:
             raise SinkError(f"{self.target} takes no stream: {why}", cure=_CURE)
         self._next_s = time.monotonic() + self._backoff.next_s()
