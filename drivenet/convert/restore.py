@@ -6,7 +6,7 @@ and the scale and shift that undo them: the network computes what the ONNX compu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ _RECORD = {"mean", "std", "trained_on", "data_licence", "recipe", "training", "v
 def restore_checkpoint(
     file: Path, out: Path, options: dict[str, Any] | None = None, pictures: Path | None = None
 ) -> None:  # fmt: skip
-    """Write the network of a float ONNX as a checkpoint.
+    """Write the network of a float ONNX as a checkpoint, without its head for single things.
 
     Args:
         file: an fp32 ONNX that :func:`~drivenet.export.onnx.export_onnx` wrote.
@@ -55,14 +55,21 @@ def restore_checkpoint(
     spec = read_spec(file)
     if spec.precision != "fp32":
         raise UsageError(f"{file} is {spec.precision}", "an fp32 ONNX, which holds the weights as they were trained")
-    options = _options(spec, file) if options is None else options
+    options = _without_things(_options(spec, file) if options is None else options)
     network = create(spec.architecture, len(spec.labels.classes), options).eval()
     shown = synthetic_pictures(spec.input) if pictures is None else folder_pictures(pictures)
     restore(network, file, spec, shown)
     model = {"architecture": spec.architecture, "options": options}
     settings = {"name": spec.recipe, "model": model, "input": list(spec.input)}
     record = {**spec.model_dump(mode="json", include=_RECORD), "source_sha256": sha256_of(file)}
+    record["training"] = _without_things(record["training"])
+    if "options" in record["training"]:
+        record["training"]["options"] = options
     write_checkpoint(network, settings, spec.labels, record, out)
+
+
+def _without_things(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "things"}
 
 
 def _options(spec: ModelSpec, file: Path) -> dict[str, Any]:

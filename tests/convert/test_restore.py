@@ -22,7 +22,7 @@ from drivenet.export.int8 import quantise  # noqa: E402
 from drivenet.export.onnx import export_checkpoint, export_onnx  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
-from drivenet.modelspec import LabelsSpec  # noqa: E402
+from drivenet.modelspec import LabelsSpec, ModelSpec  # noqa: E402
 from drivenet.prepare import prepare  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.settings import TrainSettings  # noqa: E402
@@ -69,6 +69,20 @@ def test_what_comes_back_computes_the_same(tmp_path: Path, architecture: str, op
     assert len({int(i) for p in pictures for i in np.unique(one.infer(p))}) > 1
     assert np.mean([one.infer(p) == two.infer(p) for p in pictures]) > 0.999
     assert two.spec.training == one.spec.training
+
+
+def test_it_comes_back_without_a_head_for_things_that_was_trained_with_it(tmp_path: Path) -> None:
+    options = {"width": 16, "head": 16}
+    joint = trained("efficientnet_fpn", {**options, "things": 16})
+    onnx = exported(tmp_path, joint, "efficientnet_fpn", options={**options, "things": 16})
+    assert "things" in ModelSpec.from_json(onnx.with_suffix(".json").read_text(), "beside").training
+    run(onnx, "--from", "drivenet", "--out", tmp_path / "back.pt")
+    assert checkpoint.load(tmp_path / "back.pt")["settings"]["model"]["options"] == options
+    spec = export_checkpoint(tmp_path / "back.pt", tmp_path / "again.onnx")
+    assert (spec.things, spec.training["options"], "things" in spec.training) == (None, options, False)
+    one, two = open_engine(onnx, "onnxruntime"), open_engine(tmp_path / "again.onnx", "onnxruntime")
+    pictures = [prepare(p, SIZE) for p in synthetic_pictures((90, 160))]
+    assert np.mean([one.infer(p) == two.infer(p) for p in pictures]) > 0.999
 
 
 def test_its_batch_norms_know_the_pictures_again(tmp_path: Path) -> None:
