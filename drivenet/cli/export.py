@@ -54,7 +54,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
     except ModuleNotFoundError as error:
         extra = "import" if error.name == "onnx" else "train"
         raise UsageError(f"export needs {error.name}", cure=f"pip install 'drivenet[{extra}]'") from error
-    if not source.suffix and not source.exists():
+    if source.suffix not in (".onnx", ".pt") and not source.is_file():
         source = find(str(source))
     check_apart(out, [source])
     if source.suffix == ".onnx":

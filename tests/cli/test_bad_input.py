@@ -365,6 +365,14 @@ def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[
     refused(capsys, 2, "checkpoint", "export", "clip.mp4", "--out", "m.onnx")
 
 
+def test_the_name_of_a_model_may_have_a_dot_and_be_that_of_a_folder(here: Path) -> None:
+    (here / "engines").mkdir(exist_ok=True)
+    for name in ("mine-1.0", "mine"):
+        palette_model(here / "engines", name)
+        (here / name).mkdir()
+        assert call("export", name, "--confidence", "--out", f"{name}-sure.onnx") == 0
+
+
 def test_export_of_what_cannot_be_exported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody is told to run the code in a file."""
     pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
