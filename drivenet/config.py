@@ -50,7 +50,7 @@ def _read(path: Path) -> dict[Any, Any]:
         raw = yaml.load(text, Loader)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, LookupError, yaml.YAMLError, RecursionError) as error:  # LookupError: !!bool maybe
         raise ConfigError(f"{path} is no YAML: {_why(error)}", "a YAML file") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds {'nothing' if raw is None else type(raw).__name__}", "keys and values")

@@ -43,7 +43,7 @@ def compare(
 
     Raises:
         UsageError: for no pictures, none that tell classes apart, or none with things for an engine that parts them.
-        EngineError: if the two have other classes, sizes or things, or an inference fails.
+        EngineError: if the two differ in classes, sizes, letterbox or things, or an inference fails.
     """
     ours, theirs = candidate.spec, reference.spec
     if (ours.labels, ours.input, ours.output) != (theirs.labels, theirs.input, theirs.output):
@@ -51,6 +51,9 @@ def compare(
             f"{candidate.file} gives {ours.output} ids of {ours.labels.name} from {ours.input}",
             f"{theirs.output} of {theirs.labels.name} from {theirs.input} as {reference.file}",
         )
+    if ours.letterbox != theirs.letterbox:
+        told = f"{candidate.file} with letterbox {ours.letterbox}"
+        raise EngineError(told, f"{theirs.letterbox} as {reference.file}")
     if ours.things != theirs.things:
         told = f"{candidate.file} gives {ours.things or 'no things'}"
         raise EngineError(told, f"{theirs.things or 'none'} as {reference.file}", "name its own --reference")

@@ -48,6 +48,12 @@ class Agreement:
         }  # fmt: skip
 
 
+def _form(engine: Engine) -> tuple[object, ...]:
+    """What two engines have in common whose ids can be compared."""
+    spec = engine.spec
+    return spec.input, spec.output, spec.labels, spec.letterbox
+
+
 def compare_engines(
     reference: Engine,
     others: Sequence[Engine],
@@ -67,10 +73,9 @@ def compare_engines(
         SourceError: if there are no frames.
     """
     for other in others:
-        if (other.spec.input, other.spec.output, other.spec.labels) != (
-            reference.spec.input, reference.spec.output, reference.spec.labels,
-        ):  # fmt: skip
-            raise EngineError(f"{other.file} is not the same model as {reference.file}", "the same sizes and labels")
+        if _form(other) != _form(reference):
+            told = f"{other.file} is not the same model as {reference.file}"
+            raise EngineError(told, "the same sizes, labels and letterbox")
     found = [Agreement(other.describe()) for other in others]
     done = 0
     for done, frame in enumerate(frames, 1):

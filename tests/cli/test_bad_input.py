@@ -228,6 +228,7 @@ def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("loop: often\n", "loop: must be true or false, got 'often'\n"),
         (f"max_frames: {'9' * 5000}\n", "is no YAML: "),
         ("stats: !!timestamp 2026-13-45\n", "is no YAML: "),
+        ("loop: !!bool maybe\n", "is no YAML: "),
     ],
 )
 def test_configurations(here: Path, capsys: pytest.CaptureFixture[str], text: str, pattern: str) -> None:

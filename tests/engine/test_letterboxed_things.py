@@ -15,6 +15,7 @@ from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.parity import compare
 from drivenet.engine.things import infer_instances
+from drivenet.errors import EngineError
 from drivenet.evaluation import evaluate
 from drivenet.evaluation.agreement import compare_engines
 from drivenet.frame import Frame
@@ -96,3 +97,11 @@ def test_what_two_engines_are_compared_on_has_no_bars(engine: Engine, tmp_path: 
     (same,) = compare_engines(engine, [engine], [Frame(picture, 0, 0)])
     assert (same.things.counted, same.things.share, same.share) == (2, 1.0, 1.0)
     assert compare(engine, engine, [picture], "wide").worst_class in ("Road", "Car")
+
+
+def test_engines_that_take_a_picture_differently_are_not_compared(engine: Engine, tmp_path: Path) -> None:
+    other = open_engine(sure_things_model(tmp_path, *maps(), name="stretched"), "onnxruntime")
+    with pytest.raises(EngineError, match=r"parted\.onnx is not the same model as .*stretched\.onnx"):
+        compare_engines(other, [engine], [Frame(paint(truth()[0]), 0, 0)])
+    with pytest.raises(EngineError, match=r"parted\.onnx with letterbox 114; expected None as .*stretched\.onnx"):
+        compare(other, engine, [paint(truth()[0])], "wide")
