@@ -49,9 +49,9 @@ def create(architecture: str, classes: int, options: Mapping[str, Any] | None = 
 
 
 def _check_texts(make: type[nn.Module], options: Mapping[str, Any]) -> None:
-    """UsageError for a text in place of a number or of true and false, as ``no``, which would be true."""
+    """UsageError for a text in place of a number, or of true and false, as ``no``, which would be true."""
     for name, parameter in inspect.signature(make).parameters.items():
         usual = parameter.default
         if isinstance(options.get(name), str) and not isinstance(usual, str):
-            expected = "true or false" if isinstance(usual, bool) else f"a number, such as {usual}"
+            expected = "true or false" if isinstance(usual, bool) else f"a value such as {usual}"
             raise UsageError(f"options.{name}: {options[name]!r}", expected)

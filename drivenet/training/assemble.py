@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from drivenet.errors import UsageError
+from drivenet.labels import COUNTABLE_GROUPS, LabelSet
 from drivenet.training.augment import Augment
 from drivenet.training.conditions import ON_HOST
 from drivenet.training.focus import Focus
@@ -59,7 +60,7 @@ def _batches(settings: TrainSettings, material: Material, device: torch.device, 
     fit = all(isinstance(source.pictures, list) for source in sources)
     if wanted and not fit:
         raise UsageError("device_augment with pictures that stay on disk", "data sets in memory", "set it to false")
-    things = _parts_things(settings, sources)
+    things = _parts_things(settings, sources, material.labels)
     on_host = [name for name in ON_HOST if getattr(settings.augment, name)] + ["paste"] * bool(settings.paste.share)
     on_host += ["a head for single things"] * things
     if wanted and on_host:
@@ -72,10 +73,13 @@ def _batches(settings: TrainSettings, material: Material, device: torch.device, 
     return Batches(order, augment, settings.input, settings.batch, ranks, paste, things)
 
 
-def _parts_things(settings: TrainSettings, sources: Sequence[Source]) -> bool:
-    """Whether single things are learnt; UsageError where no source has any."""
+def _parts_things(settings: TrainSettings, sources: Sequence[Source], labels: LabelSet) -> bool:
+    """Whether single things are learnt; UsageError where no source has any, or no class is of things."""
     if not settings.model.options.get("things"):
         return False
+    if not labels.countable_table.any():
+        told = f"options.things for {labels.name}, which counts nothing"
+        raise UsageError(told, f"classes of the groups {', '.join(COUNTABLE_GROUPS)}")
     if all(source.pictures[0].instances is None for source in sources):
         raise UsageError("options.things without single things", "a source that has them", "give its instances: FOLDER")
     return True

@@ -95,7 +95,7 @@ def test_a_variant_is_chosen_by_name() -> None:
     ("options", "said"),
     [
         ({"auxiliary": "no"}, r"options\.auxiliary: 'no'; expected true or false"),
-        ({"things": "32"}, r"options\.things: '32'; expected a number, such as 0"),
+        ({"things": "32"}, r"options\.things: '32'; expected a value such as 0"),
         ({"width": 96.5}, r"options \{'width': 96.5\} for efficientnet_fpn: "),
         ({"things": -1}, r"options \{'things': -1\} for efficientnet_fpn: "),
         ({"thing": 32}, "unexpected keyword argument 'thing'"),

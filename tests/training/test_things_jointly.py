@@ -33,6 +33,7 @@ from drivenet.training.sources import Val  # noqa: E402
 from tests.training.tiny_runs import UNVARIED, losses, material_of, tiny  # noqa: E402
 
 OPTIONS = {"width": 16, "head": 16, "things": 16}
+GROUND = LabelSet("ground", ("way", "rest"), ((1, 2, 3), (4, 5, 6)), {"way": "road", "rest": "background"})
 MODEL: dict[str, Any] = {"architecture": "efficientnet_fpn", "options": OPTIONS}
 
 
@@ -138,8 +139,14 @@ def test_batches_on_the_device_hold_no_things(tmp_path: Path) -> None:
         losses(tmp_path, settings(device_augment=True))
 
 
+def test_labels_that_count_nothing_are_told_before_the_training(tmp_path: Path) -> None:
+    nothing = np.zeros((64, 96), np.uint8)
+    sample = Sample(np.zeros((64, 96, 3), np.uint8), nothing, "x", nothing)
+    with pytest.raises(UsageError, match=r"options\.things for ground, which counts nothing; expected classes of the"):
+        assemble(settings(), material_of(GROUND, [sample]), tmp_path, torch.device("cpu"))
+
+
 def test_labels_that_count_nothing_have_no_things_to_export(tmp_path: Path) -> None:
-    ground = LabelSet("ground", ("way", "rest"), ((1, 2, 3), (4, 5, 6)), {"way": "road", "rest": "background"})
-    spec = {"name": "ground", "architecture": "efficientnet_fpn", "labels": LabelsSpec.of(ground)}
+    spec = {"name": "ground", "architecture": "efficientnet_fpn", "labels": LabelsSpec.of(GROUND)}
     with pytest.raises(UsageError, match="whose label set ground counts nothing"):
         export_onnx(create("efficientnet_fpn", 2, OPTIONS).eval(), spec, tmp_path / "ground.onnx", (64, 96))
