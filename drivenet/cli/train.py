@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from errno import EEXIST
 from pathlib import Path
 
 import click
@@ -11,7 +10,7 @@ import click
 from drivenet.cli.output import console, progress
 from drivenet.config import check, load_yaml
 from drivenet.errors import UsageError
-from drivenet.sinks.target import cannot_write
+from drivenet.sinks.target import check_folder
 
 
 @click.command()
@@ -49,8 +48,7 @@ def train(
         length = {"minutes": minutes, "iterations": iterations}
         settings = check({**settings.model_dump(), **length}, TrainSettings, "options")
     folder = out or Path("runs") / settings.name
-    if folder.exists() and not folder.is_dir():
-        raise cannot_write(folder, FileExistsError(EEXIST, "File exists"))
+    check_folder(folder)
     ranks = Ranks.from_environment()
     console.quiet = not ranks.first
     console.print(f"loading data; the run is in {folder}")

@@ -253,8 +253,9 @@ def test_what_a_training_cannot_be(here: Path, capsys: pytest.CaptureFixture[str
     for bad, told in ((both, "give either iterations or minutes"), (wide, "input: must have at most 2 values, got 3")):
         (here / "bad.yaml").write_text(bad)
         refused(capsys, 2, rf"drivenet: bad\.yaml: {told}\n", "train", "--config", "bad.yaml")
-    told = "cannot write good.yaml: File exists; name a place that is writable"
-    refused(capsys, 5, told, "train", "--config", "good.yaml", "--out", "good.yaml")
+    for place in ("good.yaml", "good.yaml/run/of/today"):
+        told = f"drivenet: cannot write {place}: Not a directory; name a place that is writable"
+        refused(capsys, 5, told, "train", "--config", "good.yaml", "--out", place)
 
 
 def test_settings_of_a_training_are_sent_to_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
