@@ -34,8 +34,8 @@ from drivenet.prepare import prepare_for
 
 #: Zero points are 0 everywhere, and biases stay float: TensorRT reads nothing else.
 _SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
-#: So many percent of the values of a tensor are told apart, the rest is clipped: with the range of all of
-#: them, a few outliers cost every other value a bit. On the default models it halves the pixels that int8 changes.
+#: The range of a tensor holds so many percent of its values, and the rest is clipped: with the range of all of them, a
+#: few outliers cost every other value a bit. On the default models it halves the pixels that int8 changes.
 PERCENTILE = 99.99
 #: Pictures whose activations are in memory together, and those that the means for the biases are of, evenly taken.
 AT_ONCE, AVERAGED = 4, 12
@@ -128,7 +128,7 @@ def _measured(clean: Path, augmented: Path, pictures: Sequence[Image], spec: Mod
 
 
 def _named(model: onnx.ModelProto) -> onnx.ModelProto:
-    """With a name for every node, as what stays float is told by it."""
+    """With a name for every node: what stays float is named by it."""
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"unnamed/{number}"
     return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-#: The cure that ends a run at a damaged picture.
+#: The cure where a damaged picture ends a run.
 SKIP = "--damaged skip leaves damaged pictures out and goes on"
 
 log = logging.getLogger(__name__)

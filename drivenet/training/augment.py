@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.frame import Image
@@ -14,6 +17,8 @@ from drivenet.training.conditions import Conditions
 from drivenet.training.instances import Instances
 from drivenet.training.sets import SetCodes
 from drivenet.training.settings import AugmentSettings
+
+Label = TypeVar("Label", bound=np.integer)
 
 
 class Augment:
@@ -36,7 +41,7 @@ class Augment:
         self, image: Image, ids: Ids, deployed: tuple[int, int], rng: np.random.Generator, drawn: bool = False,
         focus: tuple[int, int] | None = None,
     ) -> tuple[Image, Ids]:  # fmt: skip
-        """A sample of ``settings.crop`` size, picture and codes.
+        """A sample of ``settings.crop`` size: picture and codes.
 
         Args:
             image: (H, W, 3) uint8 BGR.
@@ -47,7 +52,9 @@ class Augment:
                 jitter.
             focus: a pixel (row, column) that the sample has to show.
         """
-        return self.parted(image, ids, np.zeros_like(ids), deployed, rng, drawn, focus)[:2]
+        warp = self._warp((ids.shape[0], ids.shape[1]), deployed, rng, focus)
+        ids = self._cropped(ids, warp, IGNORE_ID)
+        return self._varied(self._shown(image, warp), ids, rng, drawn), ids
 
     def parted(
         self, image: Image, ids: Ids, instances: Instances, deployed: tuple[int, int], rng: np.random.Generator,
@@ -59,9 +66,10 @@ class Augment:
             instances: (H, W) uint8 or uint16, 0 no thing, :data:`~drivenet.things.UNSURE` not known.
             image, ids, deployed, rng, drawn, focus: as of a call without.
         """
-        image, ids, instances = self._geometry(image, ids, instances, deployed, rng, focus)
-        before = ids.copy()
-        image = self._varied(image, ids, rng, drawn)
+        warp = self._warp((ids.shape[0], ids.shape[1]), deployed, rng, focus)
+        before, instances = self._cropped(ids, warp, IGNORE_ID), self._cropped(instances, warp, UNSURE)
+        ids = before.copy()
+        image = self._varied(self._shown(image, warp), ids, rng, drawn)
         instances[ids != before] = 0
         instances[ids == IGNORE_ID] = UNSURE
         return image, ids, instances
@@ -80,13 +88,13 @@ class Augment:
             pixels = _jitter(pixels, rng)
         return self._sensor(np.clip(pixels, 0, 255).astype(np.uint8), rng)
 
-    def _geometry(
-        self, image: Image, ids: Ids, instances: Instances, deployed: tuple[int, int], rng: np.random.Generator,
+    def _warp(
+        self, size: tuple[int, int], deployed: tuple[int, int], rng: np.random.Generator,
         focus: tuple[int, int] | None,
-    ) -> tuple[Image, Ids, Instances]:  # fmt: skip
-        """Scale, stretch, flip and crop in one warp; what lies outside is black and ignored."""
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """Scale, stretch, flip and crop of a picture of a size (height, width), (2, 3)."""
         s = self.settings
-        (h, w), (ch, cw) = ids.shape, s.crop
+        (h, w), (ch, cw) = size, s.crop
         scale = float(np.exp(rng.uniform(*np.log(s.scale))))
         stretch = float(np.exp(rng.uniform(*np.log(s.aspect))))
         sx, sy = scale * stretch * deployed[1] / w, scale * deployed[0] / h
@@ -97,13 +105,19 @@ class Augment:
         warp = np.array([[sx, 0, -ox], [0, sy, -oy]], np.float64)
         if rng.random() < s.flip:
             warp = np.array([[-sx, 0, cw - 1 + ox], [0, sy, -oy]], np.float64)
-        picture = image if min(sx, sy) > 0.67 else cv2.GaussianBlur(image, (0, 0), 0.35 / min(sx, sy))
-        picture = cv2.warpAffine(picture, warp, (cw, ch), flags=cv2.INTER_LINEAR)
-        truth, parts = (
-            cv2.warpAffine(labels, warp, (cw, ch), flags=cv2.INTER_NEAREST, borderValue=outside)
-            for labels, outside in ((ids, IGNORE_ID), (instances, UNSURE))
-        )
-        return np.asarray(picture, np.uint8), np.asarray(truth, np.uint8), np.asarray(parts)
+        return warp
+
+    def _shown(self, image: Image, warp: npt.NDArray[np.float64]) -> Image:
+        """A picture after a warp; what lies outside is black."""
+        scale = min(abs(warp[0, 0]), warp[1, 1])
+        picture = image if scale > 0.67 else cv2.GaussianBlur(image, (0, 0), 0.35 / scale)
+        return np.asarray(cv2.warpAffine(picture, warp, self.settings.crop[::-1], flags=cv2.INTER_LINEAR), np.uint8)
+
+    def _cropped(self, labels: npt.NDArray[Label], warp: npt.NDArray[np.float64], outside: int) -> npt.NDArray[Label]:
+        """Codes or instances after a warp, with a value for what lies outside."""
+        size = self.settings.crop[::-1]
+        found = cv2.warpAffine(labels, warp, size, flags=cv2.INTER_NEAREST, borderValue=outside)
+        return np.asarray(found, labels.dtype)
 
     def _recolour(self, pixels: recolour.Float, ids: Ids, rng: np.random.Generator) -> None:
         s = self.settings

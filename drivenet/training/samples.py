@@ -156,22 +156,22 @@ class Batches:
         """The batch of one iteration."""
         first = (iteration * self.ranks.world + self.ranks.rank) * self.batch
         samples = list(self._workers.map(self._sample, range(first, first + self.batch)))
-        images, codes, instances = (np.stack(part) for part in zip(*samples, strict=True))
-        found = torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(codes)
-        return (*found, torch.from_numpy(instances.astype(np.int32))) if self.things else found
+        images, *labels = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
+        return (images.permute(0, 3, 1, 2), *labels)
 
-    def _sample(self, number: int) -> tuple[Image, Ids, Instances]:
+    def _sample(self, number: int) -> tuple[Image, Ids] | tuple[Image, Ids, Instances]:
         pick = self.order.pick(number)
         source = self.order.sources[pick.source]
         sample = source.pictures[pick.picture]
         if self.paste is not None:
             sample = self.paste(sample, pick.source, pick.rng)
-        instances = numbered(sample.instances) if self.things and sample.instances is not None else None
-        unknown = np.full(sample.ids.shape, UNSURE, np.uint8)
-        parts = unknown if instances is None else instances
-        return self.augment.parted(
-            sample.image, sample.ids, parts, self.deployed, pick.rng, source.drawn, pick.shown
-        )  # fmt: skip
+        how = self.deployed, pick.rng, source.drawn, pick.shown
+        if not self.things:
+            return self.augment(sample.image, sample.ids, *how)
+        known = sample.instances
+        instances = np.full(sample.ids.shape, UNSURE, np.uint16) if known is None else numbered(known)
+        image, ids, parts = self.augment.parted(sample.image, sample.ids, instances, *how)
+        return image, ids, parts.astype(np.int32)
 
     def start(self, first: int) -> Generator[Batch, None, None]:
         """Batches from an iteration on, without end, prepared in a thread that ends with the iterator."""
