@@ -15,10 +15,17 @@ from drivenet.stages import Stage, default_stages
 
 
 def open_painter(settings: NodeSettings, labels: LabelSet) -> Painter:
-    """What draws pictures as asked for; by default without figures where they are for other programs or of a folder."""
-    plain = settings.visualize == "mask" or kind_of(settings.source or "") == "images"
+    """What draws pictures as asked for; by default without figures where they are for other programs or of folders."""
+    plain = settings.visualize == "mask" or all(kind_of(uri) == "images" for uri in _addresses(settings))
     hud = settings.hud or ("off" if plain else "full")
     return Painter(with_palette(labels, settings.palette), settings.visualize, settings.alpha, hud, settings.trail)
+
+
+def _addresses(settings: NodeSettings) -> tuple[str, ...]:
+    """Of the one source, or of all that a node has."""
+    if settings.source is not None:
+        return (settings.source,)
+    return tuple(settings.sources.values() if isinstance(settings.sources, dict) else settings.sources)
 
 
 def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[Stage]:

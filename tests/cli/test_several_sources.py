@@ -9,7 +9,9 @@ import pytest
 from cli_parts import call, decoded, stats, write_clip
 
 from drivenet.cli.sources import settings_of, sources_of
+from drivenet.cli.stages import open_painter
 from drivenet.config import NodeSettings
+from drivenet.labels import CAMVID
 
 A, B = "synthetic://96x64@30?frames=4", "synthetic://128x96@30?frames=3"
 NULL = ("--backend", "null", "--policy", "every")
@@ -29,6 +31,20 @@ def test_each_source_has_its_own_files(tmp_path: Path, capfd: pytest.CaptureFixt
     told = capfd.readouterr().err
     assert "source synthetic:\n" in told
     assert "captured 3, published 3" in told
+
+
+def test_they_have_one_page_beside_their_recordings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    outputs = ("--serve", "127.0.0.1:0", "--out", "{source}.mkv", "--segment", "60s", "--stats", "{source}.jsonl")
+    assert call("run", A, B, *NULL, *outputs, "--blur", "vehicle") == 0
+    assert "live page at http://127.0.0.1:" in capfd.readouterr().err
+    for name, count in (("synthetic", 4), ("synthetic-2", 3)):
+        assert [len(decoded(file)) for file in tmp_path.glob(f"{name}-????????T*.mkv")] == [count]
+
+
+def test_pictures_show_figures_but_those_of_folders() -> None:
+    folder = str(Path(__file__).parent)
+    settings = {uris: NodeSettings(sources=uris) for uris in ((A, B), (A, folder), (folder, folder))}
+    assert [open_painter(made, CAMVID).hud for made in settings.values()] == ["full", "full", "off"]
 
 
 def test_sources_of_a_file_have_the_ids_that_it_gives_them(tmp_path: Path) -> None:
