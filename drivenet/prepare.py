@@ -110,9 +110,10 @@ def smooth_ids(ids: Ids, size: tuple[int, int]) -> Ids:
 
 def _doubled(ids: Ids) -> Ids:
     height, width = ids.shape
-    around = cv2.copyMakeBorder(ids, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    around = np.asarray(cv2.copyMakeBorder(ids, 1, 1, 1, 1, cv2.BORDER_REPLICATE), np.uint8)
     up, down, left, right = around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]
-    corner = cv2.bitwise_and(cv2.compare(up, down, cv2.CMP_NE), cv2.compare(left, right, cv2.CMP_NE))
+    differ = cv2.compare(up, down, cv2.CMP_NE), cv2.compare(left, right, cv2.CMP_NE)
+    corner = np.asarray(cv2.bitwise_and(*differ), np.uint8)
     out = np.empty((height, 2, 2 * width), np.uint8)
     for row, beside_y in enumerate((up, down)):
         halves = [_where_equal(ids, beside_y, beside_x, corner) for beside_x in (left, right)]
