@@ -47,7 +47,7 @@ class TrackingQuality:
         if (self.matrix.labels, self.things) != (other.matrix.labels, other.things):
             raise UsageError("tracking counts of different classes", "equal label sets and things")
         return TrackingQuality(
-            ConfusionMatrix(self.matrix.labels, self.matrix.counts + other.matrix.counts),
+            self.matrix + other.matrix,
             self.things,
             self.association + other.association,
             self.tracks + other.tracks,

@@ -91,6 +91,16 @@ def test_sequences_add_up_and_share_no_ids() -> None:
     assert (both.tracks, both.switches) == (2, 1)
 
 
+def test_what_was_given_no_class_stays_wrong_in_a_sum() -> None:
+    ids, none = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.int64)
+    half = ids.copy()
+    half[: SHAPE[0] // 2] = 255
+    one = score([((ids, none), (half, none))])
+    assert one.to_dict()["sq"] == pytest.approx(0.5)
+    assert (one + TrackingQuality.empty(LABELS, THINGS)).to_dict()["sq"] == pytest.approx(0.5)
+    assert (one + one).to_dict()["sq"] == pytest.approx(0.5)
+
+
 def test_an_empty_truth_has_no_quality() -> None:
     nothing = TrackingQuality.empty(LABELS, THINGS).to_dict()
     assert math.isnan(nothing["stq"])
