@@ -85,6 +85,14 @@ class LabelMapping:
             table[list(self.members[i])] = i
         return table
 
+    @cached_property
+    def truth(self) -> npt.NDArray[np.uint8]:
+        """(256,) uint8: the data set's class as it is scored, 255 where the model has none of what it may be."""
+        table = np.full(256, IGNORE_ID, np.uint8)
+        told = [i for i, members in enumerate(self.members) if members]
+        table[told] = told
+        return table
+
 
 def shipped_mappings() -> list[Path]:
     """The files of the mappings that ship."""

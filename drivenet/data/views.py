@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.data.base import Dataset, Sample
@@ -56,7 +57,7 @@ class Part(View):
 
 
 class Resized(View):
-    """Pictures (as :func:`prepare`) and ids (nearest) at one size.
+    """Pictures (as :func:`prepare`), ids and instances (nearest) at one size.
 
     Args:
         dataset: of any sizes.
@@ -68,8 +69,10 @@ class Resized(View):
         self.size = size
 
     def change(self, sample: Sample) -> Sample:
-        """Both at :attr:`size`."""
-        return replace(sample, image=prepare(sample.image, self.size), ids=resize_ids(sample.ids, self.size))
+        """All at :attr:`size`."""
+        image, ids = prepare(sample.image, self.size), resize_ids(sample.ids, self.size)
+        instances = None if sample.instances is None else _nearest(sample.instances, self.size)
+        return replace(sample, image=image, ids=ids, instances=instances)
 
 
 class WithoutFringes(View):
@@ -93,6 +96,12 @@ class WithoutFringes(View):
     def change(self, sample: Sample) -> Sample:
         """The same picture with cleaned ids."""
         return replace(sample, ids=without_fringes(sample.ids, self.classes))
+
+
+def _nearest(instances: npt.NDArray[np.integer], size: tuple[int, int]) -> npt.NDArray[np.integer]:
+    """Instances at another size, as :func:`~drivenet.prepare.resize_ids` takes ids; 8-bit ones keep their meaning."""
+    numbers = instances if instances.dtype == np.uint8 else instances.astype(np.int32)
+    return np.asarray(cv2.resize(numbers, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT), numbers.dtype)
 
 
 def without_fringes(ids: Ids, classes: Sequence[int]) -> Ids:

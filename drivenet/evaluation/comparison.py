@@ -59,9 +59,7 @@ def compare(model: LabelSet, dataset: LabelSet, mapping: LabelMapping | None = N
             f"the mapping from {dataset.name} to {model.name} gives a class of {model.name} two places",
             f"one class of {dataset.name} for each",
         )
-    truth = _identity(len(dataset))
-    truth[[i for i, members in enumerate(mapping.members) if not members]] = IGNORE_ID
-    return Comparison("classes", dataset, truth, mapping.to_dataset, model)
+    return Comparison("classes", dataset, mapping.truth, mapping.to_dataset, model)
 
 
 def _by_groups(model: LabelSet, dataset: LabelSet) -> Comparison:
@@ -82,9 +80,3 @@ def _mapping(dataset: LabelSet, model: LabelSet) -> LabelMapping | None:
         return LabelMapping.of(dataset, model)
     except UsageError:
         return None
-
-
-def _identity(n: int) -> Table:
-    table = np.full(256, IGNORE_ID, np.uint8)
-    table[:n] = np.arange(n)
-    return table

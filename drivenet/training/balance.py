@@ -151,7 +151,7 @@ def pixels(network: nn.Module, val: Val, size: tuple[int, int]) -> Pixels:
     logits, truths = [], []
     for sample in val.pictures:
         found = deployed.logits(torch.from_numpy(prepare(sample.image, size))[None])[0]
-        truth = resize_ids(sample.ids, (int(found.shape[1]), int(found.shape[2])))[::EVERY, ::EVERY]
+        truth = resize_ids(val.mapping.truth[sample.ids], (int(found.shape[1]), int(found.shape[2])))[::EVERY, ::EVERY]
         known = truth != IGNORE_ID
         logits.append(found[:, ::EVERY, ::EVERY].permute(1, 2, 0).float().numpy()[known])
         truths.append(truth[known])

@@ -36,11 +36,12 @@ class Validation:
     def __init__(self, samples: Pictures, mapping: LabelMapping, size: tuple[int, int], device: torch.device) -> None:
         self.samples, self.labels, self.size, self.device = samples, mapping.dataset, size, device
         self._table = torch.from_numpy(mapping.to_dataset.clip(max=len(self.labels))).to(device)
+        self._truth = mapping.truth
         self._kept: list[Prepared] | None = None
 
     def _prepare(self, sample: Sample) -> Prepared:
         frame = torch.from_numpy(prepare(sample.image, self.size))[None]
-        return frame.to(self.device), torch.from_numpy(sample.ids).to(self.device)
+        return frame.to(self.device), torch.from_numpy(self._truth[sample.ids]).to(self.device)
 
     def _prepared(self) -> Iterator[Prepared]:
         if not isinstance(self.samples, list):
@@ -51,7 +52,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> ConfusionMatrix:
-        """Score a network in the classes of the samples; what none of them can be counts as wrong."""
+        """Score a network in the classes of the samples that it can tell; what it gives none of them is wrong."""
         deployed = Deployed(network, "half").to(self.device).eval()
         n = len(self.labels) + 1  # the last one: what no class of the samples is
         counts = torch.zeros(n * n, dtype=torch.int64, device=self.device)
@@ -61,9 +62,7 @@ class Validation:
             for ids, truth in zip(found, truths, strict=True):
                 counts += _count(ids, truth, n)
         square = counts.view(n, n)[:-1].cpu().numpy()
-        for row, others in enumerate(square[:, -1]):
-            square[row, (row + 1) % (n - 1)] += others  # any wrong one
-        return ConfusionMatrix(self.labels, square[:, :-1])
+        return ConfusionMatrix(self.labels, square[:, :-1].copy(), square[:, -1].copy())
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
         waiting: list[Prepared] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from drivenet.data import open_dataset
+from drivenet.data.synthetic import SyntheticDataset
 from drivenet.data.views import Resized, WithoutFringes, without_fringes
 from drivenet.errors import UsageError
 from drivenet.labels import CITYSCAPES
@@ -52,6 +54,17 @@ def test_pictures_and_labels_come_to_one_size(tmp_path: Path) -> None:
     assert sample.image.shape == (4, 16, 3)
     np.testing.assert_array_equal(sample.ids, np.repeat([[0] * 8 + [6] * 8], 4, 0))
     assert (samples.name, samples.split, samples.labels.name) == ("iddlite", "train", "iddlite")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
+def test_single_things_come_to_the_size_of_their_classes(dtype: type) -> None:
+    drives = SyntheticDataset("val", 1, 1, width=192, height=108)
+    first = 200 if dtype == np.uint8 else 1000
+    instances = drives[0].ids.astype(dtype) + first
+    small = Resized(drives, (41, 90)).change(replace(drives[0], instances=instances))
+    assert small.instances is not None
+    np.testing.assert_array_equal(small.instances - first, small.ids)
+    assert (small.instances.dtype == np.uint8) == (dtype == np.uint8)
 
 
 def test_a_class_that_is_none_is_named(tmp_path: Path) -> None:

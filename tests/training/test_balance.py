@@ -18,8 +18,9 @@ from drivenet.label_mapping import LabelMapping  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import create  # noqa: E402
 from drivenet.models.checkpoint import load  # noqa: E402
-from drivenet.training.balance import LARGEST, Pixels, balanced, fit, mean  # noqa: E402
+from drivenet.training.balance import LARGEST, Pixels, balanced, fit, mean, pixels  # noqa: E402
 from drivenet.training.settings import TrainSettings  # noqa: E402
+from drivenet.training.sources import Val  # noqa: E402
 
 N = len(CAMVID)
 SAME = LabelMapping.of(CAMVID, CAMVID)
@@ -53,6 +54,19 @@ def test_the_miou_is_that_of_the_confusion_matrix_and_the_mean_is_weighted() -> 
     assert part.miou(none) == pytest.approx((1 / 2 + 2 / 3) / 2)
     right = Pixels(logits, logits.argmax(1).astype(np.uint8), SAME)
     assert mean([part, right], none) == pytest.approx((3 * part.miou(none) + 1) / 4)
+
+
+def test_labels_that_the_network_cannot_tell_are_left_out() -> None:
+    members = [frozenset({i}) if i != TREE else frozenset() for i in range(N)]
+    val = Val(
+        "drawn",
+        [SyntheticDataset("val", 1, 1, width=192, height=108)[0]],
+        LabelMapping(CAMVID, CAMVID, (*members,)),
+        1.0,
+    )
+    network = create("efficientnet_fpn", N, {"width": 16, "head": 8})
+    assert TREE in val.pictures[0].ids
+    assert TREE not in pixels(network, val, (64, 96)).truth
 
 
 def test_the_offsets_go_into_the_last_biases(tmp_path: Path) -> None:

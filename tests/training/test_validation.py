@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
 from drivenet.data.base import Dataset, Sample  # noqa: E402
+from drivenet.evaluation.comparison import compare  # noqa: E402
 from drivenet.label_mapping import LabelMapping  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.metrics import ConfusionMatrix  # noqa: E402
@@ -78,3 +79,21 @@ def test_pixels_that_two_are_equally_near_to_count_as_in_an_evaluation(
     expected.add(sample.ids, resize_ids(found, picture))
     counts = Validation([sample], SAME, size, torch.device("cpu"))(Coloured()).counts
     np.testing.assert_array_equal(counts, expected.counts)
+
+
+def test_classes_without_counterpart_count_as_in_an_evaluation() -> None:
+    """Sky is what class 0 of the network is; no label is its class 1, and it has nothing that Buildings may be."""
+    members = [frozenset({0}), frozenset(), frozenset({2}), *[frozenset({i}) for i in range(3, 11)]]
+    mapping = LabelMapping(CAMVID, CAMVID, tuple(members))
+    rng = np.random.default_rng(0)
+    sample = Sample(rng.integers(0, 256, (90, 161, 3), np.uint8), rng.integers(0, 3, (90, 161), np.uint8), "noise")
+    found = Deployed(Coloured(), "half")(torch.from_numpy(prepare(sample.image, SIZE))[None])[0].numpy()
+    common = compare(CAMVID, CAMVID, mapping)
+    expected = ConfusionMatrix.empty(common.labels)
+    expected.add(common.truth[sample.ids], common.predicted[resize_ids(found, (90, 161))])
+    scored = Validation([sample], mapping, SIZE, torch.device("cpu"))(Coloured())
+    assert expected.unlabelled[[0, 2]].all()
+    np.testing.assert_array_equal(scored.counts, expected.counts)
+    np.testing.assert_array_equal(scored.unlabelled, expected.unlabelled)
+    assert scored.miou() == expected.miou()
+    assert scored.iou()["Building"] != scored.iou()["Building"], "it was never there"
