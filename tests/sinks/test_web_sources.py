@@ -63,6 +63,33 @@ def test_health_is_that_of_all_and_of_each(page: MultiPage) -> None:
     assert get(page, "live/nobody/healthz")[0] == 404
 
 
+def test_a_source_that_has_ended_is_told_and_makes_nobody_ill(page: MultiPage) -> None:
+    for name in ("front", "rear"):
+        publish(page, name)
+    page.sinks["rear"].close(Totals(captured=1, published=1))
+    for path in ("healthz", "readyz"):
+        status, body = get(page, path)
+        told = json.loads(body)
+        assert (status, told["state"]) == (200, "ok")
+        assert (told["sources"]["rear"]["state"], told["sources"]["rear"]["reason"]) == ("stalled", "the run has ended")
+    assert get(page, "live/rear/frame.jpg")[0] == 503, "its picture is old"
+    publish(page, "front", "lost")
+    assert get(page, "healthz")[0] == 503
+
+
+def test_a_source_that_has_failed_is_ill_for_good(page: MultiPage) -> None:
+    publish(page, "front")
+    publish(page, "rear", "failed")
+    page.sinks["rear"].close(Totals())
+    status, body = get(page, "healthz")
+    assert (status, json.loads(body)["state"]) == (503, "failed")
+
+
+@pytest.mark.parametrize("name", ["https:evil.example", "nobody", "javascript:alert(1)", "%0d%0aset-cookie:a=b"])
+def test_nobody_is_sent_elsewhere(page: MultiPage, name: str) -> None:
+    assert get(page, f"live/{name}")[0] == 404
+
+
 def test_each_source_has_its_own_pictures_and_page(page: MultiPage) -> None:
     publish(page, "front", index=7)
     with urllib.request.urlopen(f"{page.url}live/front/overlay.jpg", timeout=PATIENCE_S) as answer:

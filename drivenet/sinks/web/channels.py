@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from drivenet.health import STATES, WORKING
 from drivenet.overlay import Painter
 from drivenet.sinks.web.access import Access
-from drivenet.sinks.web.app import channel_app, static_routes
+from drivenet.sinks.web.app import Handler, channel_app, static_routes
 from drivenet.sinks.web.channel import Channel
 from drivenet.sinks.web.forwarded import Proxy
 from drivenet.sinks.web.metrics import CONTENT_TYPE, RunStatsCollector
@@ -48,7 +48,7 @@ class AllStats(Collector):
 
 
 class Overview:
-    """What is asked of all sources at once.
+    """What is asked of all sources at once. One that has ended in good order is listed, and counts no more.
 
     Args:
         channels: by source id.
@@ -77,8 +77,9 @@ class Overview:
 
     def _health(self, good: Collection[str]) -> Response:
         found = {name: channel.stats.health() for name, channel in self._channels.items()}
-        worst = max((health.state for health in found.values()), key=STATES.index)
-        is_good = all(health.state in good for health in found.values())
+        states = [found[name].state for name, channel in self._channels.items() if not channel.stats.ended_well]
+        worst = max(states, key=STATES.index, default="ok")
+        is_good = all(state in good for state in states)
         answer = {"state": worst, "sources": {name: health.to_dict() for name, health in found.items()}}
         return JSONResponse(answer, HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -97,8 +98,11 @@ def build_channels_app(
     async def listing(request: Request) -> Response:
         return Response(names, media_type="application/json")
 
-    async def slash(request: Request) -> Response:
-        return RedirectResponse(f"{request.path_params['name']}/")  # which holds under any path of a proxy
+    def slash(name: str) -> Handler:
+        async def answer(request: Request) -> Response:
+            return RedirectResponse(f"{name}/")  # which holds under any path of a proxy
+
+        return answer
 
     routes = [Route(path, handler) for path, handler in static_routes().items() if path != "/"]
     routes += [
@@ -108,7 +112,7 @@ def build_channels_app(
         Route("/readyz", overview.ready),
         Route("/stats.json", overview.stats),
         Route("/metrics", overview.metrics),
-        Route("/live/{name}", slash),
+        *(Route(f"/live/{name}", slash(name)) for name in channels),
     ]
     mounts = [Mount(f"/live/{name}", channel_app(c.hub, c.stats, painter)) for name, c in channels.items()]
     return AccessMiddleware(Starlette(routes=[*routes, *mounts]), access, proxy)

@@ -105,5 +105,5 @@ class _ChannelSink(PageSink):
 
     def close(self, totals: Totals) -> None:
         """Keep the last figures for as long as another source goes on."""
-        self._stats.status(totals)
+        self._stats.end(totals)
         self._page.closed(self._source_id)

@@ -63,8 +63,8 @@ class Samples:
 class RunStats:
     """Everything that the page, ``/stats.json`` and ``/metrics`` say.
 
-    ``published``, ``settled``, ``status``, ``fares`` and ``happened`` are called by the sink's thread, the rest by the
-    server's.
+    ``published``, ``settled``, ``status``, ``fares``, ``happened`` and ``end`` are called by the sink's thread, the
+    rest by the server's.
 
     Args:
         source: what the frames come from, without credentials.
@@ -85,7 +85,7 @@ class RunStats:
         self._newest_ns = 0
         self._published_ns = 0
         self._health: Health | None = None
-        self._heard_ns = 0
+        self._heard_ns = self._ended_ns = 0
         self.events: deque[Event] = deque(maxlen=_EVENTS)
         self._run: dict[str, Any] = Totals().to_dict()
         self._live: dict[str, Any] = {"window_s": WINDOW_S, "fps": self._run["fps"], "p50_ms": {}}
@@ -117,6 +117,18 @@ class RunStats:
             with self.lock:
                 self.events.append(event)
 
+    def end(self, totals: Totals) -> None:
+        """The run is over, with these counts; other sources of the page may go on."""
+        self.status(totals)
+        with self.lock:
+            self._ended_ns = now_ns()
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether the run is over without an error, so that nothing is to be expected of it any more."""
+        with self.lock:
+            return bool(self._ended_ns) and (self._health is None or self._health.state != "failed")
+
     def settled(self, result: Result) -> None:
         """Take the final times of a result that passed before."""
         with self.lock:
@@ -128,12 +140,14 @@ class RunStats:
         return health.state, health.seconds()
 
     def health(self) -> Health:
-        """How the run is; stalled where it has not said so for 2 s, whatever it said last."""
+        """How the run is; stalled where it has ended, or has not said so for 2 s, whatever it said last."""
         with self.lock:
             now, health, heard_ns = now_ns(), self._health, self._heard_ns or self._published_ns
-            began_ns = self._started_ns
-        if heard_ns and (now - heard_ns) / 1e9 > SILENT_AFTER_S:
+            began_ns, ended_ns = self._started_ns, self._ended_ns
+        run = Part("stalled", ended_ns, "the run has ended") if ended_ns else None
+        if not run and heard_ns and (now - heard_ns) / 1e9 > SILENT_AFTER_S:
             run = Part("stalled", heard_ns, "the run does not say how it is")
+        if run:
             return replace(health or Health(), parts={**(health.parts if health else {}), "run": run})
         return health or Health({"run": Part("ok", heard_ns) if heard_ns else Part("starting", began_ns)})
 
