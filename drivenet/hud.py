@@ -13,6 +13,8 @@ from drivenet.address import one_line
 from drivenet.frame import Image
 
 Bgr = tuple[int, int, int]
+#: x, y, width, height in pixels.
+Box = tuple[int, int, int, int]
 
 WHITE: Bgr = (245, 245, 245)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -112,8 +114,34 @@ def letters_for(image: Image) -> Lettering:
     return letters(max(12, round(min(height, width * 9 / 16) / 28)))
 
 
-def panel(image: Image, rows: Sequence[Row], *, right: bool = False, bottom: int = 0) -> None:
-    """Write rows on a dark panel in the upper left (or right) corner of a picture, in place.
+@dataclass(frozen=True)
+class Panel:
+    """Rows of text that have their place on a picture: what is drawn after :meth:`shade` lies below the letters.
+
+    ``box`` is (x, y, width, height) in pixels.
+    """
+
+    box: Box
+    rows: Sequence[Row]
+    type_: Lettering
+
+    def shade(self, image: Image) -> None:
+        """Darken the picture here, in place."""
+        x, y, width, height = self.box
+        part = image[y : y + height, x : x + width]
+        part[:] = cv2.convertScaleAbs(part, alpha=_PANEL_LIGHT)
+
+    def write(self, image: Image) -> None:
+        """Write the rows, in place."""
+        x, y, width, height = self.box
+        line, pad = self.type_.line, self.type_.line // 2
+        top = y + (height - len(self.rows) * line) // 2
+        for i, row in enumerate(self.rows):
+            _write_row(image, row, self.type_, x + pad, top + i * line, width - 2 * pad)
+
+
+def panel(image: Image, rows: Sequence[Row], *, right: bool = False, bottom: int = 0) -> Panel | None:
+    """A panel in the upper left (or right) corner of a picture, not drawn yet; None where there is no room.
 
     A row that is too wide for half the picture is left out, and so are the last rows where there are more than
     fit into the upper part, or above the lowest ``bottom`` pixels.
@@ -125,31 +153,21 @@ def panel(image: Image, rows: Sequence[Row], *, right: bool = False, bottom: int
     most = (min(round(_PANEL_HEIGHT * height), height - bottom) - 3 * pad) // line
     rows = [r for r in rows if _row_width(r, type_) <= widest][: max(0, most)]
     if not rows:
-        return
+        return None
     # in whole lines, or the panel would change its width with every digit
     inner = min(widest, line * math.ceil(max(_row_width(r, type_) for r in rows) / line))
     x = width - inner - 3 * pad if right else pad
-    shade(image, x, pad, inner + 2 * pad, len(rows) * line + pad)
-    for i, row in enumerate(rows):
-        _write_row(image, row, type_, x + pad, pad + pad // 2 + i * line, inner)
+    return Panel((x, pad, inner + 2 * pad, len(rows) * line + pad), rows, type_)
 
 
-def caption(image: Image, text: str) -> int:
-    """Write one line along the lower edge of a picture, in place; returns the height it took (0: no room)."""
+def caption(image: Image, text: str) -> Panel | None:
+    """One line along the lower edge of a picture, not drawn yet; None where there is no room."""
     type_ = letters_for(image)
     height, width = image.shape[:2]
     text = type_.shorten(text, width - type_.line)
     if not text or height < 8 * type_.line:
-        return 0
-    shade(image, 0, height - type_.line, width, type_.line)
-    type_.write(image, text, type_.line // 2, height - type_.line)
-    return type_.line
-
-
-def shade(image: Image, x: int, y: int, width: int, height: int) -> None:
-    """Darken a rectangle of a picture, in place."""
-    part = image[y : y + height, x : x + width]
-    part[:] = cv2.convertScaleAbs(part, alpha=_PANEL_LIGHT)
+        return None
+    return Panel((0, height - type_.line, width, type_.line), [Row(text)], type_)
 
 
 def _row_width(row: Row, type_: Lettering) -> int:

@@ -13,7 +13,7 @@ from drivenet.address import display_name
 from drivenet.classmap import ClassMap, Ids
 from drivenet.errors import UsageError, nearest
 from drivenet.frame import Frame, Image
-from drivenet.hud import WHITE, Bgr, Hud, Lettering, Row, caption, letters, letters_for, panel
+from drivenet.hud import WHITE, Bgr, Box, Hud, Lettering, Panel, Row, caption, letters, letters_for, panel
 from drivenet.labels import LabelSet
 from drivenet.prepare import smooth_ids
 from drivenet.scene import Scene
@@ -25,8 +25,6 @@ FOLDER_VIEWS = {"panoptic": "instances", "cutout": "overlay"}
 
 #: How much of the run's figures a picture shows.
 HUDS = ("off", "small", "full")
-
-Box = tuple[int, int, int, int]
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _DARK: Bgr = (20, 20, 20)
@@ -87,10 +85,11 @@ class Painter:
         self._mark(view, scene)
         return view
 
-    def _mark(self, view: Image, scene: Scene) -> None:
+    def _mark(self, view: Image, scene: Scene, taken: Sequence[Box] = ()) -> None:
         if self.trail:
             _trails(view, scene.things, self.labels)
         _boxes(view, scene.things, self.labels)
+        _names(view, scene.things, self.labels, taken)
 
     def _tinted(self, frame: Frame, classmap: ClassMap, scene: Scene) -> Image:
         view = self._blend(frame.image, smooth_ids(classmap.ids, frame.size))
@@ -105,20 +104,31 @@ class Painter:
             view = _instances(frame.image, scene)
         else:
             view = self._tinted(frame, classmap, scene)
-        self._write_figures(view, scene, hud)
+        panels = self._panels(view, scene, hud)
+        for part in panels:
+            part.shade(view)
         if visualize != "mask":
-            self._mark(view, scene)  # above the panels: none hides a thing
+            self._mark(view, scene, [part.box for part in panels])  # no panel hides a thing, and no thing a text
+        for part in panels:
+            part.write(view)
         view = marked(view, hud.warning, _RED) if hud.warning else view
         return np.hstack([frame.image, view]) if visualize == "side-by-side" else view
 
-    def _write_figures(self, view: Image, scene: Scene, hud: Hud) -> None:
+    def _panels(self, view: Image, scene: Scene, hud: Hud) -> list[Panel]:
+        """The figures that are shown, where there is room."""
+        if self.hud == "off":
+            return []
         if self.hud == "small":
-            panel(view, [hud.short()])
-        if self.hud != "full":
-            return
-        foot = caption(view, "   ".join(t for t in (display_name(hud.source), hud.engine) if t))
-        panel(view, self._legend(scene), right=True, bottom=foot)
-        panel(view, hud.rows(), bottom=foot)
+            parts = [panel(view, [hud.short()])]
+        else:
+            foot = caption(view, "   ".join(t for t in (display_name(hud.source), hud.engine) if t))
+            bottom = foot.box[3] if foot else 0
+            parts = [
+                foot,
+                panel(view, self._legend(scene), right=True, bottom=bottom),
+                panel(view, hud.rows(), bottom=bottom),
+            ]
+        return [part for part in parts if part]
 
     def _colour(self, ids: Ids) -> Image:
         return np.asarray(cv2.applyColorMap(ids, self._colours), np.uint8)
@@ -204,7 +214,7 @@ def _outline(view: Image, scene: Scene, labels: LabelSet) -> None:
         return
     large = smooth_ids(scene.instances, (view.shape[0], view.shape[1]))
     left, top, width, height = cv2.boundingRect(large)
-    around = np.s_[max(0, top - 1) : top + height + 1, max(0, left - 1) : left + width + 1]  # with the edges outside
+    around = np.s_[max(0, top - 1) : top + height + 1, max(0, left - 1) : left + width + 1]  # with what is beside them
     part = np.ascontiguousarray(large[around])
     table = np.zeros((256, 1, 3), np.uint8)
     for k, thing in enumerate(scene.things, 1):
@@ -214,26 +224,35 @@ def _outline(view: Image, scene: Scene, labels: LabelSet) -> None:
 
 
 def _edges(instances: InstanceMap) -> npt.NDArray[np.uint8]:
-    """Pixels beside another thing, or beside none, (H, W), not 0."""
-    return np.asarray(cv2.morphologyEx(instances, cv2.MORPH_GRADIENT, _NEIGHBOURS), np.uint8)
+    """Pixels of things beside another thing of a smaller number, or beside none, (H, W), not 0."""
+    return np.asarray(cv2.subtract(instances, cv2.erode(instances, _NEIGHBOURS)), np.uint8)
 
 
 def _boxes(view: Image, things: Sequence[Thing], labels: LabelSet) -> None:
-    """Frames around things; large ones are named first, the others where that leaves every name readable."""
-    type_ = letters(max(10, round(0.8 * letters_for(view).line)))
-    stroke = max(1, round(type_.line / 9))
+    """Frames around things."""
+    stroke = max(1, round(_tag_letters(view).line / 9))
     for thing in things:
         x, y, w, h = thing.box
         cv2.rectangle(view, (x, y), (x + w - 1, y + h - 1), _light(_bgr(labels, thing.cls)), stroke)
-    named: list[Box] = []
+
+
+def _names(view: Image, things: Sequence[Thing], labels: LabelSet, taken: Sequence[Box]) -> None:
+    """Names on boxes: large ones first, the others where that leaves every name, and every panel, readable."""
+    type_ = _tag_letters(view)
+    used = list(taken)
     for thing in sorted(things, key=lambda r: -r.area):
-        tag = _tag_box(thing, type_, view.shape[1])
-        if thing.box[3] >= type_.line and tag and not any(_overlap(tag, other) for other in named):
-            named.append(tag)
+        tag = _free(_tag_boxes(thing, type_, view), used)
+        if thing.box[3] >= type_.line and tag:
             x, y, w, h = tag
+            gap = type_.line // 3  # names that touch read as one
+            used.append((x - gap, y, w + 2 * gap, h))
             colour = _bgr(labels, thing.cls)
             cv2.rectangle(view, (x, y), (x + w - 1, y + h - 1), colour, -1)
             type_.write(view, thing.name, x + type_.line // 4, y, _ink(colour))
+
+
+def _tag_letters(view: Image) -> Lettering:
+    return letters(max(10, round(0.8 * letters_for(view).line)))
 
 
 def _trails(view: Image, things: Sequence[Thing], labels: LabelSet) -> None:
@@ -245,12 +264,18 @@ def _trails(view: Image, things: Sequence[Thing], labels: LabelSet) -> None:
             cv2.polylines(view, [line], False, _light(_bgr(labels, thing.cls)), stroke, cv2.LINE_AA)
 
 
-def _tag_box(thing: Thing, type_: Lettering, width: int) -> Box | None:
-    """Where a thing's name goes: above its box, inside where there is no above; None if it is too wide."""
-    x, y, _, _ = thing.box
-    wide = type_.width(thing.name) + type_.line // 2
-    x = min(x, width - wide)
-    return (x, y - type_.line if y >= type_.line else y, wide, type_.line) if x >= 0 else None
+def _tag_boxes(thing: Thing, type_: Lettering, view: Image) -> list[Box]:
+    """Where a thing's name can go, the best place first: above its box; a large one's also inside, or below."""
+    x, y, w, h = thing.box
+    height, width = view.shape[:2]
+    line, wide = type_.line, type_.width(thing.name) + type_.line // 2
+    rows = [y - line, y, y + h] if w >= 2 * wide and h >= 3 * line else [y - line] if y >= line else [y]
+    return [(min(x, width - wide), row, wide, line) for row in rows if 0 <= row <= height - line and wide <= width]
+
+
+def _free(places: Sequence[Box], used: Sequence[Box]) -> Box | None:
+    """The first place that no other one overlaps."""
+    return next((place for place in places if not any(_overlap(place, other) for other in used)), None)
 
 
 def _overlap(a: Box, b: Box) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from drivenet.classmap import ClassMap
 from drivenet.errors import UsageError
 from drivenet.frame import Frame, Image
-from drivenet.hud import Hud, Row, caption, letters, panel
+from drivenet.hud import Hud, Panel, Row, caption, letters, letters_for, panel
 from drivenet.labels import CAMVID, CITYSCAPES, IGNORE_ID, LabelSet
 from drivenet.overlay import VIEWS, Painter, check_view, lost_view, marked
 from drivenet.scene import Scene, analyse
@@ -62,6 +63,14 @@ def street() -> tuple[Frame, ClassMap, Scene]:
 def paint(frame: Frame, classmap: ClassMap, hud: Hud = BARE, labels: LabelSet = CAMVID, **keywords: object) -> Image:
     scene = analyse(classmap, labels, frame.size)
     return Painter(labels, **keywords).draw(frame, classmap, scene, hud)  # type: ignore[arg-type]
+
+
+def drawn(part: Panel | None, image: Image) -> Image:
+    """The picture with a panel, if there is room for one."""
+    if part:
+        part.shade(image)
+        part.write(image)
+    return image
 
 
 def test_the_blend_is_the_palette_over_the_frame_and_ignored_pixels_are_the_frame() -> None:
@@ -123,7 +132,7 @@ def test_panels_keep_to_their_corner_and_leave_the_road_visible(size: tuple[int,
     height, width = size
     for right in (False, True):
         image = frame_of(*size, grey=200).image.copy()
-        panel(image, [Row(f"row {i}", "1.0 ms", (0, 0, 255)) for i in range(60)], right=right)
+        drawn(panel(image, [Row(f"row {i}", "1.0 ms", (0, 0, 255)) for i in range(60)], right=right), image)
         touched = np.argwhere((image != 200).any(axis=-1))
         assert len(touched)
         assert touched[:, 0].max() < 0.7 * height
@@ -134,7 +143,7 @@ def test_panels_keep_to_their_corner_and_leave_the_road_visible(size: tuple[int,
 def test_rows_fall_away_where_room_is_short_the_most_important_last() -> None:
     def rows_drawn(height: int) -> int:
         image = frame_of(height, 320, grey=200).image.copy()
-        panel(image, [Row("a", "b")] * 12)
+        drawn(panel(image, [Row("a", "b")] * 12), image)
         return int((image[:, 10] != 200).any(axis=-1).sum()) // 12
 
     assert [rows_drawn(h) for h in (20, 90, 180, 400)] == sorted(rows_drawn(h) for h in (20, 90, 180, 400))
@@ -144,15 +153,15 @@ def test_rows_fall_away_where_room_is_short_the_most_important_last() -> None:
 
 def test_a_row_too_wide_for_half_the_picture_is_left_out() -> None:
     narrow, wide = (frame_of(300, 320, grey=200).image.copy() for _ in range(2))
-    panel(narrow, [Row("age", "1 ms")])
-    panel(wide, [Row("a very long reason to drop frames, " * 3, "1"), Row("age", "1 ms")])
+    drawn(panel(narrow, [Row("age", "1 ms")]), narrow)
+    drawn(panel(wide, [Row("a very long reason to drop frames, " * 3, "1"), Row("age", "1 ms")]), wide)
     assert (narrow == wide).all()
 
 
 def test_letters_are_legible_at_480p_and_grow_with_the_picture() -> None:
     def letter_height(size: tuple[int, int]) -> int:
         image = np.zeros((*size, 3), np.uint8)
-        panel(image, [Row("H")])
+        drawn(panel(image, [Row("H")]), image)
         return int((image.max(axis=-1) > 150).any(axis=1).sum())
 
     at_480p, at_4k = letter_height((480, 854)), letter_height((2160, 3840))
@@ -162,7 +171,7 @@ def test_letters_are_legible_at_480p_and_grow_with_the_picture() -> None:
 
 def test_white_letters_stay_readable_on_a_white_picture() -> None:
     image = np.full((540, 960, 3), 255, np.uint8)
-    panel(image, [Row("frame age", "41 ms")])
+    drawn(panel(image, [Row("frame age", "41 ms")]), image)
     part = image[10:40, 10:200].astype(int)
     assert part.max() - np.median(part) > 150
 
@@ -219,13 +228,15 @@ def test_a_caption_too_long_is_shortened_and_a_flat_picture_has_none() -> None:
     assert type_.shorten("rtsp://a/very/long/address", 90).endswith("...")
     assert type_.width(type_.shorten("rtsp://a/very/long/address", 90)) <= 90
     assert type_.shorten("long", 2) == ""
-    assert caption(frame_of(60, 320).image.copy(), "clip.mp4") == 0
+    assert caption(frame_of(60, 320).image, "clip.mp4") is None
 
 
 def test_a_file_name_that_is_no_text_is_drawn_with_question_marks() -> None:
     odd, plain = frame_of(180, 320).image.copy(), frame_of(180, 320).image.copy()
-    assert caption(odd, "stra\udcdfe\n.mp4") == caption(plain, "stra?e?.mp4") > 0
+    drawn(caption(odd, "stra\udcdfe\n.mp4"), odd)
+    drawn(caption(plain, "stra?e?.mp4"), plain)
     assert (odd == plain).all()
+    assert (odd != frame_of(180, 320).image).any()
     assert letters(16).width("stra\udcdfe") == letters(16).width("stra?e")
 
 
@@ -291,15 +302,61 @@ def test_as_many_figures_as_asked_for(hud: str) -> None:
     np.testing.assert_array_equal(Painter(CAMVID, hud="off").paint(frame, classmap, scene), plain)
 
 
-def test_no_panel_hides_a_thing() -> None:
+def boxed(scene: Scene, *boxes: tuple[int, int, int, int]) -> Scene:
+    """A scene of cars in these boxes, the first one the largest."""
+    (car, *_) = scene.things
+    return replace(
+        scene, instances=None, things=tuple(replace(car, box=box, area=1 / n) for n, box in enumerate(boxes, 1))
+    )
+
+
+def test_no_panel_hides_a_thing_and_no_thing_a_text() -> None:
     frame, classmap, scene = street()
-    (thing, *_) = scene.things
-    corner = replace(thing, box=(4, 4, 200, 120))
-    scene = replace(scene, things=(corner,), instances=None)
-    full = Painter(CAMVID).draw(frame, classmap, scene, Hud(12.0, {}, {"published": 30.0}, {}))
-    bare = Painter(CAMVID, hud="off").draw(frame, classmap, scene, Hud(12.0, {}, {}, {}))
+    figures = Hud(12.0, {}, {"published": 30.0}, {})
+    corner = boxed(scene, (4, 4, 200, 120))
+    full, without = (Painter(CAMVID).draw(frame, classmap, each, figures) for each in (corner, boxed(scene)))
+    bare = Painter(CAMVID, hud="off").draw(frame, classmap, corner, figures)
     np.testing.assert_array_equal(full[4, 40:204], bare[4, 40:204])
-    np.testing.assert_array_equal(full[123, 4:204], bare[123, 4:204])
+    assert (full[4:124, 203] >= bare[4:124, 203]).all()  # nothing darkens its edge
+    written = (without[:124, :204] > 230).all(-1)
+    assert written.sum() > 200
+    assert (full[:124, :204][written] > 225).all()
+
+
+def named(view: Image) -> npt.NDArray[np.bool_]:
+    """Where the paper of a car's name is, (H, W)."""
+    return np.asarray((view == CAMVID.palette[CAMVID.id_of("Car")][::-1]).all(-1))
+
+
+def test_a_name_lies_on_no_panel() -> None:
+    frame, classmap, scene = street()
+    figures = Hud(12.0, {}, {"published": 30.0}, {})
+    painter = Painter(CAMVID, alpha=0.0, visualize="instances")
+    view = painter.draw(frame, classmap, boxed(scene, (20, 100, 300, 300)), figures)
+    plain = painter.draw(frame, classmap, boxed(scene), figures)
+    tag = named(view) & ~named(plain)
+    dark = plain[:, :200].max(-1) < 50  # the panel, over a road that is lighter
+    assert tag.sum() > 300
+    assert not (tag[:, :200] & dark).any()
+
+
+def test_names_of_far_things_do_not_touch() -> None:
+    frame, classmap, scene = street()
+    type_ = letters(max(10, round(0.8 * letters_for(frame.image).line)))
+    pitch = type_.width("Car") + type_.line // 2
+    row = boxed(scene, *((300 + n * pitch, 300, pitch - 2, type_.line + 2) for n in range(5)))
+    view = Painter(CAMVID, alpha=0.0, hud="off").draw(frame, classmap, row, BARE)
+    columns = np.flatnonzero(named(view[300 - type_.line : 300]).any(0))
+    gaps = np.diff(columns)[np.diff(columns) > 1]
+    assert len(gaps) == 2  # every second one is named
+    assert (gaps > type_.line // 3).all()
+
+
+def test_the_outline_of_a_thing_has_no_black_rim() -> None:
+    frame, classmap, scene = street()
+    view = Painter(CAMVID, hud="off").draw(frame, classmap, scene, BARE)
+    assert scene.instances is not None
+    assert (view > 0).any(-1).all()
 
 
 def test_no_picture_names_a_folder() -> None:
