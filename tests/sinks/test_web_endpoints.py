@@ -199,6 +199,18 @@ def test_ids_reach_the_sink_as_drawn(node: Node) -> None:
     assert np.array_equal(node.publish().classmap.ids, resize_ids(pictures()[0][1], MAP))
 
 
+def test_a_picture_that_stays_the_last_for_hours_is_kept_with_one_mark(node: Node) -> None:
+    node.publish()
+    seen = set()
+    for second in range(20, 26):
+        node.lose(second)
+        seen.add(node.get("/overlay.jpg")[2])
+    assert len(seen) == 6, "its seconds count"
+    newest = node.sink._hub.newest
+    assert newest is not None
+    assert list(newest.encodings) == ["overlay"]
+
+
 def test_a_recording_is_no_live_picture_and_no_folder_is_named() -> None:
     with Node(source="/home/me/drives/rain.mp4", replay=True) as node:
         stats = json.loads(node.get("/stats.json")[2])

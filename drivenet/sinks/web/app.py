@@ -115,7 +115,7 @@ class Pictures:
         lost = (state.upper(), int(seconds)) if state in SILENT else None
         hud = self._stats.hud()
         encode = partial(snapshot.overlay_jpeg, self._painter, hud, lost)
-        return await self._hub.encoded(snapshot, ("overlay", lost), encode)
+        return await self._hub.encoded(snapshot, "overlay", encode, marked=lost)
 
 
 class WatchingResponse(StreamingResponse):

@@ -158,9 +158,15 @@ class Hub:
         finally:
             self._slots.discard(slot)
 
-    async def encoded(self, snapshot: Snapshot, kind: Hashable, encode: Callable[[], bytes]) -> bytes:
-        """What ``encode`` gives, in another thread and once for all who ask for this kind of this snapshot."""
-        task: asyncio.Future[bytes] | None = snapshot.encodings.get(kind)
-        if task is None:
-            task = snapshot.encodings[kind] = asyncio.get_running_loop().run_in_executor(self._pool, encode)
+    async def encoded(
+        self, snapshot: Snapshot, kind: str, encode: Callable[[], bytes], marked: Hashable = None
+    ) -> bytes:
+        """What ``encode`` gives, in another thread and once for all who ask for this kind of this snapshot.
+
+        Of one that is ``marked`` otherwise every second, while nothing new comes, the last is kept.
+        """
+        of, task = snapshot.encodings.get(kind, (None, None))
+        if task is None or of != marked:
+            task = asyncio.get_running_loop().run_in_executor(self._pool, encode)
+            snapshot.encodings[kind] = marked, task
         return await asyncio.shield(task)  # a viewer who leaves takes nothing from the others

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from asyncio import Future
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from drivenet.frame import Image
@@ -34,8 +35,9 @@ class Snapshot:
 
     def __init__(self, result: Result, seq: int) -> None:
         self.result, self.seq = result, seq
-        #: Running and finished encodings by kind; only the server's event loop looks here.
-        self.encodings: dict[Any, Any] = {}
+        #: The last encoding of each kind, running or finished, and how it is marked; only the server's event loop looks
+        #: here.
+        self.encodings: dict[str, tuple[Hashable, Future[bytes]]] = {}
 
     def packet(self) -> bytes:
         """Camera picture and class map for the page, with what belongs to them.
