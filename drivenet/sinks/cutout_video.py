@@ -55,7 +55,7 @@ class CutoutVideoSink(VideoSink):
     def _picture(self, result: Result) -> Image:
         return cutout_pixels(result.frame.image, result.ids, wanted_classes(self._classes, result.labels))
 
-    def _open(self, result: Result, view: Image, at: int) -> None:
+    def _open(self, result: Result | None, view: Image, at: int) -> None:
         super()._open(result, view, at)
         if self._encoder is not None:
             self._encoder[1].metadata["alpha_mode"] = "1"  # what tells players of WebM

@@ -142,9 +142,13 @@ class VideoSink(Sink):
         """Record that nothing new comes of a live source; a recorded one has no time in which it could be."""
         if not self._encoder or self._rate or view.shape[:2] != self._size:
             return False
+        at = _ticks(now_ns())
         try:
-            self._write(view, _ticks(now_ns()))
-        except (av.FFmpegError, OSError) as error:
+            if self._files.is_due_now():
+                self._finish()
+                self._open(None, view, at)
+            self._write(view, at)
+        except (SinkError, av.FFmpegError, OSError) as error:
             self._failed = True
             raise failure(Path(self.target), error) from error
         return True
@@ -202,7 +206,7 @@ class VideoSink(Sink):
             packet.duration = min(_MOST_STEP, round(_TICKS / (self._rate or _LIVE_RATE)))
             container.mux(packet)
 
-    def _open(self, result: Result, view: Image, at: int) -> None:
+    def _open(self, result: Result | None, view: Image, at: int) -> None:
         self._origin, self._size = at, view.shape[:2]
         self._file = self._files.open(result)
         self.target = str(self._file.path)

@@ -44,7 +44,10 @@ class RecordingFiles:
 
     def is_due_now(self) -> bool:
         """Likewise for a picture that is no frame."""
-        return self._options.segmented and self._differs(self._session.segment_now())
+        if not self._options.segmented:
+            return False
+        self._cut_by_size()
+        return self._differs(self._session.segment_now())
 
     def open(self, result: Result | None) -> SyncedFile:
         """The file for a result, or a summary without one, and what follows; the one before is closed.

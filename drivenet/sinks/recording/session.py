@@ -49,8 +49,8 @@ class RecordingSession:
         return self.clock.at(moment_ns, result.frame.size, live=not self._fps)
 
     def segment_now(self) -> Segment:
-        """The segment of a picture that is no frame of a live source and is recorded now."""
-        return self.clock.at(now_ns())
+        """The segment of what is recorded now and is no frame; of a recorded source that of its newest frame."""
+        return self.clock.at(self._newest_ns if self._fps else now_ns(), live=not self._fps)
 
     def _watch(self, result: Result, moment_ns: int) -> None:
         with self._guard:
