@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 
 import click
 
+from drivenet._version import __version__
 from drivenet.artefacts.catalog import files_read
 from drivenet.benchmark.floor import floor_ms, machine_limits
 from drivenet.benchmark.lent import Lent
@@ -29,7 +31,7 @@ from drivenet.data.sequences.base import VideoSet
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError, UsageError
-from drivenet.evaluation.comparison import compare
+from drivenet.evaluation.comparison import Comparison, compare
 from drivenet.evaluation.flow import FlowSource
 from drivenet.evaluation.page import PAGE
 from drivenet.label_mapping import LabelMapping
@@ -107,7 +109,7 @@ def bench_video(
         writes = Predictions(predictions, form, called, commons, video) if predictions else None
         galleries = Galleries([engine.spec.label_set for engine in engines], commons) if folder else None
         visits = together(writes.visit if writes else None, galleries.visit if galleries else None)
-        kept = Store(out, _identity(engines, video, plan), commons) if out else None
+        kept = Store(out, _identity(engines, video, plan, root, commons), commons) if out else None
         results = _run(engines, video, plan, usages, visits, kept)
         for output in (writes, galleries):
             if output is not None:
@@ -125,13 +127,23 @@ def bench_video(
         console.print(f"wrote {write_page(folder, found, called, results, galleries.engines)}")
 
 
-def _identity(engines: Sequence[Engine], video: VideoSet, plan: Plan) -> dict[str, Any]:
+def _identity(engines: Sequence[Engine], video: VideoSet, plan: Plan, root: Path | None,
+              commons: Sequence[Comparison]) -> dict[str, Any]:  # fmt: skip
     """What makes two runs the same one."""
     return {
+        "drivenet": __version__,
         "engines": [{**engine.describe(), "sha256": digest_of(engine)} for engine in engines],
         "set": [video.name, video.split, [sequence.name for sequence in video.sequences]],
+        "root": None if root is None else str(root.resolve()),
+        "classes": [_digest_of(common) for common in commons],
         "mode": [plan.mode, plan.rate], "flow": plan.flow.name,
     }  # fmt: skip
+
+
+def _digest_of(common: Comparison) -> str:
+    """SHA-256 of what is compared: another mapping, or other labels, have another."""
+    tables = common.truth.tobytes() + common.predicted.tobytes()
+    return hashlib.sha256("\n".join([common.on, *common.labels.classes]).encode() + tables).hexdigest()
 
 
 def names_of(engines: Sequence[Engine]) -> list[str]:

@@ -76,5 +76,16 @@ def test_a_folder_of_another_run_is_refused(here: Path, capsys: pytest.CaptureFi
     figures("--out", "kept")
     assert call(*BENCH, "--out", "kept", "--mode", "closed") == 2
     assert "kept holds another run (mode); expected the same run; name a new folder" in capsys.readouterr().err
+    members = {name: [name] for name in CITYSCAPES.classes}
+    members |= {"sky": ["road"], "road": ["sky"]}
+    Path("turned.yaml").write_text(json.dumps({"dataset": "cityscapes", "model": "cityscapes", "members": members}))
+    assert call(*BENCH, "--out", "kept", "--mapping", "turned.yaml") == 2
+    assert "kept holds another run (classes)" in capsys.readouterr().err
+    Path("other").mkdir()
+    Path("other/set.yaml").write_text(SET)
+    for folder in ("f0", "f1", "f2", "l0", "l1", "l2"):
+        (here / "other" / folder).symlink_to(here / folder)
+    assert call(*BENCH[:-1], "other/set.yaml", "--out", "kept") == 2
+    assert "kept holds another run (root)" in capsys.readouterr().err
     assert call(*BENCH, "--out", "kept", "--predictions", "p") == 2
     assert "--predictions with --out" in capsys.readouterr().err
