@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ def labels_of(state: dict[str, Any]) -> LabelSet:
     return LabelsSpec.model_validate(whole).label_set() if whole else built_in(state["labels"])
 
 
+def check_classes(state: dict[str, Any], labels: LabelSet, where: str, cure: str = "") -> None:
+    """UsageError naming ``where`` unless a checkpoint's network tells the classes of a label set, in their order."""
+    if state.get("labels") != labels.name:
+        raise UsageError(f"{where} of labels {state.get('labels')}", labels.name, cure)
+    both = enumerate(zip_longest(labels_of(state).classes, labels.classes, fillvalue="none"))
+    for i, (theirs, mine) in both:
+        if theirs != mine:
+            raise UsageError(f"{where} of other labels {labels.name}: class {i} is {theirs}", mine, cure)
+
+
 def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dict[str, Any]:
     """The weighted mean of checkpoints of one network, one of which started from the other or all from a third.
 
@@ -85,8 +96,9 @@ def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dic
     *others, last = states
     for file, other in zip(files, others, strict=False):
         model = [(s["settings"]["model"]["architecture"], s["settings"]["model"]["options"]) for s in (other, last)]
-        if (model[0], other["labels"]) != (model[1], last["labels"]):
+        if model[0] != model[1]:
             raise UsageError(f"{file} is of {model[0]}", f"{model[1]}, as {files[-1]}")
+        check_classes(other, labels_of(last), str(file), f"average it with others than {files[-1]}")
     parts = [share / sum(shares) for share in shares]
     network = {
         name: sum(part * state["network"][name] for part, state in zip(parts, states, strict=True))

@@ -74,8 +74,7 @@ def teacher_of(
     if distil is None:
         return None
     state = checkpoints.load(Path(distil.teacher))
-    if state["labels"] != labels.name:
-        raise UsageError(f"teacher {distil.teacher} of labels {state['labels']}", labels.name)
+    checkpoints.check_classes(state, labels, f"teacher {distil.teacher}")
     model = state["settings"]["model"]
     network = create(model["architecture"], len(labels), model["options"])
     if network.stride != student.stride:

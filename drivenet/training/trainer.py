@@ -282,11 +282,10 @@ class Trainer:
         state = checkpoints.load(last)
         mine = self.settings.model.model_dump(mode="json", include={"architecture", "options"})
         theirs = {key: state["settings"].get("model", {}).get(key) for key in mine}
-        if "optimiser" not in state or (theirs, state.get("labels")) != (mine, self.labels.name):
-            raise UsageError(
-                f"{last} is of {theirs} on {state.get('labels')}", f"{mine} on {self.labels.name}",
-                "choose another folder, or remove the old run",
-            )  # fmt: skip
+        cure = "choose another folder, or remove the old run"
+        if "optimiser" not in state or theirs != mine:
+            raise UsageError(f"{last} is of {theirs}", f"{mine}", cure)
+        checkpoints.check_classes(state, self.labels, str(last), cure)
         self.network.load_state_dict(state["network"])
         self.ema.average.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])

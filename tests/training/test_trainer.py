@@ -22,7 +22,9 @@ from tiny_runs import TINY, losses, tiny  # noqa: E402
 from drivenet.cli.train import train  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.files import sha256_of  # noqa: E402
+from drivenet.labels import CAMVID, LabelSet  # noqa: E402
 from drivenet.models import checkpoint  # noqa: E402
+from drivenet.modelspec import LabelsSpec  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.ema import Ema  # noqa: E402
 from drivenet.training.networks import start_from  # noqa: E402
@@ -128,6 +130,30 @@ def test_the_loss_falls_on_a_tiny_set(tmp_path: Path) -> None:
 def test_a_folder_of_another_run_is_refused(whole: tuple[Path, dict[int, float]]) -> None:
     with pytest.raises(UsageError, match="choose another folder"):
         prepare_run(tiny(model={**TINY["model"], "options": {"width": 0.5}}), None, whole[0], "cpu")
+
+
+def swapped(name: str) -> LabelSet:
+    """CamVid with two classes the other way round."""
+    rows = list(zip(CAMVID.classes, CAMVID.palette, strict=True))
+    rows[3], rows[4] = rows[4], rows[3]
+    return LabelSet(name, *(tuple(part) for part in zip(*rows, strict=True)), CAMVID.groups)
+
+
+def test_classes_in_another_order_are_another_run(whole: tuple[Path, dict[int, float]], tmp_path: Path) -> None:
+    """A YAML of classes that was edited after a kill keeps its name; so it may for a teacher, and among averages."""
+    shutil.copytree(whole[0], tmp_path / "run")
+    for name in ("last.pt", "best.pt"):
+        state = checkpoint.load(tmp_path / "run" / name)
+        changed = {**state, "label_set": LabelsSpec.of(swapped("camvid")).model_dump(mode="json")}
+        checkpoint.save(tmp_path / "run" / name, changed)
+    told = r"of other labels camvid: class 3 is Pavement; expected Road"
+    with pytest.raises(UsageError, match=rf"last\.pt {told}; choose another folder"):
+        prepare_run(tiny(), None, tmp_path / "run", "cpu")
+    best = tmp_path / "run" / "best.pt"
+    with pytest.raises(UsageError, match=rf"teacher .*best\.pt {told}"):
+        prepare_run(tiny(distil={"teacher": str(best)}), None, tmp_path / "new", "cpu")
+    with pytest.raises(UsageError, match=rf"best\.pt {told}"):
+        checkpoint.average([best, whole[0] / "best.pt"])
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
