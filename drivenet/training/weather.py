@@ -66,7 +66,7 @@ def snow(image: Float, ids: Ids, regions: Regions, rng: np.random.Generator) -> 
     amount = soft(regions("verge", ids)) * np.float32(rng.uniform(0.7, 0.95))
     fine = np.clip((rng.random((h, w), np.float32) + grain - rng.uniform(0.6, 1.6)) * 2, 0, 1)
     amount = np.maximum(amount, soft(regions("trees", ids)) * fine * np.float32(0.55))
-    amount = np.maximum(amount, road * np.clip(1 - edge / reach, 0, 1) * np.float32(rng.uniform(0.3, 0.9)))
+    amount = np.maximum(amount, road * (1 - np.minimum(edge, reach) / reach) * np.float32(rng.uniform(0.3, 0.9)))
     bright = luminance(image)
     relative = np.clip(bright / max(1.0, float(bright.mean())), 0.75, 1.15) * (0.92 + 0.12 * grain)
     white = mixed((200, 190, 185), (250, 242, 238), rng)

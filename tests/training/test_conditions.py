@@ -66,6 +66,17 @@ def test_light_and_weather_keep_the_truth(name: str) -> None:
         np.testing.assert_array_equal(scene(name, seed)[1], street()[1])
 
 
+@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("code", [ROAD, SKY, CAR, IGNORE_ID])
+def test_a_sample_of_one_class_has_weather_of_numbers(name: str, code: int) -> None:
+    """A crop may show nothing but road: there is no verge to be far from, no sky to be grey."""
+    for seed in range(12):
+        image, ids = np.full((64, 96, 3), 100, np.float32), np.full((64, 96), code, np.uint8)
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            conditions(**{name: 1}).scene(image, ids, np.random.default_rng(seed))
+        assert np.isfinite(image).all()
+
+
 def test_at_night_it_is_dark_and_lights_are_on() -> None:
     lit = {BUILDING: 0.0, CAR: 0.0}
     for seed in range(8):
