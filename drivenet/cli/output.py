@@ -88,8 +88,9 @@ def check_file(target: str | None, *read: str | Path | None) -> None:
 def write_json(target: str | None, content: Mapping[str, Any]) -> None:
     """Write figures as :func:`write_text` does; None is nowhere."""
     if target is not None:
-        # a terminal may know no more than ASCII
-        write_text(target, json.dumps(content, indent=1, ensure_ascii=target == "-", allow_nan=False) + "\n")
+        # a terminal may know no more than ASCII, and names of files may be no UTF-8
+        text = json.dumps(content, indent=1, ensure_ascii=target == "-", allow_nan=False) + "\n"
+        write_text(target, text.encode(errors="backslashreplace").decode())
 
 
 def write_text(target: str, text: str) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from drivenet.address import one_line
 from drivenet.health import SILENT, STATES, Event, Health, Part, Severity, State
 from drivenet.latency import now_ns
 from drivenet.log import mask_text, release
@@ -89,7 +90,7 @@ class HealthMonitor:
 
     def failed(self, part: str, reason: str) -> None:
         """A part ended with an error; it stays so."""
-        self._failures.setdefault(part, mask_text(reason))
+        self._failures.setdefault(part, _told_to_all(reason))
         self.happened("error", f"{part}.failed", reason)
 
     def report(self, code: str, part: str, state: State, reason: str) -> None:
@@ -101,7 +102,7 @@ class HealthMonitor:
             state: counts if it is worse than what is found here.
             reason: in words.
         """
-        self._reports = {**self._reports, code: (part, state, mask_text(reason))}
+        self._reports = {**self._reports, code: (part, state, _told_to_all(reason))}
 
     def withdraw(self, code: str) -> None:
         """What was reported is over."""
@@ -109,7 +110,7 @@ class HealthMonitor:
 
     def happened(self, severity: Severity, code: str, text: str) -> None:
         """Something that everybody is to know; goes to the log at once and to sinks with the next check."""
-        event = Event(severity, code, mask_text(text), self.source_id)
+        event = Event(severity, code, _told_to_all(text), self.source_id)
         self._events.append(event)
         fields = {"code": code, "source_id": event.source_id or self._source.name}
         _LOG.log(_LOG_LEVELS[severity], "%s: %s", self._source.name, event.text, extra=fields)
@@ -126,7 +127,7 @@ class HealthMonitor:
         self._parts = {name: self._changed(name, part) for name, part in found.items()}
         told = self._status
         self.health = Health(
-            self._parts, self.source_id, told.reconnects, mask_text(_told(told)), told.lost_frames, told.missing_s,
+            self._parts, self.source_id, told.reconnects, _told_to_all(_told(told)), told.lost_frames, told.missing_s,
             self._cause(),
         )  # fmt: skip
         release()
@@ -206,6 +207,11 @@ class HealthMonitor:
         if WALL.jumps > self._jumps:
             self._jumps = WALL.jumps
             self.happened("warning", "clock.jumped", f"the system's clock was set by {WALL.last_jump_ns / 1e9:+.3f} s")
+
+
+def _told_to_all(text: str) -> str:
+    """A text as every output can write it: one line, without secrets and what is no letter in any code."""
+    return one_line(" ".join(mask_text(text).split()))
 
 
 def _told(status: SourceStatus) -> str:

@@ -72,6 +72,6 @@ def _put_number(out: bytearray, of: str, value: float) -> None:
 
 
 def _put_string(out: bytearray, of: str, text: str) -> None:
-    data = text.encode() + b"\0"
+    data = text.encode(errors="replace") + b"\0"  # names of files may be no UTF-8
     _put_number(out, "uint32", len(data))
     out += data

@@ -113,11 +113,14 @@ class JsonlSink(Sink):
 
 
 def to_json(value: dict[str, Any]) -> str:
-    """One line of strict JSON without spaces."""
+    """One line of strict JSON without spaces. What Python makes of file names that are no UTF-8 stays in escapes, of
+    which ``os.fsencode`` makes the name again.
+    """
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     except ValueError:
-        return json.dumps(_finite(value), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(_finite(value), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ from cli_parts import call
 from onnx_models import palette_model
 
 import drivenet.data.synthetic as held_out
+from drivenet.cli.output import write_json
 from drivenet.host.cpu_features import native_precisions
 from drivenet.labels import CAMVID, GROUPS
 
@@ -36,6 +37,12 @@ def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         return held_out.SyntheticDataset(split, drives=1, frames=2, width=128, height=96)
 
     monkeypatch.setattr(held_out, "open_synthetic", few)
+
+
+def test_figures_name_files_whose_names_are_no_utf_8(tmp_path: Path) -> None:
+    name = "a\udcff.onnx"
+    write_json(str(tmp_path / "scores.json"), {"engine": name, "grün": 1})
+    assert json.loads((tmp_path / "scores.json").read_text(encoding="utf-8")) == {"engine": name, "grün": 1}
 
 
 def test_models(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

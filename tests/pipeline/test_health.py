@@ -238,6 +238,18 @@ def test_losses_of_the_source_have_their_reason_and_are_counted() -> None:
     assert (health.reconnects, [event.code for event in events]) == (1, ["source.reconnected"])
 
 
+def test_every_output_can_write_what_is_told_of_a_file_whose_name_is_no_text() -> None:
+    monitor = HealthMonitor(Drive(3))
+    monitor.report("picture", "source", "suspect", "a\udcff.mp4 is black")
+    monitor.failed("outputs", "cannot write a\udcff.mkv\nno space")
+    health, events = monitor.check()
+    assert [health.parts[name].reason for name in ("source", "outputs")] == [
+        "a?.mp4 is black",
+        "cannot write a?.mkv no space",
+    ]
+    assert "cannot write a?.mkv no space" in [event.text for event in events]
+
+
 def test_what_others_report_counts_until_it_is_withdrawn() -> None:
     monitor = HealthMonitor(Scripted())
     monitor.source_gave(SIZE)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,16 @@ def test_an_earlier_file_stands_and_the_next_free_name_is_taken(tmp_path: Path) 
 def test_numbers_that_json_does_not_know_become_null() -> None:
     line = {"a": math.nan, "b": [math.inf, 1.5, (2, -math.inf)], "c": {"d": math.nan, "e": "NaN"}}
     assert to_json(line) == '{"a":null,"b":[null,1.5,[2,null]],"c":{"d":null,"e":"NaN"}}'
+
+
+def test_a_file_whose_name_is_no_text_can_be_told_from_its_line(tmp_path: Path) -> None:
+    name = "a\udcff.png"  # what Python makes of the bytes a, 255, .png
+    result = make_result()
+    sink = JsonlSink(tmp_path / "s.jsonl")
+    sink.publish(replace(result, frame=replace(result.frame, file=name)))
+    sink.close(Totals(errors=[f"{name} is damaged"]))
+    frame, summary = lines_of((tmp_path / "s.jsonl").read_text(encoding="utf-8"))
+    assert (frame["file"], summary["errors"]) == (name, [f"{name} is damaged"])
 
 
 def test_lines_have_no_spaces_and_no_stage_is_lost() -> None:

@@ -27,6 +27,7 @@ from drivenet.pipeline import Pipeline
 from drivenet.result import Result, Totals
 from drivenet.sinks import open_sink
 from drivenet.sinks.base import Sink
+from drivenet.sinks.cdr import encode
 from drivenet.sinks.mcap import (
     ANNOTATIONS,
     CAMERA,
@@ -191,6 +192,11 @@ def test_ros_own_definitions_read_and_write_the_same_bytes(run: Any) -> None:
                 checked.add(schema.name)
     images = {"sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"}
     assert checked == images | {"diagnostic_msgs/msg/DiagnosticArray"}
+
+
+def test_a_text_that_is_no_utf_8_is_written_all_the_same() -> None:
+    value = encode("diagnostic_msgs/KeyValue", {"key": "file", "value": "a\udcff.onnx"})
+    assert value.endswith(b"a?.onnx\0")
 
 
 def test_a_kill_leaves_all_but_the_last_moment(tmp_path: Path) -> None:

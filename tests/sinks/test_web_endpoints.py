@@ -120,6 +120,10 @@ def test_a_source_whose_name_is_no_text_is_told_with_question_marks() -> None:
         status, _, body = node.get("/stats.json")
         assert (status, json.loads(body)["source"]) == (200, "stra?e.mp4")
         assert node.get("/overlay.jpg")[0] == 200
+        node.totals.errors, node.totals.engine = ["stra\udcdfe.mp4 is cut short"], {"file": "stra\udcdfe.onnx"}
+        node.publish()
+        node.fare("failed", reason="stra\udcdfe.mp4 is cut short")
+        assert [node.get(path)[0] for path in ("/stats.json", "/healthz", "/metrics")] == [200, 503, 200]
 
 
 def test_windows_agree_with_the_runs_histogram_and_end(node: Node) -> None:

@@ -9,16 +9,18 @@ from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from drivenet.health import SILENT, WORKING
 from drivenet.overlay import Painter
+from drivenet.sinks.jsonl import to_json
 from drivenet.sinks.web.access import Access
 from drivenet.sinks.web.forwarded import Proxy
 from drivenet.sinks.web.hub import EndedError, Hub, TooManyViewersError
@@ -148,7 +150,7 @@ class Figures:
 
     async def stats(self, request: Request) -> Response:
         """``/stats.json``."""
-        return JSONResponse({**self._stats.document(), **self._hub.watched()})
+        return json_response({**self._stats.document(), **self._hub.watched()})
 
     async def metrics(self, request: Request) -> Response:
         """``/metrics``, for Prometheus."""
@@ -165,7 +167,7 @@ class Figures:
     def _health(self, good: Collection[str]) -> Response:
         health = self._stats.health()
         status = HTTPStatus.OK if health.state in good else HTTPStatus.SERVICE_UNAVAILABLE
-        return JSONResponse(health.to_dict(), status)
+        return json_response(health.to_dict(), status)
 
 
 def build_app(hub: Hub, stats: RunStats, painter: Painter, access: Access, proxy: Proxy | None = None) -> ASGIApp:
@@ -229,6 +231,11 @@ def _static(data: bytes, media: str) -> Handler:
         return Response(data, headers={"content-type": media, "cache-control": "no-cache"})
 
     return answer
+
+
+def json_response(content: dict[str, Any], status: int = HTTPStatus.OK) -> Response:
+    """An answer as JSON, whatever a number or a text in it is."""
+    return Response(to_json(content), status, media_type="application/json")
 
 
 def _unavailable(text: str) -> Response:

@@ -12,14 +12,14 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from drivenet.health import STATES, WORKING
 from drivenet.overlay import Painter
 from drivenet.sinks.web.access import Access
-from drivenet.sinks.web.app import Handler, channel_app, static_routes
+from drivenet.sinks.web.app import Handler, channel_app, json_response, static_routes
 from drivenet.sinks.web.channel import Channel
 from drivenet.sinks.web.forwarded import Proxy
 from drivenet.sinks.web.metrics import CONTENT_TYPE, RunStatsCollector
@@ -69,7 +69,7 @@ class Overview:
 
     async def stats(self, request: Request) -> Response:
         """``/stats.json``: by source id."""
-        return JSONResponse({"sources": {name: c.stats.document() for name, c in self._channels.items()}})
+        return json_response({"sources": {name: c.stats.document() for name, c in self._channels.items()}})
 
     async def metrics(self, request: Request) -> Response:
         """``/metrics``, for Prometheus."""
@@ -81,7 +81,7 @@ class Overview:
         worst = max(states, key=STATES.index, default="ok")
         is_good = all(state in good for state in states)
         answer = {"state": worst, "sources": {name: health.to_dict() for name, health in found.items()}}
-        return JSONResponse(answer, HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE)
+        return json_response(answer, HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def build_channels_app(
