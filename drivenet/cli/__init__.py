@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 
 import drivenet
+from drivenet.cli import interrupt
 from drivenet.errors import DrivenetError, nearest
 from drivenet.supervise import FLAG, supervise
 
@@ -86,9 +87,10 @@ def main() -> None:
     in this process, as ``python -m cProfile`` does, has nothing to wait for.
     """
     _keep_standard_streams()
+    interrupt.notice()
     try:
         code = _run_anyway()
-        if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # one more, after the run
+        if interrupt.is_default():  # one more, after the run
             signal.signal(signal.SIGINT, lambda *_: _end(_INTERRUPTED))
         if not any(thread.daemon for thread in threading.enumerate()):  # else one was left behind, in a call that hangs
             # what Python itself does at its end, as multiprocessing has it in its processes

@@ -154,7 +154,8 @@ def _opened(
             mask_size=settings.mask_size,
         )  # fmt: skip
         yield _told(target, _lasting(settings, source, target, how))
-    if settings.show or not (settings.out or settings.stats or settings.serve or settings.headless):
+    is_elsewhere = settings.out or settings.stats or settings.serve or settings.headless or page is not None
+    if settings.show or not is_elsewhere:
         yield sink_class("window")(painter, f"drivenet {source.name}", session.lock)
     if settings.serve:
         page = _page(settings.serve, settings, source, engine, painter, stages)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
+from drivenet.cli.interrupt import was_lost
 from drivenet.node import Node
 from drivenet.pipeline import Pipeline
 
@@ -26,7 +27,8 @@ def ended_by_signals(pipeline: Pipeline | Node) -> Iterator[None]:
 
     The pipeline leaves behind a sink whose own thread does not return. One that this thread serves would hold up
     everything: Python repeats a write that a signal interrupted, so an alarm raises TimeoutError in a sink that is
-    still at work a while after the signal. Main thread only.
+    still at work a while after the signal. A SIGINT that was lost while all was opened stops the pipeline at once. Main
+    thread only.
     """
     with ExitStack() as undo:
 
@@ -52,6 +54,8 @@ def ended_by_signals(pipeline: Pipeline | Node) -> Iterator[None]:
         for number, handler in old.items():
             undo.callback(signal.signal, number, handler)
             signal.signal(number, stop)
+        if was_lost():
+            begin()
         yield
 
 

@@ -68,24 +68,30 @@ def settings_of(settings: NodeSettings, name: str, uri: str) -> NodeSettings:
     """The settings of one source: with its id in outputs, and without what all share."""
     out = tuple(target.replace(PLACE, name) for target in settings.out)
     stats = settings.stats.replace(PLACE, name) if settings.stats else None
-    is_shown = settings.show or not (settings.out or settings.stats or settings.serve or settings.headless)
-    alone = {"source": uri, "sources": (), "out": out, "stats": stats, "serve": None}
-    return settings.model_copy(update={**alone, "show": is_shown, "headless": not is_shown})
+    return settings.model_copy(update={"source": uri, "sources": (), "out": out, "stats": stats, "serve": None})
 
 
 def check_sources(settings: NodeSettings, sources: Mapping[str, str], config: Path | None) -> None:
     """UsageError for outputs that several sources would share, and as :func:`check_outputs`."""
     shared = [t for t in (*settings.out, *([settings.stats] if settings.stats else [])) if PLACE not in t]
     if shared and len(sources) > 1:
-        example = mask_uri(shared[0])
-        raise UsageError(
-            f"one output {example} for {len(sources)} sources", f"{PLACE} in it", "such as FILE-{source}.mp4"
-        )
+        what = f"one output {mask_uri(shared[0])} for {len(sources)} sources"
+        raise UsageError(what, f"{PLACE} in it", f"such as {_with_place(shared[0])}")
     pictures = [uri for uri in sources.values() if kind_of(uri) == "images" and Path(uri).is_file()]
     if len(pictures) > 1:
         raise UsageError(f"{len(pictures)} picture files as sources", "one SOURCE", "quote a glob")
     for name, uri in sources.items():
         check_outputs(settings_of(settings, name, uri), config, tuple(sources.values()))
+
+
+def _with_place(target: str) -> str:
+    """An output's address with the source's id in it, for a message."""
+    if target == "-":
+        return f"FILE-{PLACE}.jsonl"
+    if scheme_of(target):
+        address, mark, query = mask_uri(target).partition("?")
+        return f"{address.rstrip('/')}/{PLACE}{mark}{query}"
+    return f"{target}{PLACE}/" if target.endswith("/") else str(Path(target).with_stem(f"{Path(target).stem}-{PLACE}"))
 
 
 def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: Written) -> dict[str, Totals]:
@@ -119,7 +125,7 @@ def _pages(
 ) -> dict[str, PageSink]:
     if not settings.serve:
         return {}
-    painter = open_painter(settings, engine.spec.label_set)
+    painter = open_painter(settings_of(settings, *next(iter(sources.items()))), engine.spec.label_set)
     stages = stage_names(open_stages(settings, engine, track=True))
     page = open_page(settings, {name: mask_uri(uri) for name, uri in sources.items()}, engine, painter, stages)
     opened.callback(page.close)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
-from cli_parts import call, decoded, stats, write_clip
+from cli_parts import LONG_S, call, decoded, started, stats, write_clip
 
 from drivenet.cli.sources import settings_of, sources_of
 from drivenet.cli.stages import open_painter
@@ -78,7 +80,13 @@ def test_addresses_take_the_id_too() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((A, B, "--out", "one.mp4"), "one output one.mp4 for 2 sources; expected {source} in it"),
+        (
+            (A, B, "--out", "a/one.mp4"),
+            "one output a/one.mp4 for 2 sources; expected {source} in it; such as a/one-{source}.mp4",
+        ),
+        ((A, B, "--out", "many/"), "such as many/{source}/"),
+        ((A, B, "--out", "mqtts://u:p@host/cars?ca=x.pem"), "such as mqtts://***@host/cars/{source}?ca=x.pem"),
+        ((A, B, "--stats", "-"), "such as FILE-{source}.jsonl"),
         (("a.png", "b.png", "--headless"), "unquoted"),
         ((A, "nofile.mp4", "--headless"), "no file nofile.mp4"),
     ],
@@ -125,6 +133,21 @@ def test_the_pictures_of_one_source_go_into_no_other(tmp_path: Path, capfd: pyte
 def test_one_source_has_an_id_too(tmp_path: Path) -> None:
     assert call("run", A, *NULL, "--stats", "{source}.jsonl") == 0
     assert (tmp_path / "synthetic.jsonl").exists()
+
+
+def test_one_page_shows_all_sources(tmp_path: Path) -> None:
+    endless = [uri.partition("?")[0] for uri in (A, B)]
+    with started("run", *endless, "--backend", "null", "--serve", "127.0.0.1:0", cwd=tmp_path) as node:
+        address = next(line.split()[-1] for line in node.stderr or () if b"live page at" in line).decode()
+        with urlopen(f"{address}healthz", timeout=LONG_S) as answer:
+            assert set(json.load(answer)["sources"]) == {"synthetic", "synthetic-2"}
+        node.send_signal(signal.SIGINT)
+        assert node.wait(LONG_S) == 130
+
+
+def test_a_camera_that_is_away_ends_the_start_of_several_as_of_one(capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "rtsp://127.0.0.1:1/front", A, *NULL, "--stats", "{source}.jsonl") == 3
+    assert "connection refused" in capfd.readouterr().err
 
 
 def test_print_config_masks_all_sources(capfd: pytest.CaptureFixture[str]) -> None:

@@ -130,6 +130,25 @@ def test_ctrl_c_after_the_run_ends_without_a_traceback(where: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "told\n", "")
 
 
+def test_ctrl_c_that_python_loses_while_all_is_opened_still_ends_the_run() -> None:
+    """What a callback for a weak reference raises is printed and forgotten."""
+    program = (
+        "import os, signal, sys, threading, weakref, drivenet.cli as cli, drivenet.cli.run\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def lost():\n"
+        "    thing = threading.Thread()\n"
+        "    reference = weakref.ref(thing, lambda _: [os.kill(os.getpid(), signal.SIGINT) for _ in range(1)])\n"
+        "    del thing\n"
+        "sys.modules['drivenet.cli.run'].begin_alone = lost\n"
+        "sys.argv = ['drivenet', 'run', 'synthetic://96x64@30', '--backend', 'null', '--headless']\n"
+        "cli.main()\n"
+    )
+    done = ended(program)
+    assert done.returncode == 0
+    assert "KeyboardInterrupt" in done.stderr, "it was lost"
+    assert "captured" in done.stderr
+
+
 @pytest.mark.parametrize("error", ["EngineError('OpenVINO cannot be imported')", "RuntimeError('it failed')"])
 def test_ctrl_c_in_a_library_that_makes_an_error_of_it(error: str) -> None:
     program = (
