@@ -22,10 +22,12 @@ class ThingMaps:
     Args:
         centres: (h, w) uint8, 255 times how sure it is that the centre of a thing is there; 0 but at peaks.
         offsets: (2, h, w) uint8, rows and columns to the centre of the own thing, 128 for none.
+        window: top, left, height and width, in cells, of what the class map shows; None for all of the grid.
     """
 
     centres: npt.NDArray[np.uint8]
     offsets: npt.NDArray[np.uint8]
+    window: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import cv2
 import numpy as np
 
@@ -10,6 +13,10 @@ from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
 Size = tuple[int, int]
+#: Where rows or columns begin and end.
+Span = tuple[Fraction, Fraction]
+#: A pixel of ids is parted into so many at most, either way, where a bar ends within it.
+FINEST = 8
 
 
 def prepare(image: Image, size: tuple[int, int]) -> Image:
@@ -64,26 +71,56 @@ def crop_bars(ids: Ids, spec: ModelSpec, size: Size) -> Ids:
         size: (height, width) of the image that went through :func:`prepare_for`.
 
     Returns:
-        (..., H', W') uint8, C-contiguous.
+        (..., H', W') uint8, C-contiguous; finer than given where a bar ends within a pixel of the ids.
     """
     if spec.letterbox is None:
         return ids
-    top, left, height, width = _window(size, spec.input)
-    down, across = (out / side for out, side in zip(ids.shape[-2:], spec.input, strict=True))
-    rows = _scaled(top, top + height, down)
-    columns = _scaled(left, left + width, across)
-    return np.ascontiguousarray(ids[..., rows, columns])
+    rows, columns = _spans(spec, size, ids.shape[-2:])
+    ids = _part(_part(ids.swapaxes(-1, -2), columns).swapaxes(-1, -2), rows)
+    return np.ascontiguousarray(ids)
+
+
+def _part(ids: Ids, rows: Span) -> Ids:
+    """Some rows of ids (..., h, w); each is there several times where one of the ends lies within it."""
+    finer = math.lcm(rows[0].denominator, rows[1].denominator)
+    start, stop = (int(end * finer) for end in rows)
+    return (ids if finer == 1 else ids.repeat(finer, -2))[..., start:stop, :]
 
 
 def crop_maps(maps: ThingMaps, spec: ModelSpec, size: Size) -> ThingMaps:
-    """The part of an engine's maps of things that belongs to the image, as of :func:`crop_bars`."""
-    return ThingMaps(crop_bars(maps.centres, spec, size), crop_bars(maps.offsets, spec, size))
+    """The part of an engine's maps of things that belongs to the image, and what of it :func:`crop_bars` leaves of ids.
+
+    Args:
+        maps: as the engine gives them.
+        spec, size: as of :func:`crop_bars`.
+    """
+    if spec.letterbox is None:
+        return maps
+    grid = zip(_spans(spec, size, spec.output), maps.centres.shape, spec.output, strict=True)
+    rows, columns = [(start * cells / pixels, stop * cells / pixels) for (start, stop), cells, pixels in grid]
+    part = tuple(slice(math.floor(start), math.ceil(stop)) for start, stop in (rows, columns))
+    centres, offsets = (np.ascontiguousarray(m[..., part[0], part[1]]) for m in (maps.centres, maps.offsets))
+    if all(end.denominator == 1 for end in (*rows, *columns)):
+        return ThingMaps(centres, offsets)
+    window = rows[0] % 1, columns[0] % 1, rows[1] - rows[0], columns[1] - columns[0]
+    top, left, height, width = map(float, window)
+    return ThingMaps(centres, offsets, (top, left, height, width))
 
 
-def _scaled(start: int, end: int, by: float) -> slice:
-    """A range of pixels in another resolution, at least one wide."""
-    first = round(start * by)
-    return slice(first, max(first + 1, round(end * by)))
+def _spans(spec: ModelSpec, size: Size, grid: tuple[int, ...]) -> list[Span]:
+    """Where the image begins and ends in the rows and in the columns of another resolution.
+
+    Ends that lie on no :data:`FINEST` part of a pixel are rounded, to at least one pixel.
+    """
+    top, left, height, width = _window(size, spec.input)
+    found = []
+    for first, length, cells, side in zip((top, left), (height, width), grid, spec.input, strict=True):
+        start, stop = Fraction(first * cells, side), Fraction((first + length) * cells, side)
+        if math.lcm(start.denominator, stop.denominator) > FINEST:
+            start = Fraction(round(start))
+            stop = max(start + 1, Fraction(round(stop)))
+        found.append((start, stop))
+    return found
 
 
 def _window(size: Size, into: Size) -> tuple[int, int, int, int]:

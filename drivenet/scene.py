@@ -129,7 +129,7 @@ def _shares(ids: Ids) -> list[float]:
 def parted(ids: Ids, maps: ThingMaps, spec: ThingsSpec, labels: LabelSet) -> Grouped:
     """The things of a class map, (H', W') uint8, by what an engine with centres gives."""
     rule = GroupingRule(spec.centre, spec.reach, spec.scale, spec.min_area)
-    return group_things(ids, maps.centres, maps.offsets, labels.countable_table, rule)
+    return group_things(ids, maps.centres, maps.offsets, labels.countable_table, rule, maps.window)
 
 
 def tracked(scene: Scene, tracker: Tracker, captured_ns: int, labels: LabelSet, frame_size: tuple[int, int]) -> Scene:

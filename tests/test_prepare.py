@@ -104,6 +104,25 @@ def test_a_letterbox_keeps_proportions_and_its_ids_are_cropped(size: tuple[int, 
     assert cropped.flags.c_contiguous
 
 
+@pytest.mark.parametrize("stride", [1, 2, 8])
+@pytest.mark.parametrize("size", [(44, 64), (61, 64), (3, 64), (64, 43), (64, 5), (40, 80), (90, 160)])
+def test_ids_without_bars_lie_where_they_lay_whatever_their_size(stride: int, size: tuple[int, int]) -> None:
+    """A bar may end within a pixel of the ids; as large as the input, they are what the bars left of them there."""
+    spec = letterboxed().model_copy(update={"input": (64, 64), "output": (64 // stride, 64 // stride)})
+    white = prepare_for(np.full((*size, 3), 255, np.uint8), spec)[..., 0] == 255
+    rows, columns = np.flatnonzero(white.any(1)), np.flatnonzero(white.any(0))
+    ids = np.random.default_rng(0).integers(0, 200, spec.output, np.uint8)
+    whole = ids.repeat(stride, 0).repeat(stride, 1)
+    found = resize_ids(crop_bars(ids, spec, size), (len(rows), len(columns)))
+    np.testing.assert_array_equal(found, whole[np.ix_(rows, columns)])
+
+
+def test_ids_whose_size_fits_no_bar_are_rounded() -> None:
+    spec = letterboxed().model_copy(update={"input": (64, 64), "output": (37, 37)})
+    assert crop_bars(np.zeros((37, 37), np.uint8), spec, (43, 64)).shape == (25, 37)
+    assert crop_bars(np.zeros((37, 37), np.uint8), spec, (1, 64)).shape == (1, 37)
+
+
 def test_without_a_letterbox_nothing_is_cropped() -> None:
     spec = letterboxed().model_copy(update={"letterbox": None})
     ids = np.zeros((16, 16), np.uint8)

@@ -26,6 +26,8 @@ NEARBY = 16
 
 Centres = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.uint8]
+#: Top, left, height and width in cells.
+Window = tuple[float, float, float, float]
 Singles = npt.NDArray[np.float32]
 
 
@@ -59,7 +61,10 @@ class Grouped:
     scores: Floats
 
 
-def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.uint8], rule: GroupingRule) -> Grouped:
+def group(
+    ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.uint8], rule: GroupingRule,
+    window: Window | None = None,
+) -> Grouped:  # fmt: skip
     """Part the things of a class map.
 
     Each thing pixel goes to the centre nearest to where its offset points; pixels of different kinds (vehicle,
@@ -74,10 +79,11 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
             is none.
         kinds: by class id, 0 for stuff; see :attr:`~drivenet.labels.LabelSet.countable_table`.
         rule: the thresholds.
+        window: the part of the cells that the class map shows; None for all of them.
     """
     kind = np.asarray(cv2.LUT(ids, kinds), np.uint8)
     pixels, least = places(kind), max(1.0, rule.min_area * ids.size)
-    kind_of, cells = kind.ravel()[pixels], _cells(ids.shape, centres.shape)[pixels]
+    kind_of, cells = kind.ravel()[pixels], _cells(ids.shape, centres.shape, window)[pixels]
     heights, centre = _claims(centres, offsets, rule, cells)
     pairs = (4 * centre.astype(np.int64) + kind_of) * (centre > 0)  # one number for each centre and kind
     counts = np.bincount(pairs, minlength=4 * 256)
@@ -100,9 +106,16 @@ def group(ids: Ids, centres: Centres, offsets: Offsets, kinds: npt.NDArray[np.ui
 
 
 @functools.lru_cache(maxsize=8)
-def _cells(size: tuple[int, ...], grid: tuple[int, ...]) -> npt.NDArray[np.int32]:
-    """The cell of a grid in which each pixel of a map lies, by their places in memory."""
+def _cells(size: tuple[int, ...], grid: tuple[int, ...], window: Window | None) -> npt.NDArray[np.int32]:
+    """The cell of a grid in which each pixel of a map of a window of it lies, by their places in memory."""
     cells = np.arange(grid[0] * grid[1], dtype=np.int32).reshape(grid)
+    if window is not None:
+        starts, lengths = window[:2], window[2:]
+        rows, columns = (
+            np.clip((start + (np.arange(n) + 0.5) * length / n).astype(np.intp), 0, side - 1)
+            for start, length, n, side in zip(starts, lengths, size, grid, strict=True)
+        )
+        return np.asarray(cells[rows[:, None], columns], np.int32).ravel()
     return np.asarray(cv2.resize(cells, size[::-1], interpolation=cv2.INTER_NEAREST), np.int32).ravel()
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivenet.labels import CITYSCAPES
+from drivenet.classmap import ThingMaps
+from drivenet.labels import CAMVID, CITYSCAPES
+from drivenet.modelspec import LabelsSpec, ModelSpec, ThingsSpec
+from drivenet.prepare import crop_bars, crop_maps, resize_ids
+from drivenet.scene import parted
 from drivenet.things import MOST_THINGS
 from drivenet.things.components import components
 from drivenet.things.grouping import GroupingRule, group
@@ -215,3 +219,25 @@ def test_random_scenes_are_parted_as_they_were_drawn(seed: int) -> None:
 def test_measuring_nothing_gives_nothing() -> None:
     empty = np.zeros(SIZE, np.uint8)
     assert measure(empty, empty, 0).things(CITYSCAPES, SIZE, (720, 1280)) == []
+
+
+@pytest.mark.parametrize("stride", [1, 2, 8])
+@pytest.mark.parametrize("high", [64, 61, 44, 36, 30])
+def test_things_of_a_letterboxed_picture_end_where_their_cells_do(stride: int, high: int) -> None:
+    """The bars end within a cell of the maps, or of the ids; two cars meet at row 24 of the input."""
+    spec = ModelSpec(
+        name="boxed", architecture="none", input=(64, 64), output=(64 // stride, 64 // stride), mean=(0, 0, 0),
+        std=(1, 1, 1), letterbox=114, labels=LabelsSpec.of(CAMVID), params=0, gmac=0,
+        things=ThingsSpec(cells=(8, 8), scale=1.0, centre=60, reach=3.0, min_area=0.0),
+    )  # fmt: skip
+    centres, offsets = np.zeros((8, 8), np.uint8), np.full((2, 8, 8), 128, np.uint8)
+    for rows, centre in ((slice(0, 3), 2), (slice(3, 8), 5)):
+        centres[centre, 4] = 200 + centre  # peaks of one height would be one
+        offsets[0, rows] = (128 + centre - np.arange(8)[rows])[:, None]
+        offsets[1, rows] = 128 + 4 - np.arange(8)
+    ids = crop_bars(np.full(spec.output, CAMVID.id_of("Car"), np.uint8), spec, (high, 64))
+    maps = crop_maps(ThingMaps(centres, offsets), spec, (high, 64))
+    assert spec.things is not None
+    found = resize_ids(parted(ids, maps, spec.things, CAMVID).instances, (high, 64))
+    assert len(np.unique(found)) == 2
+    assert np.flatnonzero(found[:, 0] != found[0, 0])[0] == 24 - (64 - high) // 2
