@@ -5,6 +5,7 @@ from __future__ import annotations
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine
 from drivenet.frame import Image
+from drivenet.inference import infer_layers
 from drivenet.modelspec import ModelSpec
 from drivenet.prepare import Size, crop_bars, crop_maps, prepare_for
 from drivenet.scene import parted
@@ -13,7 +14,7 @@ from drivenet.things.grouping import Grouped
 
 
 def infer_all(engine: Engine, picture: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
-    """All that an engine gives of one picture; from two inferences if it has confidence and things.
+    """All that an engine gives of one picture, confidence included; see :func:`~drivenet.inference.infer_layers`.
 
     Args:
         engine: any.
@@ -25,13 +26,8 @@ def infer_all(engine: Engine, picture: Image) -> tuple[Ids, Confidence | None, T
     Raises:
         EngineError: as :meth:`Engine.infer`.
     """
-    spec, image, size = engine.spec, prepare_for(picture, engine.spec), (picture.shape[0], picture.shape[1])
-    maps: ThingMaps | None = None
-    if spec.things is None:
-        ids, sure = engine.infer_confident(image)
-    else:
-        sure = engine.infer_confident(image)[1] if spec.confidence else None
-        ids, maps = engine.infer_things(image)
+    spec, size = engine.spec, (picture.shape[0], picture.shape[1])
+    ids, sure, maps = infer_layers(engine, prepare_for(picture, spec), confident=True)
     sure = None if sure is None else crop_bars(sure, spec, size)
     return crop_bars(ids, spec, size), sure, None if maps is None else crop_maps(maps, spec, size)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from drivenet.errors import EngineError, UsageError, nearest, wrapped
+from drivenet.inference import Inference
 from drivenet.latency import now_ns
 from drivenet.record import CONFIDENCE, THING_MAPS, Record
-from drivenet.stages.base import Inference, Stage
+from drivenet.stages.base import Stage
 from drivenet.stages.infer import Analyse, Infer, Prepare
 
 __all__ = ["Inference", "Stage", "default_stages", "run_stages", "stage_names"]

@@ -2,31 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from drivenet.classmap import Confidence, Ids, ThingMaps
-from drivenet.frame import Image
-from drivenet.modelspec import ModelSpec
 from drivenet.record import Record
-
-
-class Inference(Protocol):
-    """The part of an engine that a stage may use: :class:`drivenet.engine.base.Engine` is one."""
-
-    spec: ModelSpec
-    worker: int | None
-
-    def infer(self, image: Image) -> Ids:
-        """Class ids of one prepared picture."""
-        ...
-
-    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
-        """Class ids of one prepared picture, and where single things are."""
-        ...
-
-    def infer_confident(self, image: Image) -> tuple[Ids, Confidence | None]:
-        """Class ids of one prepared picture, and how sure the engine is of each."""
-        ...
 
 
 class Stage:

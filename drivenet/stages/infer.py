@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from drivenet.classmap import ClassMap, Confidence, Ids, ThingMaps
-from drivenet.frame import Image
+from drivenet.classmap import ClassMap
+from drivenet.inference import Inference, infer_layers
 from drivenet.latency import Timeline, Waits
 from drivenet.prepare import crop_bars, crop_maps, prepare_for
 from drivenet.record import CLASSMAP, CONFIDENCE, INPUT, SCENE, THING_MAPS, Record
 from drivenet.scene import analyse, tracked
-from drivenet.stages.base import Inference, Stage
+from drivenet.stages.base import Stage
 from drivenet.things.tracking import Tracker
 
 
@@ -49,7 +49,7 @@ class Infer(Stage):
         engine, frame = self._engine, record.frame
         image, spec, worker = record.layers[INPUT], engine.spec, engine.worker
         before = self._waits.ns(worker)
-        ids, sure, maps = self._infer(image)
+        ids, sure, maps = infer_layers(engine, image, confident=CONFIDENCE in self._wanted)
         # the worker ends where one engine takes over from another
         so_far = record.timeline
         timeline = Timeline(so_far.captured, so_far.spans, max(0, self._waits.ns(worker) - before))
@@ -64,16 +64,6 @@ class Infer(Stage):
     def close(self) -> None:
         """Close what tells how long inference waits."""
         self._waits.close()
-
-    def _infer(self, image: Image) -> tuple[Ids, Confidence | None, ThingMaps | None]:
-        """What the engine is asked for; from two inferences if it has confidence and things, and both are wanted."""
-        engine, spec = self._engine, self._engine.spec
-        confident = CONFIDENCE in self._wanted
-        if spec.things is None:
-            return (*engine.infer_confident(image), None) if confident else (engine.infer(image), None, None)
-        sure = engine.infer_confident(image)[1] if confident and spec.confidence else None
-        ids, maps = engine.infer_things(image)
-        return ids, sure, maps
 
 
 class Analyse(Stage):
