@@ -40,7 +40,7 @@ def open_stages(settings: NodeSettings, engine: Engine, *, track: bool) -> list[
     if settings.classes:
         from drivenet.stages.choose import ChooseClasses
 
-        on_ids.append(ChooseClasses(labels, names_in(settings.classes)))
+        on_ids.append(ChooseClasses(labels, names_in(settings.classes), keeps=bool(settings.blur)))
     if settings.zones:
         from drivenet.stages.zones import CountZones
         from drivenet.zones import load_zones

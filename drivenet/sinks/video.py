@@ -210,9 +210,18 @@ class VideoSink(Sink):
         self._origin, self._size = at, view.shape[:2]
         self._file = self._files.open(result)
         self.target = str(self._file.path)
+        try:
+            self._encoder = self._encoder_to(self._file)
+        except BaseException:  # an FFmpeg without the encoder
+            self._file.discard()
+            self._file = None
+            self._files.closed()
+            raise
+
+    def _encoder_to(self, file: SyncedFile) -> tuple[OutputContainer, VideoStream]:
         coding = self._coding
         form = {**coding.form, "flush_packets": "1"}
-        container = av.open(self._file, "w", format=coding.muxer, options=form)
+        container = av.open(file, "w", format=coding.muxer, options=form)
         options = {**coding.options, **({} if self._rate else coding.live)}
         rate = self._rate or None  # PyAV 17 takes None for 24
         stream = cast("VideoStream", container.add_stream(coding.codec, rate=rate, options=options))
@@ -223,7 +232,7 @@ class VideoSink(Sink):
         context.time_base = Fraction(1, _TICKS)
         context.gop_size = max(1, round(self._rate or _LIVE_RATE))
         context.colorspace, context.color_range = BT601, LIMITED_RANGE
-        self._encoder = container, stream
+        return container, stream
 
     def _folder_cure(self) -> str:
         return f"--out {Path(self.target).with_suffix('')}/"

@@ -19,11 +19,11 @@ LEFT_OUT = "left_out"
 class ChooseClasses(Stage):
     """Replaces the class map by one in which all other classes are ignored (255): neither drawn nor measured.
 
-    The layer :data:`LEFT_OUT` keeps theirs, for a blur: what is not measured may have to be hidden, or not.
-
     Args:
         labels: what the ids mean.
         names: of classes, or of groups, which stand for their classes.
+        keeps: whether the layer :data:`LEFT_OUT` has the others, for a blur: what is not measured may have to be
+            hidden, or not. Without it a blur hides them all.
 
     Raises:
         UsageError: for a name that is neither, with the nearest one.
@@ -31,14 +31,16 @@ class ChooseClasses(Stage):
 
     name = "classes"
 
-    def __init__(self, labels: LabelSet, names: Sequence[str]) -> None:
+    def __init__(self, labels: LabelSet, names: Sequence[str], *, keeps: bool = True) -> None:
         wanted = wanted_classes(names, labels)
+        self._keeps = keeps
         self._table = np.where(wanted, np.arange(256), IGNORE_ID).astype(np.uint8)
 
     def __call__(self, record: Record) -> Record:
         """Replace the class map."""
         ids = record.classmap.ids
         chosen = np.asarray(cv2.LUT(ids, self._table), np.uint8)
-        return record.with_ids(chosen).with_layers(
-            **{LEFT_OUT: np.where(chosen == IGNORE_ID, ids, np.uint8(IGNORE_ID))}
-        )
+        found = record.with_ids(chosen)
+        if not self._keeps:
+            return found
+        return found.with_layers(**{LEFT_OUT: np.where(chosen == IGNORE_ID, ids, np.uint8(IGNORE_ID))})

@@ -93,6 +93,18 @@ def of_file(name: str, **options: Any) -> Result:
     return replace(result, frame=replace(result.frame, file=name))
 
 
+def test_of_two_nodes_that_begin_with_one_folder_the_later_says_so_once(tmp_path: Path) -> None:
+    first, second = ImageFolderSink(tmp_path / "pics"), ImageFolderSink(tmp_path / "pics")
+    first.publish(make_result())
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(SinkError, match="is being written by another program"):
+            second.publish(make_result())
+    second.close(Totals())
+    assert len(os.listdir("/proc/self/fd")) == before
+    first.close(Totals())
+
+
 def test_pictures_keep_their_names_and_sub_folders(tmp_path: Path) -> None:
     sink = ImageFolderSink(tmp_path / "out")
     names = ["aachen/aachen_000000_000019_leftImg8bit.png", "a.b.jpg", "a.b.png", "plain.tif"]

@@ -20,7 +20,7 @@ from drivenet.errors import SinkError
 from drivenet.frame import Image
 from drivenet.overlay import lost_view
 from drivenet.result import Totals
-from drivenet.sinks.video import VideoSink
+from drivenet.sinks.video import CODINGS, VideoSink
 
 _SUFFIXES = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 _RECORDER = """
@@ -214,6 +214,26 @@ def test_while_a_live_source_is_lost_the_recording_shows_it(tmp_path: Path, monk
     assert np.ptp(first[5, 5].astype(int)) > 100
     assert np.ptp(marked[5, 5].astype(int)) < 12
     assert np.ptp(last[5, 5].astype(int)) > 100
+
+
+_UNCODED = {suffix: replace(coding, codec="libx264_of_another_build") for suffix, coding in CODINGS.items()}
+
+
+class _Uncoded(VideoSink):
+    """On an FFmpeg that was built without the encoder."""
+
+    codings = _UNCODED
+
+
+@_SUFFIXES
+def test_without_an_encoder_neither_files_nor_descriptors_are_left(tmp_path: Path, suffix: str) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        sink = _Uncoded(tmp_path / f"out{suffix}")
+        with pytest.raises(ValueError, match="libx264_of_another_build"):
+            sink.publish(make_result())
+        sink.close(Totals())
+    assert (list(tmp_path.iterdir()), len(os.listdir("/proc/self/fd"))) == ([], before)
 
 
 def test_a_recorded_source_has_no_lost_pictures(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from drivenet.classmap import ClassMap
+from drivenet.cli.stages import open_stages
+from drivenet.config import NodeSettings
 from drivenet.engine import open_engine
 from drivenet.errors import UsageError
 from drivenet.frame import Frame
@@ -18,9 +21,9 @@ from drivenet.record import CLASSMAP, CONFIDENCE, Record
 from drivenet.result import Result
 from drivenet.sinks.base import Sink
 from drivenet.sources import open_source
-from drivenet.stages import default_stages
+from drivenet.stages import default_stages, run_stages
 from drivenet.stages.blur import REMEMBERED, Blur, ids_of, mosaic
-from drivenet.stages.choose import ChooseClasses
+from drivenet.stages.choose import LEFT_OUT, ChooseClasses
 
 NAMES = ("pedestrian", "vehicle")
 ROAD, CAR = CAMVID.id_of("Road"), CAMVID.id_of("Car")
@@ -63,6 +66,15 @@ def test_what_is_hidden_does_not_depend_on_the_chosen_classes() -> None:
     for chosen in ("Car", "road", "pedestrian"):
         shown = Blur(NAMES, CAMVID)(ChooseClasses(CAMVID, [chosen])(given)).frame.image
         np.testing.assert_array_equal(shown, plain, err_msg=chosen)
+
+
+@pytest.mark.parametrize("blur", [(), ("vehicle",)], ids=["no blur", "blur"])
+def test_what_was_not_chosen_is_kept_for_a_blur_alone(blur: tuple[str, ...]) -> None:
+    settings = NodeSettings(source="0", classes=("road",), blur=blur)
+    with closing(open_engine(backend="null")) as engine:
+        stages = open_stages(settings, engine, track=False)
+        found = run_stages(Record(Frame(NOISE, 0, 0), engine.spec.label_set, Timeline(0)), stages)
+    assert (LEFT_OUT in found.layers) == bool(blur)
 
 
 def test_a_pixel_that_loses_its_chosen_class_is_hidden() -> None:

@@ -68,8 +68,13 @@ class PictureFolder:
     def _begin(self) -> int:
         check_kept(*self._above)
         self._disk.make_folders(self.folder)
-        self._lock = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        lock(self._lock, self.folder)
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            lock(descriptor, self.folder)
+        except BaseException:  # another program was quicker
+            os.close(descriptor)
+            raise
+        self._lock = descriptor
         self._session.written.append(self.folder)
         self._thread.start()
         return self._lock
