@@ -36,6 +36,9 @@ class TrackingRule:
         hold: fraction of the old velocity in the new one after each sighting.
         shrink, hidden_s: a thing that loses this fraction of its area goes behind another one: its shape and velocity
             are kept for so long.
+        grow, inside, joined_s: a thing that gains this fraction of its area, and has this fraction of where a lost
+            one would be, is both for a while: its shape and velocity are kept for so long, and each finds its own
+            part when they are separated again.
         return_reach: a thing becomes a track again that was lost within this distance, in widths of the larger one,
             from where it would be now.
         trail_s: so long the places of a thing are remembered.
@@ -52,12 +55,15 @@ class TrackingRule:
     hold: float = 0.9
     shrink: float = 0.15
     hidden_s: float = 0.3
+    grow: float = 0.2
+    inside: float = 0.5
+    joined_s: float = 0.6
     return_reach: float = 1.5
     trail_s: float = 1.0
     followed: float = 0.3
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
     """A thing that was seen; lengths in pixels of the instance map; ``shape_ns`` is when it had these pixels.
 
@@ -132,8 +138,11 @@ class Tracker:
         limit = captured_ns - round(self.rule.survival_s * 1e9)
         self._tracks = [t for t in self._tracks if t.last_ns >= limit and (t.id or t.last_ns == self._before_ns)]
         self._seen_ns, self._before_ns = self._before_ns, captured_ns
-        owners = self._assign(instances, measured, kinds, captured_ns)
-        seen = [self._see(owner, things[i], measured, i, int(kinds[i]), captured_ns) for i, owner in enumerate(owners)]
+        owners, joined = self._assign(instances, measured, kinds, captured_ns)
+        seen = [
+            self._see(owner, things[i], measured, i, int(kinds[i]), captured_ns, i in joined)
+            for i, owner in enumerate(owners)
+        ]
         scale = np.array([frame[1] / instances.shape[1], frame[0] / instances.shape[0]])
         oldest = captured_ns - round(self.rule.trail_s * 1e9)
         for t, place in zip(seen, (measured.centroids * scale).tolist(), strict=True):
@@ -144,14 +153,17 @@ class Tracker:
             for thing, t, (dx, dy) in zip(things, seen, velocities, strict=True)
         ]
 
-    def _assign(self, instances: InstanceMap, measured: Measured, kinds: Ints, captured_ns: int) -> list[_Track | None]:
-        """The track of each thing, None for a new one."""
+    def _assign(
+        self, instances: InstanceMap, measured: Measured, kinds: Ints, captured_ns: int
+    ) -> tuple[list[_Track | None], set[int]]:
+        """The track of each thing, None for a new one, and which things are two for a while."""
         count = len(measured.areas)
         if not self._tracks or not count:
-            return [None] * count
+            return [None] * count, set()
         elapsed = np.array([(captured_ns - t.shape_ns) / 1e9 for t in self._tracks])
         moves = np.array([t.velocity for t in self._tracks]) * elapsed[:, None]
-        agreement = self._overlaps(instances, measured, moves) + self._closeness(measured, moves)
+        common = self._common(instances, measured, moves)
+        agreement = self._overlaps(common, measured) + self._closeness(measured, moves)
         followed = np.array([bool(t.id) and t.last_ns == self._seen_ns for t in self._tracks])
         agreement += self.rule.followed * (followed[:, None] & (agreement >= self.rule.least))
         agreement[
@@ -159,15 +171,32 @@ class Tracker:
             | self._unlike(self._tracks, measured.areas)
         ] = 0
         _, _, track_of = lap.lapjv(2 - agreement, extend_cost=True, cost_limit=2 - self.rule.least)
-        return [self._tracks[int(k)] if k >= 0 else None for k in track_of]
+        owners = [self._tracks[int(k)] if k >= 0 else None for k in track_of]
+        return owners, self._joined(owners, common, measured, captured_ns)
+
+    def _joined(self, owners: list[_Track | None], common: Ints, measured: Measured, captured_ns: int) -> set[int]:
+        """Which things hold a second one of a moment ago beside that of their own track."""
+        found, oldest = set(), captured_ns - round(self.rule.joined_s * 1e9)
+        for track, pixels in zip(self._tracks, common, strict=True):
+            i = int(pixels.argmax())
+            owner = owners[i]
+            lost = track.id and track.last_ns >= oldest and track not in owners
+            if lost and owner and owner.kind == track.kind and pixels[i] >= self.rule.inside * len(track.x):
+                found |= {i} if measured.areas[i] >= (1 + self.rule.grow) * len(owner.x) else set()
+        return found
 
     def _unlike(self, tracks: list[_Track], areas: Ints) -> npt.NDArray[np.bool_]:
         """Whether areas differ too much from those of tracks, both whole and as last seen, (tracks, areas)."""
         own = np.array([(len(t.x), t.area) for t in tracks])[:, :, None]
         return np.asarray((np.minimum(own, areas) < self.rule.alike * np.maximum(own, areas)).all(1))
 
-    def _overlaps(self, instances: InstanceMap, measured: Measured, moves: Floats) -> Floats:
+    def _overlaps(self, common: Ints, measured: Measured) -> Floats:
         """IoU of every moved track with every thing, (tracks, things)."""
+        areas = np.array([len(t.x) for t in self._tracks])
+        return np.asarray(common / (areas[:, None] + measured.areas[None, :] - common))
+
+    def _common(self, instances: InstanceMap, measured: Measured, moves: Floats) -> Ints:
+        """How many pixels of every moved track every thing has, (tracks, things)."""
         areas = np.array([len(t.x) for t in self._tracks])
         steps = np.clip(np.rint(moves), -_FARTHEST, _FARTHEST).astype(np.int64).astype(np.uint32)
         steps = np.repeat(steps, areas, axis=0)
@@ -179,8 +208,7 @@ class Tracker:
         of = np.repeat(np.arange(len(areas)), areas)[inside]
         count = len(measured.areas) + 1
         hits = of * count + instances.ravel()[y[inside] * np.uint32(width) + x[inside]]
-        common = np.bincount(hits, minlength=len(areas) * count).reshape(-1, count)[:, 1:]
-        return np.asarray(common / (areas[:, None] + measured.areas[None, :] - common))
+        return np.bincount(hits, minlength=len(areas) * count).reshape(-1, count)[:, 1:]
 
     def _closeness(self, measured: Measured, moves: Floats) -> Floats:
         """0 .. ``near`` by the distance of centroids, (tracks, things)."""
@@ -191,7 +219,7 @@ class Tracker:
         return np.asarray(self.rule.near * np.maximum(0.0, 1 - distance / (self.rule.reach * widths)))
 
     def _see(
-        self, track: _Track | None, thing: Thing, measured: Measured, i: int, kind: int, captured_ns: int
+        self, track: _Track | None, thing: Thing, measured: Measured, i: int, kind: int, captured_ns: int, joined: bool
     ) -> _Track:
         """Bring a track up to date, or begin one."""
         part = slice(int(measured.starts[i]), int(measured.starts[i] + measured.areas[i]))
@@ -200,18 +228,19 @@ class Tracker:
             track = _Track(kind, captured_ns, captured_ns, captured_ns, x, y, centroid, np.zeros(2), len(x))
             self._tracks.append(track)
         else:
-            self._move(track, x, y, centroid, captured_ns)
+            self._move(track, x, y, centroid, captured_ns, joined)
             track.sightings += 1
         track.classes[thing.cls] += 1
         if not track.id and (track.sightings >= self.rule.sightings or (thing.score or 0.0) >= self.rule.sure):
             self._confirm(track)
         return track
 
-    def _move(self, track: _Track, x: Pixels, y: Pixels, centroid: Floats, captured_ns: int) -> None:
-        """Take a track to where it is seen, unless it goes behind another thing."""
+    def _move(self, track: _Track, x: Pixels, y: Pixels, centroid: Floats, captured_ns: int, joined: bool) -> None:
+        """Take a track to where it is seen, unless it goes behind another thing or is joined with one."""
         track.last_ns, track.area = captured_ns, len(x)
         dt, shrunk = (captured_ns - track.shape_ns) / 1e9, len(x) < (1 - self.rule.shrink) * len(track.x)
-        if shrunk and track.sightings > 1 and dt < self.rule.hidden_s:
+        kept_s = max(self.rule.hidden_s * shrunk, self.rule.joined_s * joined)
+        if track.sightings > 1 and dt < kept_s:
             return
         hold = self.rule.hold if track.sightings > 1 else 0.0
         if dt > 0:

@@ -114,6 +114,30 @@ def test_a_car_that_passes_behind_a_pole_keeps_its_id() -> None:
     assert seen[hidden[-1] + 1] <= {1, 0}
 
 
+@pytest.mark.parametrize("frames", [3, 12])
+def test_cars_that_are_one_thing_for_a_moment_find_their_ids_again(frames: int) -> None:
+    """One id has both for less than 0.6 s; then each part has its own again, although the other one is larger now."""
+    scene = Scene()
+    left, right = (60, 60, 24, 20, CAR), (84, 60, 26, 20, CAR)
+    for _ in range(4):
+        before = [t.id for t in scene.boxes(left, right)]
+    joined = {scene.boxes((60, 60, 50, 20, CAR))[0].id for _ in range(frames)}
+    assert before == [1, 2]
+    assert joined == {2}
+    parts = (60, 60, 40, 20, CAR), (100, 60, 10, 20, CAR)
+    assert [[t.id for t in scene.boxes(*parts)] for _ in range(3)] == [[1, 2]] * 3
+
+
+def test_a_thing_that_grows_where_no_other_one_was_is_followed_at_once() -> None:
+    """A car that comes out from behind something: what is seen of it is its shape."""
+    scene = Scene()
+    for _ in range(4):
+        scene.boxes((60, 60, 24, 20, CAR))
+    grown = [scene.boxes((60, 60, 50, 20, CAR))[0] for _ in range(2)]
+    assert [t.id for t in grown] == [1, 1]
+    assert [t.id for t in scene.boxes((86, 60, 50, 20, CAR))] == [1]
+
+
 def test_a_track_survives_less_than_a_second_of_nothing() -> None:
     scene = Scene()
     for _ in range(3):
