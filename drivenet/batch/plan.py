@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 from drivenet.errors import NoVideoError, SourceError, UsageError
 from drivenet.frame import Frame
 from drivenet.sources.choice import video_stream
+from drivenet.sources.kinds import by_suffix
 from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of, turned
 from drivenet.sources.video import check_whole, open_container
 
@@ -34,6 +35,7 @@ class Segment:
         number: counts the segments of a file.
         first_frame: index of its first frame in the file.
         start, end: presentation times in the stream's time base; the end is the next segment's start, None at the last.
+        bytes: size of the file, by which another one of the same name is told.
     """
 
     file: str
@@ -42,6 +44,7 @@ class Segment:
     first_frame: int
     start: int
     end: int | None
+    bytes: int = 0
 
     @property
     def folder(self) -> str:
@@ -100,6 +103,8 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
 
 def _segments(file: Path, output: str, least: int) -> list[Segment]:
     """Read the packets of a file, without decoding them."""
+    if by_suffix(file.suffix) == "images":
+        raise NoVideoError(f"{file} is a picture", "video files; drivenet run takes pictures")
     shown, keys = [], []
     try:
         with open_container(file) as container:
@@ -122,7 +127,7 @@ def _segments(file: Path, output: str, least: int) -> list[Segment]:
             starts.append(key)
     ends = [*starts[1:], None]
     return [
-        Segment(str(file), output, number, index[start], start, end)
+        Segment(str(file), output, number, index[start], start, end, file.stat().st_size)
         for number, (start, end) in enumerate(zip(starts, ends, strict=True))
     ]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from drivenet.artefacts.catalog import files_read
 from drivenet.batch.cluster import in_cluster
 from drivenet.batch.plan import SEGMENT_FRAMES, Segment, plan
 from drivenet.batch.pool import in_pool, in_process
-from drivenet.batch.work import FACTS, Job, clean, is_done
+from drivenet.batch.work import Job, check_same, clean, facts_of, is_done
 from drivenet.errors import SinkError, UsageError
-from drivenet.files import write_atomic
+from drivenet.files import digest_of, write_atomic
 
 #: One line a segment that is done, in the order of the plan.
 MANIFEST = "manifest.jsonl"
@@ -37,11 +39,15 @@ def run(files: Sequence[Path], opener: dict[str, Any], job: Job, executor: Execu
         How many segments were done now.
 
     Raises:
+        UsageError: if the folder holds outputs of other files, another cut or another engine at the same places.
         DrivenetError: as it comes; what was done stays done.
     """
     if not files:
         raise UsageError("no video files", "at least one")
-    segments = plan(files, least)
+    segments, job = plan(files, least), replace(job, asked=_asked(opener))
+    for segment in segments:
+        if is_done(segment, job.out):
+            check_same(segment, job)
     clean(job.out)
     left = [segment for segment in segments if not is_done(segment, job.out)]
     before = len(segments) - len(left)
@@ -55,9 +61,16 @@ def run(files: Sequence[Path], opener: dict[str, Any], job: Job, executor: Execu
     return len(left)
 
 
+def _asked(opener: dict[str, Any]) -> dict[str, Any]:
+    """What of an engine is the same for all workers and all runs that may share a folder."""
+    backend, precision = opener.get("backend") or "auto", opener.get("precision") or "auto"
+    file = next(iter(files_read(opener.get("engine"), backend)), None)
+    return {"model": digest_of(file) if file else None, "backend": backend, "precision": precision}
+
+
 def write_manifest(segments: Sequence[Segment], out: Path) -> None:
     """List what is done, each segment once; the folders say what is, so that a kill loses no line."""
-    lines = [json.loads((out / s.folder / FACTS).read_text(encoding="utf-8")) for s in segments if is_done(s, out)]
+    lines = [facts_of(segment, out) for segment in segments if is_done(segment, out)]
     try:
         write_atomic(out / MANIFEST, "".join(json.dumps(line) + "\n" for line in lines))
     except OSError as error:

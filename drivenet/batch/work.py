@@ -6,8 +6,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from drivenet.classmap import Ids
 from drivenet.data.predictions.base import Prediction
 from drivenet.data.predictions.coco import CocoInstances
 from drivenet.engine.base import Engine
-from drivenet.errors import SinkError, SourceError
+from drivenet.errors import SinkError, SourceError, UsageError
 from drivenet.frame import Image
 from drivenet.latency import Timeline
 from drivenet.panoptic import thing_classes
@@ -31,6 +31,8 @@ from drivenet.things.measure import of_one_class
 
 #: What every segment's folder holds beside instances.json; overlays if they were asked for.
 CLASSES, SCENES, OVERLAY, FACTS = "classes.mkv", "scenes.parquet", "overlay.mkv", "segment.json"
+#: Which frames a segment is; its file may be seen from another folder now and then.
+_FRAMES = "first_frame", "start", "end", "bytes"
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,42 @@ class Job:
     Args:
         out: the output folder.
         overlay: whether overlays are written too.
+        asked: what else the outputs depend on, by name: model, backend and precision.
     """
 
     out: Path
     overlay: bool = False
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_done(segment: Segment, out: Path) -> bool:
     """Whether the outputs of a segment are there."""
     return (out / segment.folder / FACTS).is_file()
+
+
+def facts_of(segment: Segment, out: Path) -> dict[str, Any]:
+    """What its folder says of a segment that is done."""
+    facts: dict[str, Any] = json.loads((out / segment.folder / FACTS).read_text(encoding="utf-8"))
+    return facts
+
+
+def check_same(segment: Segment, job: Job) -> None:
+    """UsageError if the outputs of a segment that is done are of other frames, or were asked for in another way.
+
+    Facts that an earlier version did not keep are not compared.
+    """
+    facts = facts_of(segment, job.out)
+    asked, now = facts.get("asked", {}), _asked(job)
+    other = [f"another {name}" for name in asked if asked[name] != now.get(name)]
+    if any(facts[name] != getattr(segment, name) for name in _FRAMES if name in facts):
+        other.insert(0, "another video or cut")
+    if other:
+        what = f"{job.out / segment.folder} was made of or with {' and '.join(other)}"
+        raise UsageError(what, "the same videos and options", "or name another --out")
+
+
+def _asked(job: Job) -> dict[str, Any]:
+    return {**job.asked, "overlay": job.overlay}
 
 
 def do(segment: Segment, engine: Engine, job: Job) -> None:
@@ -99,7 +128,7 @@ def _write(segment: Segment, engine: Engine, job: Job, folder: Path) -> None:
         video.close()
     things.close()
     (folder / SCENES).write_bytes(_parquet(rows))
-    facts = {**segment.to_dict(), "frames": len(rows), "engine": engine.describe()}
+    facts = {**segment.to_dict(), "frames": len(rows), "engine": engine.describe(), "asked": _asked(job)}
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from cli_parts import call, decoded
@@ -164,6 +165,42 @@ def test_a_second_run_does_nothing_twice(here: Path) -> None:
     run(videos(here)[:1], OPENER, Job(out), executor(1), least=LEAST)
     assert len(before_manifest.read_text().splitlines()) == 2
     assert not list(out.rglob(".00001.*")), "what a kill left is gone"
+
+
+@pytest.mark.parametrize("other", ["cut", "video", "model", "precision", "overlay"])
+def test_what_another_command_has_done_is_not_taken_for_its_own(here: Path, other: str) -> None:
+    run(videos(here)[:1], OPENER, Job(here / "out"), executor(1), least=LEAST)
+    before = outputs(here / "out")
+    palette_model(here, "town", CITYSCAPES, size=(16, 24))
+    clip(here / "elsewhere" / "one.mp4", 11)
+    opener = {**OPENER, **{"model": {"engine": "town.onnx"}, "precision": {"precision": "fp32"}}.get(other, {})}
+    files = [here / "elsewhere" / "one.mp4"] if other == "video" else videos(here)[:1]
+    with pytest.raises(UsageError, match=rf"out/one/0000\d was made of or with another .*{other}.*another --out"):
+        run(
+            files,
+            opener,
+            Job(here / "out", other == "overlay"),
+            executor(1),
+            least=9 * LEAST if other == "cut" else LEAST,
+        )
+    assert outputs(here / "out") == before
+
+
+def test_what_an_earlier_version_has_done_is_kept(here: Path) -> None:
+    run(videos(here)[:1], OPENER, Job(here / "out"), executor(1), least=LEAST)
+    for file in (here / "out").rglob("segment.json"):
+        facts = json.loads(file.read_text())
+        file.write_text(json.dumps({k: v for k, v in facts.items() if k not in ("asked", "bytes")}))
+    assert run(videos(here)[:1], OPENER, Job(here / "out"), executor(1), least=LEAST) == 0
+
+
+def test_a_picture_is_no_video(here: Path) -> None:
+    picture = here / "street.png"
+    cv2.imwrite(str(picture), np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(
+        NoVideoError, match=r"street\.png is a picture; expected video files; drivenet run takes pictures"
+    ):
+        plan([picture], LEAST)
 
 
 def kill_at_work(pid: int, out: Path) -> None:
