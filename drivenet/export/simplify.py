@@ -42,7 +42,7 @@ class Graph:
 
     def change(self, node: Node, place: int, values: npt.NDArray[Any]) -> None:
         """Give a node another constant, leaving to others what they share with it."""
-        name = f"{node.input[place]}/{node.name}"
+        name = f"{node.input[place]}/{_called(node)}"
         self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         node.input[place] = name
 
@@ -133,8 +133,8 @@ def _split_expansion(graph: Graph, node: Node) -> None:
         return
     order = np.arange(wide).reshape(groups, -1).T.reshape(-1)
     _reorder(graph, [node, *followers], order)
-    repeated = f"{node.name}/repeated"
-    repeat = helper.make_node("Concat", [node.input[0]] * (wide // groups), [repeated], f"{node.name}/Repeat", axis=1)
+    repeated, name = f"{_called(node)}/repeated", f"{_called(node)}/Repeat"
+    repeat = helper.make_node("Concat", [node.input[0]] * (wide // groups), [repeated], name, axis=1)
     node.input[0] = repeated
     next(a for a in node.attribute if a.name == "group").i = wide
     graph.replace(node, repeat, node)
@@ -172,10 +172,16 @@ def _followers(graph: Graph, node: Node) -> list[Node]:
                 break
             if group_of(reader) == 1:
                 return found
-            if group_of(reader) != len(graph.constant(reader.input[1])):
+            outputs, inputs = graph.constant(reader.input[1]).shape[:2]
+            if group_of(reader) != outputs or inputs > 1:
                 break
         reader = graph.only_reader(reader)
     return []
+
+
+def _called(node: Node) -> str:
+    """What names are made of that belong to a node: its name, which programs may leave out, or what it gives."""
+    return node.name or node.output[0]
 
 
 def group_of(node: Node) -> int:

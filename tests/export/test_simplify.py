@@ -132,3 +132,35 @@ def test_shared_weights_stay_with_who_shares_them() -> None:
     assert [n.op_type for n in model.graph.node] == ["Concat", "Conv", "Conv", "Conv"]
     for got, wanted in zip(ReferenceEvaluator(model).run(None, feed), expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def expanding(*rest: tuple[tuple[int, ...], int]) -> onnx.ModelProto:
+    """Unnamed convolutions one after the other, of these shapes of weights and groups, the first two channels wide."""
+    make, value, kind = onnx.helper.make_node, onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    random = np.random.default_rng(0)
+    tensors = [numpy_helper.from_array(random.random(shape, np.float32), f"w{i}") for i, (shape, _) in enumerate(rest)]
+    nodes = [make("Conv", [f"x{i}", f"w{i}"], [f"x{i + 1}"], group=group) for i, (_, group) in enumerate(rest)]
+    ends = [value(f"x{i}", kind, (1, 2, 4, 4)) for i in (0, len(rest))]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], tensors)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+
+
+EXPAND, MIX = ((4, 1, 1, 1), 2), ((2, 4, 1, 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "repeats"),
+    [((EXPAND, MIX, EXPAND, MIX), 2), ((EXPAND, ((4, 1, 1, 1), 4), MIX), 1),
+     ((EXPAND, ((2, 2, 1, 1), 2), ((2, 2, 1, 1), 1)), 0)],
+    ids=["two without names", "depth-wise between", "pairs of channels between"],
+)  # fmt: skip
+def test_graphs_of_other_programs_compute_the_same(
+    layers: tuple[tuple[tuple[int, ...], int], ...], repeats: int
+) -> None:
+    model = expanding(*layers)
+    feed = {"x0": np.random.default_rng(1).random((1, 2, 4, 4), np.float32)}
+    expected = ReferenceEvaluator(model).run(None, feed)
+    simplify(model)
+    onnx.checker.check_model(model)
+    assert [n.op_type for n in model.graph.node].count("Concat") == repeats
+    np.testing.assert_allclose(ReferenceEvaluator(model).run(None, feed)[0], expected[0], rtol=1e-5)
