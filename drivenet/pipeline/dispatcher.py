@@ -18,6 +18,9 @@ from drivenet.sinks.priority import step_back
 #: How often those who wait look whether their time is up; a signal handler can wake nobody.
 _TICK_S = 0.1
 _JOIN_S = 1.0
+#: An offline run all of whose outputs are away tries them with a frame every so many seconds, and ends after so many: a
+#: broker or a server that is back within 30 s was found by then, at the waits between attempts.
+_TRY_S, _PATIENCE_S = 0.5, 35.0
 
 
 class SinkDispatcher:
@@ -39,6 +42,7 @@ class SinkDispatcher:
     #: A sink failed or wants the run to end, or :meth:`halt` was called: nothing more is handed to timed sinks.
     halted = False
     _closing = False
+    _handed_ns = 0
 
     def __init__(
         self, sinks: Sequence[Sink], policy: str, accounting: FrameAccounting, failed: Callable[[BaseException], None],
@@ -86,7 +90,8 @@ class SinkDispatcher:
         """Whether a result should be made and handed on now; waits so long for it.
 
         The sinks that block must have room. If none does, one of the others must have nothing to do, so that
-        the engine does not work for frames that nobody takes: the quickest sink sets the pace.
+        the engine does not work for frames that nobody takes: the quickest sink sets the pace. An offline run has
+        time: where all are away, it hands on no more than what shows whether one is back.
         """
         with self._lock:
             return self._room.wait_for(self._is_ready, timeout_s)
@@ -94,6 +99,7 @@ class SinkDispatcher:
     def hand(self, result: Result) -> None:
         """Give a result to every timed sink; it is settled from then on."""
         with self._lock:
+            self._handed_ns = now_ns()
             delivery = self._tracker.begin(result)
             for queue in self._timed:
                 self._offer(queue, delivery, closed=self.halted)
@@ -173,10 +179,15 @@ class SinkDispatcher:
         return late
 
     def _is_ready(self) -> bool:
+        if self._offline and self._all_away() and now_ns() - self._handed_ns < _TRY_S * 1e9:
+            return False
         held = len(self._tracker)
         if not all(w.has_room(held if w.sink.records else 0) for w in self._queues if w.blocks):
             return False
         return not self._timed or any(w.blocks or w.idle for w in self._timed)
+
+    def _all_away(self) -> bool:
+        return bool(self._queues) and all(w.failed or w.away_ns for w in self._queues)
 
     def _record(self, result: Result) -> None:
         for queue in self._recorders:
@@ -220,11 +231,14 @@ class SinkDispatcher:
         with self._lock:
             queue.done()
             if task.delivery:
-                self._tracker.book(task.delivery, queue.name, "failed" if error else "published", at_ns)
+                left_out = told == [False]
+                self._tracker.book(
+                    task.delivery, queue.name, "failed" if error else "dropped" if left_out else "published", at_ns
+                )
             if task.kind == "marked" and any(told):
                 self._accounting.served(queue.name, "marked")
             failure = error or asked
-            if isinstance(failure, SinkAwayError) or (queue.away and task.delivery):
+            if isinstance(failure, SinkAwayError) or (queue.away_ns and task.delivery):
                 failure = self._note_away(queue, failure)
             elif failure:
                 self._fail(queue, failure)
@@ -252,15 +266,21 @@ class SinkDispatcher:
             self.serving = None
 
     def _note_away(self, queue: SinkQueue, failure: BaseException | None) -> BaseException | None:
-        """A sink is tried again, or works again; what ends the run: that the last output of an offline run is away, or
-        that of any run for good.
-        """
+        """A sink is tried again, or works again; what ends the run: that nothing can be expected of any output."""
         error = failure if isinstance(failure, SinkAwayError) else None
-        if bool(error) != queue.away:
-            queue.away = bool(error)
+        if bool(error) != bool(queue.away_ns):
+            queue.away_ns = now_ns() if error else 0
             queue.gone = error is not None and error.for_good
             self._away(queue.name, error)
-        return error if all(q.failed or q.gone or (self._offline and q.away) for q in self._queues) else None
+        return error if all(map(self._is_given_up, self._queues)) else None
+
+    def _is_given_up(self, queue: SinkQueue) -> bool:
+        """An output that failed or is gone for good; in an offline run, which nobody watches, also a recording that is
+        away, and what is live and was away for long.
+        """
+        if queue.failed or queue.gone or not (self._offline and queue.away_ns):
+            return queue.failed or queue.gone
+        return queue.blocks or now_ns() - queue.away_ns > _PATIENCE_S * 1e9
 
     def _fail(self, queue: SinkQueue, error: BaseException) -> None:
         queue.failed = True

@@ -51,8 +51,8 @@ class SinkQueue:
     task: Task | None = None
     #: It raised an error, and is only closed any more.
     failed = False
-    #: It did not take the last frame, and is tried again.
-    away = False
+    #: Since when it takes no frame, and is tried again; 0 while it does.
+    away_ns = 0
     #: It will never take one again.
     gone = False
     #: It was closed.

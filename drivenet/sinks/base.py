@@ -62,8 +62,12 @@ class Sink:
 
     stop_requested = False
 
-    def publish(self, result: Result) -> None:
-        """Take one result. Raises SinkError."""
+    def publish(self, result: Result) -> bool | None:
+        """Take one result. Raises SinkError.
+
+        Returns:
+            False from a sink that left it out, because it is slow: it counts there as dropped.
+        """
         raise NotImplementedError
 
     def settled(self, result: Result) -> None:

@@ -73,15 +73,15 @@ class MqttSink(Sink):
         self._client = self._make_client(address)
         self._connect(address)
 
-    def publish(self, result: Result) -> None:
-        """Send a scene, if the broker is there and has taken the last one."""
+    def publish(self, result: Result) -> bool:
+        """Send a scene, if the broker is there; False where the network has not taken the last one."""
         if self._node.publishes(result.labels):
             self._tell()
         if not self._client.is_connected():
             raise self._away()
         if self._is_waiting():
             self._missed += 1
-            return
+            return False
         at = WALL.at(result.frame.captured_ns)
         scene = {**reached(result).to_dict(), "captured_unix_ns": at}
         self._last = self._client.publish(self._scene, to_json(scene))
@@ -89,6 +89,7 @@ class MqttSink(Sink):
             self._last.wait_for_publish(_WRITE_S)
         if self._last.rc:
             raise self._away()
+        return True
 
     def health(self, health: Health) -> None:
         """Say how the node is, when that changes."""

@@ -50,11 +50,11 @@ class Resilient(Sink):
         self.needs_view = of.needs_view  # type: ignore[union-attr]
         self.target = self._sink.target if self._sink else target
 
-    def publish(self, result: Result) -> None:
+    def publish(self, result: Result) -> bool | None:
         """Hand it on; SinkAwayError while there is nobody."""
         sink = self._opened()
         try:
-            sink.publish(result)
+            taken = sink.publish(result)
         except SinkAwayError:  # it comes back by itself
             raise
         except Exception as error:
@@ -62,6 +62,7 @@ class Resilient(Sink):
             raise self._away() from error
         self._backoff.reset()
         self.target = sink.target
+        return taken
 
     def health(self, health: Health) -> None:
         """Hand it on."""

@@ -135,6 +135,22 @@ def test_the_engine_does_not_run_ahead_of_a_recording_under_every() -> None:
     assert engine.calls <= 1 + 4 + 2 + 1, "one at work, four waiting, two results, one in the engine"
 
 
+class Choosy(Keeper):
+    """Leaves every other frame out."""
+
+    def publish(self, result: Result) -> bool:
+        super().publish(result)
+        return result.frame.index % 2 == 0
+
+
+def test_what_a_sink_leaves_out_is_dropped_there_and_published_where_another_has_it() -> None:
+    alone = Pipeline(Drive(COUNT), Engine(), [Choosy("choosy")], policy="every").run()
+    assert (alone.sinks["choosy"], alone.dropped) == ({"published": 15, "dropped": 15}, {"sink": 15})
+    both = Pipeline(Drive(COUNT), Engine(), [Choosy("choosy"), Keeper()], policy="every").run()
+    assert (both.published, both.sinks["choosy"]) == (COUNT, {"published": 15, "dropped": 15})
+    assert exact(alone)
+
+
 def test_under_every_a_lone_window_still_gets_all() -> None:
     sink = Keeper("window", overflow="drop", main_thread=True)
     assert Pipeline(Drive(COUNT), Engine(), [sink], policy="every").run().dropped == {}

@@ -215,8 +215,7 @@ def test_a_network_that_takes_nothing_holds_one_scene_and_no_more(
     client = sink._client  # type: ignore[attr-defined]
     while not client.want_write():
         sink.publish(make_result(0, view=False).with_layers(scene=big))
-    for index in range(1, 100):
-        sink.publish(make_result(index, view=False))
+    assert [sink.publish(make_result(index, view=False)) for index in range(1, 100)] == [False] * 99
     assert len(client._out_packet) == 1
     broker.process.send_signal(signal.SIGCONT)
     wait_until(lambda: not sink._is_waiting())  # type: ignore[attr-defined]

@@ -1,0 +1,49 @@
+"""A recording whose scenes go to a broker alone: a moment without it costs some of them, and not the run."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from mqtt_broker import Broker, Listener, wait_until
+
+from drivenet.engine import open_engine
+from drivenet.errors import SinkError
+from drivenet.pipeline import Pipeline, dispatcher
+from drivenet.sinks import open_sink
+from drivenet.sinks.mqtt import MqttSink
+from drivenet.sinks.resilient import Resilient
+from drivenet.sources import open_source
+
+pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (extra [mqtt])")
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_recording_waits_for_a_broker_that_is_started_anew(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, comes_back: bool
+) -> None:
+    """Where it is the only output: as long as a broker needs for that, and not for ever."""
+    if not comes_back:
+        monkeypatch.setattr(dispatcher, "_PATIENCE_S", 1.0)
+    uri, listener = f"mqtt://127.0.0.1:{broker.port}/cars", Listener(broker.port, "cars")
+    source = open_source("synthetic://96x64@50?frames=300")
+    sinks = [Resilient(lambda: open_sink(uri, fps=0, visualize="overlay"), MqttSink, uri)]
+    run = Pipeline(source, open_engine(None, "null", "auto"), sinks, policy="every")
+
+    def watch() -> None:
+        listener.next(lambda topic, _: topic.endswith("/scene"))
+        broker.stop()
+        wait_until(lambda: "output.away" in run.accounting.totals().events)
+        if comes_back:
+            broker.start()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with pytest.raises(SinkError, match=r"the MQTT broker at 127\.0\.0\.1:\d+ is away"):
+        run.run()
+    watcher.join()
+    listener.close()
+    totals = run.accounting.totals()
+    assert totals.captured == totals.published + sum(totals.dropped.values())
+    assert totals.sinks["mqtt"]["failed"] < 100, "frames wait for it"
+    assert (totals.captured == 300, "output.back" in totals.events) == (comes_back, comes_back)
