@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from drivenet.errors import UsageError
+from drivenet.labels import IGNORE_ID
 from drivenet.metrics import ConfusionMatrix
 from drivenet.training.sources import Val
 from drivenet.training.validation import Validation
@@ -45,15 +46,23 @@ class Selection:
         device: where it is done.
 
     Raises:
-        UsageError: if there are none.
+        UsageError: if there are none, or a source's show no class that the network tells, so that it has no mIoU.
     """
 
     def __init__(self, vals: Sequence[Val], size: tuple[int, int], device: torch.device) -> None:
         if not vals:
             raise UsageError("no val pictures to select on", "select above 0 for a source of data")
+        for val in vals:
+            _check_truth(val)
         self._parts = {val.name: Validation(val.pictures, val.mapping, size, device) for val in vals}
         self._weights = {val.name: val.weight for val in vals}
 
     def __call__(self, network: nn.Module) -> Score:
         """Score a network."""
         return Score({name: part(network) for name, part in self._parts.items()}, self._weights)
+
+
+def _check_truth(val: Val) -> None:
+    if not any((val.mapping.truth[sample.ids] != IGNORE_ID).any() for sample in val.pictures):
+        raise UsageError(f"val of {val.name} holds no label that counts", "pixels of classes that the network tells",
+                         "label them, or give this source select: 0")  # fmt: skip

@@ -15,6 +15,7 @@ from drivenet.training.selection import Selection  # noqa: E402
 from drivenet.training.sources import Val  # noqa: E402
 
 SIZE = (32, 64)
+SAME = LabelMapping.of(CAMVID, CAMVID)
 CPU = torch.device("cpu")
 
 
@@ -61,3 +62,14 @@ def test_the_mean_is_weighted_and_each_source_counts_in_its_own_classes() -> Non
 def test_nothing_to_select_on_is_refused() -> None:
     with pytest.raises(UsageError, match="no val pictures to select on; expected select above 0"):
         Selection([], SIZE, CPU)
+
+
+def test_val_without_a_label_that_counts_is_refused_before_the_training() -> None:
+    """It has no mIoU: no average would ever be the best, and the run would end without best.pt."""
+    nothing = {name: frozenset[int]() for name in ("Car", "Tree")}
+    members = tuple(nothing.get(name, frozenset({i})) for i, name in enumerate(CAMVID.classes))
+    untold = LabelMapping(CAMVID, CAMVID, members)
+    for ids, mapping in ((halves(255, 255), SAME), (halves(CAMVID.id_of("Car"), CAMVID.id_of("Tree")), untold)):
+        with pytest.raises(UsageError, match="val of mine holds no label that counts"):
+            Selection([Val("mine", [ids], mapping, 1)], SIZE, CPU)
+        Selection([Val("mine", [ids, halves(255, CAMVID.id_of("Sky"))], mapping, 1)], SIZE, CPU)
