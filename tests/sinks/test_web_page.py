@@ -7,6 +7,8 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -20,7 +22,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import sync_playwright
 from web_node import SIZE, Node, wait_for
 
-from drivenet.labels import CAMVID
+from drivenet.labels import CAMVID, CITYSCAPES
 from drivenet.result import Result
 from drivenet.scene import Region
 
@@ -185,10 +187,83 @@ def test_a_box_tells_its_name(node: Node, open_page: OpenPage) -> None:
     region, x, y = vehicle(page, result)
     page.mouse.move(x, y)
     next_shown(page)
-    assert page.inner_text("#tip").split() == [region.cls, f"{100 * region.area:.1f}", "%"]
+    assert page.inner_text("#tip") == f"{region.cls} · {100 * region.area:.1f} % of the image"
     page.mouse.move(0, 0)
     next_shown(page)
     assert page.locator("#tip").is_hidden()
+
+
+#: Keeps where names are written, and how high their letters are in pixels of the page.
+_NAMES = """() => {
+  const fill = CanvasRenderingContext2D.prototype.fillText, paper = CanvasRenderingContext2D.prototype.fillRect;
+  window.names = [];
+  let last;
+  CanvasRenderingContext2D.prototype.fillRect = function (...box) { last = box; paper.apply(this, box); };
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {
+    const { canvas } = this;
+    const px = parseFloat(this.font) * canvas.clientWidth / canvas.width;
+    if (canvas.id === "picture") window.names.push({ text, box: last, px });
+    fill.call(this, text, ...at);
+  };
+}"""
+
+
+def crowded(node: Node) -> Result:
+    """Five cars that stand so close that their names would lie on each other."""
+    result = node.publish()
+    (car, *_) = (thing for thing in result.scene.things if thing.group == "vehicle")
+    row = [replace(car, box=(40 + 16 * n, 60, 14, 30), area=0.02 - n / 1000, id=100 + n) for n in range(5)]
+    row.append(replace(car, box=(300, 60, 18, 30), area=0.001, id=105))  # its name is wider than it
+    return result.with_layers(scene=replace(result.scene, things=tuple(row)))
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_names_do_not_touch_and_are_as_large_on_a_phone(node: Node, open_page: OpenPage, width: int) -> None:
+    page = open_page(node, viewport={"width": width, "height": 740})
+    node.publish()
+    drawn(page, 0)
+    page.evaluate(_NAMES)
+    node.sink.publish(crowded(node))
+    drawn(page, 1)
+    page.wait_for_function("() => window.names.some((name) => name.text.endsWith(' 105'))")
+    page.evaluate("() => { window.names = []; }")
+    page.keyboard.press("+")
+    next_shown(page)
+    next_shown(page)
+    names = page.evaluate("window.names")
+    assert names[0]["text"].endswith(" 100"), "the largest has its name"
+    assert names[-1]["text"].endswith(" 105"), "so has one whose name is wider than it"
+    assert len(names) < 6
+    boxes = sorted(name["box"] for name in names)
+    assert all(a[0] + a[2] < b[0] for a, b in pairwise(boxes))
+    assert boxes[-1][0] + boxes[-1][2] <= SIZE[1] + 1
+    assert all(name["px"] > 11.5 for name in names)
+
+
+@pytest.mark.parametrize("view", ["1", "3"])
+def test_nothing_is_left_empty_beside_many_classes(open_page: OpenPage, view: str) -> None:
+    with Node(labels=CITYSCAPES) as node:
+        node.publish()
+        page = open_page(node)
+        drawn(page, 0)
+        page.keyboard.press(view)
+        next_shown(page)
+        place = {name: page.locator(f"#{name}").bounding_box() for name in ("classes", "latency", "figures")}
+        bottom = {name: box["y"] + box["height"] for name, box in place.items()}
+        assert bottom["figures"] == pytest.approx(bottom["classes"], abs=1)
+        assert place["latency"]["y"] < bottom["figures"] + 20
+        assert page.locator("#legend li").count() == 19
+        if view == "1":
+            picture = page.locator("#picture").bounding_box()
+            assert page.locator("#stage").bounding_box()["height"] == pytest.approx(picture["height"], abs=12)
+
+
+def test_a_screen_reader_is_told_what_the_picture_shows(node: Node, open_page: OpenPage) -> None:
+    result = node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    cars = sum(thing.cls == "Car" for thing in result.scene.things)
+    page.wait_for_function("s => document.querySelector('#picture').ariaLabel.includes(s)", arg=f"{cars} Car")
 
 
 def test_a_lost_source_is_said_and_greyed(node: Node, open_page: OpenPage) -> None:
@@ -198,10 +273,12 @@ def test_a_lost_source_is_said_and_greyed(node: Node, open_page: OpenPage) -> No
     node.lose(7.0)
     page.wait_for_selector("#stage[data-state=lost]")
     assert page.inner_text("#banner").startswith(("LOST 7 s", "LOST 8 s"))
+    assert page.title() == "LOST · synthetic://320x180@30 · drivenet"
     assert "grayscale" in page.evaluate("getComputedStyle(document.querySelector('#picture')).filter")
     node.publish()
     page.wait_for_selector("#stage[data-state=ok]")
     assert page.locator("#banner").is_hidden()
+    assert page.title() == "synthetic://320x180@30 · drivenet"
 
 
 def test_a_lost_server_is_said_and_found_again(node: Node, open_page: OpenPage) -> None:
@@ -224,6 +301,7 @@ def test_pause_keeps_the_picture_and_keys_do_what_they_say(node: Node, open_page
     drawn(page, 1)
     page.keyboard.press("Space")
     assert page.locator("#paused").is_visible()
+    assert page.inner_text("#badge") == "PAUSED"
     next_shown(page)
     still = page.evaluate("document.body.dataset.frame")
     count = node.totals.published
@@ -236,6 +314,7 @@ def test_pause_keeps_the_picture_and_keys_do_what_they_say(node: Node, open_page
         assert picture.size == (SIZE[1], SIZE[0])
     page.keyboard.press("Space")
     drawn(page, int(still) + 1)
+    assert page.inner_text("#badge") == "LIVE"
     page.keyboard.press("f")
     page.wait_for_function("() => document.fullscreenElement?.id === 'stage'")
 

@@ -16,7 +16,7 @@ from sink_results import fares, timeline
 from drivenet.classmap import ClassMap, Ids
 from drivenet.frame import Frame, Image
 from drivenet.health import State
-from drivenet.labels import CAMVID
+from drivenet.labels import CAMVID, LabelSet
 from drivenet.latency import now_ns
 from drivenet.overlay import Painter
 from drivenet.prepare import resize_ids
@@ -42,11 +42,12 @@ def pictures() -> list[tuple[Image, Ids]]:
 class Node:
     """Publishes into a real WebSink on a free port of the loopback."""
 
-    def __init__(self, port: int = 0, host: str = "127.0.0.1", **options: Any) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1", labels: LabelSet = CAMVID, **options: Any) -> None:
         source = "synthetic://320x180@30"
         options = {"token": None, "allow_anonymous": False, "source": source, **options}
-        self.sink = WebSink(host, port, painter=Painter(CAMVID), engine=ENGINE, **options)
+        self.sink = WebSink(host, port, painter=Painter(labels), engine=ENGINE, **options)
         self.port = self.sink.port
+        self.labels = labels
         self.totals = Totals(dropped={"superseded": 0}, sinks={"web": {"published": 0, "dropped": 0}})
         self.index = 0
         self._closed = False
@@ -91,8 +92,8 @@ class Node:
         at = now_ns()
         times = timeline(at, (1, 3, 6, 10, 10))
         classmap = ClassMap(resize_ids(ids, MAP), self.index, at)
-        layers = {"classmap": classmap, "scene": analyse(classmap, CAMVID, SIZE)}
-        return Result(Frame(image, self.index, at), CAMVID, times, layers)
+        layers = {"classmap": classmap, "scene": analyse(classmap, self.labels, SIZE)}
+        return Result(Frame(image, self.index, at), self.labels, times, layers)
 
     def play(self, hz: float = 20.0) -> None:
         """Publish from a thread of its own until :meth:`still`."""

@@ -4,9 +4,12 @@ import { Charts } from "./charts.js";
 import { Legend } from "./legend.js";
 import { Picture } from "./picture.js";
 import { Live } from "./socket.js";
+import { WORDS } from "./states.js";
 
 const $ = (id) => document.getElementById(id);
-const WORDS = { ok: "LIVE", lost: "LOST", stalled: "NO NEW FRAME", failed: "FAILED", suspect: "SUSPECT", degraded: "DEGRADED", starting: "STARTING", connecting: "CONNECTING", reconnecting: "RECONNECTING" };
+const words = { ...WORDS };
+// Which of several sources; empty where there is one.
+const one = decodeURIComponent(/\/live\/([^/]+)\/$/.exec(location.pathname)?.[1] ?? "");
 const THEMES = ["auto", "dark", "light"];
 
 const picture = new Picture($("picture"), $("tip"));
@@ -15,6 +18,7 @@ const charts = new Charts({ stages: $("stages"), histogram: $("histogram"), key:
 
 let state = { name: "connecting", since: performance.now() };
 let alphaChosen = false;
+let chosenPause = false;
 
 const live = new Live({
   hello(message) {
@@ -24,7 +28,7 @@ const live = new Live({
     if (!alphaChosen) setAlpha(100 * message.alpha);
   },
   stats(message) {
-    WORDS.ok = message.replay ? "REPLAY" : "LIVE";
+    words.ok = message.replay ? "REPLAY" : WORDS.ok;
     setState(message.state.name, message.state.seconds);
     showFigures(message);
     charts.update(message);
@@ -42,24 +46,28 @@ function setState(name, seconds) {
   if (name !== state.name || seconds) state = { name, since: performance.now() - 1000 * seconds };
   const shown = name === "degraded" ? "ok" : name;
   document.body.dataset.state = $("stage").dataset.state = shown;
-  $("badge").dataset.state = name;
   showState();
 }
 
 function stateText() {
   const counted = ["lost", "stalled", "failed", "suspect"].includes(state.name);
-  return WORDS[state.name] + (counted ? ` ${Math.floor((performance.now() - state.since) / 1000)} s` : "");
+  return words[state.name] + (counted ? ` ${Math.floor((performance.now() - state.since) / 1000)} s` : "");
 }
 
 function showState() {
   const text = stateText();
   $("banner").firstElementChild.textContent = text;
+  const paused = chosenPause && ["ok", "degraded"].includes(state.name);
+  const word = paused ? "PAUSED" : words[state.name];
+  $("badge").dataset.state = paused ? "paused" : state.name;
   // the badge is read aloud when it changes: not every second
-  if ($("badge").textContent !== WORDS[state.name]) $("badge").textContent = WORDS[state.name];
+  if ($("badge").textContent !== word) $("badge").textContent = word;
+  const title = [word === "LIVE" ? "" : word, $("source").textContent, "drivenet"].filter(Boolean).join(" · ");
+  if (document.title !== title) document.title = title;
 }
 
 function showFigures(stats) {
-  $("source").textContent = stats.source;
+  $("source").textContent = [one, stats.source].filter(Boolean).join(" · ");
   const { backend, precision, file } = stats.engine;
   $("engine").textContent = [String(file ?? "").split("/").pop(), backend, precision].filter(Boolean).join(" · ");
   $("reason").textContent = stats.state.reason;
@@ -101,12 +109,12 @@ function setView(view) {
   picture.draw();
 }
 
-let chosenPause = false;
 function setPause(paused) {
   chosenPause = paused;
   $("pause").setAttribute("aria-pressed", paused);
   $("pause").textContent = paused ? "Resume" : "Pause";
   $("paused").hidden = !paused;
+  showState();
   live.pause(paused || document.hidden);
 }
 
@@ -184,6 +192,17 @@ document.addEventListener("keydown", (event) => {
   const act = KEYS[event.key === "=" ? "+" : event.key.toLowerCase()];
   if (act) { event.preventDefault(); act(); }
 });
+
+// Not read aloud when it changes; for whoever asks what the picture shows.
+function describe() {
+  const counts = new Map();
+  for (const thing of picture.shot?.things ?? []) counts.set(thing.class, (counts.get(thing.class) ?? 0) + 1);
+  const found = [...counts].map(([name, n]) => `${n} ${name}`).join(", ");
+  $("picture").setAttribute("aria-label", `Live image with class colours${found && `: ${found}`}`);
+}
+setInterval(describe, 2000);
+
+$("overview").hidden = !one;
 
 const remembered = recall("drivenet-theme");
 if (THEMES.includes(remembered)) setTheme(remembered);

@@ -16,11 +16,14 @@ export class Picture {
     this.shot = null;
     this.pointer = null;
     this.due = null;
+    this.density = 1;
     canvas.addEventListener("pointermove", (event) => this.point(event));
     canvas.addEventListener("pointerdown", (event) => this.point(event));
     // a finger leaves with every tap: what it named stays until the next one
     canvas.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") { this.pointer = null; this.draw(); } });
-    new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
+    const resized = new ResizeObserver(() => { this.fit(); this.draw(); });
+    resized.observe(canvas.parentElement);
+    resized.observe(canvas);
   }
 
   // Resolves when the picture is drawn, or a newer one in its place.
@@ -36,6 +39,12 @@ export class Picture {
     return this.due;
   }
 
+  // How many pixels of the canvas one of the page is: names are as large on a phone as on a desktop.
+  fit() {
+    const { width, height, clientWidth, clientHeight } = this.canvas;
+    this.density = Math.max(width / Math.max(1, clientWidth), height / Math.max(1, clientHeight));
+  }
+
   drawNow() {
     if (!this.shot) return;
     const { width, height } = this.shot.image;
@@ -45,6 +54,7 @@ export class Picture {
     if (this.canvas.width !== wide || this.canvas.height !== high) {
       this.canvas.width = wide;
       this.canvas.height = high;
+      this.fit();
     }
     const origin = [wide - width, high - height];
     if (both) this.context.drawImage(this.shot.image, 0, 0);
@@ -64,7 +74,7 @@ export class Picture {
       c.imageSmoothingEnabled = false;
       c.drawImage(this.colours, x, y, width, height);
     }
-    if (this.boxes) for (const thing of this.things()) this.drawBox(thing, x, y, 1);
+    if (this.boxes) this.drawThings(x, y);
   }
 
   // Class ids into colours: as opaque as chosen, full colour along the borders of classes and things, hidden ones not at all.
@@ -119,28 +129,45 @@ export class Picture {
     return this.shot.things.filter((thing) => !hidden.has(thing.class));
   }
 
-  drawBox(thing, x, y, weight) {
-    const scale = this.shot.image.width / this.shot.size[1];
-    const [left, top, width, height] = thing.box.map((v) => v * scale);
-    const { rgb } = this.labels.find((label) => label.name === thing.class);
-    this.context.lineWidth = weight * Math.max(1.5, this.shot.image.width / 500);
-    this.context.strokeStyle = `rgb(${rgb.map((v) => 128 + v / 2).join(" ")})`;
-    this.context.strokeRect(x + left, y + top, width, height);
-    this.drawName(thing.id ? `${thing.class} ${thing.id}` : thing.class, x + left, y + top, width, rgb);
+  // Boxes, then names: large things first, the others where that leaves every name readable.
+  drawThings(x, y) {
+    const things = this.things().sort((a, b) => b.area - a.area);
+    for (const thing of things) this.drawBox(thing, x, y, 1);
+    const used = [];
+    for (const thing of things) this.drawName(thing, x, y, used);
   }
 
-  // Above the box, where the box is wide enough for it.
-  drawName(name, x, y, room, rgb) {
+  place(thing, x, y) {
+    const scale = this.shot.image.width / this.shot.size[1];
+    const [left, top, width, height] = thing.box.map((v) => v * scale);
+    return [x + left, y + top, width, height];
+  }
+
+  rgb(thing) { return this.labels.find((label) => label.name === thing.class).rgb; }
+
+  drawBox(thing, x, y, weight) {
+    this.context.lineWidth = weight * Math.max(1.25 * this.density, this.shot.image.width / 500);
+    this.context.strokeStyle = `rgb(${this.rgb(thing).map((v) => 128 + v / 2).join(" ")})`;
+    this.context.strokeRect(...this.place(thing, x, y));
+  }
+
+  // Above the box, inside where there is no above.
+  drawName(thing, x, y, used) {
     const c = this.context;
-    const size = Math.max(10, this.shot.image.width / 70);
+    const [left, top, , height] = this.place(thing, x, y);
+    const size = Math.max(12 * this.density, this.shot.image.width / 80);
+    const line = 1.25 * size;
     c.font = `${size}px sans-serif`;
+    const name = thing.id ? `${thing.class} ${thing.id}` : thing.class;
     const wide = c.measureText(name).width + size / 2;
-    if (wide > Math.max(room, 4 * size)) return;
-    const top = y >= 1.25 * size ? y - 1.25 * size : y;
+    const tag = [Math.max(x, Math.min(left, x + this.shot.image.width - wide)), top - y >= line ? top - line : top, wide, line];
+    if (height < size || used.some((other) => overlap(tag, other, size / 3))) return;
+    used.push(tag);
+    const rgb = this.rgb(thing);
     c.fillStyle = `rgb(${rgb.join(" ")})`;
-    c.fillRect(x, top, wide, 1.25 * size);
+    c.fillRect(...tag);
     c.fillStyle = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 130 ? "#141414" : "#fff";
-    c.fillText(name, x + size / 4, top + size);
+    c.fillText(name, tag[0] + size / 4, tag[1] + size);
   }
 
   point(event) {
@@ -158,8 +185,8 @@ export class Picture {
     if (!under) return;
     this.drawBox(under, ...this.origin, 2.5);
     const stage = this.canvas.parentElement.getBoundingClientRect();
-    const age = under.id ? ` ${under.id}  ${under.age_s.toFixed(1)} s` : "";
-    this.tip.textContent = `${under.class}${age}  ${(100 * under.area).toFixed(1)} %`;
+    const seen = under.id ? ` ${under.id} · seen for ${under.age_s.toFixed(1)} s` : "";
+    this.tip.textContent = `${under.class}${seen} · ${(100 * under.area).toFixed(1)} % of the image`;
     this.tip.hidden = false;
     const room = stage.width - this.tip.offsetWidth - 4;
     this.tip.style.left = `${Math.max(0, Math.min(room, this.pointer[0] - stage.left + 14))}px`;
@@ -199,6 +226,11 @@ export class Picture {
     }
     return new Promise((done) => copy.toBlob(done, "image/png"));
   }
+}
+
+// Whether two rectangles overlap, or are closer beside each other than the gap.
+function overlap([ax, ay, aw, ah], [bx, by, bw, bh], gap) {
+  return ax < bx + bw + gap && bx < ax + aw + gap && ay < by + bh && by < ay + ah;
 }
 
 // Twice as many rows and columns by Scale2x (Mazzoleni 2001), which rounds stairs off and invents no class.

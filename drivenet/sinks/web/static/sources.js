@@ -1,36 +1,74 @@
 // All sources side by side: the overlay of each, its state, and the way to its own page.
 
-const sources = document.getElementById("sources");
+import { WORDS } from "./states.js";
+
+const PICTURE_EVERY_MS = 100;
+const RETRY_MS = 1000;
+
 const badge = document.getElementById("badge");
-const captions = new Map();
+const tiles = new Map();
 
 function tile(name) {
   const link = document.createElement("a");
   link.href = `live/${encodeURIComponent(name)}/`;
   link.className = "tile";
-  const picture = document.createElement("img");
-  picture.src = `${link.href}stream.mjpg`;
+  const [picture, title, state, reason] = ["img", "b", "span", "small"].map((tag) => document.createElement(tag));
   picture.alt = `Overlay of ${name}`;
+  title.textContent = name;
+  state.className = "badge";
   const caption = document.createElement("span");
-  captions.set(name, caption);
+  caption.className = "caption";
+  caption.append(title, state, reason);
   link.append(picture, caption);
-  return link;
+  tiles.set(name, { link, state, reason });
+  document.getElementById("sources").append(link);
+  play(link, picture);
+}
+
+// Picture by picture: browsers open six connections to a server, and endless streams would keep all of them.
+async function play(link, shown) {
+  for (let count = Date.now(); ; count++) {
+    let pause = PICTURE_EVERY_MS;
+    if (!document.hidden) {
+      try {
+        const next = new Image();
+        next.alt = shown.alt;
+        next.src = `${link.href}overlay.jpg?${count}`;
+        await next.decode();
+        shown.replaceWith(next);
+        shown = next;
+        delete link.dataset.old;
+      } catch {
+        link.dataset.old = "";
+        pause = RETRY_MS;
+      }
+    }
+    await new Promise((done) => setTimeout(done, pause));
+  }
+}
+
+function tell(element, state, word = WORDS[state]) {
+  element.dataset.state = state;
+  if (element.textContent !== word) element.textContent = word;
 }
 
 async function look() {
   try {
     const health = await (await fetch("healthz")).json();
-    badge.textContent = health.state.toUpperCase();
-    badge.dataset.state = health.state;
+    tell(badge, health.state, health.state === "ok" ? "ALL LIVE" : WORDS[health.state]);
     for (const [name, one] of Object.entries(health.sources)) {
-      captions.get(name).textContent = one.reason ? `${name}: ${one.state}, ${one.reason}` : `${name}: ${one.state}`;
+      tell(tiles.get(name).state, one.state);
+      tiles.get(name).reason.textContent = one.reason;
     }
   } catch {
-    badge.textContent = "RECONNECTING";
-    badge.dataset.state = "reconnecting";
+    tell(badge, "reconnecting");
+    for (const { state, reason } of tiles.values()) {
+      tell(state, "reconnecting");
+      reason.textContent = "";
+    }
   }
 }
 
-for (const name of await (await fetch("sources.json")).json()) sources.append(tile(name));
+for (const name of await (await fetch("sources.json")).json()) tile(name);
 setInterval(look, 1000);
 look();

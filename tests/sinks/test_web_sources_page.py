@@ -1,0 +1,138 @@
+"""The page of several sources in a real browser: what it shows, also when the node goes away and comes back."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import sync_playwright
+from sink_results import fares, make_result
+
+from drivenet.health import State
+from drivenet.labels import CAMVID
+from drivenet.latency import STAGES, now_ns
+from drivenet.overlay import Painter
+from drivenet.sinks.web.page import MultiPage
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
+#: One more than the connections that a browser opens to a server.
+NAMES = ("front", "rear", "left", "right", "gate", "yard", "roof")
+BLUE, RED = (200, 40, 40), (40, 40, 200)
+#: The middle of a picture, as the screen has it.
+_COLOUR = """(name) => {
+  const image = document.querySelector(`[href="live/${name}/"] img`);
+  if (!image?.naturalWidth) return null;
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d");
+  canvas.drawImage(image, image.naturalWidth * 0.8, image.naturalHeight * 0.3, 1, 1, 0, 0, 1, 1);
+  return [...canvas.getImageData(0, 0, 1, 1).data];
+}"""
+
+
+@contextmanager
+def playing(port: int, colour: tuple[int, int, int], states: dict[str, State]) -> Iterator[MultiPage]:
+    """All sources give frames of one colour, ten a second."""
+    page = MultiPage(
+        "127.0.0.1", port, token=None, allow_anonymous=False, painter=Painter(CAMVID, hud="off", alpha=0.1),
+        sources={name: f"rtsp://cam/{name}" for name in NAMES}, engine={"backend": "null"}, stages=STAGES,
+    )  # fmt: skip
+    stop = threading.Event()
+
+    def play() -> None:
+        index = 0
+        while not stop.wait(0.1):
+            for name in NAMES:
+                page.sinks[name].publish(make_result(index, captured_ns=now_ns(), colour=colour))
+                page.sinks[name].health(fares(states.get(name, "ok"), 5.0))
+            index += 1
+
+    player = threading.Thread(target=play)
+    player.start()
+    try:
+        yield page
+    finally:
+        stop.set()
+        player.join()
+        page.close()
+
+
+@pytest.fixture
+def browser_page() -> Iterator[Any]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(15_000)
+        yield page
+        browser.close()
+
+
+def shows(page: Any, name: str, channel: int) -> None:
+    """Until a source's picture has most of this of red, green and blue."""
+    most = "c && c.indexOf(Math.max(...c.slice(0, 3))) === channel"
+    wanted = f"([name, channel]) => {{ const c = ({_COLOUR})(name); return {most}; }}"
+    page.wait_for_function(wanted, arg=[name, channel])
+
+
+def says(page: Any, name: str, word: str) -> None:
+    page.wait_for_function(
+        "([name, word]) => document.querySelector(`[href='live/${name}/'] .badge`).textContent === word",
+        arg=[name, word],
+    )
+
+
+def test_each_of_many_sources_shows_its_pictures_and_its_state(browser_page: Any) -> None:
+    with playing(0, BLUE, {"roof": "lost"}) as node:
+        browser_page.goto(node.url)
+        for name in NAMES[:-1]:
+            says(browser_page, name, "LIVE")
+            shows(browser_page, name, 2)
+        says(browser_page, "roof", "LOST")
+        browser_page.wait_for_function("() => document.querySelector('#badge').textContent === 'LOST'")
+
+
+def test_a_node_that_is_gone_is_never_taken_for_live_and_found_again(browser_page: Any) -> None:
+    with playing(0, BLUE, {}) as node:
+        browser_page.goto(node.url)
+        port = node.port
+        shows(browser_page, "front", 2)
+    says(browser_page, "front", "RECONNECTING")
+    browser_page.wait_for_function("() => document.querySelectorAll('.tile[data-old]').length === 7")
+    filtered = browser_page.evaluate("getComputedStyle(document.querySelector('.tile img')).filter")
+    assert "grayscale" in filtered
+    with playing(port, RED, {}):
+        shows(browser_page, "front", 0)
+        says(browser_page, "front", "LIVE")
+        browser_page.wait_for_function("() => document.querySelectorAll('.tile[data-old]').length === 0")
+
+
+def test_a_tab_that_nobody_sees_asks_for_no_pictures(browser_page: Any) -> None:
+    with playing(0, BLUE, {}) as node:
+        browser_page.goto(node.url)
+        shows(browser_page, "front", 2)
+        browser_page.evaluate("() => Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+        browser_page.wait_for_timeout(500)
+        asked: list[str] = []
+        browser_page.on("request", lambda request: asked.append(request.url))
+        browser_page.wait_for_timeout(1500)
+        assert not [url for url in asked if "overlay.jpg" in url]
+        browser_page.evaluate("() => delete document.hidden")
+        browser_page.wait_for_event("request", lambda request: "overlay.jpg" in request.url)
+
+
+def test_from_one_source_there_is_a_way_back(browser_page: Any) -> None:
+    with playing(0, BLUE, {}) as node:
+        browser_page.goto(node.url)
+        browser_page.click("[href='live/rear/']")
+        browser_page.wait_for_function(
+            "() => document.querySelector('#source')?.textContent === 'rear · rtsp://cam/rear'"
+        )
+        browser_page.click("#overview")
+        browser_page.wait_for_url(node.url)
