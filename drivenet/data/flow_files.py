@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from drivenet.data.sequences.base import Flow, Mask
-from drivenet.decoding import read_bytes
+from drivenet.decoding import decode, read_bytes
 from drivenet.errors import SourceError
 
 #: First number of a ``.flo`` file (Baker et al. 2011, Middlebury).
@@ -55,8 +55,8 @@ def _flo(content: bytes, file: Path) -> tuple[Flow, Mask]:
 
 
 def _kitti(content: bytes, file: Path) -> tuple[Flow, Mask]:
-    stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    stored = decode(content, cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype != np.uint16 or stored.ndim != 3:
         raise SourceError(f"{file} is no flow", "a 16-bit RGB PNG as KITTI's")
     values = np.asarray(stored[..., :0:-1], np.float32)  # BGR: red is x, green y, blue whether it is known
-    return np.asarray((values - 2**15) / 64, np.float32), np.asarray(stored[..., 0] > 0)
+    return np.asarray((values - 2**15) / 64, np.float32), np.asarray(np.asarray(stored[..., 0], np.uint16) > 0)

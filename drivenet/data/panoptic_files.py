@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.data.cityscapes import EVALUATED
+from drivenet.data.pairs import read_label
+from drivenet.decoding import decode, read_bytes
 from drivenet.errors import SourceError, UsageError
 from drivenet.files import write_atomic
 from drivenet.labels import CITYSCAPES, IGNORE_ID, LabelSet
@@ -37,6 +39,8 @@ def read_instance_ids(path: Path) -> tuple[Ids, Numbers]:
         SourceError: for a file that is missing or holds other values.
     """
     values = _read(path).astype(np.int64)
+    if values.ndim != 2:
+        raise SourceError(f"{path} decodes to {values.shape}", "grey values, label id or label id x 1000 + number")
     single = values >= _MOST
     label = np.where(single, values // _MOST, values)
     if int(label.max()) > max(EVALUATED) or (label.size and int(label.min()) < 0):
@@ -74,10 +78,7 @@ def write_instance_ids(path: Path, ids: Ids, instances: npt.NDArray[np.integer])
 
 def read_instances(path: Path) -> npt.NDArray[np.uint8]:
     """Read 8-bit instance numbers: 0 no thing, 1..254 a thing, 255 to be ignored; SourceError if it is not that."""
-    values = _read(path)
-    if values.dtype != np.uint8:
-        raise SourceError(f"{path} holds {values.dtype}", "8-bit instance numbers")
-    return np.asarray(values, np.uint8)
+    return read_label(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,9 +222,7 @@ def _coco(map_: Segments, things: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np
 
 def _read(path: Path) -> npt.NDArray[np.generic]:
     """The pixels as they are stored, colours as BGR."""
-    if not path.is_file():
-        raise SourceError(f"no file {path}", "a PNG of instances")
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = decode(read_bytes(path), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise SourceError(f"{path} cannot be read", "a PNG of instances")
     return pixels

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from drivenet.data.flow_files import read_flow
 from drivenet.data.panoptic_files import (
     read_coco_panoptic,
     read_instance_ids,
@@ -18,6 +21,7 @@ from drivenet.data.panoptic_files import (
 )
 from drivenet.errors import SourceError, UsageError
 from drivenet.labels import CITYSCAPES
+from drivenet.palette_png import encode_palette_png
 from drivenet.panoptic import CITYSCAPES_THINGS, segments, thing_table
 from drivenet.panoptic.quality import PanopticQuality
 from drivenet.synthetic import SyntheticDrive
@@ -96,7 +100,7 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(SourceError, match="COCO panoptic JSON"):
         read_coco_panoptic(tmp_path / "a.json")
-    with pytest.raises(SourceError, match="no file"):
+    with pytest.raises(SourceError, match="no such file"):
         read_instance_ids(tmp_path / "b.png")
     cv2.imwrite(str(tmp_path / "c.png"), np.full((4, 4), 60_000, np.uint16))
     with pytest.raises(SourceError, match=r"label ids 0\.\.33"):
@@ -110,3 +114,24 @@ def test_more_things_than_the_format_holds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1600 things of class car"):
         write_instance_ids(tmp_path / "a.png", ids, np.arange(1600).reshape(40, 40) + 1)
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("read", [read_instance_ids, read_instances, read_flow], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("kind", ["missing", "empty", "colours"])
+def test_what_is_no_map_of_numbers_is_told_in_one_line(tmp_path: Path, read: Callable[[Path], Any], kind: str) -> None:
+    file = tmp_path / "a.png"
+    if kind != "missing":
+        colours = np.full((4, 6, 3), 7, np.uint8)
+        file.write_bytes(b"" if kind == "empty" else cv2.imencode(".png", colours)[1].tobytes())
+    with pytest.raises(SourceError, match=r"a\.png"):
+        read(file)
+
+
+def test_numbers_of_a_palette_are_instances_and_single_bits_are_not(tmp_path: Path) -> None:
+    """Read as grey values a palette gave colours, and the 1 of a mask of one bit was 255, which thing nobody knows."""
+    numbers = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    (tmp_path / "a.png").write_bytes(encode_palette_png(numbers, CITYSCAPES.rgb_table))
+    np.testing.assert_array_equal(read_instances(tmp_path / "a.png"), numbers)
+    assert cv2.imwrite(str(tmp_path / "b.png"), numbers % 2, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    with pytest.raises(SourceError, match="bit depth of 1"):
+        read_instances(tmp_path / "b.png")

@@ -16,7 +16,7 @@ from drivenet.classmap import Ids
 from drivenet.data.pairs import LabelValues, read_label
 from drivenet.data.panoptic_files import read_instance_ids
 from drivenet.data.sequences.base import FrameSequence, Truth
-from drivenet.decoding import read_bytes, read_picture
+from drivenet.decoding import decode, read_bytes, read_picture
 from drivenet.errors import SourceError
 from drivenet.frame import Image
 
@@ -141,11 +141,8 @@ def _rgb(file: Path) -> tuple[Ids, Ids, Ids]:
     return values[..., 2], values[..., 1], values[..., 0]
 
 
-def _decoded(file: Path) -> npt.NDArray[np.integer]:
-    try:
-        image = cv2.imdecode(np.frombuffer(read_bytes(file), np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
+def _decoded(file: Path) -> npt.NDArray[np.generic]:
+    image = decode(read_bytes(file), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise SourceError(f"{file} is no image", "a whole PNG", "download it again")
-    return np.asarray(image)
+    return image
