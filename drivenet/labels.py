@@ -71,8 +71,10 @@ class LabelSet:
         return self.classes.index(name)
 
     def ids_of_group(self, group: str) -> tuple[int, ...]:
-        """The ids of the classes in a group, ascending."""
-        return self._members.get(group, ())
+        """The ids of the classes in a group, ascending; UsageError for what is none of :data:`GROUPS`."""
+        if group not in GROUPS:
+            raise UsageError(f"no group {group!r}", cure=nearest(group, GROUPS))
+        return self._members[group]
 
     @cached_property
     def _members(self) -> dict[str, tuple[int, ...]]:

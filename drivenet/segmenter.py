@@ -94,11 +94,14 @@ class Segmenter:
 
     def _segment_one(self, picture: One) -> Segmentation:
         with self._one_at_a_time:
-            frame = self._frame(picture)
-            return run_stages(Record(frame, self.labels, Timeline(frame.captured_ns)), self._stages)
+            return self._found(picture)
+
+    def _found(self, picture: One) -> Segmentation:
+        frame = self._frame(picture)
+        return run_stages(Record(frame, self.labels, Timeline(frame.captured_ns)), self._stages)
 
     def segment_many(self, pictures: Iterable[One]) -> Iterator[Segmentation]:
-        """Segment a stream of images for throughput, with several in flight if the engine can.
+        """Segment a stream of images for throughput, with several in flight if the engine can and parts no things.
 
         Exhaust or close the iterator before you use the segmenter otherwise. ``infer`` in ``stages_ms`` is the time
         from the prepared image to its ids, during which other images are in flight too.
@@ -107,8 +110,16 @@ class Segmenter:
             pictures: as for :meth:`segment`; read when they are needed.
 
         Raises:
-            UsageError, SourceError, EngineError: as :meth:`segment`, while iterating.
+            UsageError, SourceError, EngineError: as :meth:`segment`, while iterating; UsageError for a path.
         """
+        if isinstance(pictures, (str, Path)):
+            how = f"segment(...) for one picture, open_source({str(pictures)!r}) for a folder or a video"
+            raise UsageError(f"the path {pictures} as many pictures", "an iterable of pictures", how)
+        with self._one_at_a_time:
+            one_by_one = self.engine.spec.things is not None  # infer_many gives ids alone
+            yield from map(self._found, pictures) if one_by_one else self._in_flight(pictures)
+
+    def _in_flight(self, pictures: Iterable[One]) -> Iterator[Segmentation]:
         waiting: deque[tuple[Frame, int, int]] = deque()
 
         def prepared() -> Iterator[Image]:
@@ -118,9 +129,8 @@ class Segmenter:
                 waiting.append((frame, start, now_ns()))
                 yield image
 
-        with self._one_at_a_time:
-            for ids in self.engine.infer_many(prepared()):
-                yield self._describe(ids, *waiting.popleft())
+        for ids in self.engine.infer_many(prepared()):
+            yield self._describe(ids, *waiting.popleft())
 
     def _describe(self, ids: Ids, frame: Frame, start: int, ready: int) -> Segmentation:
         """What ids of ``infer_many`` say about their frame."""

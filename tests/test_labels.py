@@ -94,6 +94,8 @@ def test_finds_ids_and_sets_by_name() -> None:
     assert built_in("cityscapes") is CITYSCAPES
     with pytest.raises(UsageError, match=r"no class 'Raod'; did you mean Road\?"):
         CAMVID.id_of("Raod")
+    with pytest.raises(UsageError, match=r"no group 'vehicles'; did you mean vehicle\?"):
+        CAMVID.ids_of_group("vehicles")
     with pytest.raises(UsageError, match=r"no label set 'camvd'; did you mean camvid\?"):
         built_in("camvd")
 

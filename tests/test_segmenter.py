@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from onnx_models import palette_model
+from onnx_models import SIZE, paint, palette_model, sure_things_model
 
 from drivenet.artefacts.catalog import default_of
 from drivenet.engine import open_engine
 from drivenet.errors import EngineError, SourceError, UsageError
 from drivenet.frame import Frame
-from drivenet.labels import CAMVID
+from drivenet.labels import CAMVID, CITYSCAPES
 from drivenet.pipeline import Pipeline
 from drivenet.prepare import resize_ids
 from drivenet.result import Result
@@ -169,6 +169,29 @@ def test_a_path_a_list_and_a_batch(model: Path, tmp_path: Path) -> None:
             assert np.array_equal(found.ids, segmenter.segment(image).ids)
         with pytest.raises(SourceError, match=r"none\.png cannot be read"):
             segmenter.segment(tmp_path / "none.png")
+
+
+def test_many_images_have_the_things_that_each_has(tmp_path: Path) -> None:
+    """Two cars side by side, which only the centres of the model tell apart."""
+    shape = SIZE[0] // 2, SIZE[1] // 2
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    centres = np.zeros(shape, np.uint8)
+    centres[8, [6, 18]] = 200
+    offsets = np.stack([128 + 8 - rows, 128 + np.where(columns < 12, 6, 18) - columns]).astype(np.uint8)
+    picture = paint(np.full(SIZE, CITYSCAPES.id_of("car"), np.uint8), CITYSCAPES)
+    with Segmenter(sure_things_model(tmp_path, centres, offsets, labels=CITYSCAPES)) as segmenter:
+        one, (other,) = segmenter.segment(picture), segmenter.segment_many([picture])
+    assert len(one.scene.things) == 2
+    assert other.scene.things == one.scene.things
+
+
+@pytest.mark.parametrize("path", ["frames", Path("drive.mp4")])
+def test_a_path_is_not_many_images(model: Path, path: str | Path) -> None:
+    with (
+        Segmenter(model) as segmenter,
+        pytest.raises(UsageError, match=rf"path {path} as many.*open_source"),
+    ):
+        list(segmenter.segment_many(path))  # type: ignore[arg-type]
 
 
 def test_many_images_give_what_each_gives(model: Path) -> None:
