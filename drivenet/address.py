@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from urllib.parse import parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from drivenet.errors import UsageError, nearest
 
@@ -51,6 +51,19 @@ def mask_uri(uri: str) -> str:
     holds_credentials = at and (scheme or ":" in before) and scheme_of(uri) not in WITHOUT_USER
     rest = f"***@{after}" if holds_credentials else uri[start:]
     return uri[:start] + _SECRET_VALUE.sub(r"\1=***", rest)
+
+
+def parts_of(uri: str) -> SplitResult:
+    """The parts of an address; UsageError, without its credentials, for one that has none.
+
+    >>> parts_of("rtsp://camera/1").path
+    '/1'
+    """
+    try:
+        return urlsplit(uri)
+    except ValueError:  # its text may hold a password
+        what = "SCHEME://HOST/PATH, an address of IPv6 in brackets"
+        raise UsageError(f"address {mask_uri(uri)}", what, ESCAPES) from None
 
 
 def check_credentials(uri: str) -> None:

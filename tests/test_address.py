@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivenet.address import mask_uri, one_line, scheme_of, split_settings
+from drivenet.address import mask_uri, one_line, parts_of, scheme_of, split_settings
 from drivenet.errors import UsageError
 from drivenet.log import mask_text
 
@@ -48,6 +50,13 @@ def test_a_text_masks_as_much_of_an_address_as_the_address_alone(uri: str) -> No
 @given(user=st.text(min_size=1), password=st.text("0123456789abcdefäö:/?#@%&= ", min_size=5))
 def test_no_password_survives(user: str, password: str) -> None:
     assert mask_uri(f"rtsp://{user}:{password}@camera:554/main") == "rtsp://***@camera:554/main"
+
+
+@pytest.mark.parametrize("uri", ["rtsp://cam:s3cret@[x/1", "rtsp://cam:s3cret\u2100@host/1"])
+def test_what_is_no_address_has_no_parts_and_is_told_without_its_password(uri: str) -> None:
+    with pytest.raises(UsageError, match=r"^address rtsp://\*\*\*@") as told:
+        parts_of(uri)
+    assert "s3cret" not in "".join(traceback.format_exception(told.value))
 
 
 def test_scheme() -> None:

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from drivenet.address import mask_uri, scheme_of
 from drivenet.cli.budget import as_one, budget_of, open_engines
@@ -151,8 +150,9 @@ def _pipeline(
 
 def _id_of(uri: str) -> str:
     """The id of a source that was given none."""
-    scheme, parts = scheme_of(uri), urlsplit(uri)
-    path = parts.path if scheme else uri.partition("?")[0]
+    scheme = scheme_of(uri)
+    # not by urlsplit, which knows addresses that are none, and tells all of them
+    path = re.split("[?#]", uri.partition("://")[2])[0].partition("/")[2] if scheme else uri.partition("?")[0]
     stem = Path(path.rstrip("/")).stem
     text = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or scheme or "source"
     return f"camera{text}" if text.isdigit() else text

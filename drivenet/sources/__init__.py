@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from drivenet.address import mask_uri, scheme_of
+from drivenet.address import mask_uri, parts_of, scheme_of
 from drivenet.errors import UsageError, nearest
 from drivenet.sources.base import Source
 from drivenet.sources.detached import Detached
@@ -118,7 +118,7 @@ def _resolve(uri: str) -> tuple[str, str]:
     """The kind, and the address as its opener takes it."""
     scheme = scheme_of(uri)
     if scheme == "file":
-        parts = urlsplit(uri)
+        parts = parts_of(uri)
         uri, scheme = unquote(parts.path) + (f"?{parts.query}" if parts.query else ""), ""
     if scheme:
         kinds = by_scheme()

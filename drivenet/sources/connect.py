@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 from typing import Any
-from urllib.parse import urlsplit
 
 import av
 import av.error
 from av.container import InputContainer
 
-from drivenet.address import check_credentials, credentials_hint, mask_uri, scheme_of
+from drivenet.address import check_credentials, credentials_hint, mask_uri, parts_of, scheme_of
 from drivenet.errors import NoVideoError, SourceError, SourceNotFoundError, UsageError, nearest
 from drivenet.sources.causes import NOBODY
 from drivenet.sources.container import READING
@@ -91,7 +90,7 @@ def connect(uri: str, timeout_s: float, form: str | None = None) -> InputContain
 
 def _unknown_host(uri: str) -> str:
     """The host of an address if nobody knows that name; empty also where nobody can be asked now."""
-    host = urlsplit(uri).hostname or ""
+    host = parts_of(uri).hostname or ""
     try:
         socket.getaddrinfo(host, None)
     except socket.gaierror as error:

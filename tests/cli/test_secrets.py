@@ -21,6 +21,7 @@ ADDRESSES = [
     f"rtsp://cam:{CANARY}@127.0.0.1:1/live",
     f"mqtt://cam:{CANARY} {CANARY}@127.0.0.1:1/t",
     f"http://127.0.0.1:1/x?password={CANARY}",
+    f"rtsp://cam:{CANARY}\u2100@127.0.0.1:1/live",  # which Python's own parser refuses, and tells
 ]
 OPTIONS = sorted(max(o.opts, key=len) for o in run.params if isinstance(o, click.Option) and not o.is_flag)
 

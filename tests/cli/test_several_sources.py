@@ -66,6 +66,7 @@ def test_sources_of_a_file_have_the_ids_that_it_gives_them(tmp_path: Path) -> No
         (["rtsp://u:p@host/front", "rtsp://host/rear?x=1"], ["front", "rear"]),
         (["a/drive.mp4", "b/drive.mp4"], ["drive", "drive-2"]),
         (["/dev/video0", "rtsp://host/"], ["video0", "rtsp"]),
+        (["rtsp://[x/front?y#z", "file:///a/rear.mp4", "rtsp://[x"], ["front", "rear", "rtsp"]),
     ],
 )
 def test_ids_come_from_addresses(uris: list[str], ids: list[str]) -> None:

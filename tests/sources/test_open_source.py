@@ -61,6 +61,9 @@ def test_files_are_those_that_are_read(tmp_path: Path) -> None:
 def test_what_names_nothing() -> None:
     with pytest.raises(UsageError, match=r"rtps://\*\*\*@camera/1 has the unknown scheme rtps; did you mean rtsps?\?"):
         open_source("rtps://admin:s3cret@camera/1")
+    for broken in ("rtsp://[camera/1", "file://[x"):
+        with pytest.raises(UsageError, match=r"an address of IPv6 in brackets"):
+            open_source(broken)
     with pytest.raises(UsageError, match="an empty source"):
         open_source("")
     with pytest.raises(SourceNotFoundError, match="no file webcam; expected a file, a folder"):
