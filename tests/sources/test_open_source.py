@@ -97,7 +97,7 @@ def test_a_drive_out_of_step() -> None:
 
 
 def test_a_live_stream_is_opened_again_unless_told_otherwise(tmp_path: Path) -> None:
-    data = write_clip(tmp_path / "a.ts", frames=10).read_bytes()
+    data = write_clip(tmp_path / "a.ts").read_bytes() * 20  # not over before it is asked for
     with serve({"/live": stream(data), "/a.ts": recording(data)}) as address:
         source = open_source(f"{address}/live")
         assert source.live
