@@ -92,7 +92,9 @@ class FlowSource:
             flow, known = dis_flow(after, before), np.ones(size, np.bool_)
         else:
             flow, known = self._stored(sequence, index)
-            known = np.asarray(cv2.resize(known.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)) > 0
+            known = (
+                np.asarray(cv2.resize(known.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)) > 0
+            )
             flow = resize_flow(flow, size)
         return flow, known & inside(grid(size) + flow)
 

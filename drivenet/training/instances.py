@@ -44,7 +44,9 @@ def targets(instances: Instances, cells: tuple[int, int]) -> Targets:
         instances: (H, W), 0 no thing, :data:`UNSURE` to be left out, others the things.
         cells: (h, w), by whole numbers smaller.
     """
-    small = cv2.resize(instances.astype(np.float32), cells[::-1], interpolation=cv2.INTER_NEAREST).astype(np.int64)
+    small = cv2.resize(instances.astype(np.float32), cells[::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(
+        np.int64
+    )
     rows, columns = np.mgrid[: cells[0], : cells[1]].astype(np.float32)
     step = instances.shape[0] / cells[0], instances.shape[1] / cells[1]
     heat, offsets = np.zeros(cells, np.float32), np.zeros((2, *cells), np.float32)

@@ -155,7 +155,7 @@ def _scaled(
     filled = np.where(cutout.mask[..., None], cutout.image, colour).astype(np.float32)
     image = cv2.resize(filled, to, interpolation=cv2.INTER_AREA if size[0] < len(cutout.mask) else cv2.INTER_LINEAR)
     mask, ids, parts = (
-        cv2.resize(np.ascontiguousarray(v).astype(np.uint8), to, interpolation=cv2.INTER_NEAREST)
+        cv2.resize(np.ascontiguousarray(v).astype(np.uint8), to, interpolation=cv2.INTER_NEAREST_EXACT)
         for v in (cutout.mask, cutout.ids, cutout.parts)
     )
     return np.asarray(image, np.float32), mask > 0, np.asarray(ids, np.uint8), np.asarray(parts, np.uint8)

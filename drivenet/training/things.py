@@ -49,7 +49,7 @@ def augmented(
     wide, high = max(width, round(whole[1] * scale)), max(height, round(whole[0] * scale))
     image = cv2.resize(sample.image, (wide, high), interpolation=cv2.INTER_LINEAR)
     local = numbered(sample.instances)
-    instances = cv2.resize(local, (wide, high), interpolation=cv2.INTER_NEAREST)
+    instances = cv2.resize(local, (wide, high), interpolation=cv2.INTER_NEAREST_EXACT)
     y, x = int(rng.integers(0, high - height + 1)), int(rng.integers(0, wide - width + 1))
     image, instances = image[y : y + height, x : x + width], instances[y : y + height, x : x + width]
     if rng.random() < 0.5:

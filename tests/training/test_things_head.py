@@ -209,3 +209,33 @@ def test_the_head_costs_little() -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         ThingsHead(64).eval()(torch.zeros(1, 64, 104, 184))
     assert counter.get_total_flops() / 2e9 < 0.15
+
+
+def middle(mask: np.ndarray) -> np.ndarray:
+    """Row and column of the centre of what is there, as fractions of the map."""
+    return np.array([(places.mean() + 0.5) / side for places, side in zip(np.nonzero(mask), mask.shape, strict=True)])
+
+
+def test_cells_that_teach_a_thing_lie_where_it_lies() -> None:
+    """The cell of which the middle is a thing's, not its upper left corner: that one is half a cell beside it."""
+    rng, away = np.random.default_rng(0), []
+    for _ in range(200):
+        (top, left), (high, wide) = rng.integers(0, (100, 160)), rng.integers(16, 60, 2)
+        instances = np.zeros((160, 240), np.uint16)
+        instances[top : top + high, left : left + wide] = 300
+        sure = targets(instances, (20, 30)).sure[0, 0].numpy() > 0
+        away.append((middle(sure) - middle(instances > 0)) * (20, 30))
+    np.testing.assert_allclose(np.mean(away, 0), 0, atol=0.1)
+
+
+def test_a_crop_and_its_instances_are_scaled_alike() -> None:
+    instances = np.zeros((180, 320), np.uint16)
+    instances[60:120, 100:200] = 1
+    image = np.repeat(instances[..., None] * 200, 3, -1).astype(np.uint8)
+    sample, away = Sample(image, np.full(instances.shape, 255, np.uint8), "x", instances), []
+    for seed in range(60):
+        shown, found = augmented(sample, SIZE, np.random.default_rng(seed), (96, 160))
+        if not (found[0].any() or found[-1].any() or found[:, 0].any() or found[:, -1].any()):
+            away.append((middle(found > 0) - middle(shown[..., 0] > shown[..., 0].max() / 2)) * SIZE)
+    assert len(away) > 20
+    np.testing.assert_allclose(np.mean(away, 0), 0, atol=0.05)
