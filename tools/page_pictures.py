@@ -34,7 +34,7 @@ WIDTH, HEIGHT, RATE = 960, 540, 30.0
 SEED, MIDDLE = 2, 550
 #: Of drive after the picture: a busy browser takes seconds for one, in which the source must not be lost.
 AFTER_S = 6.0
-_DESKTOP = {"viewport": {"width": 1280, "height": 1330}, "color_scheme": "dark"}
+_DESKTOP = {"viewport": {"width": 1280, "height": 1140}, "color_scheme": "dark"}
 _LOST = {**_DESKTOP, "viewport": {"width": 1280, "height": 900}}
 _PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True,
           "color_scheme": "light"}  # fmt: skip

@@ -115,7 +115,7 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
     \b
     drivenet run 0 --show                            webcam in a window
     drivenet run drive.mp4 --out overlay.mp4         every frame of a recording
-    drivenet run rtsp://cam/1 --stats s.jsonl        newest frame of a camera, figures only
+    drivenet run rtsp://cam/1 --stats s.jsonl        figures of the newest frames
     drivenet run 0 --serve 127.0.0.1:8080            live page in a browser
     drivenet run drive.mp4 --policy latest --rate 30 as if it were live
     drivenet run 0 1 --out "{source}.mkv"            two cameras, a file for each

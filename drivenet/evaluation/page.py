@@ -51,8 +51,7 @@ def build_page(report: Report, gallery: Gallery, flicker: Flicker | None = None)
     parts = [
         f"<h1>{text(title)}</h1>",
         _figures(report, flicker),
-        _scores(report, labels),
-        _groups(report),
+        f'<div class="beside"><section>{_scores(report, labels)}</section><section>{_groups(report)}</section></div>',
         _confusion(report),
         _confidence(report.calibration) if report.calibration else "",
         _flicker(flicker) if flicker else "",

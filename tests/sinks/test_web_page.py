@@ -140,10 +140,12 @@ def test_pictures_wait_for_the_screen_and_are_asked_for_when_shown(node: Node, o
       const draw = CanvasRenderingContext2D.prototype.putImageData;
       CanvasRenderingContext2D.prototype.putImageData = function (...how) { window.drawings++; draw.apply(this, how); };
     }""")
+    legend = page.inner_text("#legend")
     node.play()
     before = node.index
     wait_for(lambda: node.index > before + 10)
     assert page.evaluate("[window.drawings, document.body.dataset.frame]") == [0, "0"]
+    assert page.inner_text("#legend") == legend, "the areas are those of the picture that is shown"
     page.evaluate("() => { window.requestAnimationFrame = window.screen_; window.renew(); }")
     drawn(page, before + 10)
 

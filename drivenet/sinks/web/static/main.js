@@ -35,8 +35,8 @@ const live = new Live({
   },
   async frame(shot) {
     if (live.paused) { shot.image.close(); return; }
-    legend.update(shot.classes);
     await picture.show(shot);
+    legend.update(picture.shot.classes);
     document.body.dataset.frame = picture.shot.frame;
   },
   closed() { setState(state.name === "connecting" ? "connecting" : "reconnecting", 0); },
