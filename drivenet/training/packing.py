@@ -24,6 +24,7 @@ from drivenet.training.libraries import libraries
 from drivenet.training.networks import imagenet_package
 from drivenet.training.pack import FORMAT, INDEX
 from drivenet.training.settings import SourceSettings, TrainSettings
+from drivenet.training.sources import split_of
 
 #: A file of a pack has to fit into one transfer.
 LIMIT_BYTES = 55_000_000
@@ -117,7 +118,7 @@ def _packed(settings: TrainSettings, sources: list[SourceSettings], root: Path |
 def _entries(one: SourceSettings, folder: str, quality: int) -> Iterator[tuple[str, bytes]]:
     labels = None if one.labels is None else built_in(one.labels)
     for split in one.splits:
-        dataset = open_dataset(one.dataset, Path(one.root or "."), split, labels)
+        dataset = split_of(open_dataset(one.dataset, Path(one.root or "."), split, labels), split)
         with ThreadPoolExecutor() as pool:
             coded = pool.map(lambda i: _coded(dataset[i], quality), range(len(dataset)))  # noqa: B023 - read here
             for name, image, truth in coded:

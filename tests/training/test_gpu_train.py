@@ -113,6 +113,23 @@ def test_labels_come_back_exactly_and_pictures_nearly(packed: list[Path], config
             np.testing.assert_array_equal(one.ids, two.ids)
 
 
+def test_a_folder_without_splits_is_parted_as_it_is_here(root: Path, tmp_path: Path) -> None:
+    """All of its pictures were in train and in val: a run would have been selected on what it had learnt."""
+    for part, source in (("images", "train"), ("labels", "trainthings")):
+        (tmp_path / "mine" / part).mkdir(parents=True)
+        picture = cv2.imread(str(root / source / "0.png"), cv2.IMREAD_UNCHANGED)
+        for i in range(6):
+            assert cv2.imwrite(str(tmp_path / "mine" / part / f"{i}.png"), picture)
+    data = [{"dataset": "folder", "root": str(tmp_path / "mine"), "labels": "camvid"}]
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**TINY, "labels": "camvid", "data": data}))
+    there = Pack(write_pack([tmp_path / "mine.yaml"], [this_python()], tmp_path / "mine.pack").files)
+    found = load(check(there.settings("mine"), TrainSettings, "mine"))
+    here = load(load_yaml(tmp_path / "mine.yaml", TrainSettings))
+    names = [[Path(sample.name).stem for sample in m.sources[0].pictures] for m in (here, found)]
+    vals = [[Path(sample.name).stem for sample in m.vals[0].pictures] for m in (here, found)]
+    assert (names[0], vals[0]) == (names[1], vals[1]) == (["0", "1", "3", "4", "5"], ["2"])
+
+
 def test_a_limit_lowers_the_quality_until_it_fits(packed: list[Path], config: Path, tmp_path: Path) -> None:
     limit = sum(file.stat().st_size for file in packed) - 2000
     done = write_pack([config], [this_python()], tmp_path / "a.pack", limit=limit, files=1)
