@@ -93,6 +93,7 @@ class Listener:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.on_connect = self._client.on_message = self._client.on_subscribe = None  # its sockets go with it
 
 
 def wait_until(true: Callable[[], object]) -> None:

@@ -205,7 +205,15 @@ def run_node(settings: NodeSettings, written: Written) -> Totals:
         source = source or open_source_of(settings, opened)
         painter = open_painter(settings, engine.spec.label_set)
         stages = open_stages(settings, engine, track=source.continuous)
+        for stage in stages:
+            opened.callback(stage.close)
         sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
+        for sink in sinks:
+            opened.callback(sink.close, Totals())
+        pipeline = Pipeline(
+            source, engine, sinks, policy=settings.policy, painter=painter, max_frames=settings.max_frames,
+            stages=stages, budget=budget_of(settings, len(engines)),
+        )  # fmt: skip
         opened.pop_all()  # from here on they are the pipeline's
     begin_alone()
     with progress() as bar:
@@ -215,10 +223,7 @@ def run_node(settings: NodeSettings, written: Written) -> Totals:
             note = f"{show_fps(totals.live['fps']['published'])} fps, {sum(totals.dropped.values())} dropped"
             bar.update(task, completed=totals.captured, note=note)
 
-        pipeline = Pipeline(
-            source, engine, sinks, policy=settings.policy, painter=painter, max_frames=settings.max_frames,
-            report=report, stages=stages, budget=budget_of(settings, len(engines)),
-        )  # fmt: skip
+        pipeline.report = report
         tell_restarts(pipeline)
         with ended_by_signals(pipeline), heart_of([pipeline]):
             return pipeline.run()

@@ -125,8 +125,11 @@ def _pages(
     if not settings.serve:
         return {}
     painter = open_painter(settings_of(settings, *next(iter(sources.items()))), engine.spec.label_set)
-    stages = stage_names(open_stages(settings, engine, track=True))
-    page = open_page(settings, {name: mask_uri(uri) for name, uri in sources.items()}, engine, painter, stages)
+    stages = open_stages(settings, engine, track=True)
+    names = stage_names(stages)
+    for stage in stages:  # each source has its own
+        stage.close()
+    page = open_page(settings, {name: mask_uri(uri) for name, uri in sources.items()}, engine, painter, names)
     opened.callback(page.close)
     return page.sinks
 
@@ -138,6 +141,8 @@ def _pipeline(
     source, engine = open_source_of(settings, opened), as_one(engines)
     painter = open_painter(settings, engine.spec.label_set)
     stages = open_stages(settings, engine, track=source.continuous)
+    for stage in stages:
+        opened.callback(stage.close)
     sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written, page)
     for sink in sinks:
         opened.callback(sink.close, Totals())

@@ -184,3 +184,5 @@ class MqttSink(Sink):
         self._left.clear()
         if self._client.disconnect() == 0 and self._left.wait(_WRITE_S):
             self._client.loop_stop()
+            # who refers to each other is let go of late, and with paho's client go two sockets
+            self._client.on_connect = self._client.on_disconnect = None

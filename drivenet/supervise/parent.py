@@ -39,6 +39,7 @@ class Parent:
         self._restarts = Restarts()
         self._child: subprocess.Popen[bytes] | None = None
         self._asked_s = self._alive_s = 0.0
+        self._asked = 0
         self._ready = False
         self._json = "--log-format=json" in arguments or "json" in arguments
 
@@ -70,6 +71,8 @@ class Parent:
             self._child = subprocess.Popen(self._command, pass_fds=(writer,), env=environment)
         finally:
             os.close(writer)
+        if self._asked:  # just before the child was there to be told
+            self._child.send_signal(self._asked)
         try:
             verdict = self._watch(self._child, reader)
         finally:
@@ -137,7 +140,7 @@ class Parent:
 
     def _forward(self, number: int, _: FrameType | None) -> None:
         """Somebody asks to stop: the child ends in order, and so does this process."""
-        self._asked_s = self._asked_s or time.monotonic()
+        self._asked, self._asked_s = number, self._asked_s or time.monotonic()
         if self._child and self._child.poll() is None:
             self._child.send_signal(number)
 

@@ -43,6 +43,26 @@ def test_they_have_one_page_beside_their_recordings(tmp_path: Path, capfd: pytes
         assert [len(decoded(file)) for file in tmp_path.glob(f"{name}-????????T*.mkv")] == [count]
 
 
+@pytest.mark.parametrize("outputs", [("--serve", "127.0.0.1:0"), ("--serve", "127.0.0.1:0", "--out", "a.mkv/x.mkv")])
+def test_stages_of_ones_own_are_closed_as_often_as_they_are_made(tmp_path: Path, outputs: tuple[str, ...]) -> None:
+    """Also where an output cannot be opened."""
+    log = tmp_path / "log"
+    (tmp_path / "a.mkv").write_bytes(b"")
+    (tmp_path / "own.py").write_text(
+        "from drivenet import Stage\n"
+        "class Own(Stage):\n"
+        "    name = 'own'\n"
+        "    def tell(self, what):\n"
+        f"        with open({str(log)!r}, 'a') as f: f.write(what)\n"
+        "    def __init__(self): self.tell('o')\n"
+        "    def __call__(self, record): return record\n"
+        "    def close(self): self.tell('c')\n"
+    )
+    call("run", A, *NULL, *outputs, "--stage", "own.py:Own")
+    call("run", A, B, *NULL, *(text.replace("x.", "{source}.") for text in outputs), "--stage", "own.py:Own")
+    assert log.read_text().count("o") == log.read_text().count("c") > 0
+
+
 def test_pictures_show_figures_but_those_of_folders() -> None:
     folder = str(Path(__file__).parent)
     settings = {uris: NodeSettings(sources=uris) for uris in ((A, B), (A, folder), (folder, folder))}

@@ -122,6 +122,10 @@ def test_a_run_that_does_not_begin_says_goodbye(
             run_node(settings, Written())
     assert listener.next(state("offline"))[0]["reason"] == "ended"
     assert stats.read_text() == "of an earlier run"
+    settings = settings.model_copy(update={"serve": None, "policy": "every", "budget_ms": 50.0})
+    with pytest.raises(UsageError, match="a budget for a run that processes every frame"):
+        run_node(settings, Written())
+    assert listener.next(state("offline"))[0]["reason"] == "ended"
 
 
 def test_the_last_will_after_a_kill(broker: Broker, tmp_path: Path, listen: Callable[..., Listener]) -> None:

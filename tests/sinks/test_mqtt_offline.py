@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
 
 import pytest
@@ -10,12 +12,26 @@ from mqtt_broker import Broker, Listener, wait_until
 from drivenet.engine import open_engine
 from drivenet.errors import SinkError
 from drivenet.pipeline import Pipeline, dispatcher
+from drivenet.result import Totals
 from drivenet.sinks import open_sink
 from drivenet.sinks.mqtt import MqttSink
 from drivenet.sinks.resilient import Resilient
 from drivenet.sources import open_source
 
 pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (extra [mqtt])")
+
+
+def test_a_sink_that_is_closed_lets_go_of_its_sockets_at_once(broker: Broker) -> None:
+    """And not when the garbage collector comes by: an output that is opened again and again has new ones each time."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            open_sink(f"mqtt://127.0.0.1:{broker.port}/cars", fps=0, visualize="overlay").close(Totals())
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("comes_back", [True, False])

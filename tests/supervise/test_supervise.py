@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from supervised import NODE, PATIENCE_S, ROOT, published, started, the_child, wait_until
 
+from drivenet.supervise.parent import Parent
+
 #: A parent with a child of a test's own, and short waits.
 PARENT = """
 import sys
@@ -109,6 +111,13 @@ def test_a_node_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         wait_until(
             lambda: not Path(f"/proc/{child}").exists() or "\nState:\tZ" in Path(f"/proc/{child}/status").read_text()
         )
+
+
+def test_a_signal_that_comes_just_before_the_child_is_there_reaches_it() -> None:
+    """It was killed 8 s later instead."""
+    ends_late = Parent([], [sys.executable, "-c", "import time; time.sleep(1000)"])
+    ends_late._forward(signal.SIGTERM, None)
+    assert ends_late.run() == 128 + signal.SIGTERM
 
 
 def test_systemd_hears_ready_alive_how_it_is_and_the_end(tmp_path: Path) -> None:
