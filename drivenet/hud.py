@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 
@@ -18,8 +19,8 @@ Box = tuple[int, int, int, int]
 
 WHITE: Bgr = (245, 245, 245)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-#: What a panel leaves of the light below it: white letters stay readable on a white picture.
-_PANEL_LIGHT = 0.3
+#: What a panel leaves of the light below it, squared of the picture's: white letters stay readable on a white one.
+_PANEL_LIGHT = 0.55
 #: Share of the picture's height that a panel may take: the road ahead stays visible on small pictures.
 _PANEL_HEIGHT = 0.65
 _FPS_KINDS = ("published", "processed", "source")
@@ -116,7 +117,10 @@ def letters_for(image: Image) -> Lettering:
 
 @dataclass(frozen=True)
 class Panel:
-    """Rows of text that have their place on a picture: what is drawn after :meth:`shade` lies below the letters.
+    """Rows of text that have their place on a picture.
+
+    What is drawn between :meth:`shade` and :meth:`write` shows through, but lies below the letters and is darkened less
+    than the picture.
 
     ``box`` is (x, y, width, height) in pixels.
     """
@@ -126,13 +130,14 @@ class Panel:
     type_: Lettering
 
     def shade(self, image: Image) -> None:
-        """Darken the picture here, in place."""
+        """Darken the picture here by half of what the panel does, in place."""
         x, y, width, height = self.box
         part = image[y : y + height, x : x + width]
         part[:] = cv2.convertScaleAbs(part, alpha=_PANEL_LIGHT)
 
     def write(self, image: Image) -> None:
-        """Write the rows, in place."""
+        """Darken by the other half and write the rows, in place."""
+        self.shade(image)
         x, y, width, height = self.box
         line, pad = self.type_.line, self.type_.line // 2
         top = y + (height - len(self.rows) * line) // 2
@@ -168,6 +173,16 @@ def caption(image: Image, text: str) -> Panel | None:
     if not text or height < 8 * type_.line:
         return None
     return Panel((0, height - type_.line, width, type_.line), [Row(text)], type_)
+
+
+def engine_label(described: Mapping[str, object]) -> str:
+    """How a picture names an engine: its file without folder and suffix, backend and precision, as far as it has them.
+
+    Args:
+        described: what :meth:`~drivenet.engine.base.Engine.describe` says.
+    """
+    file = Path(str(described.get("file") or "")).stem
+    return " ".join(filter(None, (file, *(str(described.get(k, "")) for k in ("backend", "precision")))))
 
 
 def _row_width(row: Row, type_: Lettering) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, SourceError, UsageError, wrapped
 from drivenet.frame import Frame
+from drivenet.hud import engine_label
 from drivenet.latency import Timeline, now_ns
 from drivenet.log import mask_text
 from drivenet.overlay import Painter
@@ -312,8 +313,7 @@ class Pipeline:
         return totals
 
     def _engine_name(self) -> str:
-        told = self.engine.describe()
-        return f"{told['backend']} {told['precision']}"
+        return engine_label(self.engine.describe())
 
     def _totals(self) -> Totals:
         """The counts so far, with the engine that is at work now."""

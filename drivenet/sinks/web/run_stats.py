@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from drivenet.address import display_name, one_line
 from drivenet.health import Event, Health, Part, State
+from drivenet.hud import engine_label
 from drivenet.latency import END_TO_END, P99_MIN_SAMPLES, STAGES, Timeline, now_ns
 from drivenet.recent import WINDOW_S
 from drivenet.result import Result, Totals
@@ -155,9 +156,8 @@ class RunStats:
         """The figures that the server-side overlay shows, as :class:`~drivenet.hud.Hud` names them."""
         with self.lock:
             run, live = self._run, self._live
-        label = " ".join(str(self.engine[k]) for k in ("backend", "precision") if k in self.engine)
         figures = {"p50_ms": live["p50_ms"], "fps": live["fps"], "dropped": run["dropped"]}
-        return {**figures, "source": self.source, "engine": label}
+        return {**figures, "source": self.source, "engine": engine_label(self.engine)}
 
     def document(self) -> dict[str, Any]:
         """``/stats.json``: :meth:`counts`, and latency over each of :data:`WINDOWS_S` and the run."""
