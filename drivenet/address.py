@@ -68,7 +68,7 @@ def parts_of(uri: str) -> SplitResult:
 
 def check_credentials(uri: str) -> None:
     """Raise UsageError for a user or password with a character that ends the host's part of an address, or is half an
-    escape.
+    escape, and for a port that is none.
 
     >>> check_credentials("rtsp://admin:p%23ss@camera/1")
     """
@@ -80,6 +80,8 @@ def check_credentials(uri: str) -> None:
     before, at, _ = authority.rpartition("@")
     if at and re.search(r"%(?![0-9A-Fa-f]{2})", before):
         raise UsageError(f"{mask_uri(uri)}: a user or password holds '%'", cure=ESCAPES)
+    if colon and re.fullmatch(r"[0-9]+", port) and not 0 < int(port[:9]) <= 65535:
+        raise UsageError(f"{mask_uri(uri)} has no possible port", "1 to 65535", credentials_hint(uri))
 
 
 def credentials_hint(uri: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -19,7 +20,16 @@ from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
 from drivenet.overlay import FOLDER_VIEWS, Painter
 from drivenet.result import Totals
-from drivenet.sinks import CUTOUT_SUFFIXES, PICTURE_SUFFIXES, is_folder, kind_of_output, open_sink, sink_class
+from drivenet.sinks import (
+    CUTOUT_SUFFIXES,
+    PICTURE_SUFFIXES,
+    SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_folder,
+    kind_of_output,
+    open_sink,
+    sink_class,
+)
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
 from drivenet.sinks.recording.conditions import any_of
@@ -37,6 +47,8 @@ if TYPE_CHECKING:
 
 #: Pictures a second in a video of a recorded source that has no rate, such as a folder: what FFmpeg takes, too.
 PICTURES_FPS = 25.0
+#: What files of these suffixes hold is no JSON.
+_NOT_STATS = {*VIDEO_SUFFIXES, *CUTOUT_SUFFIXES, *SUFFIXES, *PICTURE_SUFFIXES, ".csv", ".parquet"}
 #: Files that a run names at its end.
 _SHOWN = 8
 
@@ -59,7 +71,14 @@ def check_outputs(settings: NodeSettings, config: Path | None, sources: Sequence
         taken[place] = "named twice"
     for source in sources:
         _check_outside(settings.out, source)
+    _check_stats(settings.stats or "")
     _check_cut(settings)
+
+
+def _check_stats(path: str) -> None:
+    """UsageError for statistics in a folder, or in what another program would read as something else."""
+    if path.endswith("/") or Path(path).suffix.lower() in _NOT_STATS:
+        raise UsageError(f"--stats {path}", "FILE.jsonl, or -", "a line of JSON for each frame is written there")
 
 
 def _check_outside(outputs: Sequence[str], source: str) -> None:
@@ -87,7 +106,8 @@ def _check_one_picture(target: str, settings: NodeSettings, source: Source) -> N
     """UsageError if a picture file is going to get more than one frame."""
     is_picture = Path(target).suffix.lower() in PICTURE_SUFFIXES and "://" not in target and not os.path.isdir(target)
     if is_picture and 1 not in (source.frames, settings.max_frames):
-        what = f"the picture {target} for {source.frames or 'many'} frames"
+        count = min(source.frames or sys.maxsize, settings.max_frames or sys.maxsize)
+        what = f"the picture {target} for {'many' if count == sys.maxsize else count} frames"
         raise UsageError(what, f"a folder: {Path(target).with_suffix('')}/", "or --max-frames 1")
 
 

@@ -86,7 +86,8 @@ def check_stdout() -> None:
 def cannot_write(path: Path, error: Exception) -> SinkError:
     """The SinkError for what the operating system said."""
     said = getattr(error, "strerror", None) or str(error)
-    return SinkError(f"cannot write {path}: {said}", cure="name a place that is writable and has room")
+    cure = getattr(error, "cure", "name a place that is writable and has room")
+    return SinkError(f"cannot write {path}: {said}", cure=cure)
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -119,6 +119,8 @@ def _resolve(uri: str) -> tuple[str, str]:
     scheme = scheme_of(uri)
     if scheme == "file":
         parts = parts_of(uri)
+        if parts.netloc not in ("", "localhost"):
+            raise UsageError(f"{uri} names the machine {parts.netloc}", "file:///PATH", "or give the path alone")
         uri, scheme = unquote(parts.path) + (f"?{parts.query}" if parts.query else ""), ""
     if scheme:
         kinds = by_scheme()
@@ -131,7 +133,16 @@ def _resolve(uri: str) -> tuple[str, str]:
         raise UsageError("an empty source", "a camera number, a file, a folder, a glob or an address")
     if re.fullmatch(r"\d+(\?.*)?|/dev/(video\d|v4l/).*", uri):
         return "camera", uri
+    _check_slashes(uri)
     return _kind_of_path(uri), uri
+
+
+def _check_slashes(path: str) -> None:
+    """UsageError for an address that is taken for a path because its scheme is not followed by ``://``."""
+    begins = re.match(r"([A-Za-z0-9]+)(:/?|//)(?!/)", path)
+    scheme = begins[1].lower() if begins else ""
+    if begins and scheme in (*by_scheme(), "file") and not os.path.lexists(path):
+        raise UsageError(f"an address that begins with {begins[0]}", f"{scheme}://...")
 
 
 def _kind_of_path(path: str) -> str:

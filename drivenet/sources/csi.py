@@ -8,7 +8,7 @@ from fractions import Fraction
 import cv2
 
 from drivenet.address import split_settings
-from drivenet.errors import SourceError, SourceNotFoundError
+from drivenet.errors import SourceNotFoundError, UsageError
 from drivenet.sources.capture import Capture
 from drivenet.sources.opencv import silence_opencv
 from drivenet.sources.options import Options
@@ -40,8 +40,8 @@ def open_csi(uri: str, options: Options) -> Capture:
     """Open ``csi://N[?size=WxH&fps=N]``.
 
     Raises:
-        UsageError: if the address is another.
-        SourceError: if this OpenCV has no GStreamer, or the camera gives no picture.
+        UsageError: if the address is another, or this OpenCV has no GStreamer.
+        SourceError: if the camera gives no picture.
         SourceNotFoundError: if there is no such camera.
     """
     address, settings = split_settings(uri, ("size", "fps"))
@@ -49,7 +49,7 @@ def open_csi(uri: str, options: Options) -> Capture:
     width, height = parse_size(settings["size"], uri) if "size" in settings else _SIZE
     fps = parse_rate(settings["fps"], uri) if "fps" in settings else _FPS
     if not has_gstreamer(cv2.getBuildInformation()):
-        raise SourceError(
+        raise UsageError(  # no waiting for the camera mends it
             f"{uri} needs GStreamer, which this OpenCV {cv2.__version__} lacks",
             "JetPack's own OpenCV",
             "on a Jetson: pip uninstall opencv-python, and a venv made with --system-site-packages",

@@ -62,6 +62,11 @@ def no_such_file(path: Path) -> SourceNotFoundError:
     """The error for a path that leads nowhere, with the file that was probably meant."""
     if path.is_symlink():
         return SourceNotFoundError(f"{mask_uri(str(path))} is a link to {os.readlink(path)}, which is not there")
+    numbered = re.sub(r"%\d*d", "*", str(path))
+    if numbered != str(path):
+        return SourceNotFoundError(
+            f"no file {mask_uri(str(path))}", f"for numbered pictures a quoted glob: '{numbered}'"
+        )
     try:
         names = os.listdir(path.parent)
     except OSError:

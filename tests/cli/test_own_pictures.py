@@ -48,6 +48,13 @@ def test_a_video_has_media_times_and_no_file(here: Path) -> None:
     assert sorted(p.name for p in Path("frames").iterdir()) == ["000000.jpg", "000001.jpg"]
 
 
+@pytest.mark.parametrize("path", ["stats/", "s.mp4", "s.CSV"])
+def test_statistics_are_no_video_and_no_folder(here: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "city", *NULL, "--stats", path) == 2
+    assert f"--stats {path}; expected FILE.jsonl, or -" in capsys.readouterr().err
+    assert not Path(path).exists()
+
+
 def test_pictures_are_not_written_among_those_that_are_read(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "city", *NULL, "--out", "city/out/") == 2
     assert "output city/out/ is within city, which is read with its sub-folders" in capsys.readouterr().err
@@ -59,6 +66,8 @@ def test_one_picture_for_one_frame(here: Path, capsys: pytest.CaptureFixture[str
     assert cv2.imread("street.jpg").shape == (90, 160, 3)
     assert call("run", "city", *NULL, "--out", "many.jpg") == 2
     assert "the picture many.jpg for 2 frames; expected a folder: many/" in capsys.readouterr().err
+    assert call("run", "synthetic://96x64@30", *NULL, "--out", "many.jpg", "--max-frames", "3") == 2
+    assert "the picture many.jpg for 3 frames" in capsys.readouterr().err
     assert call("run", "city", *NULL, "--out", "first.png", "--max-frames", "1") == 0
     assert Path("first.png").exists()
 

@@ -270,7 +270,7 @@ def test_a_budget_that_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
     for n in range(1, 4):
         (tmp_path / f"s-20260101T000000Z-{n:06d}.locked").touch()
     sink = JsonlSink(tmp_path / "s.jsonl", session=RecordingSession(RecordingOptions(segment_s=1.0, keep_bytes=2_000)))
-    with pytest.raises(SinkError, match="segments take more than 2e-06 GB, and nothing is left to delete"):
+    with pytest.raises(SinkError, match=r"than 0\.002 MB, and nothing is left to delete; unlock segments by"):
         sink.publish(result_at(0))
     free = RecordingSession(RecordingOptions(segment_s=1.0, keep_free_bytes=1 << 60))
     with pytest.raises(SinkError, match="is free, and nothing is left to delete"):

@@ -73,6 +73,34 @@ def test_what_names_nothing() -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("rtsp:/cam/1", "an address that begins with rtsp:/; expected rtsp://..."),
+        ("rtsp//u:pw@cam/1", "an address that begins with rtsp//; expected rtsp://..."),
+        ("SYNTHETIC:64x48@30", "an address that begins with SYNTHETIC:; expected synthetic://..."),
+        ("file:drive.mp4", "expected file://..."),
+        ("file://drive.mp4", "file://drive.mp4 names the machine drive.mp4; expected file:///PATH; or give the path"),
+        ("file://data/drive.mp4", "names the machine data"),
+        ("frames/%06d.png", "for numbered pictures a quoted glob: 'frames/*.png'"),
+        ("rtsp://cam:70000/1", "rtsp://cam:70000/1 has no possible port; expected 1 to 65535"),
+        ("rtsp://admin:123456/x@cam/1", "rtsp://***@cam/1 has no possible port; expected 1 to 65535; if a password is"),
+    ],
+)
+def test_addresses_that_are_nearly_right(uri: str, said: str) -> None:
+    with pytest.raises((UsageError, SourceNotFoundError)) as raised:
+        open_source(uri, patient=True)
+    assert said in str(raised.value)
+    assert "pw" not in str(raised.value)
+
+
+def test_a_file_with_the_name_of_an_address_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clip(Path("clip.mp4")).rename("rtsp:cam")
+    with open_source("rtsp:cam", paced=False) as source:
+        assert sum(1 for _ in source)
+
+
 def test_files_and_folders(tmp_path: Path) -> None:
     write_clip(tmp_path / "a clip.mp4", frames=3)
     cv2.imwrite(str(tmp_path / "1.png"), np.zeros((4, 4, 3), np.uint8))

@@ -25,6 +25,12 @@ _EVERY_NS = 500_000_000
 log = logging.getLogger("drivenet.recording")
 
 
+class BudgetError(OSError):
+    """A disk budget that cannot hold; what would help is not another place."""
+
+    cure = "unlock segments by deleting their .locked files, or change --keep or --keep-free"
+
+
 @dataclass(slots=True)
 class _Kept:
     """All files of one segment number, and when it was; None where that is not known or not over.
@@ -117,7 +123,7 @@ class Retention:
                 total -= deleted
             self._checked_ns = now_ns()
             if reason and self._must_stop():
-                raise OSError(errno.ENOSPC, f"{reason}, and nothing is left to delete")
+                raise BudgetError(errno.ENOSPC, f"{reason}, and nothing is left to delete")
 
     def _forget(self, now_ns: int) -> None:
         if not self._limited:
@@ -127,8 +133,8 @@ class Retention:
     def _short_of(self, total: int) -> str:
         """What there is too little of; empty if nothing."""
         if self._keep_bytes and total > self._keep_bytes:
-            return f"segments take more than {_gigabytes(self._keep_bytes)}"
-        return f"less than {_gigabytes(self._keep_free_bytes)} is free" if self._is_full() else ""
+            return f"segments take more than {_amount(self._keep_bytes)}"
+        return f"less than {_amount(self._keep_free_bytes)} is free" if self._is_full() else ""
 
     def _is_full(self) -> bool:
         return bool(self._keep_free_bytes) and any(_free(folder) < self._keep_free_bytes for folder in self._folders)
@@ -186,5 +192,5 @@ def _free(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:g} GB"
+def _amount(count: int) -> str:
+    return f"{count / 1e9:g} GB" if count >= 10**9 else f"{count / 1e6:g} MB"
