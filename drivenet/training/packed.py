@@ -130,8 +130,8 @@ class Sitting:
         return self._record(trainer, config, seed, folder)
 
     def _loaded(self, settings: TrainSettings) -> Material:
-        """What a run learns from; runs of the same data share it."""
-        key = repr((settings.labels, settings.data))
+        """What a run learns from; runs of the same data share it, with tunnels or without: their walls are a set."""
+        key = repr((settings.labels, settings.data, settings.augment.tunnel > 0))
         if key not in self._material:
             self.say("loading and drawing")
             self._material[key] = load(settings)

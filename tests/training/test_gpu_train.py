@@ -28,6 +28,7 @@ from drivenet.errors import SourceError, SourceNotFoundError, UsageError  # noqa
 from drivenet.labels import CAMVID, CITYSCAPES  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
 from drivenet.training.pack import INDEX, Pack, this_python  # noqa: E402
+from drivenet.training.packed import Request, Sitting  # noqa: E402
 from drivenet.training.packing import QUALITIES, write_pack  # noqa: E402
 from drivenet.training.settings import TrainSettings  # noqa: E402
 from drivenet.training.sources import load  # noqa: E402
@@ -197,6 +198,16 @@ def test_two_seeds_make_two_rows_and_their_spread(packed: list[Path], tmp_path: 
         assert engine.spec.training["seed"] == 1
     finally:
         engine.close()
+
+
+def test_runs_with_tunnels_and_without_share_no_codes(packed: list[Path], config: Path, tmp_path: Path) -> None:
+    """The walls of a tunnel are buildings or walls; in codes of a run without tunnels they would be buildings alone."""
+    request = Request(["little"], [0], 9.0, None, 2, tmp_path, False, "cpu", False)
+    sitting = Sitting(Pack(packed), request, lambda *_: pytest.fail("nothing is exported"), lambda _: None)
+    plain = load_yaml(config, TrainSettings)
+    tunnels = plain.model_copy(update={"augment": plain.augment.model_copy(update={"tunnel": 0.1})})
+    for settings in (plain, tunnels, plain):
+        assert sitting._loaded(settings).codes.sets == load(settings).codes.sets
 
 
 @pytest.mark.timeout(600)
