@@ -195,6 +195,18 @@ def test_a_list_that_is_not_right_is_told(listed: Path, change: tuple[str, str],
         open_video_set("listed", listed / "set.yaml")
 
 
+@pytest.mark.parametrize(
+    ("twice", "says"),
+    [("sparse/other_4.png", r"labels .*frame_004\.png and other_4\.png are of one frame"),
+     ("folder/10.jpg", r"images .*10\.jpg and 10\.png are of one frame")],
+)  # fmt: skip
+def test_two_files_of_one_frame_are_told(listed: Path, twice: str, says: str) -> None:
+    """One of two labels won, by the order in which the disk gave them."""
+    assert cv2.imwrite(str(listed / twice), np.full((48, 64), 5, np.uint8))
+    with pytest.raises(SourceError, match=says):
+        open_video_set("listed", listed / "set.yaml")
+
+
 def one(tmp_path: Path, file: str) -> VideoSet:
     (tmp_path / "set.yaml").write_text(f"sequences: [{{frames: {file}}}]\n")
     return open_video_set("listed", tmp_path / "set.yaml")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field
 
@@ -17,6 +18,8 @@ from drivenet.frame import Image
 from drivenet.labels import IGNORE_ID
 from drivenet.picture_files import IMAGE_SUFFIXES, list_files
 from drivenet.sources.video import VideoFile
+
+Key = TypeVar("Key", str, int)
 
 
 class SequenceRow(Settings):
@@ -78,12 +81,13 @@ def open_listed(file: Path, split: str = "") -> VideoSet:
 def _open(row: SequenceRow, folder: Path, values: LabelValues) -> FrameSequence:
     place = folder / row.frames
     name = row.name or place.stem
-    files = {f.stem: f for f in list_files(folder / row.labels, (".png",))} if row.labels else {}
+    labels = sorted(list_files(folder / row.labels, (".png",))) if row.labels else []
+    files = _keyed(labels, lambda file: file.stem, "labels")
     if place.is_dir():
         images = sorted(list_files(place), key=numbered)
         if not images:
             raise SourceError(f"{place} holds no images", f"files named {', '.join(sorted(IMAGE_SUFFIXES))}")
-        stems = {image.stem: i for i, image in enumerate(images)}
+        stems = {stem: i for i, stem in enumerate(_keyed(images, lambda file: file.stem, "images"))}
         _no_strays(files, stems, place)
         found = {stems[stem]: semantic(file, values) for stem, file in files.items()}
         names = [f"{name}_{image.stem}" for image in images]
@@ -93,8 +97,20 @@ def _open(row: SequenceRow, folder: Path, values: LabelValues) -> FrameSequence:
     count = sum(1 for _ in _decode(place))
     numbers = {file.stem: numbered(file)[1] for file in files.values()}
     _no_strays({stem: files[stem] for stem in files if not 0 <= numbers[stem] < count}, {}, place)
-    found = {numbers[stem]: semantic(file, values) for stem, file in files.items()}
+    by_number = _keyed(labels, lambda file: numbers[file.stem], "labels")
+    found = {number: semantic(file, values) for number, file in by_number.items()}
     return VideoSequence(name, row.group or name, place, count, found, row.fps)
+
+
+def _keyed(files: Sequence[Path], key: Callable[[Path], Key], kind: str) -> dict[Key, Path]:
+    """Files by what tells their frame, in order; SourceError where two are of one."""
+    found: dict[Key, Path] = {}
+    for file in files:
+        other = found.setdefault(key(file), file)
+        if other is not file:
+            raise SourceError(f"{kind} {other} and {file.name} are of one frame", f"one of the {kind} for each frame",
+                              "move the others out of the folder")  # fmt: skip
+    return found
 
 
 def _no_strays(labels: Mapping[str, Path], frames: Mapping[str, int], where: Path) -> None:
