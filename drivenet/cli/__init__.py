@@ -37,6 +37,8 @@ COMMANDS = {
 }
 
 _INTERRUPTED = 130
+#: Options of ``run`` with which it only tells something: to start that again would change nothing.
+_RUNS_NOTHING = {"-h", "--help", "--print-config", "--blur-check"}
 
 
 class LazyGroup(click.Group):
@@ -146,7 +148,7 @@ def _run_anyway() -> int:
 
 
 def _is_supervised(arguments: Sequence[str]) -> bool:
-    return arguments[:1] == ["run"] and FLAG in arguments and not {"-h", "--help"} & set(arguments)
+    return arguments[:1] == ["run"] and FLAG in arguments and not _RUNS_NOTHING & set(arguments)
 
 
 def _supervised() -> int:

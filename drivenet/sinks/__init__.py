@@ -80,8 +80,7 @@ def open_sink(
     if is_folder(target):
         return sink_class("images")(path, visualize=visualize, session=session, classes=classes, mask_size=mask_size)
     if suffix in PICTURE_SUFFIXES:
-        overwrite = session is not None and session.options.overwrite
-        return sink_class("image")(path, visualize=visualize, mask_size=mask_size, overwrite=overwrite)
+        return sink_class("image")(path, visualize=visualize, mask_size=mask_size, session=session)
     if suffix in VIDEO_SUFFIXES:
         return sink_class("video")(path, fps=fps, session=session)
     if suffix in CUTOUT_SUFFIXES:

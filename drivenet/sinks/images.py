@@ -101,7 +101,8 @@ class ImageFileSink(Sink):
         path: its suffix is the format: JPEG, PNG, WebP, BMP or TIFF; ``.png`` for the view ``mask``.
         visualize: the view that results hold; ``mask`` writes class ids with the label colours as palette.
         mask_size: as for a folder.
-        overwrite: write over a file that exists; else the next free name is taken.
+        session: whether it writes over a file that exists, else the next free name is taken; and is told what was
+            written; None = the next free name.
 
     Raises:
         UsageError: for a mask in another format.
@@ -111,12 +112,14 @@ class ImageFileSink(Sink):
     name = "image"
 
     def __init__(
-        self, path: Path, *, visualize: str = "overlay", mask_size: str = "engine", overwrite: bool = False
-    ) -> None:
+        self, path: Path, *, visualize: str = "overlay", mask_size: str = "engine",
+        session: RecordingSession | None = None,
+    ) -> None:  # fmt: skip
         if visualize == "mask" and path.suffix.lower() != ".png":
             raise UsageError(f"class ids as {path.suffix}", "--out FILE.png", "other formats may change ids")
         check_writable(path)
-        self._path = path if overwrite else next_free(path)
+        self._session = session or RecordingSession()
+        self._path = path if self._session.options.overwrite else next_free(path)
         self.target = str(self._path)
         self.needs_view = visualize != "mask"
         self._mask_size, self._written = mask_size, False
@@ -131,6 +134,7 @@ class ImageFileSink(Sink):
             write_atomic(self._path, self._encoded(result))
         except OSError as error:
             raise cannot_write(self._path, error) from error
+        self._session.written.append(self._path)
 
     def _encoded(self, result: Result) -> bytes:
         if not self.needs_view:

@@ -64,6 +64,7 @@ def test_pictures_are_not_written_among_those_that_are_read(here: Path, capsys: 
 def test_one_picture_for_one_frame(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", f"city/aachen/{NAME}", *NULL, "--out", "street.jpg") == 0
     assert cv2.imread("street.jpg").shape == (90, 160, 3)
+    assert "wrote street.jpg" in capsys.readouterr().err
     assert call("run", "city", *NULL, "--out", "many.jpg") == 2
     assert "the picture many.jpg for 2 frames; expected a folder: many/" in capsys.readouterr().err
     assert call("run", "synthetic://96x64@30", *NULL, "--out", "many.jpg", "--max-frames", "3") == 2

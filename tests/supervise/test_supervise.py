@@ -102,6 +102,16 @@ def test_a_wrong_option_is_the_nodes_to_refuse_and_help_is_help(tmp_path: Path) 
     assert "--supervise" in done.stdout
 
 
+def test_a_check_that_fails_is_not_made_again(tmp_path: Path) -> None:
+    """The null engine's pattern hides too little of a drive."""
+    command = [sys.executable, "-m", "drivenet", "run", "--supervise", "--blur-check", "--blur", "vehicle"]
+    how = {"cwd": tmp_path, "capture_output": True, "text": True, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    told = subprocess.run([*command, "--backend", "null"], timeout=PATIENCE_S, **how)  # type: ignore[call-overload]
+    assert told.returncode == 4
+    assert told.stderr.count("leaves too much clear") == 1
+    assert "started again" not in told.stderr
+
+
 def test_a_node_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     with started("-m", "drivenet", *NODE, "--stats", "s.jsonl", "--supervise", cwd=tmp_path) as parent:
         wait_until(lambda: published(tmp_path / "s.jsonl"))
