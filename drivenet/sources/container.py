@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -30,6 +29,8 @@ READING: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.s
 #: A recording whose times may leap, and that stands still for longer than this and than usual, was put together from
 #: several.
 _LEAP_S = 10.0
+#: No recording stands still for longer than a year: its clock was set while it was made.
+_YEAR_S = 366 * 86400.0
 #: FFmpeg's flag of formats whose times may leap (AVFMT_TS_DISCONT).
 _TS_DISCONT = 0x0200
 #: Formats of playlists.
@@ -149,7 +150,7 @@ class ContainerSource(Source):
     def _longest_step(self) -> float:
         """What is more than that is no pause, in seconds: only some formats can be put together from several files."""
         if not self._container.format.flags & _TS_DISCONT:
-            return math.inf
+            return _YEAR_S
         return max(_LEAP_S, 3 * self._step)
 
     def _shown_at(self, picture: VideoFrame) -> float | None:

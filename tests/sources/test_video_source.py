@@ -257,6 +257,14 @@ def test_a_time_lapse_has_its_own_times(tmp_path: Path, seconds: int) -> None:
     assert shown == pytest.approx([n * seconds for n in range(12)], abs=1e-3)
 
 
+def test_a_clock_that_was_set_by_decades_is_no_pause(tmp_path: Path) -> None:
+    """A recorder that learns what year it is while it records; a video of it would hold still for as long."""
+    decades = 50 * 366 * 86_400 * FPS
+    path = write_clip(tmp_path / "a.mkv", frames=12, ticks=1000, at=lambda n: float(n + decades * (n > 5)))
+    shown = [(f.media_ns or 0) / 1e9 for f in VideoFile(path)]
+    assert shown == pytest.approx([n / FPS for n in range(12)], abs=1e-3)
+
+
 def test_pictures_without_stamps_are_a_frame_apart(tmp_path: Path) -> None:
     source = VideoFile(write_clip(tmp_path / "a.h264"))
     shown = [f.media_ns or 0 for f in source]
