@@ -301,8 +301,10 @@ def test_pause_keeps_the_picture_and_keys_do_what_they_say(node: Node, open_page
     page = open_page(node)
     node.play()
     drawn(page, 1)
+    beside = page.locator("#snapshot").bounding_box()
     page.keyboard.press("Space")
     assert page.locator("#paused").is_visible()
+    assert page.locator("#snapshot").bounding_box() == beside, "no button moves under the pointer"
     assert page.inner_text("#badge") == "PAUSED"
     next_shown(page)
     still = page.evaluate("document.body.dataset.frame")
