@@ -86,7 +86,7 @@ def export_checkpoint(
     network = create(settings["model"]["architecture"], len(labels), settings["model"]["options"])
     network.load_state_dict(state["network"])
     known = {"name": out.stem, "architecture": settings["model"]["architecture"], "labels": LabelsSpec.of(labels)}
-    record = state["spec"] if "spec" in state else {**_record(state, machine), "source_sha256": sha256_of(checkpoint)}
+    record = {"source_sha256": sha256_of(checkpoint), **(state.get("spec") or _record(state, machine))}
     return export_onnx(network.eval(), {**record, **known}, out, size or tuple(settings["input"]), tail)
 
 

@@ -108,4 +108,11 @@ def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dic
     }
     mean = [{**_known(file), "share": round(part, 4)} for file, part in zip(files, parts, strict=True)]
     progress = {**last.get("progress", {}), "best": None}  # nobody has scored the mean yet
-    return {**last, "network": network, "progress": progress, "lineage": {**last.get("lineage", {}), "mean_of": mean}}
+    found = {**last, "network": network, "progress": progress, "lineage": {**last.get("lineage", {}), "mean_of": mean}}
+    return {**found, "spec": _other_than(last["spec"], {"mean_of": mean})} if "spec" in last else found
+
+
+def _other_than(spec: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of an imported network for one that was made of it: not its score, nor the digest of its origin."""
+    kept = {name: value for name, value in spec.items() if name not in ("val_miou", "source_sha256")}
+    return {**kept, "training": {**spec.get("training", {}), **training}}

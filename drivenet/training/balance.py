@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from drivenet.config import check
 from drivenet.errors import UsageError
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import IGNORE_ID
@@ -123,9 +124,14 @@ def balanced(state: dict[str, Any], sizes: Sequence[tuple[int, int]]) -> tuple[d
         sizes: (height, width) of the inputs that it will be exported for; all count alike.
 
     Raises:
-        UsageError: for a network without a last convolution of its own (``classify``), or a run that has no val.
+        UsageError, ConfigError: for a network without a last convolution of its own (``classify``), or of no run that
+            has val.
     """
-    settings, labels = TrainSettings.model_validate(state["settings"]), labels_of(state)
+    if "data" not in state["settings"]:
+        raise UsageError(
+            "a checkpoint that was not trained here", "one of drivenet train, which names its val pictures"
+        )
+    settings, labels = check(state["settings"], TrainSettings, "the checkpoint's settings"), labels_of(state)
     network = create(settings.model.architecture, len(labels), settings.model.options)
     network.load_state_dict(state["network"])
     last = getattr(network, "classify", [None])[-1]

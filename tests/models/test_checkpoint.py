@@ -11,8 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
+pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
+
 from drivenet.errors import UsageError  # noqa: E402
-from drivenet.models import checkpoint  # noqa: E402
+from drivenet.export.onnx import export_checkpoint  # noqa: E402
+from drivenet.files import sha256_of  # noqa: E402
+from drivenet.labels import CAMVID  # noqa: E402
+from drivenet.models import checkpoint, create  # noqa: E402
 
 
 @pytest.fixture
@@ -102,6 +107,26 @@ def test_the_mean_of_checkpoints_weighs_them_and_names_them(tmp_path: Path) -> N
         ("two", 0.25),
     ]
     assert torch.equal(checkpoint.average(files)["network"]["w"], torch.full((3,), 3.0))
+
+
+def test_the_mean_of_imported_networks_is_none_of_them(tmp_path: Path) -> None:
+    """Their record has a score, and the digest by which a build finds its reference: both are of others."""
+    options = {"width": 0.25, "semantic": 0.5, "head": 16}
+    settings = {"name": "n", "model": {"architecture": "bisenetv2", "options": options}, "input": [32, 64]}
+    spec = {"trained_on": "camvid train", "val_miou": 0.7, "source_sha256": "ab", "training": {"minutes": 3.0}}
+    files = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = create("bisenetv2", len(CAMVID), options).state_dict()
+        files.append(tmp_path / f"{seed}.pt")
+        checkpoint.save(files[-1], {"network": network, "settings": settings, "labels": "camvid", "spec": spec})
+    checkpoint.save(tmp_path / "mean.pt", checkpoint.average(files))
+    found = export_checkpoint(tmp_path / "mean.pt", tmp_path / "mean.onnx")
+    assert (found.val_miou, found.source_sha256) == (None, sha256_of(tmp_path / "mean.pt"))
+    assert (found.trained_on, found.training["minutes"]) == ("camvid train", 3.0)
+    assert [one["share"] for one in found.training["mean_of"]] == [0.5, 0.5]
+    alone = export_checkpoint(files[0], tmp_path / "alone.onnx")
+    assert (alone.val_miou, alone.source_sha256) == (0.7, "ab")
 
 
 def test_what_has_no_mean_is_refused(tmp_path: Path) -> None:

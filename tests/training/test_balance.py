@@ -90,6 +90,14 @@ def test_networks_without_such_biases_are_refused(tmp_path: Path) -> None:
         balanced(load(tmp_path / "best.pt"), [(64, 96)])
 
 
+def test_an_imported_network_has_no_val_to_balance_on() -> None:
+    options = {"width": 16, "head": 8}
+    settings = {"name": "x", "model": {"architecture": "efficientnet_fpn", "options": options}, "input": [64, 96]}
+    network = create("efficientnet_fpn", N, options).state_dict()
+    with pytest.raises(UsageError, match="a checkpoint that was not trained here; expected one of drivenet train"):
+        balanced({"network": network, "settings": settings, "labels": "camvid", "spec": {}}, [(64, 96)])
+
+
 def test_val_is_read_once_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = {"architecture": "efficientnet_fpn", "options": {"width": 16, "head": 8}}
     losses(tmp_path, tiny(model=model, iterations=2, validate_every=2))
