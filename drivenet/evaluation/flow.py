@@ -92,10 +92,10 @@ class FlowSource:
             flow, known = dis_flow(after, before), np.ones(size, np.bool_)
         else:
             flow, known = self._stored(sequence, index)
-            known = (
-                np.asarray(cv2.resize(known.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)) > 0
-            )
-            flow = resize_flow(flow, size)
+            flow = resize_flow(np.where(known[..., None], flow, np.float32(0)), size)
+            # a pixel is known where all that it is made of is
+            parts = cv2.resize(known.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+            known = np.asarray(parts > 0.999)
         return flow, known & inside(grid(size) + flow)
 
     def _stored(self, sequence: FrameSequence, index: int) -> tuple[Flow, Mask]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from drivenet.data.flow_files import read_flow, write_flo, write_kitti
+from drivenet.data.sequences.base import FrameSequence
 from drivenet.data.sequences.synthetic import SyntheticSequence
 from drivenet.errors import SourceError, UsageError
 from drivenet.evaluation.consistency import SequenceConsistency, video_consistency
@@ -114,3 +115,19 @@ def test_mvc_is_what_a_slow_count_gives() -> None:
             shares.append(right / constant)
         assert video_consistency(truth, predicted, window) == pytest.approx(sum(shares) / len(shares))
     assert np.isnan(video_consistency(truth, predicted, 10))
+
+
+@pytest.mark.parametrize("suffix", [".flo", ".png"])
+def test_flow_at_another_size_is_known_where_all_that_it_is_made_of_is(tmp_path: Path, suffix: str) -> None:
+    """KITTI's files hold -512 pixels where nothing is known: a part of it came into the flow beside."""
+    flow, known = np.full((40, 60, 2), (4.0, -2.0), np.float32), np.ones((40, 60), np.bool_)
+    known[11:21, 13:30] = False
+    content = write_flo(flow, known) if suffix == ".flo" else write_kitti(flow, known)
+    (tmp_path / f"b{suffix}").write_bytes(content)
+    sequence = FrameSequence("s", "g", ("a", "b"), ())
+    for size in ((20, 30), (27, 31), (80, 120), (40, 60)):
+        grey = np.zeros(size, np.uint8)
+        found, sure = FlowSource.of(str(tmp_path)).backward(sequence, 1, grey, grey)
+        expected = np.array([4 * size[1] / 60, -2 * size[0] / 40])
+        np.testing.assert_allclose(found[sure], np.broadcast_to(expected, found[sure].shape), rtol=1e-5)
+        assert 0.6 < sure.mean() < 0.9
