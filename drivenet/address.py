@@ -66,6 +66,17 @@ def parts_of(uri: str) -> SplitResult:
         raise UsageError(f"address {mask_uri(uri)}", what, ESCAPES) from None
 
 
+def check_slashes(path: str, schemes: Collection[str]) -> None:
+    """UsageError for an address that is taken for a path because its scheme is not followed by ``://``.
+
+    >>> check_slashes("rtsp.mp4", ["rtsp"])
+    """
+    begins = re.match(r"([A-Za-z0-9]+)(:/?|//)(?!/)", path)
+    scheme = begins[1].lower() if begins else ""
+    if begins and scheme in schemes and not os.path.lexists(path):
+        raise UsageError(f"an address that begins with {begins[0]}", f"{scheme}://...")
+
+
 def check_credentials(uri: str) -> None:
     """Raise UsageError for a user or password with a character that ends the host's part of an address, or is half an
     escape, and for a port that is none.

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from drivenet.address import mask_uri, scheme_of
+from drivenet.address import check_slashes, mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
 from drivenet.overlay import FOLDER_VIEWS, check_view
 from drivenet.sinks.base import Sink
@@ -73,6 +73,7 @@ def open_sink(
     target = os.fspath(target)
     if scheme := scheme_of(target):
         return _open_address(scheme, target)
+    check_slashes(target, SCHEMES)
     path = Path(target)
     suffix = path.suffix.lower()
     if target in ("", "-") or "://" in target:

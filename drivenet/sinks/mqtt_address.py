@@ -48,7 +48,7 @@ def parse_address(uri: str) -> MqttAddress:
     except ValueError:
         raise wrong from None  # its text may hold a part of a password
     topic = unquote(parts.path).strip("/")
-    if parts.scheme not in _PORTS or not host or port == 0 or parts.fragment or not topic:
+    if parts.scheme not in _PORTS or not host or port == 0 or "#" in address or not topic:
         raise wrong
     if any(c in topic for c in "+#\0") or topic.startswith("$") or len(topic.encode()) > 1000:
         raise UsageError(f"topic {topic!r:.60}", "a name without + and #, such as cars/front")

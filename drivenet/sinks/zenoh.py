@@ -153,7 +153,7 @@ def _parse(uri: str) -> tuple[str, str]:
     except ValueError:
         parts, host, port = urlsplit(""), None, None
     key = parts.path.strip("/")
-    if not key or parts.username is not None or parts.query or parts.fragment or port == 0 or (port and not host):
+    if not key or parts.username is not None or parts.query or "#" in uri or port == 0 or (port and not host):
         raise UsageError(f"output {mask_uri(uri)}", _EXPECTED, "user, password and certificates belong in ZENOH_CONFIG")
     if any(c in key for c in "*$?#"):
         raise UsageError(f"key {key!r:.60}", "a name without * $ ? and #, such as cars/front")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
-from drivenet.address import mask_uri, parts_of, scheme_of
+from drivenet.address import check_slashes, mask_uri, parts_of, scheme_of
 from drivenet.errors import UsageError, nearest
 from drivenet.sources.base import Source
 from drivenet.sources.detached import Detached
@@ -133,16 +133,8 @@ def _resolve(uri: str) -> tuple[str, str]:
         raise UsageError("an empty source", "a camera number, a file, a folder, a glob or an address")
     if re.fullmatch(r"\d+(\?.*)?|/dev/(video\d|v4l/).*", uri):
         return "camera", uri
-    _check_slashes(uri)
+    check_slashes(uri, (*by_scheme(), "file"))
     return _kind_of_path(uri), uri
-
-
-def _check_slashes(path: str) -> None:
-    """UsageError for an address that is taken for a path because its scheme is not followed by ``://``."""
-    begins = re.match(r"([A-Za-z0-9]+)(:/?|//)(?!/)", path)
-    scheme = begins[1].lower() if begins else ""
-    if begins and scheme in (*by_scheme(), "file") and not os.path.lexists(path):
-        raise UsageError(f"an address that begins with {begins[0]}", f"{scheme}://...")
 
 
 def _kind_of_path(path: str) -> str:
