@@ -14,6 +14,7 @@ from drivenet.errors import UsageError
 #: Builder flags of each precision. An int8 network's other layers may use fp16.
 _FLAGS = {"fp32": (), "fp16": ("FP16",), "bf16": ("BF16",), "int8": ("INT8", "FP16")}
 
+_LINEAR = ("QuantizeLinear", "DequantizeLinear")
 #: The first opset whose QuantizeLinear has fp16 scales; what cannot be told by flags is newer than 8.5 and reads it.
 _FP16_SCALES = 19
 
@@ -53,9 +54,48 @@ def typing_of(trt: Any, precision: str) -> Typing:
     if precision not in choice:
         raise UsageError(f"precision {precision} with TensorRT {trt.__version__}", " or ".join(choice))
     if flagged:
-        return Typing(batch, _FLAGS[precision], float_weights_onnx if precision == "int8" else as_it_is)
+        return Typing(batch, _FLAGS[precision], flagged_int8 if precision == "int8" else as_it_is)
     typed = batch | _bit(creation, "STRONGLY_TYPED")
-    return Typing(typed, (), float16_onnx if precision in ("fp16", "int8") else as_it_is)
+    return Typing(typed, (), {"fp16": float16_onnx, "int8": typed_int8}.get(precision, as_it_is))
+
+
+def flagged_int8(model: bytes) -> bytes:
+    """An int8 ONNX for versions with flags."""
+    return float_weights_onnx(signed_onnx(model))
+
+
+def typed_int8(model: bytes) -> bytes:
+    """An int8 ONNX for versions that read the types."""
+    return float16_onnx(signed_onnx(model))
+
+
+def signed_onnx(model: bytes) -> bytes:
+    """An int8 ONNX whose uint8 activations are int8, in half as many steps: TensorRT takes no others.
+
+    Raises:
+        UsageError: if the package onnx, which does it, is missing.
+    """
+    onnx = _needed("onnx")
+    loaded = onnx.load_from_string(model)
+    graph = loaded.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        zero = stored.get(node.input[2]) if node.op_type in _LINEAR and len(node.input) > 2 else None
+        if zero is None or zero.data_type != onnx.TensorProto.UINT8:
+            continue
+        names = [f"{name}_signed" for name in node.input[1:]]
+        if names[0] not in stored:
+            scale = onnx.numpy_helper.to_array(stored[node.input[1]])
+            wider = (scale * np.float32(255 / 127)).astype(scale.dtype)
+            for name, values in zip(names, (wider, np.zeros(scale.shape, np.int8)), strict=True):
+                stored[name] = onnx.numpy_helper.from_array(values, name)
+                graph.initializer.append(stored[name])
+        node.input[1:] = names
+    rounded = {name for node in graph.node if node.op_type == "QuantizeLinear" for name in node.output}
+    for known in [value for value in graph.value_info if value.name in rounded]:
+        graph.value_info.remove(known)
+    rewritten: bytes = loaded.SerializeToString()
+    return rewritten
 
 
 def float16_onnx(model: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Post-training quantisation to symmetric QDQ: one int8 ONNX for ONNX Runtime, OpenVINO and TensorRT."""
+"""Post-training quantisation to QDQ with zero points of 0: one int8 ONNX for ONNX Runtime, OpenVINO and TensorRT."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from drivenet.errors import UsageError
+from drivenet.export.int8_activations import round_after_activations, unsign
 from drivenet.export.int8_bias import channel_means, correct_biases
 from drivenet.export.int8_nodes import PARTS, QUANTISED, float_nodes
 from drivenet.export.stored import load, store
@@ -43,7 +44,10 @@ AT_ONCE, AVERAGED = 4, 12
 
 def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[str] = PARTS,
              tenths: Collection[int] = ()) -> ModelSpec:  # fmt: skip
-    """Write an int8 version of a deployed ONNX: weights by channel, activations by tensor, both symmetric.
+    """Write an int8 version of a deployed ONNX: weights by channel, activations by tensor, all zero points 0.
+
+    What is never negative, as behind a ReLU, is uint8: twice the steps. TensorRT, which reads int8 alone, gets these as
+    int8 when a plan is built.
 
     Args:
         source: a float ONNX that drivenet wrote.
@@ -100,6 +104,8 @@ class Calibrated:
             list(QUANTISED), dict(_SYMMETRIC),
         )  # fmt: skip
         quantizer.quantize_model()
+        round_after_activations(quantizer.model.model.graph)
+        unsign(quantizer.model.model.graph)
         quantizer.model.topological_sort()
         correct_biases(quantizer.model.model.graph, self._clean.graph, self._means)
         model = _plain(quantizer.model.model, self._ir_version)

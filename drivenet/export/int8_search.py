@@ -18,8 +18,6 @@ from drivenet.export.int8_nodes import TENTHS
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
-#: The tenths of the convolutions that always stay float: what they round goes through the whole network.
-FRONT = frozenset({0, 1})
 #: What ends the search: fraction of equal ids, IoU of the worst class, fraction of the things found again. Each is a
 #: little above what a build is refused for, since its backend rounds a little more.
 ENOUGH, ENOUGH_IOU, ENOUGH_THINGS = 0.98, 0.55, 0.82
@@ -44,7 +42,7 @@ def quantise_agreeing(source: Path, out: Path, pictures: Sequence[Image], tell: 
             floats = _search(trials, tell)
         except UsageError as error:  # images that show nothing; a build says so too
             tell(f"int8 is not compared with the float model: {error}")
-            floats = FRONT
+            floats = frozenset()
         return trials.network.write(out, tenths=floats)
 
 
@@ -78,8 +76,9 @@ def _opened(source: Path, pictures: Sequence[Image]) -> Iterator[_Trials]:
 
 
 def _search(trials: _Trials, tell: Tell) -> frozenset[int]:
-    """The tenths that stay float: the front, then those that lose most by themselves, as few as suffice."""
-    floats, best = FRONT, (float("inf"), FRONT)
+    """The tenths that stay float: those that lose most by themselves, as few as suffice."""
+    floats: frozenset[int] = frozenset()
+    best = float("inf"), floats
     losses: dict[int, float] = {}
     while True:
         parity = trials.measure(floats, COMPARED)
@@ -89,10 +88,8 @@ def _search(trials: _Trials, tell: Tell) -> frozenset[int]:
         tell(f"{len(floats) / TENTHS:.0%} of the layers in float: {parity.agreement:.2%} of pixels as in float, worst "
              f"class {parity.worst_class} at IoU {parity.worst_iou:.2f}")  # fmt: skip
         if not losses:
-            tell(f"measuring what each tenth of the layers loses in int8, {TENTHS - len(FRONT)} versions")
-            losses = {
-                t: loss(trials.measure(set(range(TENTHS)) - {t}, SAMPLED)) for t in range(TENTHS) if t not in FRONT
-            }
+            tell(f"measuring what each tenth of the layers loses in int8, {TENTHS} versions")
+            losses = {t: loss(trials.measure(set(range(TENTHS)) - {t}, SAMPLED)) for t in range(TENTHS)}
         floats = _more(floats, losses)
 
 

@@ -20,7 +20,15 @@ from drivenet.build.build import build
 from drivenet.build.rebuild_request import request_for
 from drivenet.build.request import BuildRequest
 from drivenet.build.tensorrt_network import _compare_chain, lower_argmax
-from drivenet.build.tensorrt_precision import as_it_is, float16_onnx, float_weights_onnx, typing_of
+from drivenet.build.tensorrt_precision import (
+    as_it_is,
+    flagged_int8,
+    float16_onnx,
+    float_weights_onnx,
+    signed_onnx,
+    typed_int8,
+    typing_of,
+)
 from drivenet.data.pictures import synthetic_pictures
 from drivenet.engine import open_engine
 from drivenet.engine.parity import THRESHOLDS
@@ -263,8 +271,9 @@ def test_precision_is_told_by_what_the_version_has() -> None:
     assert typing_of(ten, "bf16").builder_flags == ("BF16",)
     assert typing_of(new, "fp16").network_flags == 1
     assert typing_of(new, "int8").builder_flags == ()
-    assert all(typing_of(new, p).rewrite is float16_onnx for p in ("fp16", "int8"))
-    assert all(typing_of(v, "int8").rewrite is float_weights_onnx for v in (old, ten))
+    assert typing_of(new, "fp16").rewrite is float16_onnx
+    assert typing_of(new, "int8").rewrite is typed_int8
+    assert all(typing_of(v, "int8").rewrite is flagged_int8 for v in (old, ten))
     assert all(typing_of(v, "fp32").rewrite is as_it_is for v in (old, ten, new))
     with pytest.raises(UsageError, match=r"bf16 with TensorRT 8\.5; expected fp32 or fp16 or int8"):
         typing_of(old, "bf16")
@@ -287,7 +296,7 @@ def test_the_models_that_ship_in_fp16_keep_their_int8_and_can_be_read(name: str,
     ONNX Runtime 1.23, the last for Python 3.10, quantises fp16 towards zero instead of rounding: 98 % instead of 99.8.
     """
     before = (engines_dir() / f"{name}.onnx").read_bytes()
-    content = float16_onnx(before)
+    content = (typed_int8 if gate == "int8" else float16_onnx)(before)
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     initializers = {i.name: i.data_type for i in model.graph.initializer}
@@ -308,6 +317,30 @@ def test_the_models_that_ship_in_fp16_keep_their_int8_and_can_be_read(name: str,
         for m in (content, before)
     )
     assert (ours == theirs).mean() > THRESHOLDS[gate][0]
+
+
+def test_unsigned_activations_are_int8_of_the_same_range_for_tensorrt() -> None:
+    file = engines_dir() / "fast-int8.onnx"
+    signed = signed_onnx(file.read_bytes())
+    forms = [onnx.load(file), onnx.load_from_string(signed)]
+    onnx.checker.check_model(forms[1], full_check=True)
+    ranges = []
+    for model in forms:
+        stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        linear = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+        kinds = [stored[n.input[2]].dtype for n in linear]
+        ranges.append([stored[n.input[1]] * np.iinfo(k).max for n, k in zip(linear, kinds, strict=True)])
+        assert not any(stored[n.input[2]].any() for n in linear)
+        assert (np.uint8 in kinds) == (model is forms[0])
+    for before, after in zip(*ranges, strict=True):
+        np.testing.assert_allclose(before, after, rtol=1e-5)
+    height, width = read_spec_json(engines_dir() / "fast.json").input
+    image = synthetic_pictures((height, width))[0][None, :height, :width]
+    ours, theirs = (
+        ort.InferenceSession(m, providers=["CPUExecutionProvider"]).run(None, {"frame": image})[0]
+        for m in (signed, file.read_bytes())
+    )
+    assert (ours == theirs).mean() > THRESHOLDS["int8"][0]
 
 
 def test_weights_in_float_are_quantised_to_what_they_were() -> None:

@@ -19,6 +19,7 @@ from drivenet.build.request import BuildRequest  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import ModelSpecError, SinkError, UsageError  # noqa: E402
 from drivenet.export.int8 import Calibrated, quantise  # noqa: E402
+from drivenet.export.int8_activations import round_after_activations, unsign  # noqa: E402
 from drivenet.export.int8_nodes import PARTS, float_nodes  # noqa: E402
 from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
@@ -81,20 +82,69 @@ def test_it_asks_for_nothing_but_standard_operators(source: Path, quantised: Pat
     assert model.ir_version == onnx.load(source).ir_version
 
 
-def test_everything_is_symmetric_int8(quantised: Path) -> None:
-    """S8 with zero points of 0, a scale a channel for weights, biases float: what TensorRT asks for."""
+def test_zero_points_are_0_and_what_is_never_negative_is_unsigned(quantised: Path) -> None:
+    """A scale a channel for weights, which are int8; biases float."""
     graph = onnx.load(quantised).graph
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     linear = [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
     assert linear
-    for node in linear:
-        zero = constants[node.input[2]]
-        assert zero.dtype == np.int8
-        assert not zero.any()
+    assert not any(constants[node.input[2]].any() for node in linear)
+    rounding = [n for n in linear if n.op_type == "QuantizeLinear"]
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    unsigned = {n.input[0] for n in rounding if constants[n.input[2]].dtype == np.uint8}
+    values = values_of(quantised, [n.input[0] for n in rounding])
+    assert all(values[name].min() >= 0 for name in unsigned)
+    assert unsigned >= {n.input[0] for n in rounding if made_by[n.input[0]] in ("Relu", "Clip")} != set()
+    assert any(values[name].min() < 0 for name in {n.input[0] for n in rounding} - unsigned)
     weights = [n for n in linear if n.op_type == "DequantizeLinear" and n.input[0] in constants]
     assert weights
     for node in weights:
         assert constants[node.input[1]].shape == constants[node.input[0]].shape[:1]
+
+
+def test_nothing_is_rounded_between_a_layer_and_its_activation(quantised: Path) -> None:
+    graph = onnx.load(quantised).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    activations = [node for node in graph.node if node.op_type in ("Relu", "Clip")]
+    assert activations
+    assert {made_by[node.input[0]] for node in activations} <= {"Conv", "Add"}
+
+
+def values_of(file: Path, tensors: list[str]) -> dict[str, np.ndarray]:
+    """What some tensors of a model are over the pictures."""
+    model = onnx.load(file)
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in tensors)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = [session.run(tensors, {"frame": picture[None]}) for picture in PICTURES]
+    return {name: np.stack(values) for name, values in zip(tensors, zip(*found, strict=True), strict=True)}
+
+
+def test_the_range_of_an_activation_whose_readers_are_float_is_its_own(tmp_path: Path) -> None:
+    """A clip before nothing that is rounded: its result is, instead of what it reads, and up to its upper end alone."""
+    nodes = [
+        onnx.helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["xq"]),
+        onnx.helper.make_node("DequantizeLinear", ["xq", "scale", "zero"], ["xd"]),
+        onnx.helper.make_node("Clip", ["xd", "low", "high"], ["y"]),
+        onnx.helper.make_node("Sigmoid", ["y"], ["z"]),
+    ]
+    x, z = (onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [5]) for n in "xz")
+    constants = {"scale": np.float32(10 / 127), "zero": np.int8(0), "low": np.float32(0), "high": np.float32(6)}
+    graph = onnx.helper.make_graph(
+        nodes, "clip", [x], [z], [numpy_helper.from_array(v, n) for n, v in constants.items()]
+    )
+    round_after_activations(graph)
+    unsign(graph)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=8)
+    onnx.checker.check_model(model)
+    (rounding,) = [node for node in graph.node if node.op_type == "QuantizeLinear"]
+    stored = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    assert rounding.input[0] == "y"
+    assert stored[rounding.input[2]].dtype == np.uint8
+    assert float(stored[rounding.input[1]]) == pytest.approx(6 / 255)
+    values = np.array([-3, 0, 1.5, 5.99, 80], np.float32)
+    found = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": values})
+    np.testing.assert_allclose(found[0], 1 / (1 + np.exp(-np.clip(values, 0, 6))), atol=6 / 255)
 
 
 def test_outliers_of_activations_are_clipped(source: Path, quantised: Path) -> None:
@@ -102,6 +152,10 @@ def test_outliers_of_activations_are_clipped(source: Path, quantised: Path) -> N
     model, whole = onnx.load(quantised), onnx.load(source)
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     known = {name for node in whole.graph.node for name in node.output}
+
+    def steps(node: onnx.NodeProto) -> int:
+        return int(np.iinfo(constants[node.input[2]].dtype).max)
+
     linear = [n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in known]
     del whole.graph.output[:]
     whole.graph.output.extend(
@@ -110,7 +164,9 @@ def test_outliers_of_activations_are_clipped(source: Path, quantised: Path) -> N
     session = ort.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
     found = [session.run(None, {"frame": picture[None]}) for picture in PICTURES]
     beyond = [
-        np.mean([(np.abs(values[i]) > 1.001 * 127 * float(constants[node.input[1]])).mean() for values in found])
+        np.mean(
+            [(np.abs(values[i]) > 1.001 * steps(node) * float(constants[node.input[1]])).mean() for values in found]
+        )
         for i, node in enumerate(linear)
     ]
     assert 0 < max(beyond) < 0.0005
