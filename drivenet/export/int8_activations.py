@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-#: Steps of a symmetric int8 and of an unsigned one, from 0 to the end of the range.
+#: Steps from 0 to the end of the range, of int8 and of uint8.
 SIGNED_STEPS, STEPS = np.float32(127), np.float32(255)
 #: What gives no value below 0 if it gets none.
 _KEEPS_SIGN = ("Add", "Concat", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Identity", "Transpose",
