@@ -68,7 +68,6 @@ class MqttSink(Sink):
         self._last: MQTTMessageInfo | None = None
         self._telling, self._answered, self._left = threading.Lock(), threading.Event(), threading.Event()
         self._refusal = ""
-        self._closed = False
         self._said = self._node.to_dict()
         self._client = self._make_client(address)
         self._connect(address)
@@ -171,8 +170,6 @@ class MqttSink(Sink):
         """In the network's thread, at the first connection and at every later one."""
         if reason.is_failure:
             self._refusal = str(reason)
-        elif self._closed:  # it was on the way back just then
-            client.disconnect()
         else:
             with self._telling:
                 self._send_state()
@@ -180,9 +177,14 @@ class MqttSink(Sink):
 
     def _leave(self) -> None:
         """Disconnect after what is already on its way; a thread that still tries to connect ends by itself."""
-        self._closed = True
         self._left.clear()
+        self._client.on_connect = _turn_back
         if self._client.disconnect() == 0 and self._left.wait(_WRITE_S):
             self._client.loop_stop()
-            # who refers to each other is let go of late, and with paho's client go two sockets
-            self._client.on_connect = self._client.on_disconnect = None
+        # who refers to each other is let go of late, and with paho's client go two sockets
+        self._client.on_disconnect = None
+
+
+def _turn_back(client: Client, *_: object) -> None:
+    """Leave a broker that a client was on the way back to when its sink was closed."""
+    client.disconnect()

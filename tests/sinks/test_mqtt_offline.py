@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 from mqtt_broker import Broker, Listener, wait_until
@@ -21,17 +23,44 @@ from drivenet.sources import open_source
 pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed (extra [mqtt])")
 
 
-def test_a_sink_that_is_closed_lets_go_of_its_sockets_at_once(broker: Broker) -> None:
-    """And not when the garbage collector comes by: an output that is opened again and again has new ones each time."""
+def _sockets() -> set[str]:
+    """Which sockets this process has; what earlier tests left may go at any time."""
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return {name for name in found if name.startswith("socket:")}
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
     gc.collect()
     gc.disable()
     try:
-        before = len(os.listdir("/proc/self/fd"))
-        for _ in range(3):
-            open_sink(f"mqtt://127.0.0.1:{broker.port}/cars", fps=0, visualize="overlay").close(Totals())
-        assert len(os.listdir("/proc/self/fd")) == before
+        yield
     finally:
         gc.enable()
+
+
+def test_a_sink_that_is_closed_lets_go_of_its_sockets_at_once(broker: Broker) -> None:
+    """And not when the garbage collector comes by: an output that is opened again and again has new ones each time."""
+    with _no_collector():
+        before = _sockets()
+        for _ in range(3):
+            open_sink(f"mqtt://127.0.0.1:{broker.port}/cars", fps=0, visualize="overlay").close(Totals())
+        assert not _sockets() - before
+
+
+def test_a_sink_whose_broker_is_away_when_it_is_closed_lets_go_of_its_sockets_too(broker: Broker) -> None:
+    """As soon as its thread sees that there is nothing to come back for."""
+    with _no_collector():
+        before = _sockets()
+        sink = MqttSink(f"mqtt://127.0.0.1:{broker.port}/cars")
+        broker.stop()
+        wait_until(lambda: not sink._client.is_connected())
+        sink.close(Totals())
+        del sink
+        wait_until(lambda: not _sockets() - before)
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
