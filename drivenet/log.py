@@ -79,6 +79,7 @@ class LimitedHandler(logging.Handler):
         self._write, self._clock = write, clock
         self._due: dict[Hashable, float] = {}
         self._held: dict[Hashable, tuple[logging.LogRecord, int]] = {}
+        self._ended = False
         self.addFilter(MaskSecrets())
 
     def filter(self, record: logging.LogRecord) -> Any:
@@ -88,6 +89,8 @@ class LimitedHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or hold it back."""
+        if self._ended:
+            return
         self.write_due()
         kind = getattr(record, "kind", _kind(record))
         if self._clock() < self._due.get(kind, 0.0):
@@ -102,8 +105,9 @@ class LimitedHandler(logging.Handler):
             self._put(kind, *self._held.pop(kind))
 
     def close(self) -> None:
-        """Write all that is held back."""
+        """Write all that is held back, and nothing any more."""
         with self.lock:  # type: ignore[union-attr]
+            self._ended = True
             for kind in list(self._held):
                 self._put(kind, *self._held.pop(kind))
         super().close()

@@ -67,6 +67,8 @@ def test_what_is_held_back_is_written_at_the_end() -> None:
     assert lines == ["first"]
     handler.close()
     assert lines == ["first", "last"]
+    handler.handle(record("late", "other", "source.lost"))
+    assert lines == ["first", "last"], "what is closed writes nothing more"
 
 
 def test_other_sources_and_other_parts_are_not_held_back() -> None:

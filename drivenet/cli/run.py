@@ -132,10 +132,10 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
         # ASCII: pydantic's own JSON has no place for file names that are no UTF-8
         click.echo(json.dumps(settings.masked().model_dump(mode="json"), indent=1))
         return
-    settings = named(with_secrets(settings))
-    sources = sources_of(settings)
-    check_outputs(settings, config) if not sources else check_sources(settings, sources, config)
     with logged(settings.log_level, settings.log_format):
+        settings = named(with_secrets(settings))
+        sources = sources_of(settings)
+        check_outputs(settings, config) if not sources else check_sources(settings, sources, config)
         if settings.token:
             hide(settings.token.get_secret_value())
         written = Written()

@@ -16,6 +16,8 @@ import numpy as np
 
 import drivenet
 from drivenet import cli
+from drivenet.cli import output
+from drivenet.log import PlainFormatter
 
 #: Bound on what must happen at some time; only a hanging test gets there.
 LONG_S = 90.0
@@ -27,7 +29,7 @@ def call(*args: object) -> int:
     try:
         return cli._run()
     finally:
-        sys.argv = argv
+        sys.argv, output.log_formatter = argv, PlainFormatter()
 
 
 @contextmanager

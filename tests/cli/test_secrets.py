@@ -84,6 +84,23 @@ def test_a_password_by_environment_or_file_is_found_nowhere(
     assert CANARY not in said
 
 
+def test_a_file_of_secrets_that_everybody_may_read_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secrets").write_text(f"CAM_PW={CANARY}\n")
+    (tmp_path / "secrets").chmod(0o644)
+    run_once = ("run", "synthetic://96x64@30?frames=1", *NULL, "--secrets", "secrets", "--log-format", "json")
+    assert call(*run_once) == 0
+    told, _ = map(json.loads, capsys.readouterr().err.splitlines())
+    assert told["level"] == "warning"
+    assert told["message"].startswith("secrets can be read by every user of this machine; chmod 600")
+    read_secrets(tmp_path / "secrets")
+    assert call("run", "nothing.mp4", *NULL) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("drivenet: no file nothing.mp4"), "the log ended with the run before"
+
+
 def test_a_secret_that_nobody_defined_is_named_and_no_run_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

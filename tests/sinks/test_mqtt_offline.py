@@ -32,6 +32,13 @@ def _sockets() -> set[str]:
     return {name for name in found if name.startswith("socket:")}
 
 
+def _close_while_away(broker: Broker) -> None:
+    sink = MqttSink(f"mqtt://127.0.0.1:{broker.port}/cars")
+    broker.stop()
+    wait_until(lambda: not sink._client.is_connected())
+    sink.close(Totals())
+
+
 @contextmanager
 def _no_collector() -> Iterator[None]:
     gc.collect()
@@ -55,11 +62,7 @@ def test_a_sink_whose_broker_is_away_when_it_is_closed_lets_go_of_its_sockets_to
     """As soon as its thread sees that there is nothing to come back for."""
     with _no_collector():
         before = _sockets()
-        sink = MqttSink(f"mqtt://127.0.0.1:{broker.port}/cars")
-        broker.stop()
-        wait_until(lambda: not sink._client.is_connected())
-        sink.close(Totals())
-        del sink
+        _close_while_away(broker)
         wait_until(lambda: not _sockets() - before)
 
 
