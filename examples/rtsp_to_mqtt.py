@@ -9,6 +9,6 @@ from drivenet import Pipeline, open_engine, open_sink, open_source
 
 if __name__ == "__main__":
     camera, broker = sys.argv[1:]
-    sink = open_sink(broker, fps=0, visualize="overlay")
+    sink = open_sink(broker, fps=0)
     totals = Pipeline(open_source(camera), open_engine(), [sink], policy="latest").run()
     print(f"{totals.published} scenes published, dropped: {totals.dropped}")

@@ -21,12 +21,10 @@ def open_engines(settings: NodeSettings, opened: ExitStack) -> list[Engine]:
     """The engine that serves and, where there is a budget, one with a smaller input.
 
     Raises:
-        UsageError: for a budget's engine without a budget, or of an input that is not smaller.
+        UsageError: for a budget's engine of an input that is not smaller.
     """
     engine = open_engine_of(settings, opened)
     if settings.budget_ms is None:
-        if settings.budget_engine:
-            raise UsageError("--budget-engine without a budget", "--budget-ms MS")
         return [engine]
     name = settings.budget_engine or smaller_than(engine.spec)
     if name is None:

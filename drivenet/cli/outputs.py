@@ -201,16 +201,21 @@ def _lasting(settings: NodeSettings, source: Source, target: str, how: Callable[
 def _cutout_classes(settings: NodeSettings, engine: Engine) -> tuple[str, ...]:
     """What cut-outs keep; UsageError for classes that are none or that nothing asks for, or no folder to write to."""
     names = names_in(settings.classes)
-    if settings.visualize == "cutout" and not names:
+    check_views(settings)
+    wanted_classes(names, engine.spec.label_set)
+    return names
+
+
+def check_views(settings: NodeSettings) -> None:
+    """UsageError for a view that no output can hold, or cut-outs of nothing."""
+    if settings.visualize == "cutout" and not names_in(settings.classes):
         raise UsageError(
             "--visualize cutout alone",
             "--visualize cutout --classes NAME,... with --out FOLDER/, FILE.mov or FILE.webm",
         )
-    wanted_classes(names, engine.spec.label_set)
     if settings.visualize in FOLDER_VIEWS and not any(_holds(target, settings.visualize) for target in settings.out):
         videos = " or FILE.mov or FILE.webm" if settings.visualize == "cutout" else ""
         raise UsageError(f"--visualize {settings.visualize} without a folder", f"--out FOLDER/{videos}")
-    return names
 
 
 def _holds(target: str, visualize: str) -> bool:

@@ -12,6 +12,7 @@ import click
 from pydantic import SecretStr
 
 from drivenet.cli.budget import as_one, budget_of, open_engines
+from drivenet.cli.early import check_options
 from drivenet.cli.heartbeat import heart_of, tell_restarts
 from drivenet.cli.logs import logged
 from drivenet.cli.opening import begin_alone, open_source_of
@@ -136,6 +137,7 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
         settings = named(with_secrets(settings))
         sources = sources_of(settings)
         check_outputs(settings, config) if not sources else check_sources(settings, sources, config)
+        check_options(settings, list(sources.values()) or [settings.source or ""])
         if settings.token:
             hide(settings.token.get_secret_value())
         written = Written()

@@ -23,9 +23,8 @@ class InTime:
     """
 
     def __init__(self, budget: Budget | None, policy: str, engine: Engine, monitor: HealthMonitor) -> None:
-        if budget and policy == "every":
-            what = "a budget for a run that processes every frame"
-            raise UsageError(what, "the policy latest", "--policy latest, for a recording with --rate HZ")
+        if budget:
+            check_budget(policy)
         self._budget, self._engine, self._monitor = budget, engine, monitor
         self._serving = 0
 
@@ -57,3 +56,10 @@ class InTime:
             self._monitor.withdraw("budget")
         else:
             self._monitor.report("budget", "engine", "degraded", f"to be in time: {step}")
+
+
+def check_budget(policy: str) -> None:
+    """Raise UsageError for a policy that no budget can change anything of."""
+    if policy == "every":
+        what = "a budget for a run that processes every frame"
+        raise UsageError(what, "the policy latest", "--policy latest, for a recording with --rate HZ")

@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from drivenet.address import check_slashes, mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
@@ -48,7 +49,7 @@ def sink_class(kind: str) -> Callable[..., Sink]:
 
 
 def open_sink(
-    target: str | os.PathLike[str], *, fps: float, visualize: str, session: RecordingSession | None = None,
+    target: str | os.PathLike[str], *, fps: float, visualize: str = "overlay", session: RecordingSession | None = None,
     classes: Sequence[str] = (), mask_size: str = "engine",
 ) -> Sink:  # fmt: skip
     """The sink that a path or an address names: a recording, a folder of pictures, a bus or a server.
@@ -69,29 +70,40 @@ def open_sink(
         UsageError: for any other target or view.
         SinkError: where nothing can be written.
     """
-    check_view(FOLDER_VIEWS.get(visualize, visualize))
     target = os.fspath(target)
+    kind = kind_of_target(target, visualize)
+    if scheme_of(target):
+        return sink_class(kind)(target)
+    path, open_kind = Path(target), sink_class(kind)
+    if kind == "images":
+        return open_kind(path, visualize=visualize, session=session, classes=classes, mask_size=mask_size)
+    if kind == "image":
+        return open_kind(path, visualize=visualize, mask_size=mask_size, session=session)
+    if kind == "video":
+        return open_kind(path, fps=fps, session=session)
+    if kind == "cutout-video":
+        return open_kind(path, classes=classes, fps=fps, session=session)
+    return open_kind(path, session=session)
+
+
+def kind_of_target(target: str, visualize: str = "overlay") -> str:
+    """Which of :data:`KINDS` an output is of; UsageError as :func:`open_sink`. Nothing is opened."""
+    check_view(FOLDER_VIEWS.get(visualize, visualize))
     if scheme := scheme_of(target):
-        return _open_address(scheme, target)
+        return _kind_of_scheme(scheme, target)
     check_slashes(target, SCHEMES)
-    path = Path(target)
-    suffix = path.suffix.lower()
+    suffix = Path(target).suffix
     if target in ("", "-") or "://" in target:
         raise UsageError(f"output {target!r}", _expected())
     if is_folder(target):
-        return sink_class("images")(path, visualize=visualize, session=session, classes=classes, mask_size=mask_size)
-    if suffix in PICTURE_SUFFIXES:
-        return sink_class("image")(path, visualize=visualize, mask_size=mask_size, session=session)
-    if suffix in VIDEO_SUFFIXES:
-        return sink_class("video")(path, fps=fps, session=session)
-    if suffix in CUTOUT_SUFFIXES:
-        if visualize != "cutout":
-            raise UsageError(f"{target} of the view {visualize}", "FILE.mp4 or FILE.mkv",
-                             "--visualize cutout --classes NAME,... gives it a transparent background")  # fmt: skip
-        return sink_class("cutout-video")(path, classes=classes, fps=fps, session=session)
-    if suffix in SUFFIXES:
-        return sink_class(SUFFIXES[suffix])(path, session=session)
-    raise UsageError(f"output {target} ends in {path.suffix}", _expected(), f"a folder of that name is {target}/")
+        return "images"
+    kind = _kind_of_suffix(suffix.lower())
+    if kind == "cutout-video" and visualize != "cutout":
+        raise UsageError(f"{target} of the view {visualize}", "FILE.mp4 or FILE.mkv",
+                         "--visualize cutout --classes NAME,... gives it a transparent background")  # fmt: skip
+    if not kind:
+        raise UsageError(f"output {target} ends in {suffix}", _expected(), f"a folder of that name is {target}/")
+    return kind
 
 
 def is_folder(target: str) -> bool:
@@ -100,17 +112,23 @@ def is_folder(target: str) -> bool:
     return named and not scheme_of(target) and target not in ("", "-")
 
 
-def kind_of_output(target: str) -> Callable[..., Sink]:
+def kind_of_output(target: str) -> type[Sink]:
     """The class of the sink that an address names; :class:`~drivenet.sinks.base.Sink` for what is none."""
     kind = SCHEMES.get(scheme_of(target))
-    return sink_class(kind) if kind else Sink
+    return cast("type[Sink]", sink_class(kind)) if kind else Sink
 
 
-def _open_address(scheme: str, uri: str) -> Sink:
+def _kind_of_suffix(suffix: str) -> str:
+    """Empty for a file that nothing writes."""
+    kinds = dict.fromkeys(PICTURE_SUFFIXES, "image") | dict.fromkeys(VIDEO_SUFFIXES, "video")
+    return (kinds | dict.fromkeys(CUTOUT_SUFFIXES, "cutout-video") | SUFFIXES).get(suffix, "")
+
+
+def _kind_of_scheme(scheme: str, uri: str) -> str:
     if scheme not in SCHEMES:
         what = f"output {mask_uri(uri)} has the unknown scheme {scheme}"
         raise UsageError(what, _expected(), nearest(scheme, SCHEMES))
-    return sink_class(SCHEMES[scheme])(uri)
+    return SCHEMES[scheme]
 
 
 def _expected() -> str:

@@ -62,6 +62,13 @@ class Sink:
 
     stop_requested = False
 
+    @classmethod
+    def check_address(cls, uri: str) -> None:
+        """Raise UsageError for an address that no sink of this kind can be opened with, or for a missing package.
+
+        Nothing is opened or asked for it.
+        """
+
     def publish(self, result: Result) -> bool | None:
         """Take one result. Raises SinkError.
 

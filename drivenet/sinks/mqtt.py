@@ -57,8 +57,8 @@ class MqttSink(Sink):
     needs_view = False
 
     def __init__(self, uri: str) -> None:
+        self.check_address(uri)
         address = parse_address(uri)
-        need("paho.mqtt.client", "an mqtt:// output", "mqtt")
         self.target, self._address = mask_uri(uri), address
         self._scene, self._state = f"{address.topic}/scene", f"{address.topic}/state"
         self._events = f"{address.topic}/event"
@@ -71,6 +71,12 @@ class MqttSink(Sink):
         self._said = self._node.to_dict()
         self._client = self._make_client(address)
         self._connect(address)
+
+    @classmethod
+    def check_address(cls, uri: str) -> None:
+        """See :meth:`Sink.check_address`."""
+        parse_address(uri)
+        need("paho.mqtt.client", "an mqtt:// output", "mqtt")
 
     def publish(self, result: Result) -> bool:
         """Send a scene, if the broker is there; False where the network has not taken the last one."""

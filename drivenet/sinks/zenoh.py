@@ -54,8 +54,8 @@ class ZenohSink(Sink):
     overflow = "drop"
 
     def __init__(self, uri: str) -> None:
+        self.check_address(uri)
         endpoint, key = _parse(uri)
-        need("zenoh", "a zenoh:// output", "zenoh")
         import zenoh
 
         self.target, self._key = mask_uri(uri), key
@@ -69,6 +69,12 @@ class ZenohSink(Sink):
         self._session.declare_queryable(f"{key}/state", self._answer)
         self._tell()
         self._token = self._session.liveliness().declare_token(f"{key}/alive")
+
+    @classmethod
+    def check_address(cls, uri: str) -> None:
+        """See :meth:`Sink.check_address`."""
+        _parse(uri)
+        need("zenoh", "a zenoh:// output", "zenoh")
 
     def publish(self, result: Result) -> None:
         """Send one result to whoever subscribes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,14 +16,23 @@ _EXPECTED = "FILE.py:CLASS or MODULE:CLASS of a drivenet.Stage"
 
 
 def open_stage(named: str) -> Stage:
-    """Import a stage's class and make one of it, without arguments.
+    """Make one of a stage's class, without arguments.
 
     Args:
         named: a Python file or an importable module, and the name of the class in it.
 
     Raises:
-        UsageError: if there is no such file, module or class, if it is no stage, or if it cannot be made.
+        UsageError: as :func:`stage_class`, or if it cannot be made.
     """
+    found = stage_class(named)
+    try:
+        return found()
+    except Exception as error:
+        raise UsageError(f"stage {named} cannot be made: {_why(error)}", "a class that takes no arguments") from error
+
+
+def stage_class(named: str) -> Callable[[], Stage]:
+    """Import a stage's class; UsageError if there is no such file, module or class, or if it is no stage."""
     place, _, name = named.rpartition(":")
     if not place or not name.isidentifier():
         raise UsageError(f"stage {named!r}", _EXPECTED)
@@ -34,11 +44,8 @@ def open_stage(named: str) -> Stage:
     if name not in stages:
         others = [key for key in stages if key != Stage.__name__]
         raise UsageError(f"no stage {name!r} in {place}", _EXPECTED, nearest(name, others) if others else "")
-    try:
-        stage: Stage = getattr(module, name)()
-    except Exception as error:
-        raise UsageError(f"stage {named} cannot be made: {_why(error)}", "a class that takes no arguments") from error
-    return stage
+    found: Callable[[], Stage] = getattr(module, name)
+    return found
 
 
 def _file(path: Path) -> ModuleType:

@@ -187,6 +187,43 @@ def test_options_of_a_run(
 
 
 @pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        (("--classes", "cars"), "no class or group 'cars'"),
+        (("--blur", "faces"), "--blur faces; expected groups or classes"),
+        (("--segment", "10", "--out", "o.mp4"), "a segment"),
+        (("--keep", "2GB", "--out", "o.mp4"), "a disk budget for one file"),
+        (("--lock-when", "cars>5%", "--segment", "60s", "--out", "o.mp4"), "names cars; expected a group or a class"),
+        (("--serve", "8080"), "HOST:PORT"),
+        (("--serve", "127.0.0.1:0", "--token", "short"), "a token that is too short"),
+        (("--serve", "127.0.0.1:0", "--root-path", "cars"), "--root-path 'cars'"),
+        (("--serve", "127.0.0.1:0", "--trusted-proxy", "proxy"), "'proxy'"),
+        (("--out", "o.avi"), "ends in .avi"),
+        (("--out", "mqtt://h"), "mqtt://h; expected mqtt://HOST"),
+        (("--out", "zenoh:///cars/#"), "zenoh:///cars/#; expected zenoh://"),
+        (("--out", "ros2://999/cars"), "ROS domain 999"),
+        (("--out", "rtsp://h"), "rtsp://h; expected rtsp://HOST"),
+        (("--out", "o.mov"), "o.mov of the view overlay"),
+        (("--visualize", "cutout", "--out", "o/"), "--visualize cutout alone"),
+        (("--visualize", "panoptic", "--out", "o.mp4"), "--visualize panoptic without a folder"),
+        (("--zones", "gone.yaml"), "gone.yaml"),
+        (("--stage", "gone.py:Mine"), "stage gone.py:Mine cannot be imported"),
+        (("--budget-engine", "fast"), "--budget-engine without a budget"),
+        (("--budget-ms", "50"), "a budget for a run that processes every frame"),
+    ],
+)
+def test_a_wrong_option_is_told_before_an_engine_that_takes_long_to_load(
+    here: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], pattern: str
+) -> None:
+    """Or cannot be loaded at all; of several sources too."""
+    (here / "palette.onnx").write_bytes((here / "palette.onnx").read_bytes()[:300])
+    how = ("--engine", "palette.onnx", "--backend", "onnxruntime", "--headless")
+    refused(capsys, 2, pattern, "run", "clip.mp4", *how, *options)
+    if "--out" not in options:
+        refused(capsys, 2, pattern, "run", "clip.mp4", "clip.mp4", *how, *options)
+
+
+@pytest.mark.parametrize(
     "option",
     ["--blur", "--classes", "--stats", "--out", "--zones", "--serve", "--token", "--secrets", "--keep", "--lock-when"],
 )

@@ -6,16 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from drivenet import sinks
 from drivenet.config import NodeSettings
+from drivenet.engine import open_engine
 from drivenet.errors import SinkError, UsageError
+from drivenet.pipeline import Pipeline
 from drivenet.result import Result, Totals
 from drivenet.sinks import open_sink, sink_class
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingFiles, RecordingSession
 from drivenet.sinks.recording.synced_file import SyncedFile
+from drivenet.sources import open_source
 from tests.cli.cli_parts import call
 
 
@@ -38,6 +42,16 @@ def test_a_path_names_its_sink_and_leaves_nothing_until_a_frame_comes(tmp_path: 
     assert sink.needs_view
     sink.close(Totals())
     assert [p.name for p in tmp_path.iterdir()] == ["there.mp4"]
+
+
+def test_a_sink_shows_overlays_where_nothing_else_is_said(tmp_path: Path) -> None:
+    source = open_source("synthetic://96x64@30?frames=1")
+    Pipeline(source, open_engine(backend="null"), [open_sink(tmp_path / "said", fps=30)], policy="every").run()
+    source = open_source("synthetic://96x64@30?frames=1")
+    shown = open_sink(tmp_path / "shown", fps=30, visualize="overlay")
+    Pipeline(source, open_engine(backend="null"), [shown], policy="every").run()
+    (said,), (drawn,) = (tmp_path / "said").iterdir(), (tmp_path / "shown").iterdir()
+    assert cv2.imread(str(said)).shape == cv2.imread(str(drawn)).shape == (64, 96, 3)
 
 
 def test_only_masks_in_a_folder_need_no_view(tmp_path: Path) -> None:

@@ -66,6 +66,11 @@ class Ros2Sink(Sink):
         self._diagnosed_ns = 0
         self._bus = self._joined(address.domain)
 
+    @classmethod
+    def check_address(cls, uri: str) -> None:
+        """See :meth:`Sink.check_address`."""
+        parse_address(uri, FRAME_ID)
+
     def publish(self, result: Result) -> None:
         """Send one result to whoever listens."""
         at = self._clock.at(result.frame.captured_ns)

@@ -47,13 +47,19 @@ class RtspSink(Sink):
     overflow = "drop"
 
     def __init__(self, uri: str) -> None:
-        check_credentials(uri)
+        self.check_address(uri)
         self._uri, self.target = uri, mask_uri(uri)
         self._check_answer(*_host_and_port(uri))
         self._process: PushProcess | None = None
         #: Whether a stream has been taken before, and whether a new one begins that nothing speaks against yet.
         self._streamed, self._begins, self._why = False, True, "no answer"
         self._backoff, self._next_s = Backoff(longest_s=_LONGEST_WAIT_S), 0.0
+
+    @classmethod
+    def check_address(cls, uri: str) -> None:
+        """See :meth:`Sink.check_address`."""
+        check_credentials(uri)
+        _host_and_port(uri)
 
     def publish(self, result: Result) -> None:
         """Push one picture; SinkError if the server takes not even the first."""

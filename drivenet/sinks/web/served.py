@@ -43,11 +43,9 @@ class Served:
         allow_anonymous: bool, allowed_hosts: Sequence[str], root_path: str, trusted_proxies: Sequence[str],
     ) -> None:  # fmt: skip
         check_binding(host, token, allow_anonymous, allowed_hosts)
-        _check_installed()
-        from drivenet.sinks.web.forwarded import Proxy
+        proxy = proxy_of(root_path, trusted_proxies)
         from drivenet.sinks.web.server import Server, listen
 
-        proxy = Proxy(root_path, trusted_proxies)
         listener = listen(host, port)
         self.host, self.port = host, int(listener.getsockname()[1])
         self.server: Server = Server(build(Access(host, self.port, token, allowed_hosts), proxy), hubs, listener)
@@ -57,6 +55,14 @@ class Served:
         """Where the page is as its own machine reaches it, without the token."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
+
+def proxy_of(root_path: str, trusted_proxies: Sequence[str]) -> Proxy:
+    """What stands before a page; UsageError for what is none, or if the extra ``[web]`` is not installed."""
+    _check_installed()
+    from drivenet.sinks.web.forwarded import Proxy
+
+    return Proxy(root_path, trusted_proxies)
 
 
 def _check_installed() -> None:
