@@ -18,6 +18,7 @@ from drivenet.pipeline.accounting import FrameAccounting
 from drivenet.pipeline.budget import Budget
 from drivenet.pipeline.dispatcher import SinkDispatcher
 from drivenet.pipeline.failures import part_of, raise_all
+from drivenet.pipeline.given import check_parts
 from drivenet.pipeline.health import HealthMonitor
 from drivenet.pipeline.in_time import InTime
 from drivenet.pipeline.mailbox import Mailbox
@@ -68,8 +69,8 @@ class Pipeline:
             ``latest`` only.
 
     Raises:
-        UsageError: for an unknown policy, a budget for ``every``, or fewer frames than one; source, engine and sinks
-            stay the caller's then.
+        UsageError: for what is no source, engine or sink, an unknown policy, a budget for ``every``, or fewer frames
+            than one; source, engine and sinks stay the caller's then.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Pipeline:
         report: Callable[[Totals], None] = lambda _: None, source_id: str = "",
         stages: Sequence[Stage] | None = None, budget: Budget | None = None,
     ) -> None:  # fmt: skip
+        check_parts(source, engine, sinks)
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames {max_frames}", "at least 1, or None for all")
         self.source, self.engine, self.sinks = source, engine, tuple(sinks)

@@ -359,6 +359,26 @@ def test_fewer_frames_than_one(frames: int) -> None:
         Pipeline(Drive(1), Engine(), [], max_frames=frames)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"source": "clip.mp4"}, r"^source 'clip\.mp4'; expected a Source; open_source\(\.\.\.\) gives one$"),
+        ({"source": "rtsp://me:pw@host/1"}, r"^source 'rtsp://\*\*\*@host/1'; expected a Source"),
+        ({"source": Path("clip.mp4")}, r"^source 'clip\.mp4'; expected a Source"),
+        ({"engine": "fast"}, r"^engine 'fast'; expected an Engine; open_engine\(\.\.\.\) gives one$"),
+        ({"engine": None}, "^engine of the type NoneType; expected an Engine"),
+        ({"engine": Engine}, "^engine the class Engine; expected an Engine"),
+        ({"sinks": ["o.mp4"]}, r"^sink 'o\.mp4'; expected a Sink; open_sink\(\.\.\.\) gives one$"),
+        ({"sinks": "o.mp4"}, r"^sinks 'o\.mp4'; expected a list of Sinks; put it in \[ \]$"),
+        ({"sinks": Keeper()}, "^sinks of the type Keeper; expected a list of Sinks"),
+    ],
+)
+def test_what_would_open_a_part_is_none(given: dict[str, object], told: str) -> None:
+    parts: dict[str, object] = {"source": Drive(1), "engine": Engine(), "sinks": []} | given
+    with pytest.raises(UsageError, match=told):
+        Pipeline(parts["source"], parts["engine"], parts["sinks"])  # type: ignore[arg-type]
+
+
 def test_without_sinks_it_measures_all_the_same() -> None:
     totals = Pipeline(Drive(5), Engine(), []).run()
     assert totals.published == totals.latency.by_stage["infer"].n == 5
