@@ -65,9 +65,10 @@ def bench(engines: tuple[str, ...], backends: tuple[str, ...], everything: bool,
 
     \b
     drivenet bench
-    drivenet bench fast accurate --backend onnxruntime --backend openvino --json bench.json
-    drivenet bench --all --json benchmarks/results/cpu.json --table benchmarks/results/cpu.md
-    drivenet bench fast accurate --dataset cityscapes-video --root DIR --mode open --rate 17 --report out
+    drivenet bench fast --backend onnxruntime --backend openvino --json bench.json
+    drivenet bench --all --json cpu.json --table cpu.md
+    drivenet bench fast accurate --dataset synthetic-video --report out
+    drivenet bench --dataset cityscapes-video --root DIR --mode open --rate 17
     """
     if video["dataset"] is not None:
         refuse(_OF_IMAGES, f"--dataset {video['dataset']}", "--json and --report")

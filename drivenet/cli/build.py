@@ -70,7 +70,8 @@ def build(model: str, everything: bool, size: str | None, json_file: str | None,
     \b
     drivenet build fast --all
     drivenet build fast --backend openvino
-    drivenet build engines/fast.onnx --backend tensorrt --precision fp16 --timing-cache engines/fast.timing
+    drivenet build fast --backend tensorrt --precision fp16
+    drivenet build NAME.onnx --backend tensorrt --timing-cache NAME.timing
     """
     onnx = find(model)
     check_file(json_file, *files_read(onnx))

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from drivenet.artefacts.catalog import find
-from drivenet.cli.output import check_file, console, report, write_json
+from drivenet.cli.output import check_file, console, note, report, write_json
 from drivenet.doctor import examine
 from drivenet.engine import choose
 from drivenet.engine.choice import Choice
@@ -38,7 +38,7 @@ def doctor(context: click.Context, json_file: str | None) -> None:
         for row in rows:
             table.add_row(row.part, Text(row.state, _COLOURS[row.state]), row.found, row.cure)
         report.print(table, width=console.width)
-        report.print(f"--backend auto takes {chosen.backend}: {chosen.why}")
+        note(f"--backend auto takes {chosen.backend}: {chosen.why}")
     auto = {"backend": chosen.backend, "why": chosen.why}
     write_json(json_file, {"rows": [row.to_dict() for row in rows], "auto": auto})
     if any(row.state == "broken" for row in rows):

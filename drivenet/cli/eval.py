@@ -97,7 +97,7 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
 
     \b
     drivenet eval --dataset synthetic
-    drivenet eval fast --dataset camvid --root CamVid --split test --json scores.json
+    drivenet eval fast --dataset camvid --root CamVid --split test --json s.json
     drivenet eval --dataset folder --root mine --labels mine.yaml --report out
     drivenet eval fast accurate --suite sets.yaml --json table.json
     drivenet eval fast --flicker drive.mp4

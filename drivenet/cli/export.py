@@ -38,7 +38,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
 
     \b
     drivenet export runs/NAME/best.pt --out engines/NAME.onnx
-    drivenet export engines/NAME.onnx --out NAME-int8.onnx --precision int8 --calibration CamVid/train
+    drivenet export NAME --out NAME-int8.onnx --precision int8 --calibration DIR
     drivenet export NAME --out NAME-sure.onnx --confidence
     drivenet export engines/NAME.onnx --out NAME-things.onnx --things head.pt
     """

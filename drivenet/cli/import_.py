@@ -43,10 +43,10 @@ def import_(model: Path, publisher: str, out: Path, size: str | None, tail: str 
     the new file, which is compared with the original on sample images before it is written.
 
     \b
-    drivenet import model.onnx --from onnx --preset smp --labels cityscapes --out mine.onnx
-    drivenet import model.onnx --from onnx --labels mine.yaml --scale 1 --colour bgr --out mine.onnx
-    drivenet import model_final_v2_city.pth --from coincheung-bisenetv2 --out cityscapes.onnx
-    drivenet import engines/fast.onnx --from drivenet --out runs/restored/fast.pt --calibration CamVid/train
+    drivenet import a.onnx --from onnx --preset smp --labels camvid --out b.onnx
+    drivenet import a.onnx --from onnx --labels mine.yaml --scale 1 --out b.onnx
+    drivenet import a.pth --from coincheung-bisenetv2 --out cityscapes.onnx
+    drivenet import fast.onnx --from drivenet --out fast.pt --calibration DIR
     """
     check_apart(out, [model])
     if publisher == "onnx":

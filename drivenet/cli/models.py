@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from drivenet.artefacts.catalog import list_models
-from drivenet.cli.output import check_file, report, table, write_json
+from drivenet.cli.output import check_file, note, table, write_json
 
 
 @click.command()
@@ -36,7 +36,7 @@ def _show_models(rows: list[dict[str, Any]]) -> None:
         for r in rows
     ])  # fmt: skip
     for (data, licence), names in _by_data(rows).items():
-        report.print(f"{', '.join(names)}: trained on {data or '-'}; licence of the data: {licence or '-'}")
+        note(f"{', '.join(names)}: trained on {data or '-'}; licence of the data: {licence or '-'}")
 
 
 def _by_data(rows: list[dict[str, Any]]) -> dict[tuple[str, str], list[str]]:
@@ -57,7 +57,7 @@ def _show_built(rows: list[dict[str, Any]]) -> None:
     ])  # fmt: skip
     for row in rows:
         if not row["admitted"]:
-            report.print(f"no: {row['why_not']}")
+            note(f"no: {row['why_not']}")
 
 
 def _parity(parity: dict[str, Any] | None) -> tuple[str, str, str]:

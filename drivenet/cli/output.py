@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -113,6 +114,12 @@ def write_text(target: str, text: str) -> None:
         raise
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def note(text: str) -> None:
+    """A text below a table, wrapped between words at the width of the terminal; a longer word stays whole."""
+    for part in textwrap.wrap(text, console.width, break_long_words=False, break_on_hyphens=False):
+        report.print(part)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], to: Console = report) -> None:

@@ -27,6 +27,7 @@ from onnx_models import palette_model
 
 import drivenet
 from drivenet import cli
+from drivenet.cli import output
 
 DRIVE = "synthetic://96x64@30"
 NULL = ("--backend", "null", "--headless")
@@ -454,12 +455,31 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     for command in cli.COMMANDS:
         assert call(command, "-h") == 0
         printed = capsys.readouterr()
-        assert f"drivenet {command}" in printed.out.split("\n", 1)[1], command
+        below = printed.out.split("\n", 1)[1]
+        assert f"drivenet {command}" in below, command
+        examples = [line for line in below.splitlines() if line.startswith("  drivenet ")]
+        assert max(map(len, examples)) <= 80, f"{command}: click does not wrap examples"
         assert printed.err == ""
     assert call("-h") == 0
     printed = capsys.readouterr()
     assert set(cli.COMMANDS) <= set(printed.out.split())
     assert call("--version") == 0
+
+
+@pytest.mark.parametrize("command", ["models", "doctor"])
+def test_notes_are_wrapped_between_words(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))  # nothing is built: the last line is a note
+    monkeypatch.setattr(output.console, "width", 1000)
+    wide = call(command), capsys.readouterr().out
+    output.console.width = 60
+    assert call(command) == wide[0]
+    *_, last = wide[1].splitlines()
+    notes = capsys.readouterr().out.splitlines()
+    assert last not in notes, "too long for it"
+    assert last.split() == " ".join(notes).split()[-len(last.split()) :]
+    assert all(len(line) <= 60 for line in notes[-2:])
 
 
 def test_backends_are_imported_only_when_they_are_named() -> None:
