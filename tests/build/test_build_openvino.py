@@ -1,4 +1,4 @@
-"""What a build for OpenVINO marks in its files."""
+"""What a build for OpenVINO marks and changes in its files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 
 openvino = pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx (extra [import]) is not installed")
 
-from drivenet.build.openvino import keep_first_depthwise  # noqa: E402
+from drivenet.build.openvino import keep_first_depthwise, round_behind_concatenations  # noqa: E402
+from drivenet.convert.declaration import preset  # noqa: E402
+from drivenet.convert.onnx_model import Request, convert_onnx  # noqa: E402
 from drivenet.data.pictures import synthetic_pictures  # noqa: E402
+from drivenet.engine import open_engine  # noqa: E402
 from drivenet.engine.onnxruntime.file import read_spec  # noqa: E402
+from drivenet.export.int8 import quantise  # noqa: E402
 from drivenet.host.cpu_features import native_precisions  # noqa: E402
+from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.metrics import agreement  # noqa: E402
 from drivenet.resources import engines_dir  # noqa: E402
+from tests.convert.foreign_models import Net  # noqa: E402
 
 
 @pytest.mark.skipif("bf16" not in native_precisions(), reason="this processor lacks bf16")
@@ -45,3 +52,27 @@ def test_a_model_without_one_stays_as_it_is(tmp_path: Path) -> None:
     before = (tmp_path / "none.xml").read_bytes()
     keep_first_depthwise(tmp_path / "none.xml")
     assert (tmp_path / "none.xml").read_bytes() == before
+
+
+def test_a_convolution_of_what_was_concatenated_gives_what_onnx_runtime_does(tmp_path: Path) -> None:
+    """Two layers with signs, as a U-Net has them; OpenVINO moved the rounding before both, and the sums were wrong."""
+    net = Net(classes=32)
+    sides = [net.end]
+    net.convolution(32, 32, 1)
+    sides.append(net.end)
+    net.nodes.append(onnx.helper.make_node("Concat", sides, ["both"], "concat", axis=1))
+    net.end = "both"
+    net.convolution(64, 64, 1)
+    net.add("Relu").convolution(11, 64, 1)
+    pictures = synthetic_pictures((120, 160))[:3]
+    request = Request(net.write(tmp_path / "net.onnx"), tmp_path / "float.onnx", preset("smp"), CAMVID)
+    convert_onnx(request, pictures, "the test")
+    quantise(request.out, tmp_path / "int8.onnx", pictures)
+    engine = open_engine(tmp_path / "int8.onnx", "onnxruntime")
+    images = [picture[: engine.spec.input[0], : engine.spec.input[1]] for picture in pictures]
+    expected = [engine.infer(image).copy() for image in images]
+    model = openvino.Core().read_model(tmp_path / "int8.onnx")
+    round_behind_concatenations(model)
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = [compiled(image[None])[0][0] for image in images]
+    assert min(agreement(a, b) for a, b in zip(found, expected, strict=True)) > 0.98
