@@ -85,10 +85,11 @@ def group(
     pixels, least = places(kind), max(1.0, rule.min_area * ids.size)
     kind_of, cells = kind.ravel()[pixels], _cells(ids.shape, centres.shape, window)[pixels]
     heights, centre = _claims(centres, offsets, rule, cells)
-    pairs = (4 * centre.astype(np.int64) + kind_of) * (centre > 0)  # one number for each centre and kind
+    pairs = 4 * centre.astype(np.int64) + kind_of  # one number for each centre and kind, below 4 without a centre
     counts = np.bincount(pairs, minlength=4 * 256)
+    counts[:4] = 0
     seams = counts < SEAM * np.repeat(counts.reshape(-1, 4).max(1), 4)
-    big = np.flatnonzero(((counts >= least) & ~seams)[1:]) + 1
+    big = np.flatnonzero((counts >= least) & ~seams)
     compact = np.zeros(4 * 256, np.int64)
     compact[big] = np.arange(1, len(big) + 1)
     things = compact[pairs]
@@ -96,7 +97,8 @@ def group(
     things = _adopt(things, strays, pixels, kind, len(big))
     sizes = np.bincount(things, minlength=len(big) + 1)
     sizes[0] = 0
-    alone = np.bincount(things[~seams[pairs]], minlength=len(sizes))[len(big) + 1 :]
+    added = np.flatnonzero(things > len(big))
+    alone = np.bincount(things[added[~seams[pairs[added]]]], minlength=len(sizes))[len(big) + 1 :]
     sizes[len(big) + 1 :] *= alone >= max(rule.min_area, MIN_AREA) * ids.size
     order, table = number(sizes, least)
     instances = np.zeros(ids.shape, np.uint8)
@@ -190,8 +192,9 @@ def _strays(things: Ints, pixels: Ints, columns: int, count: int) -> npt.NDArray
     """
     sizes = np.maximum(np.bincount(things, minlength=count + 1), 1)
     far = np.zeros(len(things), bool)
-    rows = pixels // columns
-    for axis in (rows, pixels - rows * columns):
+    within = pixels.astype(np.int32)  # divided in half the time
+    rows = within // columns
+    for axis in (rows, within - rows * columns):
         place = axis.astype(np.float64)
         mean = np.bincount(things, place, count + 1) / sizes
         away = np.abs(place - mean[things])
@@ -225,6 +228,9 @@ def _adopt(things: Ints, strays: npt.NDArray[np.bool_], pixels: Ints, kind: npt.
         near = _nearest(pixels, sure, torn, kind.shape)
         beside = parts[near] == parts[torn]
         kept[torn[beside]] = kept[near[beside]]
+        for part in set(parts[torn[~beside]].tolist()):  # what is nearest is another one's, in a frame of twenty
+            own = torn[~beside & (parts[torn] == part)]
+            kept[own] = kept[_nearest(pixels, sure & (parts == part), own, kind.shape)]
     return kept
 
 

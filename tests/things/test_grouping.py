@@ -108,6 +108,15 @@ def test_pixels_that_claim_no_centre_join_the_nearest_thing_not_the_largest() ->
     assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
 
 
+def test_a_speck_beside_another_component_joins_the_nearest_thing_of_its_own() -> None:
+    """And not the largest one, at the other end of the picture: its box would reach over all between."""
+    ids, truth = drawn((0, 90, 40, 20, CAR), (40, 90, 80, 20, CAR), (120, 70, 100, 60, CAR), (14, 40, 30, 30, CAR))
+    centres, offsets = ideal(truth)
+    ids[50:90, 2:4], truth[50:90, 2:4] = CAR, 1
+    offsets[:, 25:45, 1] = 128 + 30
+    assert same_partition(group(ids, centres, offsets, KINDS, RULE).instances, truth)
+
+
 def test_the_nearest_thing_may_be_far_away() -> None:
     """A tall lorry between two cars points nowhere: its halves are as far as 40 rows from either car."""
     ids, truth = drawn((40, 20, 30, 20, CAR), (40, 40, 30, 80, TRUCK), (40, 120, 60, 24, CAR))
