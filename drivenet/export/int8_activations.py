@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx
@@ -13,6 +13,8 @@ SIGNED_STEPS, STEPS = np.float32(127), np.float32(255)
 #: What gives no value below 0 if it gets none.
 _KEEPS_SIGN = ("Add", "Concat", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Identity", "Transpose",
                "QuantizeLinear", "DequantizeLinear")  # fmt: skip
+#: Attributes of a Resize that may give such.
+_OTHER_RESIZES = {b"cubic", b"tf_crop_and_resize"}
 
 
 def round_after_activations(graph: onnx.GraphProto) -> None:
@@ -28,8 +30,10 @@ def round_after_activations(graph: onnx.GraphProto) -> None:
         activation.input[0] = quantise.input[0]
         graph.node.remove(quantise)
         graph.node.remove(dequantise)
+        known = list(quantise.input[1:])
         if not any(node.op_type == "QuantizeLinear" for node in _readers(graph, activation.output[0])):
             _put_behind(graph, activation, quantise, dequantise)
+        _drop_unread(graph, known)
 
 
 def unsign(graph: onnx.GraphProto) -> None:
@@ -46,8 +50,10 @@ def unsign(graph: onnx.GraphProto) -> None:
             numpy_helper.from_array((scale * (SIGNED_STEPS / STEPS)).astype(np.float32), f"{name}_scale")
         )
         graph.initializer.append(numpy_helper.from_array(np.zeros(scale.shape, np.uint8), f"{name}_zero"))
+        known = list(quantise.input[1:])
         for node in (quantise, *_readers(graph, name)):
             node.input[1:] = [f"{name}_scale", f"{name}_zero"]
+        _drop_unread(graph, known)
         _forget_type(graph, name)
 
 
@@ -57,7 +63,8 @@ def _rounding_before(
     """What rounds the input of an activation, and dequantises it for nothing else."""
     made_by = {name: node for node in graph.node for name in node.output}
     dequantise = made_by.get(activation.input[0])
-    if dequantise is None or dequantise.op_type != "DequantizeLinear":
+    given = {output.name for output in graph.output}
+    if dequantise is None or dequantise.op_type != "DequantizeLinear" or dequantise.output[0] in given:
         return None
     quantise = made_by.get(dequantise.input[0])
     alone = len(list(_readers(graph, dequantise.output[0]))) == 1
@@ -73,18 +80,25 @@ def _put_behind(
     result = activation.output[0]
     for node in list(_readers(graph, result)):
         node.input[:] = [dequantise.output[0] if name == result else name for name in node.input]
-    if activation.op_type == "Clip" and len(activation.input) > 2:
+    furthest = _furthest(graph, activation)
+    if furthest > 0:
         constants = {tensor.name: tensor for tensor in graph.initializer}
-        scale, top = (numpy_helper.to_array(constants[name]) for name in (quantise.input[1], activation.input[2]))
+        scale = numpy_helper.to_array(constants[quantise.input[1]])
         name = f"{result}_range"
-        graph.initializer.append(
-            numpy_helper.from_array(np.minimum(scale, top / SIGNED_STEPS).astype(np.float32), name)
-        )
+        narrowed = np.minimum(scale, np.float32(furthest) / SIGNED_STEPS).astype(np.float32)
+        graph.initializer.append(numpy_helper.from_array(narrowed, name))
         quantise.input[1] = dequantise.input[1] = name
     quantise.input[0] = result
     place = list(graph.node).index(activation) + 1
     graph.node.insert(place, dequantise)
     graph.node.insert(place, quantise)
+
+
+def _furthest(graph: onnx.GraphProto, activation: onnx.NodeProto) -> float:
+    """The largest absolute value that a clip between two constants lets through; 0 for anything else."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    ends = [constants[name] for name in activation.input[1:] if name in constants]
+    return max(float(abs(numpy_helper.to_array(end))) for end in ends) if len(ends) == 2 else 0.0
 
 
 def _positive(tensor: str, made_by: dict[str, onnx.NodeProto], constants: dict[str, onnx.TensorProto]) -> bool:
@@ -105,12 +119,19 @@ def _positive(tensor: str, made_by: dict[str, onnx.NodeProto], constants: dict[s
 
 
 def _is_interpolation(resize: onnx.NodeProto) -> bool:
-    """Whether every result is a mean of values: cubic ones overshoot."""
-    return all(helper.get_attribute_value(a) != b"cubic" for a in resize.attribute if a.name == "mode")
+    """Whether every result is a mean of values: cubic ones overshoot, and beyond a crop is another value."""
+    return not {helper.get_attribute_value(a) for a in resize.attribute if a.type == a.STRING} & _OTHER_RESIZES
 
 
 def _readers(graph: onnx.GraphProto, tensor: str) -> Iterator[onnx.NodeProto]:
     return (node for node in graph.node if tensor in node.input)
+
+
+def _drop_unread(graph: onnx.GraphProto, constants: Collection[str]) -> None:
+    """Remove what no node reads any more of these."""
+    for tensor in [one for one in graph.initializer if one.name in constants]:
+        if not any(_readers(graph, tensor.name)):
+            graph.initializer.remove(tensor)
 
 
 def _forget_type(graph: onnx.GraphProto, tensor: str) -> None:

@@ -147,6 +147,66 @@ def test_the_range_of_an_activation_whose_readers_are_float_is_its_own(tmp_path:
     np.testing.assert_allclose(found[0], 1 / (1 + np.exp(-np.clip(values, 0, 6))), atol=6 / 255)
 
 
+EXACT = 8 / 127
+"""Steps of what :func:`clipped` rounds."""
+
+
+def clipped(ends: list[str], **constants: float) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Rounding, a clip between ``ends`` and a sigmoid; before and after the rounding was moved."""
+    nodes = [
+        onnx.helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["xq"]),
+        onnx.helper.make_node("DequantizeLinear", ["xq", "scale", "zero"], ["xd"]),
+        onnx.helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        onnx.helper.make_node("Clip", ["xd", *ends], ["y"]),
+        onnx.helper.make_node("Sigmoid", ["y"], ["z"]),
+    ]
+    x, z = (onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [5]) for n in "xz")
+    stored = {"scale": np.float32(EXACT), "zero": np.int8(0)} | {n: np.float32(v) for n, v in constants.items()}
+    tensors = [numpy_helper.from_array(np.asarray(v), n) for n, v in stored.items()]
+    graph = onnx.helper.make_graph(nodes, "clip", [x], [z], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=8)
+    moved = onnx.ModelProto.FromString(model.SerializeToString())
+    round_after_activations(moved.graph)
+    unsign(moved.graph)
+    onnx.checker.check_model(moved, full_check=True)
+    return model, moved
+
+
+@pytest.mark.parametrize(
+    ("ends", "constants"),
+    [
+        (["low", "high"], {"low": -6, "high": 0.5}),
+        (["low", "high"], {"low": -6, "high": 0}),
+        (["low", "high"], {"low": -1, "high": 1}),
+        (["", "high"], {"high": 2}),
+        (["low", ""], {"low": 0}),
+        (["low", "most"], {"low": 0}),
+    ],
+)
+def test_the_range_of_a_clip_holds_both_its_ends(ends: list[str], constants: dict[str, float]) -> None:
+    """Also below 0, and where an end is missing or computed."""
+    values = np.array([-5, -0.7, 0.3, 1.5, 7], np.float32)
+    before, after = (
+        ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": values})[0]
+        for model in clipped(ends, **constants)
+    )
+    np.testing.assert_allclose(after, before, atol=EXACT / 4)
+
+
+def test_what_the_graph_gives_stays_rounded_where_it_is() -> None:
+    model, _ = clipped(["low", "high"], low=0, high=6)
+    model.graph.output.append(onnx.helper.make_tensor_value_info("xd", onnx.TensorProto.FLOAT, [5]))
+    before = model.SerializeToString()
+    round_after_activations(model.graph)
+    assert model.SerializeToString() == before
+
+
+def test_no_constants_are_left_that_nothing_reads(quantised: Path) -> None:
+    graph = onnx.load(quantised).graph
+    read = {name for node in graph.node for name in node.input}
+    assert [tensor.name for tensor in graph.initializer if tensor.name not in read] == []
+
+
 def test_outliers_of_activations_are_clipped(source: Path, quantised: Path) -> None:
     """The ranges of some tensors leave values out that the float model has, and none leaves out many."""
     model, whole = onnx.load(quantised), onnx.load(source)
