@@ -34,8 +34,9 @@ def timeline(
         parts_at: first frame and name of each sequence; up to eight bear their names, in two rows; more than forty are
             not drawn.
     """
-    height = 260
-    highest = max([v for _, values in series for v in values if v is not None] + [deadline or 0.0, 1e-3]) * 1.05
+    height, named = 260, 0 < len(parts_at) <= 8
+    room = 1.18 if named else 1.05  # above the lines, for the names
+    highest = max([v for _, values in series for v in values if v is not None] + [deadline or 0.0, 1e-3]) * room
     count = max(len(values) for _, values in series)
     inner = _WIDTH - _LEFT - 10
 
@@ -48,7 +49,7 @@ def timeline(
     parts = [_frame(height), *_ticks(height, highest, "ms")]
     for i, (first, name) in enumerate(parts_at if len(parts_at) <= 40 else ()):
         parts.append(f'<line class="grid" x1="{x(first):.1f}" x2="{x(first):.1f}" y1="{_TOP}" y2="{_TOP + height}"/>')
-        if len(parts_at) <= 8:
+        if named:
             parts.append(f'<text class="soft" x="{x(first) + 4:.1f}" y="{_TOP + 12 + 13 * (i % 2)}">'
                          f"{html.escape(name)}</text>")  # fmt: skip
     if deadline:

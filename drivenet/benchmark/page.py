@@ -27,7 +27,11 @@ svg line.grid{stroke:var(--line)}svg text.soft{fill:var(--soft);font-size:11px}
 .strip{display:grid;grid-template-columns:repeat(6,1fr);gap:.2rem}.strip img{width:100%;display:block}
 .key{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.3rem 0}.key svg{display:inline-block;width:.9em;height:.9em;
 margin-right:.4em;vertical-align:-.1em}
-@media (max-width:44rem){.told{min-width:16rem}.wide svg{max-width:none;width:44rem}}
+@media (max-width:44rem){.wide svg{max-width:none;width:44rem}.strip{grid-template-columns:repeat(3,1fr)}
+.scores table,.scores thead,.scores tbody{display:block}.scores th,.scores td{border:0;padding:0}
+.scores tr{display:grid;grid-template-columns:minmax(7.5rem,1fr) repeat(var(--engines),6rem);padding:.3rem 0;
+border-bottom:1px solid var(--line)}.scores td:last-child{grid-column:1/-1}
+.scores .told{display:block;float:none;padding:0;max-width:calc(100vw - 2rem)}}
 """
 #: What the first table shows of the scores, by the name of its row: their member, and what that is.
 _SCORES = {
@@ -115,7 +119,8 @@ def _figures(found: Mapping[str, Any], names: Sequence[str]) -> str:
     )
     if "deadline_misses" in parts[0]:
         rows.append(["later than a period", *(str(part["deadline_misses"]) for part in parts), "of those published"])
-    return "<h2>Figures</h2>" + table(["", *map(text, names), ""], [[*row[:-1], _told(row[-1])] for row in rows])
+    figures = table(["", *map(text, names), ""], [[*row[:-1], _told(row[-1])] for row in rows])
+    return f'<h2>Figures</h2><div class="scores" style="--engines:{len(names)}">{figures}</div>'
 
 
 def _timeline(found: Mapping[str, Any], names: Sequence[str], results: Sequence[Sequence[SequenceResult]]) -> str:

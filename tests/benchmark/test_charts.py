@@ -25,6 +25,13 @@ def test_a_line_ends_with_its_sequence_and_at_a_dropped_frame() -> None:
     assert dropped.count('height="4"') == 1
 
 
+def test_no_line_crosses_the_names_of_sequences() -> None:
+    svg = ElementTree.fromstring(timeline([("fast", [5.0, 90.0, 90.0, 90.0])], 80.0, [(0, "a"), (2, "b")]))
+    names = [float(t.get("y", "")) for t in svg.iter(TEXT) if t.get("class") == "soft"]
+    lines = [line.get("points", "") for line in svg.iter(TEXT.replace("text", "polyline"))]
+    assert max(names) + 3 < min(float(point.partition(",")[2]) for line in lines for point in line.split())
+
+
 def test_axes_bear_round_numbers() -> None:
     svg = scatter([Point("a", 211.4, 197.0, 636.6, 0.6083), Point("b", 257.9, 222.7, 424.0, 0.565)], "mIoU")
     assert numbers(svg, "end") == [55.0, 56.0, 57.0, 58.0, 59.0, 60.0, 61.0, 62.0]
