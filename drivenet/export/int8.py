@@ -24,7 +24,7 @@ from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from drivenet.errors import UsageError
-from drivenet.export.int8_activations import round_after_activations, unsign
+from drivenet.export.int8_activations import average_floats, round_after_activations, unsign
 from drivenet.export.int8_bias import channel_means, correct_biases
 from drivenet.export.int8_nodes import PARTS, QUANTISED, float_nodes
 from drivenet.export.stored import load, store
@@ -106,6 +106,7 @@ class Calibrated:
         quantizer.quantize_model()
         round_after_activations(quantizer.model.model.graph)
         unsign(quantizer.model.model.graph)
+        average_floats(quantizer.model.model.graph)
         quantizer.model.topological_sort()
         correct_biases(quantizer.model.model.graph, self._clean.graph, self._means)
         model = _plain(quantizer.model.model, self._ir_version)
