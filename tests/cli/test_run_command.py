@@ -451,6 +451,14 @@ def test_a_live_page_beside_the_stats(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "live page at http://127.0.0.1:" in capsys.readouterr().err
 
 
+def test_help_is_there_whatever_parsed_the_command_before(capsys: pytest.CaptureFixture[str]) -> None:
+    from drivenet.cli.schema import schema
+
+    schema.make_context("schema", [], resilient_parsing=True).close()
+    assert call("schema", "-h") == 0
+    assert "-h, --help" in capsys.readouterr().out
+
+
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     for command in cli.COMMANDS:
         assert call(command, "-h") == 0
