@@ -24,7 +24,7 @@ from drivenet.modelspec import ModelSpec, ThingsSpec
 from drivenet.things.components import MIN_AREA
 
 #: What is written into the spec where the checkpoint of the head says nothing else.
-RULE: Mapping[str, Any] = MappingProxyType({"scale": 0.5, "centre": 60, "reach": 5.0, "min_area": MIN_AREA})
+RULE: Mapping[str, Any] = MappingProxyType({"scale": 0.5, "centre": 80, "reach": 4.0, "min_area": MIN_AREA})
 
 
 def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
