@@ -104,8 +104,9 @@ def test_the_command_lists_what_was_built(openvino: None, onnx: Path, monkeypatc
     table = done.stdout
     assert "licence" in table
     assert f"{file.name}  openvino       fp32  100.00%" in table
-    assert "palette-bf16.xml has no passport" in table
-    assert "build it again: drivenet build" in table
+    words = " ".join(table.split())  # notes wrap where the path of this test ends
+    assert "palette-bf16.xml has no passport" in words
+    assert "build it again: drivenet build" in words
 
 
 def test_an_onnx_that_changes_while_it_is_built_is_not_the_one_in_the_passport(openvino: None, onnx: Path) -> None:
