@@ -305,7 +305,9 @@ def test_pause_keeps_the_picture_and_keys_do_what_they_say(node: Node, open_page
     page.keyboard.press("Space")
     assert page.locator("#paused").is_visible()
     assert page.locator("#snapshot").bounding_box() == beside, "no button moves under the pointer"
-    assert page.inner_text("#badge") == "PAUSED"
+    page.wait_for_function(
+        "() => document.querySelector('#badge').textContent === 'PAUSED'"
+    )  # the node may be starting
     next_shown(page)
     still = page.evaluate("document.body.dataset.frame")
     count = node.totals.published
@@ -318,7 +320,7 @@ def test_pause_keeps_the_picture_and_keys_do_what_they_say(node: Node, open_page
         assert picture.size == (SIZE[1], SIZE[0])
     page.keyboard.press("Space")
     drawn(page, int(still) + 1)
-    assert page.inner_text("#badge") == "LIVE"
+    page.wait_for_function("() => document.querySelector('#badge').textContent === 'LIVE'")
     page.keyboard.press("f")
     page.wait_for_function("() => document.fullscreenElement?.id === 'stage'")
 
