@@ -192,7 +192,7 @@ class SequenceScorer:
 
 
 def things_of(found: Found, ids: Ids, common: Comparison, things: Sequence[str]) -> tuple[Ids, InstanceMap]:
-    """The single things of a prediction: the engine's, each of one class, or connected components of the thing classes.
+    """The single things of a prediction: the engine's, each of one class, or connected components of each group.
 
     Args:
         found: of the engine.
@@ -205,8 +205,7 @@ def things_of(found: Found, ids: Ids, common: Comparison, things: Sequence[str])
     """
     if found.grouped is not None:
         return compared(found.ids, found.grouped.instances, common, (ids.shape[0], ids.shape[1]))
-    kinds = np.zeros(256, np.uint8)
-    kinds[[common.labels.id_of(name) for name in things]] = 1
+    kinds = np.where(thing_table(common.labels, tuple(things)), common.labels.countable_table, 0).astype(np.uint8)
     return ids, components(ids, kinds)[0]
 
 

@@ -13,7 +13,7 @@ from drivenet.frame import Image
 from drivenet.labels import CITYSCAPES, LabelSet
 
 SIZE = (32, 48)
-ROAD, SKY, CAR = (CITYSCAPES.id_of(name) for name in ("road", "sky", "car"))
+ROAD, SKY, CAR, PERSON = (CITYSCAPES.id_of(name) for name in ("road", "sky", "car", "person"))
 
 
 class Painted(FrameSequence):
@@ -80,6 +80,20 @@ class Touching(Painted):
         return Truth(ids, np.where(ids == CAR, np.where(np.arange(SIZE[1]) < 24, 7, 9), 0).astype(np.int32))
 
 
+class Beside(Painted):
+    """A person at either end of a car, all in touch."""
+
+    def ids(self, index: int) -> Ids:
+        ids = np.full(SIZE, ROAD, np.uint8)
+        ids[12:24, 12:36] = CAR
+        ids[8:28, 6:12] = ids[8:28, 36:42] = PERSON
+        return ids
+
+    def truth(self, index: int) -> Truth:
+        ids = self.ids(index)
+        return Truth(ids, np.where(ids == ROAD, 0, np.where(ids == CAR, 1, 2 + np.arange(SIZE[1]) // 24)).astype(np.int32))
+
+
 def maps_of_touching() -> tuple[np.ndarray, np.ndarray]:
     """Centres of both cars on cells of two pixels, and offsets that lead to the nearer one."""
     rows, columns = np.mgrid[: SIZE[0] // 2, : SIZE[1] // 2]
@@ -89,5 +103,5 @@ def maps_of_touching() -> tuple[np.ndarray, np.ndarray]:
     return centres, offsets.astype(np.uint8)
 
 
-def video(*sequences: FrameSequence) -> VideoSet:
-    return VideoSet("painted", "val", CITYSCAPES, sequences, ("car",))
+def video(*sequences: FrameSequence, things: tuple[str, ...] = ("car",)) -> VideoSet:
+    return VideoSet("painted", "val", CITYSCAPES, sequences, things)

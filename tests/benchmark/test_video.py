@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from onnx_models import palette_model, sure_things_model
-from painted import CAR, ROAD, SIZE, SKY, Growing, Painted, Touching, maps_of_touching, video
+from painted import CAR, ROAD, SIZE, SKY, Beside, Growing, Painted, Touching, maps_of_touching, video
 
 from drivenet.benchmark.lent import Lent
 from drivenet.benchmark.outputs import Predictions
@@ -69,6 +70,18 @@ def test_things_of_an_engine_are_scored_and_those_of_others_are_components(
     assert blobs.score.figures()["pq_things"] == pytest.approx(0.0), "half of the blob is another car"
     assert blobs.score.figures()["stq"] < 1.0
     parting.close()
+
+
+def test_a_car_between_two_people_does_not_make_them_one(engine: Engine, tmp_path: Path) -> None:
+    """Components are of one group, as in a run; of all things at once, both people were one segment and one mask."""
+    found, commons = video(Beside("a", frames=2), things=("person", "car")), [compare(CITYSCAPES, CITYSCAPES)]
+    writes = Predictions(tmp_path, "coco", ["city"], commons, found)
+    (results,) = run_set([Lent(engine, 0.0)], found, Plan(flow=EXACT), [Usage()], visit=writes.visit)
+    writes.close()
+    assert results[0].score.figures()["pq_things"] == pytest.approx(1.0)
+    masks = json.loads((tmp_path / "instances.json").read_text(encoding="utf-8"))["annotations"]
+    classes = [CITYSCAPES.classes[mask["category_id"]] for mask in masks]
+    assert sorted(classes) == ["car", "car", "person", "person", "person", "person"]
 
 
 def test_things_keep_their_ids_whichever_is_the_larger(engine: Engine) -> None:
