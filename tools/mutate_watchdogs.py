@@ -104,7 +104,7 @@ MUTATIONS = (
     Mutation("the budget", f"{RECORDING}/retention.py", "self._disk.unlink(path)", "pass", OF_RECORDING, "budget"),
     Mutation("a budget that cannot hold", f"{RECORDING}/retention.py", "if reason and self._must_stop():", "if False:",
              OF_RECORDING, "budget"),
-    Mutation("locks of events", f"{RECORDING}/retention.py", "self._kept[n].locked or ", "", OF_RECORDING, "locked"),
+    Mutation("locks of events", f"{RECORDING}/retention.py", " or self._kept[n].stays()", "", OF_RECORDING, "locked"),
     Mutation("one writer", f"{RECORDING}/files.py", "path not in self._session.written and is_being_written(path)",
              "False", OF_RECORDING, "another_program"),
     Mutation("opening again", "drivenet/sources/reconnect.py", "source = self._gone_on(source) if self.live else None",

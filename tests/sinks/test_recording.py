@@ -277,6 +277,27 @@ def test_a_budget_that_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
         JsonlSink(tmp_path / "f.jsonl", session=free).publish(result_at(0))
 
 
+def test_a_segment_is_unlocked_while_the_node_runs(tmp_path: Path) -> None:
+    """As the message asks for where the budget cannot hold; a segment that is locked again stays again."""
+    session = RecordingSession(RecordingOptions(segment_s=1.0, keep_bytes=2_000))
+    fill(tmp_path, range(1, 5))
+    for n in range(1, 5):
+        (tmp_path / f"s-20260101T000000Z-{n:06d}.locked").touch()
+    sink = JsonlSink(tmp_path / "s.jsonl", session=session)
+    with pytest.raises(SinkError, match=r"unlock segments by deleting their \.locked files"):
+        sink.publish(result_at(0))
+    for n in (1, 2, 4):
+        (tmp_path / f"s-20260101T000000Z-{n:06d}.locked").unlink()
+    again = JsonlSink(tmp_path / "s.jsonl", session=session)
+    again.publish(result_at(0))
+    assert [number for number, _ in segments_of(tmp_path / "s.jsonl")] == [3, 4, 5]
+    for _ in range(2):
+        session.lock()
+        (marker,) = tmp_path.glob("*-000005.locked")
+        marker.unlink()
+    again.close(Totals())
+
+
 def test_a_lock_keeps_what_was_ten_seconds_before_to_ten_seconds_after(tmp_path: Path) -> None:
     condition = parse_condition("Car > 6%", CAMVID)
     session = RecordingSession(
@@ -288,6 +309,20 @@ def test_a_lock_keeps_what_was_ten_seconds_before_to_ten_seconds_after(tmp_path:
     sink.close(Totals())
     locked = [path.with_suffix(".locked").exists() for _, path in segments_of(tmp_path / "s.jsonl")]
     assert [5 * n for n, is_locked in enumerate(locked) if is_locked] == [30, 35, 40, 45, 50]
+
+
+def test_what_was_recorded_before_an_output_was_away_ends_there(tmp_path: Path) -> None:
+    """Segments that nobody opened have numbers too: the one before them is not part of every later event."""
+    session = RecordingSession(RecordingOptions(segment_s=5.0), fps=1.0)
+    sink = JsonlSink(tmp_path / "s.jsonl", session=session)
+    sink.publish(result_at(0, 0))
+    session.segment(result_at(6, 6))  # of an output that cannot be opened just now
+    for n in (12, 40):
+        sink.publish(result_at(n, n))
+    session.lock()
+    sink.close(Totals())
+    locked = [path.with_suffix(".locked").exists() for _, path in segments_of(tmp_path / "s.jsonl")]
+    assert locked == [False, True, True]
 
 
 def test_a_lock_by_hand_holds_for_the_segment_that_is_written(tmp_path: Path) -> None:

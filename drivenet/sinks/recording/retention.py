@@ -35,12 +35,15 @@ class BudgetError(OSError):
 class _Kept:
     """All files of one segment number, and when it was; None where that is not known or not over.
 
+    It is ``locked``, and ``marked`` once its markers are on the disk: who then deletes them unlocks it.
+
     There is one for every segment on the disk, so it is small: paths are strings, a fifth of a Path.
     """
 
     start_ns: int | None = None
     end_ns: int | None = None
     locked: bool = False
+    marked: bool = False
     complete: int = 0
     files: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
@@ -48,6 +51,12 @@ class _Kept:
     def bytes(self) -> int:
         """On the disk, by now."""
         return self.complete + sum(_size(path) for path in self.open)
+
+    def stays(self) -> bool:
+        """Whether it is locked, and nobody has deleted its markers since."""
+        if self.marked and not any(_marker(path).exists() for path in (*self.files, *self.open)):
+            self.locked = self.marked = False
+        return self.locked
 
     def add(self, path: str) -> None:
         """A file is complete; one that is known counts once: a recording that is opened again finds its own."""
@@ -72,6 +81,8 @@ class Retention:
         self._kept: dict[int, _Kept] = {}
         self._folders: set[Path] = set()
         self._events: list[tuple[int, int]] = []
+        #: The last segment that was opened, which ends where the next one begins, whatever its number is.
+        self._newest = 0, _Kept()
         self._checked_ns = 0
 
     def found(self, folder: Path, segments: Iterable[tuple[int, Path]]) -> None:
@@ -81,7 +92,8 @@ class Retention:
             for number, path in segments:
                 kept = self._kept.setdefault(number, _Kept())
                 kept.add(str(path))
-                kept.locked = kept.locked or path.with_suffix(LOCKED).exists()
+                if _marker(str(path)).exists():
+                    kept.locked = kept.marked = True
 
     def opened(self, segment: Segment, path: Path) -> None:
         """A segment is being written, and the one before has ended. Raises OSError if it cannot be locked."""
@@ -90,10 +102,10 @@ class Retention:
             kept = self._kept.setdefault(segment.number, _Kept())
             kept.start_ns = segment.start_ns
             kept.open = (*kept.open, str(path))
-            before = self._kept.get(segment.number - 1)
-            if before and before.start_ns is not None:
-                before.end_ns = segment.start_ns
-            if kept.locked or any(self._is_in(kept, event) for event in self._events):
+            if segment.number > self._newest[0]:
+                self._newest[1].end_ns = segment.start_ns
+                self._newest = segment.number, kept
+            if kept.stays() or any(self._is_in(kept, event) for event in self._events):
                 self._mark(kept)
 
     def closed(self, segment: Segment, path: Path) -> None:
@@ -108,7 +120,7 @@ class Retention:
         with self._lock:
             self._events = [*(e for e in self._events[-64:] if e[1] < event[0]), *self._joined(event)]
             for kept in self._kept.values():
-                if not kept.locked and self._is_in(kept, event):
+                if self._is_in(kept, event) and not kept.stays():
                     self._mark(kept)
 
     def check(self, *, now: bool = False) -> None:
@@ -146,7 +158,7 @@ class Retention:
 
     def _delete_oldest(self) -> int | None:
         """Delete a segment; its bytes, None if there is none that may go."""
-        victim = next((n for n in sorted(self._kept) if not (self._kept[n].locked or self._kept[n].open)), None)
+        victim = next((n for n in sorted(self._kept) if not (self._kept[n].open or self._kept[n].stays())), None)
         if victim is None:
             return None
         kept = self._kept.pop(victim)
@@ -158,11 +170,12 @@ class Retention:
     def _mark(self, kept: _Kept) -> None:
         kept.locked = True
         for path in (*kept.files, *kept.open):
-            marker = Path(path).with_suffix(LOCKED)
+            marker = _marker(path)
             if not marker.exists():
                 marker.touch()
                 self._disk.sync_folder(marker.parent)
                 log.info("locked the segment %s", path)
+        kept.marked = True
 
     def _joined(self, event: tuple[int, int]) -> list[tuple[int, int]]:
         """The event as one with those that overlap it."""
@@ -174,6 +187,11 @@ class Retention:
         if kept.start_ns is None or kept.start_ns > event[1]:
             return False
         return kept.end_ns is None or kept.end_ns >= event[0]
+
+
+def _marker(path: str) -> Path:
+    """The empty file that locks the segment of a file."""
+    return Path(path).with_suffix(LOCKED)
 
 
 def _size(path: str) -> int:
