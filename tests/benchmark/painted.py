@@ -91,7 +91,8 @@ class Beside(Painted):
 
     def truth(self, index: int) -> Truth:
         ids = self.ids(index)
-        return Truth(ids, np.where(ids == ROAD, 0, np.where(ids == CAR, 1, 2 + np.arange(SIZE[1]) // 24)).astype(np.int32))
+        numbers = np.where(ids == ROAD, 0, np.where(ids == CAR, 1, 2 + np.arange(SIZE[1]) // 24))
+        return Truth(ids, numbers.astype(np.int32))
 
 
 def maps_of_touching() -> tuple[np.ndarray, np.ndarray]:
