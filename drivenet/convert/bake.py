@@ -10,10 +10,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from drivenet.convert.declaration import Declaration
-from drivenet.convert.graph import PREFIX, subgraphs
+from drivenet.convert.graph import PREFIX
 from drivenet.convert.ports import Input, Output
 from drivenet.engine.onnxruntime.file import INPUT, OUTPUT
 from drivenet.export.simplify import simplify
+from drivenet.onnx_graph import bodies, fill
 
 
 class _Chain:
@@ -56,23 +57,22 @@ def bake(
     after = _after(graph, given, output)
     for node in graph.node:
         node.input[:] = [before.end if name == PREFIX + taken.name else name for name in node.input]
-    for body in subgraphs(graph.node):
+    for body in bodies(graph.node):
         _rename(body, PREFIX + taken.name, before.end)
     nodes = [*before.nodes, *graph.node, *after.nodes]
     nodes[-1].output[0] = OUTPUT
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:], graph.input[:], graph.output[:]
-    graph.node.extend(copies)
+    fill(graph.node, nodes)
+    del graph.input[:], graph.output[:]
     graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [1, *taken.size, 3]))
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.UINT8, [1, *output]))
-    if not subgraphs(graph.node):
+    if not bodies(graph.node):
         simplify(model)
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
-    for body in subgraphs(graph.node):
+    for body in bodies(graph.node):
         _rename(body, old, new)
 
 

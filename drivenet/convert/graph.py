@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnx
 from onnx import TensorProto, compose, helper, inliner, numpy_helper, version_converter
 
 from drivenet.errors import UsageError
+from drivenet.onnx_graph import Graph, bodies, fill, reads
 
 #: The oldest that is read, and the oldest that can be quantised, which an older one is raised to if that works.
 OLDEST, RAISED = 11, 13
@@ -78,24 +78,6 @@ def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
 
 
-def subgraphs(nodes: Iterable[onnx.NodeProto]) -> list[onnx.GraphProto]:
-    """The bodies of loops and branches directly inside these nodes."""
-    attributes = [attribute for node in nodes for attribute in node.attribute]
-    return [a.g for a in attributes if a.type == onnx.AttributeProto.GRAPH] + [
-        g for a in attributes if a.type == onnx.AttributeProto.GRAPHS for g in a.graphs
-    ]
-
-
-def reads(node: onnx.NodeProto) -> set[str]:
-    """The tensors that a node reads, also inside its bodies."""
-    found = set(node.input)
-    for body in subgraphs([node]):
-        for inner in body.node:
-            found |= reads(inner)
-        found |= {port.name for port in body.output}
-    return found
-
-
 def prune(graph: onnx.GraphProto, output: str) -> None:
     """Leave one output and what it needs, in place."""
     needed, kept = {output}, []
@@ -106,9 +88,7 @@ def prune(graph: onnx.GraphProto, output: str) -> None:
     tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
     ports = [port for port in graph.output if port.name == output]
     for field, rest in ((graph.node, kept[::-1]), (graph.initializer, tensors), (graph.output, ports)):
-        copies = [type(one).FromString(one.SerializeToString()) for one in rest]
-        del field[:]
-        field.extend(copies)
+        fill(field, rest)
 
 
 def to_single(graph: onnx.GraphProto) -> None:
@@ -124,7 +104,7 @@ def to_single(graph: onnx.GraphProto) -> None:
                 _single(attribute.t)
             elif attribute.name == _TYPE_ATTRIBUTES.get(node.op_type) and attribute.i == TensorProto.FLOAT16:
                 attribute.i = TensorProto.FLOAT
-    for body in subgraphs(graph.node):
+    for body in bodies(graph.node):
         to_single(body)
 
 
@@ -141,7 +121,7 @@ def _domains(model: onnx.ModelProto) -> None:
     while waiting:
         graph = waiting.pop()
         used |= {"" if node.domain == "ai.onnx" else node.domain for node in graph.node}
-        waiting += subgraphs(graph.node)
+        waiting += bodies(graph.node)
     versions = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in model.opset_import}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(d, v) for d, v in versions.items() if d in used or d == "")
@@ -149,8 +129,8 @@ def _domains(model: onnx.ModelProto) -> None:
 
 def ends_in_sigmoid(model: onnx.ModelProto, output: str) -> bool:
     """Whether an output is what a Sigmoid made, or that resized."""
-    makers = {name: node for node in model.graph.node for name in node.output}
-    node = makers.get(output)
+    known = Graph(model.graph)
+    node = known.maker(output)
     while node is not None and node.op_type in _KEEPS_VALUES:
-        node = makers.get(node.input[0]) if node.input else None
+        node = known.maker(node.input[0]) if node.input else None
     return node is not None and node.op_type == "Sigmoid"

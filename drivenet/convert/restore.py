@@ -21,12 +21,13 @@ from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.errors import UsageError
 from drivenet.export.int8_nodes import THINGS
-from drivenet.export.simplify import Graph, Node, unsplit_expansions
+from drivenet.export.simplify import name_constants_directly, unsplit_expansions
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.models import create
 from drivenet.models.deployed import normalise
 from drivenet.modelspec import ModelSpec
+from drivenet.onnx_graph import Graph, Node
 from drivenet.prepare import prepare
 
 _PREFIX = "/network/"
@@ -86,6 +87,7 @@ def restore(network: nn.Module, file: Path, spec: ModelSpec, pictures: Sequence[
         UsageError: if the network is not the one that was exported.
     """
     graph = Graph(onnx.load(file).graph)
+    name_constants_directly(graph)
     unsplit_expansions(graph)
     norms = _norms_after(network, spec)
     modules = dict(network.named_modules())
@@ -141,8 +143,8 @@ def _norms_after(network: nn.Module, spec: ModelSpec) -> dict[str, nn.BatchNorm2
 def _weights(graph: Graph, node: Node, spec: ModelSpec) -> npt.NDArray[np.float32]:
     """Weights for normalised RGB, also of the convolutions that took the picture's scale and order upon them."""
     weights = np.array(graph.constant(node.input[1]), np.float32)
-    on_picture = graph.makers[node.input[0]].op_type == "Transpose"
-    if on_picture:
+    before = graph.maker(node.input[0])
+    if before is not None and before.op_type == "Transpose":  # on the picture
         deviation = np.array(spec.std[::-1], np.float32).reshape(1, 3, 1, 1)  # of B, G, R
         weights = np.ascontiguousarray((weights * (255 * deviation))[:, ::-1])
     return weights

@@ -31,6 +31,7 @@ from drivenet.export.stored import load, store
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
+from drivenet.onnx_graph import Graph
 from drivenet.prepare import prepare_for
 
 #: Zero points are 0 everywhere, and biases stay float: TensorRT reads nothing else.
@@ -104,9 +105,11 @@ class Calibrated:
             list(QUANTISED), dict(_SYMMETRIC),
         )  # fmt: skip
         quantizer.quantize_model()
-        round_after_activations(quantizer.model.model.graph)
-        unsign(quantizer.model.model.graph)
-        average_floats(quantizer.model.model.graph)
+        graph = Graph(quantizer.model.model.graph)
+        round_after_activations(graph)
+        unsign(graph)
+        average_floats(graph)
+        graph.write()
         quantizer.model.topological_sort()
         correct_biases(quantizer.model.model.graph, self._clean.graph, self._means)
         model = _plain(quantizer.model.model, self._ir_version)

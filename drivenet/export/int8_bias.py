@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from drivenet.engine.onnxruntime.file import CPU
+from drivenet.onnx_graph import Graph, Node
 
 Floats = npt.NDArray[np.floating]
 
@@ -44,30 +44,25 @@ def correct_biases(quantised: onnx.GraphProto, floats: onnx.GraphProto, means: M
         floats: before.
         means: as :func:`channel_means` gives them.
     """
-    constants = {tensor.name: tensor for tensor in quantised.initializer}
-    weights = {tensor.name: tensor for tensor in floats.initializer}
-    before = {node.name: node for node in floats.node if node.op_type == "Conv"}
-    for node, linear in _int8_convolutions(quantised, constants):
-        was = before[node.name]
+    graph, before = Graph(quantised), Graph(floats)
+    convolutions = {node.name: node for node in before.nodes if node.op_type == "Conv"}
+    for node, linear in _int8_convolutions(graph):
+        was = convolutions[node.name]
         if was.input[0] not in means:
             continue
-        steps, scales = (numpy_helper.to_array(constants[name]) for name in linear.input[:2])
-        error = steps * scales.reshape(-1, 1, 1, 1) - numpy_helper.to_array(weights[was.input[1]])
-        bias = constants[node.input[2]]
-        shifted = numpy_helper.to_array(bias) - _shift(error, means[was.input[0]])
-        bias.CopyFrom(numpy_helper.from_array(shifted.astype(np.float32), bias.name))
+        steps, scales = (graph.constant(name) for name in linear.input[:2])
+        error = steps * scales.reshape(-1, 1, 1, 1) - before.constant(was.input[1])
+        shifted = graph.constant(node.input[2]) - _shift(error, means[was.input[0]])
+        graph.add(node.input[2], shifted.astype(np.float32))
+    graph.write()
 
 
-def _int8_convolutions(
-    graph: onnx.GraphProto, constants: Collection[str]
-) -> Iterator[tuple[onnx.NodeProto, onnx.NodeProto]]:
+def _int8_convolutions(graph: Graph) -> Iterator[tuple[Node, Node]]:
     """Those with constant weights and a constant bias of their own, and what makes floats of their weights."""
-    made_by = {name: node for node in graph.node for name in node.output}
-    uses = Counter(name for node in graph.node for name in node.input)
-    for node in graph.node:
+    for node in graph.nodes:
         bias = node.input[2] if node.op_type == "Conv" and len(node.input) > 2 else ""
-        linear = made_by.get(node.input[1]) if bias in constants and uses[bias] == 1 else None
-        if linear is not None and linear.op_type == "DequantizeLinear" and linear.input[0] in constants:
+        linear = graph.maker(node.input[1]) if bias in graph.tensors and graph.readers(bias) == [node] else None
+        if linear is not None and linear.op_type == "DequantizeLinear" and linear.input[0] in graph.tensors:
             yield node, linear
 
 

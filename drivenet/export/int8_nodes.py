@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 import onnx
+
+from drivenet.onnx_graph import Graph, Node
 
 #: All names of the nodes of a head for things begin with it.
 THINGS = "things/"
@@ -21,20 +23,20 @@ TENTHS = 10
 
 def float_nodes(graph: onnx.GraphProto, keep: Sequence[str], tenths: Collection[int] = ()) -> set[str]:
     """Names of the nodes that stay float: a head for things, what ``keep`` names, and these tenths of the network."""
-    made_by = {name: node for node in graph.node for name in node.output}
+    known = Graph(graph)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     convs = {n.name: shapes.get(n.input[1], (NARROW + 1, 0)) for n in graph.node if n.op_type == "Conv"}
     stem = [n for n in graph.node if convs.get(n.name, (0, 0))[1] == 3]
     last = [n for n in graph.node if n.op_type == "ArgMax"]
     sigmoids = [n for n in graph.node if n.op_type in ("Sigmoid", "HardSigmoid")]
-    found = {n.name for node in stem for n in _before(node, made_by)}
+    found = {node.name for node in known.before(*stem)}
     found |= {n.name for n in graph.node if n.name.startswith(THINGS)}  # offsets of 8 bits are rounded once
     if "stem" in keep:
         found |= {node.name for node in stem}
     if "classifier" in keep:
-        found |= _last_convolution(last, made_by)
+        found |= _last_convolution(known, last)
     if "gates" in keep:
-        found |= _last_convolution(sigmoids, made_by)
+        found |= _last_convolution(known, sigmoids)
     if "narrow" in keep:
         found |= {name for name, shape in convs.items() if shape[0] <= NARROW}
     found |= _in_tenths(graph, tenths)
@@ -78,25 +80,13 @@ def _neighbours(graph: onnx.GraphProto) -> dict[str, set[str]]:
     return near
 
 
-Made = dict[str, onnx.NodeProto]
-
-
-def _before(node: onnx.NodeProto, made_by: Made) -> Iterator[onnx.NodeProto]:
-    for name in node.input:
-        if name in made_by:
-            yield made_by[name]
-            yield from _before(made_by[name], made_by)
-
-
-def _last_convolution(nodes: list[onnx.NodeProto], made_by: Made) -> set[str]:
+def _last_convolution(graph: Graph, nodes: Sequence[Node]) -> set[str]:
     """The nearest convolutions before some nodes, and all between."""
     found: set[str] = set()
-    waiting = [made_by[name] for node in nodes for name in node.input if name in made_by]
+    waiting = list(nodes)
     while waiting:
-        node = waiting.pop()
-        if node.name in found:
-            continue
-        found.add(node.name)
-        if node.op_type != "Conv":
-            waiting += [made_by[name] for name in node.input if name in made_by]
+        makers = [maker for name in waiting.pop().input if (maker := graph.maker(name)) is not None]
+        new = [maker for maker in makers if maker.name not in found]
+        found |= {maker.name for maker in new}
+        waiting += [maker for maker in new if maker.op_type != "Conv"]
     return found

@@ -2,73 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
-Node = onnx.NodeProto
-
-
-class Graph:
-    """The nodes of an ONNX graph, its constants, and who reads what; :meth:`write` puts changes into effect."""
-
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self.graph = graph
-        self.nodes = list(graph.node)
-        self.outputs = {output.name for output in graph.output}
-        self.tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self._name_constants_directly()
-        self.readers: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-        self.makers = {name: node for node in self.nodes for name in node.output}
-
-    def _name_constants_directly(self) -> None:
-        """PyTorch writes constants that are equal once, and reads them through Identity elsewhere."""
-        same = {n.output[0]: n.input[0] for n in self.nodes if n.op_type == "Identity" and n.input[0] in self.tensors}
-        self.nodes = [node for node in self.nodes if node.output[0] not in same]
-        for node in self.nodes:
-            for place, name in enumerate(node.input):
-                node.input[place] = same.get(name, name)
-
-    def constant(self, name: str) -> npt.NDArray[Any]:
-        """The values of a constant."""
-        values: npt.NDArray[Any] = numpy_helper.to_array(self.tensors[name])
-        return values
-
-    def change(self, node: Node, place: int, values: npt.NDArray[Any]) -> None:
-        """Give a node another constant, leaving to others what they share with it."""
-        name = f"{node.input[place]}/{_called(node)}"
-        self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
-        node.input[place] = name
-
-    def constants(self, node: Node) -> bool:
-        """Whether all but the first input of a node are constants."""
-        return all(name in self.tensors for name in node.input[1:])
-
-    def only_reader(self, node: Node) -> Node | None:
-        """The one node that reads what another makes, if it is one."""
-        readers = self.readers.get(node.output[0], [])
-        return readers[0] if len(readers) == 1 and node.output[0] not in self.outputs else None
-
-    def replace(self, node: Node, *others: Node) -> None:
-        """Put others, or nothing, in the place of a node."""
-        at = next(i for i, one in enumerate(self.nodes) if one is node)
-        self.nodes[at : at + 1] = others
-
-    def write(self) -> None:
-        """Put the nodes back, with the constants that they read, and forget the shapes of what lies between."""
-        read = {name for node in self.nodes for name in node.input} | self.outputs
-        nodes = [node for node in self.nodes if node.op_type != "Constant" or node.output[0] in read]
-        tensors = [tensor for name, tensor in self.tensors.items() if name in read]
-        for field, kept in ((self.graph.node, nodes), (self.graph.initializer, tensors), (self.graph.value_info, [])):
-            copies = [type(one).FromString(one.SerializeToString()) for one in kept]
-            del field[:]
-            field.extend(copies)
+from drivenet.onnx_graph import Graph, Node, called
 
 
 def simplify(model: onnx.ModelProto) -> None:
@@ -80,11 +19,22 @@ def simplify(model: onnx.ModelProto) -> None:
        convolution, for which backends have fast kernels (in OpenVINO's int8, three times as fast).
     """
     graph = Graph(model.graph)
+    name_constants_directly(graph)
     _absorb_normalisation(graph)
     for node in list(graph.nodes):
         if node.op_type == "Conv" and graph.constants(node):
             _split_expansion(graph, node)
     graph.write()
+    del model.graph.value_info[:]  # shapes of what lies between, where the axes are in another order now
+
+
+def name_constants_directly(graph: Graph) -> None:
+    """PyTorch writes constants that are equal once, and reads them through Identity elsewhere."""
+    for node in list(graph.nodes):
+        if node.op_type == "Identity" and node.input[0] in graph.tensors and node.output[0] not in graph.outputs:
+            graph.redirect(node.output[0], node.input[0])
+            if not graph.readers(node.output[0]):
+                graph.remove(node)
 
 
 def _absorb_normalisation(graph: Graph) -> None:
@@ -93,20 +43,19 @@ def _absorb_normalisation(graph: Graph) -> None:
     if chain is None:
         return
     cast, transpose, mul, add, flip = chain
-    first = graph.readers[flip.output[0]]
+    first = graph.readers(flip.output[0])
     if not all(node.op_type == "Conv" and group_of(node) == 1 and graph.constants(node) for node in first):
         return
     scale, offset = (graph.constant(node.input[1]) for node in (mul, add))  # of B, G, R
     for node in first:
         graph.change(node, 1, graph.constant(node.input[1])[:, ::-1] * scale)
-        node.input[0] = transpose.output[0]
-    width = graph.graph.input[0].type.tensor_type.shape.dim[2].dim_value
+        graph.rewire(node, 0, transpose.output[0])
+    width = graph.proto.input[0].type.tensor_type.shape.dim[2].dim_value
     # a row of pixels at a time: three numbers at a time fill no vector register
     graph.change(add, 1, np.tile((offset / scale).reshape(1, 1, 1, 3), (1, 1, width, 1)))
+    graph.remove(transpose, mul, add, flip)
     add.input[0], transpose.input[0] = cast.output[0], add.output[0]
-    for gone in (transpose, mul, add, flip):
-        graph.replace(gone)
-    graph.replace(cast, cast, add, transpose)
+    graph.insert_after(cast, add, transpose)
 
 
 def _chain(graph: Graph, node: Node | None, kinds: tuple[str, ...]) -> list[Node] | None:
@@ -133,17 +82,17 @@ def _split_expansion(graph: Graph, node: Node) -> None:
         return
     order = np.arange(wide).reshape(groups, -1).T.reshape(-1)
     _reorder(graph, [node, *followers], order)
-    repeated, name = f"{_called(node)}/repeated", f"{_called(node)}/Repeat"
+    repeated, name = f"{called(node)}/repeated", f"{called(node)}/Repeat"
     repeat = helper.make_node("Concat", [node.input[0]] * (wide // groups), [repeated], name, axis=1)
-    node.input[0] = repeated
     next(a for a in node.attribute if a.name == "group").i = wide
-    graph.replace(node, repeat, node)
+    graph.insert_before(node, repeat)
+    graph.rewire(node, 0, repeated)
 
 
 def unsplit_expansions(graph: Graph) -> None:
     """Put the channels of every repetition back into the order that they had; leaves the repetitions where they are."""
     for node in graph.nodes:
-        repeat = graph.makers.get(node.input[0]) if node.op_type == "Conv" else None
+        repeat = graph.maker(node.input[0]) if node.op_type == "Conv" else None
         if repeat is None or repeat.op_type != "Concat" or len(set(repeat.input)) > 1:
             continue
         back = np.arange(group_of(node)).reshape(len(repeat.input), -1).T.reshape(-1)
@@ -177,11 +126,6 @@ def _followers(graph: Graph, node: Node) -> list[Node]:
                 break
         reader = graph.only_reader(reader)
     return []
-
-
-def _called(node: Node) -> str:
-    """What names are made of that belong to a node: its name, which programs may leave out, or what it gives."""
-    return node.name or node.output[0]
 
 
 def group_of(node: Node) -> int:

@@ -16,6 +16,7 @@ from drivenet.errors import UsageError
 from drivenet.files import sha256_of
 from drivenet.host.cpu import physical_cores
 from drivenet.modelspec import METADATA_KEY, ModelSpec
+from drivenet.onnx_graph import Graph
 
 
 class Trunk:
@@ -50,11 +51,10 @@ def origin_of(spec: ModelSpec, file: Path) -> str:
 
 def features_of(model: onnx.ModelProto, where: str) -> tuple[str, tuple[int, int, int, int]]:
     """Name and shape (1, C, h, w) of what the last convolution before the argmax reads; UsageError if there is none."""
-    graph = model.graph
-    made_by = {name: node for node in graph.node for name in node.output}
-    node = next((n for n in graph.node if n.op_type == "ArgMax"), None)
+    graph = Graph(model.graph)
+    node = next((n for n in graph.nodes if n.op_type == "ArgMax"), None)
     while node is not None and node.op_type != "Conv":
-        node = made_by.get(node.input[0])
+        node = graph.maker(node.input[0])
     if node is None:
         raise UsageError(f"{where} has no convolution before an argmax", "a model that drivenet trained")
     name = node.input[0]

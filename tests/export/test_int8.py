@@ -26,6 +26,7 @@ from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.metrics import agreement  # noqa: E402
 from drivenet.models import create  # noqa: E402
 from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec  # noqa: E402
+from drivenet.onnx_graph import Graph  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
 
 SIZE = (64, 96)
@@ -134,8 +135,10 @@ def test_the_range_of_an_activation_whose_readers_are_float_is_its_own(tmp_path:
     graph = onnx.helper.make_graph(
         nodes, "clip", [x], [z], [numpy_helper.from_array(v, n) for n, v in constants.items()]
     )
-    round_after_activations(graph)
-    unsign(graph)
+    changed = Graph(graph)
+    round_after_activations(changed)
+    unsign(changed)
+    changed.write()
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=8)
     onnx.checker.check_model(model)
     (rounding,) = [node for node in graph.node if node.op_type == "QuantizeLinear"]
@@ -167,8 +170,10 @@ def clipped(ends: list[str], **constants: float) -> tuple[onnx.ModelProto, onnx.
     graph = onnx.helper.make_graph(nodes, "clip", [x], [z], tensors)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=8)
     moved = onnx.ModelProto.FromString(model.SerializeToString())
-    round_after_activations(moved.graph)
-    unsign(moved.graph)
+    graph = Graph(moved.graph)
+    round_after_activations(graph)
+    unsign(graph)
+    graph.write()
     onnx.checker.check_model(moved, full_check=True)
     return model, moved
 
@@ -198,7 +203,9 @@ def test_what_the_graph_gives_stays_rounded_where_it_is() -> None:
     model, _ = clipped(["low", "high"], low=0, high=6)
     model.graph.output.append(onnx.helper.make_tensor_value_info("xd", onnx.TensorProto.FLOAT, [5]))
     before = model.SerializeToString()
-    round_after_activations(model.graph)
+    graph = Graph(model.graph)
+    round_after_activations(graph)
+    graph.write()
     assert model.SerializeToString() == before
 
 
