@@ -61,94 +61,80 @@ def typing_of(trt: Any, precision: str) -> Typing:
 
 def flagged_int8(model: bytes) -> bytes:
     """An int8 ONNX for versions with flags."""
-    return float_weights_onnx(signed_onnx(model))
+    return _rewritten(model, sign, quantise_in_graph)
 
 
 def typed_int8(model: bytes) -> bytes:
     """An int8 ONNX for versions that read the types."""
-    return float16_onnx(signed_onnx(model))
-
-
-def signed_onnx(model: bytes) -> bytes:
-    """An int8 ONNX whose uint8 activations are int8, in half as many steps: TensorRT takes no others.
-
-    Raises:
-        UsageError: if the package onnx, which does it, is missing.
-    """
-    onnx = _needed("onnx")
-    loaded = onnx.load_from_string(model)
-    graph = loaded.graph
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        zero = stored.get(node.input[2]) if node.op_type in _LINEAR and len(node.input) > 2 else None
-        if zero is None or zero.data_type != onnx.TensorProto.UINT8:
-            continue
-        names = [f"{name}_signed" for name in node.input[1:]]
-        if names[0] not in stored:
-            scale = onnx.numpy_helper.to_array(stored[node.input[1]])
-            wider = (scale * np.float32(255 / 127)).astype(scale.dtype)
-            for name, values in zip(names, (wider, np.zeros(scale.shape, np.int8)), strict=True):
-                stored[name] = onnx.numpy_helper.from_array(values, name)
-                graph.initializer.append(stored[name])
-        node.input[1:] = names
-    rounded = {name for node in graph.node if node.op_type == "QuantizeLinear" for name in node.output}
-    for known in [value for value in graph.value_info if value.name in rounded]:
-        graph.value_info.remove(known)
-    rewritten: bytes = loaded.SerializeToString()
-    return rewritten
+    return _rewritten(model, sign, halve)
 
 
 def float16_onnx(model: bytes) -> bytes:
-    """An ONNX with all its floats in fp16; uint8 input and output, int8 weights and the factors of a Resize stay.
-
-    Raises:
-        UsageError: if the package onnx, which does it, is missing.
-    """
-    onnx, versions = _needed("onnx"), _needed("onnx.version_converter")
-    float16 = _needed("onnxruntime.transformers.float16")
-    loaded = onnx.load_from_string(model)
-    if any(node.op_type == "QuantizeLinear" for node in loaded.graph.node):
-        loaded = versions.convert_version(loaded, _FP16_SCALES)
-    _constants_to_initializers(loaded.graph)
-    converted: bytes = float16.convert_float_to_float16(loaded, keep_io_types=True).SerializeToString()
-    return converted
+    """A float ONNX in fp16 for versions that read the types."""
+    return _rewritten(model, halve)
 
 
-def float_weights_onnx(model: bytes) -> bytes:
-    """An int8 ONNX whose weights are float and quantised in the graph: TensorRT 8 takes no others.
+def _rewritten(content: bytes, *steps: Callable[[Any], Any]) -> bytes:
+    """An ONNX behind each of these steps; UsageError if a package that does it is missing."""
+    model = _needed("onnx").load_from_string(content)
+    for step in steps:
+        model = step(model)
+    rewritten: bytes = model.SerializeToString()
+    return rewritten
 
-    The scales stay, so that quantising gives the int8 values that the ONNX holds. Of what ``drivenet export`` writes:
-    scales and zero points of 0 are initializers.
 
-    Raises:
-        UsageError: if the package onnx, which does it, is missing.
-    """
-    onnx = _needed("onnx")
-    loaded = onnx.load_from_string(model)
-    graph = loaded.graph
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    added: dict[str, Any] = {}
-    for node in graph.node:
-        if node.op_type != "DequantizeLinear" or node.input[0] not in stored:
+def sign(model: Any) -> Any:
+    """An int8 model, changed in place: uint8 activations become int8, in half as many steps, as TensorRT wants them."""
+    graph = _needed("drivenet.onnx_graph").Graph(model.graph)
+    for node in [node for node in graph.nodes if node.op_type in _LINEAR and len(node.input) > 2]:
+        zero = node.input[2]
+        if zero not in graph.tensors or graph.constant(zero).dtype != np.uint8:
             continue
-        name, factors = node.input[0], onnx.numpy_helper.to_array(stored[node.input[1]])
-        node.input[0] = f"{name}_again"
+        names = [f"{name}_signed" for name in node.input[1:]]
+        if names[0] not in graph.tensors:
+            scale = graph.constant(node.input[1])
+            graph.add(names[0], (scale * np.float32(255 / 127)).astype(scale.dtype))
+            graph.add(names[1], np.zeros(scale.shape, np.int8))
+        graph.rewire(node, 1, *names)
+    for node in graph.nodes:
+        if node.op_type == "QuantizeLinear":
+            graph.forget_type(node.output[0])
+    graph.write()
+    return model
+
+
+def halve(model: Any) -> Any:
+    """A model with all its floats in fp16; uint8 input and output, int8 weights and the factors of a Resize stay."""
+    versions, float16 = _needed("onnx.version_converter"), _needed("onnxruntime.transformers.float16")
+    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
+        model = versions.convert_version(model, _FP16_SCALES)
+    _constants_to_initializers(model.graph)
+    return float16.convert_float_to_float16(model, keep_io_types=True)
+
+
+def quantise_in_graph(model: Any) -> Any:
+    """An int8 model, changed in place: weights are float and quantised in the graph, as TensorRT 8 wants them.
+
+    The scales stay, so that quantising gives the int8 values that the model holds. Of what ``drivenet export`` writes:
+    scales and zero points of 0 are initializers.
+    """
+    helper, graph = _needed("onnx.helper"), _needed("drivenet.onnx_graph").Graph(model.graph)
+    added: set[str] = set()
+    for node in [n for n in graph.nodes if n.op_type == "DequantizeLinear" and n.input[0] in graph.tensors]:
+        name, told = node.input[0], list(node.input[1:])
+        graph.rewire(node, 0, f"{name}_again")
         if name in added:
             continue
-        whole = onnx.numpy_helper.to_array(stored[name])
+        added.add(name)
+        whole, factors = graph.constant(name), graph.constant(told[0])
         axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
         shape = [-1 if i == axis % whole.ndim else 1 for i in range(whole.ndim)] if factors.ndim else []
         floats = np.asarray(whole.astype(np.float32) * factors.reshape(shape), np.float32)
-        graph.initializer.append(onnx.numpy_helper.from_array(floats, f"{name}_float"))
-        added[name] = onnx.helper.make_node("QuantizeLinear", [f"{name}_float", *node.input[1:]], [f"{name}_again"])
-        added[name].attribute.extend(node.attribute)
-    read = {name for node in graph.node for name in node.input}
-    for name, quantised in added.items():
-        if name not in read:
-            graph.initializer.remove(stored[name])
-        graph.node.insert(0, quantised)
-    rewritten: bytes = loaded.SerializeToString()
-    return rewritten
+        quantise = helper.make_node("QuantizeLinear", [graph.add(f"{name}_float", floats), *told], [f"{name}_again"])
+        quantise.attribute.extend(node.attribute)
+        graph.insert_before(graph.nodes[0], quantise)
+    graph.write()
+    return model
 
 
 def _needed(module: str) -> Any:

@@ -24,8 +24,8 @@ from drivenet.build.tensorrt_precision import (
     as_it_is,
     flagged_int8,
     float16_onnx,
-    float_weights_onnx,
-    signed_onnx,
+    quantise_in_graph,
+    sign,
     typed_int8,
     typing_of,
 )
@@ -321,8 +321,7 @@ def test_the_models_that_ship_in_fp16_keep_their_int8_and_can_be_read(name: str,
 
 def test_unsigned_activations_are_int8_of_the_same_range_for_tensorrt() -> None:
     file = engines_dir() / "fast-int8.onnx"
-    signed = signed_onnx(file.read_bytes())
-    forms = [onnx.load(file), onnx.load_from_string(signed)]
+    forms = [onnx.load(file), sign(onnx.load(file))]
     onnx.checker.check_model(forms[1], full_check=True)
     ranges = []
     for model in forms:
@@ -338,7 +337,7 @@ def test_unsigned_activations_are_int8_of_the_same_range_for_tensorrt() -> None:
     image = synthetic_pictures((height, width))[0][None, :height, :width]
     ours, theirs = (
         ort.InferenceSession(m, providers=["CPUExecutionProvider"]).run(None, {"frame": image})[0]
-        for m in (signed, file.read_bytes())
+        for m in (forms[1].SerializeToString(), file.read_bytes())
     )
     assert (ours == theirs).mean() > THRESHOLDS["int8"][0]
 
@@ -346,8 +345,7 @@ def test_unsigned_activations_are_int8_of_the_same_range_for_tensorrt() -> None:
 def test_weights_in_float_are_quantised_to_what_they_were() -> None:
     """For TensorRT 8, which takes no int8 weights."""
     file = engines_dir() / "fast-int8.onnx"
-    content = float_weights_onnx(file.read_bytes())
-    model = onnx.load_from_string(content)
+    model = quantise_in_graph(onnx.load(file))
     onnx.checker.check_model(model, full_check=True)
     weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
     assert weights
@@ -358,9 +356,17 @@ def test_weights_in_float_are_quantised_to_what_they_were() -> None:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     ours, theirs = (
         ort.InferenceSession(m, options, providers=["CPUExecutionProvider"]).run(None, {"frame": image})[0]
-        for m in (content, file.read_bytes())
+        for m in (model.SerializeToString(), file.read_bytes())
     )
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_no_constant_is_left_that_only_the_unsigned_form_read() -> None:
+    content = (engines_dir() / "fast-int8.onnx").read_bytes()
+    for form in (flagged_int8(content), typed_int8(content)):
+        graph = onnx.load_from_string(form).graph
+        read = {name for node in graph.node for name in node.input}
+        assert [tensor.name for tensor in graph.initializer if tensor.name not in read] == []
 
 
 @pytest.mark.parametrize("file", sorted(engines_dir().glob("*.onnx")), ids=lambda file: file.stem)

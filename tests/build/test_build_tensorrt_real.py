@@ -18,7 +18,7 @@ from tensorrt_real import MISSING, compiled
 trt = pytest.importorskip("tensorrt_rtx", reason=MISSING)
 
 from drivenet.build.tensorrt_network import ARGMAX, lower_argmax  # noqa: E402
-from drivenet.build.tensorrt_precision import flagged_int8, float16_onnx, signed_onnx, typing_of  # noqa: E402
+from drivenet.build.tensorrt_precision import flagged_int8, float16_onnx, sign, typing_of  # noqa: E402
 from drivenet.engine.onnxruntime.file import read_spec  # noqa: E402
 from drivenet.engine.tensorrt.session import Session, make_log  # noqa: E402
 from drivenet.errors import EngineError, UsageError  # noqa: E402
@@ -54,7 +54,7 @@ def test_int8_with_float_weights_is_int8() -> None:
     """The form that older versions need, as far as this one can tell."""
     content = (engines_dir() / "fast-int8.onnx").read_bytes()
     sizes = []
-    for form in (signed_onnx(content), flagged_int8(content)):
+    for form in (sign(onnx.load_from_string(content)).SerializeToString(), flagged_int8(content)):
         network, parser, maker = parsed(form, "int8")
         plan = maker.build_serialized_network(network, maker.create_builder_config())
         assert plan is not None
