@@ -26,7 +26,7 @@ def float_nodes(graph: onnx.GraphProto, keep: Sequence[str], tenths: Collection[
     known = Graph(graph)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     convs = {n.name: shapes.get(n.input[1], (NARROW + 1, 0)) for n in graph.node if n.op_type == "Conv"}
-    stem = [n for n in graph.node if convs.get(n.name, (0, 0))[1] == 3]
+    stem = [n for n in known.nodes if convs.get(n.name, (0, 0))[1] == 3 and _is_first(known, n)]
     last = [n for n in graph.node if n.op_type == "ArgMax"]
     sigmoids = [n for n in graph.node if n.op_type in ("Sigmoid", "HardSigmoid")]
     found = {node.name for node in known.before(*stem)}
@@ -41,6 +41,11 @@ def float_nodes(graph: onnx.GraphProto, keep: Sequence[str], tenths: Collection[
         found |= {name for name, shape in convs.items() if shape[0] <= NARROW}
     found |= _in_tenths(graph, tenths)
     return found | _between_floats(graph, found)
+
+
+def _is_first(graph: Graph, convolution: Node) -> bool:
+    """Whether no other convolution is before one."""
+    return all(node.op_type != "Conv" for node in graph.before(convolution))
 
 
 def _in_tenths(graph: onnx.GraphProto, tenths: Collection[int]) -> set[str]:

@@ -28,6 +28,7 @@ from drivenet.models import create  # noqa: E402
 from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec  # noqa: E402
 from drivenet.onnx_graph import Graph  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
+from tests.convert.foreign_models import Net  # noqa: E402
 
 SIZE = (64, 96)
 DRIVE = SyntheticDrive(96, 64, seed=5)
@@ -54,7 +55,7 @@ def quantised(source: Path) -> Path:
 
 def test_it_agrees_with_its_float_model(source: Path, quantised: Path) -> None:
     one, two = open_engine(source), open_engine(quantised)
-    frames = [DRIVE.render(31 + 60 * i)[0] for i in range(4)]
+    frames = [DRIVE.render(31 + 60 * i)[0] for i in range(40)]
     shares = [agreement(one.infer(f).copy(), two.infer(f).copy()) for f in frames]
     assert np.mean(shares) > 0.9
 
@@ -331,6 +332,24 @@ def test_between_floats_nothing_becomes_int8(source: Path) -> None:
     assert stem <= float_nodes(graph, PARTS)
     assert not stem & float_nodes(graph, ("classifier",))
     assert any("/aggregation/" in name for name in passing - float_nodes(graph, PARTS))
+
+
+def test_a_late_convolution_of_three_channels_is_not_on_the_picture() -> None:
+    """What is before it is int8, and its many paths to the picture are not gone one by one."""
+    net = Net(classes=32)
+    for i in range(40):
+        before = net.end
+        net.convolution(32, 32, 1)
+        net.nodes.append(onnx.helper.make_node("Add", [before, net.end], [f"sum_{i}"], f"add_{i}"))
+        net.end = f"sum_{i}"
+    net.convolution(3, 32, 1)
+    net.convolution(32, 3, 1)
+    graph = onnx.helper.make_graph(net.nodes, "net", net.inputs, [], net.tensors)
+    first, *_, last = [node.name for node in net.nodes if node.op_type == "Conv"]
+    floats = float_nodes(graph, ("stem",))
+    assert first in floats
+    assert last not in floats
+    assert not {f"add_{i}" for i in range(40)} & floats
 
 
 def test_openvino_rounds_a_repeated_tensor_once(source: Path, quantised: Path) -> None:
