@@ -46,6 +46,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         from drivenet.data.pictures import folder_pictures
         from drivenet.export.confidence import add_confidence
         from drivenet.export.int8_search import quantise_agreeing
+        from drivenet.export.stored import check_target
 
         if things is not None:
             from drivenet.export.things import add_things
@@ -57,6 +58,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
     if source.suffix not in (".onnx", ".pt") and not source.is_file():
         source = find(str(source))
     check_apart(out, [source])
+    check_target(out)
     if source.suffix == ".onnx":
         refuse(["size", "tail", "machine"], str(source), "a checkpoint; an ONNX keeps its own")
     if precision != "int8":
@@ -89,7 +91,7 @@ def _in_turn(steps: list[Step], source: Path, out: Path) -> ModelSpec:
     *before, last = steps
     with tempfile.TemporaryDirectory() as folder:
         for i, step in enumerate(before):
-            between = Path(folder) / str(i) / out.with_suffix(".onnx").name
+            between = Path(folder) / str(i) / out.name
             step(source, between)
             source = between
         return last(source, out)
@@ -106,7 +108,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     width, by, height = text.partition("x")
-    if not (by and height.isdigit() and width.isdigit()):
+    if not (by and height.isdecimal() and width.isdecimal()):
         raise UsageError(f"size {text!r}", "WIDTHxHEIGHT such as 512x288")
     if int(height) > int(width):
         raise UsageError(f"--size {text} is width x height", cure=f"did you mean {height}x{width}?")

@@ -24,7 +24,7 @@ from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.engine.onnxruntime.file import open_session
 from drivenet.errors import DrivenetError, UsageError
-from drivenet.export.stored import store
+from drivenet.export.stored import check_target, store
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.labels import LabelSet
@@ -123,8 +123,7 @@ def convert_onnx(request: Request, pictures: Sequence[Image], source: str) -> Im
         SinkError: if nothing can be written there.
     """
     file, out = request.file, request.out
-    if out.suffix != ".onnx":
-        raise UsageError(f"output {out}", "a file that ends in .onnx")
+    check_target(out)
     original = graph.read(file)
     session = _session(file)
     taken = read_input(session, request.declared, request.size, file)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from drivenet.engine.onnxruntime.file import CONFIDENCE, OUTPUT
 from drivenet.errors import UsageError
-from drivenet.export.stored import load, store
+from drivenet.export.stored import check_target, load, store
 from drivenet.modelspec import ModelSpec
 
 #: Operator sets in which ReduceMax has its axes as attribute and ReduceSum as input.
@@ -30,8 +30,7 @@ def add_confidence(source: Path, out: Path) -> ModelSpec:
         ModelSpecError: if the model holds no spec.
         SinkError: if nothing can be written there.
     """
-    if out.suffix != ".onnx":
-        raise UsageError(f"output {out}", "a file that ends in .onnx")
+    check_target(out)
     model, spec = load(source)
     if spec.confidence:
         raise UsageError(f"{source} gives confidence already", "an ONNX without it")

@@ -27,7 +27,7 @@ from drivenet.errors import UsageError
 from drivenet.export.int8_activations import average_floats, round_after_activations, unsign
 from drivenet.export.int8_bias import channel_means, correct_biases
 from drivenet.export.int8_nodes import PARTS, QUANTISED, float_nodes
-from drivenet.export.stored import load, store
+from drivenet.export.stored import check_target, load, store
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
@@ -63,9 +63,10 @@ def quantise(source: Path, out: Path, pictures: Sequence[Image], keep: Sequence[
         SinkError: if nothing can be written there.
     """
     unknown = [part for part in keep if part not in PARTS]
-    if unknown or not pictures or out.suffix != ".onnx":
-        got = f"part {unknown[0]!r}" if unknown else f"{len(pictures)} pictures, output {out}"
-        raise UsageError(got, f"parts of {', '.join(PARTS)}; pictures to calibrate on; a file that ends in .onnx")
+    if unknown or not pictures:
+        got = f"part {unknown[0]!r}" if unknown else "0 pictures"
+        raise UsageError(got, f"parts of {', '.join(PARTS)}; pictures to calibrate on")
+    check_target(out)
     return Calibrated(source, pictures).write(out, keep, tenths)
 
 

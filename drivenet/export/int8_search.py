@@ -15,6 +15,7 @@ from drivenet.engine.parity import compare
 from drivenet.errors import UsageError
 from drivenet.export.int8 import Calibrated
 from drivenet.export.int8_nodes import TENTHS
+from drivenet.export.stored import check_target
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
@@ -37,6 +38,7 @@ def quantise_agreeing(source: Path, out: Path, pictures: Sequence[Image], tell: 
     Raises:
         UsageError, ModelSpecError, SinkError: as :func:`~drivenet.export.int8.quantise`.
     """
+    check_target(out)
     with _opened(source, pictures) as trials:
         try:
             floats = _search(trials, tell)

@@ -11,9 +11,8 @@ import onnx
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from drivenet.errors import UsageError
 from drivenet.export.simplify import simplify
-from drivenet.export.stored import store
+from drivenet.export.stored import check_target, store
 from drivenet.export.things import with_head
 from drivenet.files import sha256_of
 from drivenet.models import checkpoint as checkpoint_file
@@ -44,8 +43,7 @@ def export_onnx(
         UsageError: for another suffix, a size that the network cannot take, or a head without countable classes.
         SinkError: if nothing can be written there.
     """
-    if out.suffix != ".onnx":
-        raise UsageError(f"output {out}", "a file that ends in .onnx")
+    check_target(out)
     check_size(*size)
     share = _OUTPUT_SHARE[tail]
     full = ModelSpec.model_validate(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import onnx
@@ -10,6 +12,7 @@ import onnx
 from drivenet.errors import ModelSpecError, SinkError, UsageError
 from drivenet.files import write_atomic
 from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path, with_digest
+from drivenet.sinks.target import check_writable
 
 
 def load(source: Path) -> tuple[onnx.ModelProto, ModelSpec]:
@@ -31,6 +34,19 @@ def load(source: Path) -> tuple[onnx.ModelProto, ModelSpec]:
     return model, ModelSpec.from_json(text, str(source))
 
 
+def check_target(out: Path) -> None:
+    """Ask before the work whether :func:`store` will be able to write.
+
+    Raises:
+        UsageError: for another suffix than ``.onnx``.
+        SinkError: if nothing can be written there, or beside it.
+    """
+    if out.suffix != ".onnx":
+        raise UsageError(f"output {out}", "a file that ends in .onnx")
+    for file in (out, spec_path(out)):
+        check_writable(file)
+
+
 def store(model: onnx.ModelProto, spec: ModelSpec, out: Path, full_check: bool = True) -> None:
     """Put the spec into the model, check it, and write it with the spec beside it as ``*.json``.
 
@@ -41,14 +57,28 @@ def store(model: onnx.ModelProto, spec: ModelSpec, out: Path, full_check: bool =
         full_check: whether shapes are inferred and compared as well.
 
     Raises:
-        SinkError: if nothing can be written there.
+        SinkError: if nothing can be written there; what was there stays.
     """
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     model.producer_name, model.doc_string = "drivenet", ""
     onnx.checker.check_model(model, full_check=full_check)
+    data = model.SerializeToString()
+    beside = spec_path(out)
     try:
-        data = model.SerializeToString()
-        write_atomic(spec_path(out), with_digest(spec.to_json(), hashlib.sha256(data).hexdigest()) + "\n")
-        write_atomic(out, data)
+        before = beside.read_bytes() if beside.is_file() else None
+        write_atomic(beside, with_digest(spec.to_json(), hashlib.sha256(data).hexdigest()) + "\n")
+        with _undone(beside, before):
+            write_atomic(out, data)
     except OSError as error:
         raise SinkError(f"cannot write {out}: {error.strerror or error}", "a file in a writable folder") from error
+
+
+@contextmanager
+def _undone(file: Path, before: bytes | None) -> Iterator[None]:
+    """A file holds what it held, None for no file, if what goes with it cannot be written: the two belong together."""
+    try:
+        yield
+    except OSError:
+        with suppress(OSError):
+            file.unlink() if before is None else write_atomic(file, before)
+        raise

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from drivenet.errors import UsageError
 from drivenet.export.int8_nodes import THINGS
-from drivenet.export.stored import load, store
+from drivenet.export.stored import check_target, load, store
 from drivenet.labels import COUNTABLE_GROUPS
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models.things_head import ThingsHead, ThingsTail, head_of
@@ -41,8 +41,7 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
         ModelSpecError: if the model holds no spec.
         SinkError: if nothing can be written there.
     """
-    if out.suffix != ".onnx":
-        raise UsageError(f"output {out}", "a file that ends in .onnx")
+    check_target(out)
     model, spec = load(source)
     if spec.things is not None or spec.precision != "fp32":
         got = f"{source}, which is {spec.precision}" + (" and parts things already" if spec.things else "")

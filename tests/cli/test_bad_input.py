@@ -354,6 +354,16 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
             2,
             r"--size 32x48 is width x height; did you mean 48x32\?",
         ),
+        (
+            ("build", "palette.onnx", "--backend", "openvino", "--size", "48x3²"),
+            2,
+            "size '48x3²'; expected WIDTHxHEIGHT",
+        ),
+        (
+            ("export", "palette.onnx", "--out", "m.bin", "--precision", "int8", "--calibration", "gone"),
+            2,
+            r"output m\.bin; expected a file that ends in \.onnx",
+        ),
         (("bench", "--n", "0"), 2, "--n"),
         (("bench", "gone.onnx"), 4, "no engine 'gone.onnx'"),
         (("models", "--json", "file/s.json"), 5, "cannot write file/s.json"),
