@@ -12,6 +12,9 @@ from onnx import numpy_helper
 
 Node = onnx.NodeProto
 
+#: Operators behind which a probability is still one.
+_KEEPS_VALUES = ("Cast", "Identity", "Reshape", "Resize", "Squeeze", "Transpose", "Upsample")
+
 
 class Graph:
     """An ONNX graph that is read and changed; :meth:`write` puts the changes into effect.
@@ -149,6 +152,15 @@ def reads(node: Node) -> set[str]:
         found |= {port.name for port in body.output}
         found = found.union(*(reads(inner) for inner in body.node))
     return found
+
+
+def ends_in(model: onnx.ModelProto, tensor: str, *kinds: str) -> bool:
+    """Whether a node of these kinds made a tensor, or made what was no more than resized or put otherwise."""
+    graph = Graph(model.graph)
+    node = graph.maker(tensor)
+    while node is not None and node.op_type in _KEEPS_VALUES:
+        node = graph.maker(node.input[0]) if node.input else None
+    return node is not None and node.op_type in kinds
 
 
 def bodies(nodes: Iterable[Node]) -> list[onnx.GraphProto]:

@@ -9,14 +9,12 @@ import onnx
 from onnx import TensorProto, compose, helper, inliner, numpy_helper, version_converter
 
 from drivenet.errors import UsageError
-from drivenet.onnx_graph import Graph, bodies, fill, reads
+from drivenet.onnx_graph import bodies, fill, reads
 
 #: The oldest that is read, and the oldest that can be quantised, which an older one is raised to if that works.
 OLDEST, RAISED = 11, 13
 #: In front of every name of the original, so that none meets a name of ours.
 PREFIX = "imported/"
-#: Operators behind which a probability is still one.
-_KEEPS_VALUES = ("Cast", "Identity", "Reshape", "Resize", "Squeeze", "Transpose", "Upsample")
 _TYPE_ATTRIBUTES = {"Cast": "to", "EyeLike": "dtype", "RandomNormal": "dtype", "RandomUniform": "dtype"}
 
 
@@ -125,12 +123,3 @@ def _domains(model: onnx.ModelProto) -> None:
     versions = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in model.opset_import}
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(d, v) for d, v in versions.items() if d in used or d == "")
-
-
-def ends_in_sigmoid(model: onnx.ModelProto, output: str) -> bool:
-    """Whether an output is what a Sigmoid made, or that resized."""
-    known = Graph(model.graph)
-    node = known.maker(output)
-    while node is not None and node.op_type in _KEEPS_VALUES:
-        node = known.maker(node.input[0]) if node.input else None
-    return node is not None and node.op_type == "Sigmoid"

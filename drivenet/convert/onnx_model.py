@@ -29,6 +29,7 @@ from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.labels import LabelSet
 from drivenet.modelspec import LabelsSpec, ModelSpec, Tail
+from drivenet.onnx_graph import ends_in
 from drivenet.prepare import prepare_for
 
 #: Height and width of the synthetic sample images.
@@ -129,7 +130,7 @@ def convert_onnx(request: Request, pictures: Sequence[Image], source: str) -> Im
     taken = read_input(session, request.declared, request.size, file)
     declared = _identity_for_bytes(request.declared, taken, file)
     name = choose_output(session, declared, file)
-    probable = graph.ends_in_sigmoid(original, name)
+    probable = ends_in(original, name, "Sigmoid")
     given = read_output(session, name, taken, declared, len(request.labels), probable, file)
     output = _output_size(given, taken, request.tail)
     model = graph.normal_form(original, name)

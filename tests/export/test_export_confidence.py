@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
@@ -18,6 +19,9 @@ from drivenet.artefacts.passport import read_passport  # noqa: E402
 from drivenet.build.build import build  # noqa: E402
 from drivenet.build.request import BuildRequest  # noqa: E402
 from drivenet.cli.export import export as command  # noqa: E402
+from drivenet.convert.declaration import Declaration  # noqa: E402
+from drivenet.convert.onnx_model import Request, convert_onnx  # noqa: E402
+from drivenet.convert.reference import resize  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import ModelSpecError, UsageError  # noqa: E402
 from drivenet.export.confidence import add_confidence  # noqa: E402
@@ -29,6 +33,7 @@ from drivenet.models import checkpoint, create  # noqa: E402
 from drivenet.models.deployed import Deployed  # noqa: E402
 from drivenet.modelspec import METADATA_KEY, LabelsSpec, ModelSpec  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
+from tests.convert.foreign_models import Net  # noqa: E402
 
 SIZE = (64, 96)
 OPTIONS = {"width": 0.25, "semantic": 0.5, "head": 16}
@@ -90,6 +95,39 @@ def test_high_scores_do_not_overflow(tmp_path: Path) -> None:
     confidence = confident(file, image)[1]
     assert np.abs(confidence - 255 * sure_of(image, softness=1.0)).max() < 1.5
     assert confidence.max() == 255
+
+
+def imported(file: Path) -> Path:
+    """A file of another program, imported."""
+    out = file.with_name(f"{file.stem}-ours.onnx")
+    convert_onnx(Request(file, out, Declaration(), CAMVID), PICTURES, "the test")
+    return out
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "Sigmoid"])
+def test_scores_that_are_probabilities_are_taken_as_they_are(tmp_path: Path, kind: str) -> None:
+    """Many exports end in a softmax: one more would make all classes look nearly alike."""
+    net = Net(len(CAMVID)).add(kind, **({"axis": 1} if kind == "Softmax" else {}))
+    file = net.write(tmp_path / "net.onnx")
+    add_confidence(imported(file), tmp_path / "sure.onnx")
+    image = PICTURES[0]
+    found = confident(tmp_path / "sure.onnx", image)[1]
+    session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+    planes = (image[..., ::-1].transpose(2, 0, 1)[None] / 255).astype(np.float32)
+    exact = resize(session.run(None, {"image": planes})[0][0], SIZE).max(0)
+    np.testing.assert_allclose(found, 255 * exact, atol=0.6)
+    assert found.max() > 200
+
+
+def test_ids_that_are_resized_behind_the_argmax_have_no_confidence(tmp_path: Path) -> None:
+    net = Net(len(CAMVID)).add("ArgMax", axis=1, keepdims=1).add("Cast", to=onnx.TensorProto.FLOAT)
+    net.add("Resize", np.zeros(0, np.float32), np.array([1, 1, 4, 4], np.float32), mode="nearest")
+    net.add("Cast", to=onnx.TensorProto.INT64)
+    file = imported(net.write(tmp_path / "net.onnx", (net.end, onnx.TensorProto.INT64, 4)))
+    told = r"gives ids \[1, 64, 96\] of an argmax over scores \[1, 11, 16, 24\]"
+    with pytest.raises(UsageError, match=told):
+        add_confidence(file, tmp_path / "sure.onnx")
+    assert not (tmp_path / "sure.onnx").exists()
 
 
 def test_the_spec_says_so_and_stays_the_same_otherwise(plain: Path, sure: Path) -> None:
