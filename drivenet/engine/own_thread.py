@@ -27,7 +27,7 @@ class _Call(NamedTuple):
 class OwnThread:
     """Runs what it is given, one after the other. Any thread may call, until the interpreter ends.
 
-    It ends with :meth:`end`, or with this object.
+    It ends with :meth:`end`, or with this object, after what :meth:`leave` was given.
 
     Args:
         name: of the thread, for debuggers.
@@ -38,7 +38,8 @@ class OwnThread:
         self._where = where
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._open, self._ended = threading.Lock(), False
-        weakref.finalize(self, self._calls.put, None).atexit = False
+        self._last: list[Callable[[], object]] = []
+        weakref.finalize(self, _end, self._calls, self._last).atexit = False
         self._thread = threading.Thread(target=_work, args=(self._calls,), name=name, daemon=True)
         self._thread.start()
         #: The system's number of the thread.
@@ -58,6 +59,10 @@ class OwnThread:
         result: T = _result(call)
         return result
 
+    def leave(self, last: Callable[[], object]) -> None:
+        """Have a function called there last if this object goes without :meth:`end`; it must not hold this object."""
+        self._last[:] = [last]
+
     def end(self, last: Callable[[], object]) -> None:
         """Call a last function, also when another call was given up in the middle, and end. Again does nothing."""
         if sys.is_finalizing():
@@ -67,12 +72,19 @@ class OwnThread:
             if self._ended or not self._thread.is_alive():
                 return
             self._ended = True
+            self._last.clear()
             self._calls.put(call)
             self._calls.put(None)
         try:
             _result(call)
         finally:
             self._thread.join()
+
+
+def _end(calls: SimpleQueue[_Call | None], last: list[Callable[[], object]]) -> None:
+    for function in last:
+        calls.put(_Call(function, (), SimpleQueue()))
+    calls.put(None)
 
 
 def _result(call: _Call) -> Any:

@@ -51,6 +51,26 @@ def test_it_ends_with_its_object() -> None:
     assert not thread.is_alive()
 
 
+def test_what_it_leaves_to_be_done_is_done_there_unless_it_was_ended() -> None:
+    seen: list[int] = []
+
+    def last() -> None:
+        seen.append(threading.get_native_id())
+
+    for ended in (False, True):
+        own = OwnThread("engine", "x.onnx")
+        own.leave(last)
+        thread, number = own._thread, own.number
+        if ended:
+            own.end(int)
+        del own
+        gc.collect()
+        thread.join(LONG_S)
+        assert not thread.is_alive()
+        assert seen == [number] or ended
+    assert len(seen) == 1
+
+
 def test_nothing_of_a_call_is_held_afterwards() -> None:
     class Held:
         def __del__(self) -> None:

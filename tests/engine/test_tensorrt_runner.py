@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -221,6 +222,23 @@ def test_what_failed_is_let_go_before_the_device_is(trt: TensorRt, tmp_path: Pat
     with pytest.raises(EngineError, match=r"inference with .* failed"):
         open_engine(issue(tmp_path, trt), "tensorrt")
     assert alive == [False]
+
+
+def test_an_engine_that_nobody_closes_lets_the_device_go_on_its_own_thread(trt: TensorRt, tmp_path: Path) -> None:
+    """Else memory and context of the device are lost, and pycuda aborts the process when the thread ends."""
+    closed_by: list[int] = []
+    close = trt.driver.close
+    trt.driver.close = lambda: (closed_by.append(threading.get_native_id()), close())[1]  # type: ignore[method-assign, func-returns-value]
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    engine.infer(picture(1)[0])
+    worker = engine.worker
+    (thread,) = (t for t in threading.enumerate() if t.native_id == worker)
+    del engine
+    gc.collect()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert closed_by == [worker]
+    assert trt.calls[-3:] == ["wait 77", "close graph", "close 2"]
 
 
 def test_a_null_pointer_of_the_bindings_is_an_engine_error(trt: TensorRt, tmp_path: Path) -> None:

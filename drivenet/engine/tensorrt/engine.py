@@ -60,6 +60,7 @@ class TensorRtEngine(ThreadedEngine):
             content, core = admitted.contents[plan.name], None if dla is None else int(dla)
             self._session = Session(trt, open_driver(), content, self.spec, self.file, gpu.integrated, core)
             self._without_graph = self._session.without_graph
+            self._own.leave(self._session.close)  # pycuda aborts a process whose thread ends with a context
 
         self._start(load)
 
