@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import av.error
 import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from drivenet.errors import NoVideoError, SourceError, UsageError
 from drivenet.frame import Frame
 from drivenet.sources.choice import video_stream
 from drivenet.sources.kinds import by_suffix
 from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of, turned
-from drivenet.sources.video import check_whole, open_container
+from drivenet.sources.video import VideoFile, check_whole, open_container
 
 #: A segment ends at the first key frame after so many frames.
 SEGMENT_FRAMES = 250
@@ -35,16 +42,21 @@ class Segment:
         number: counts the segments of a file.
         first_frame: index of its first frame in the file.
         start, end: presentation times in the stream's time base; the end is the next segment's start, None at the last.
+            The start is None where times do not tell frames apart, and the file is one segment.
         bytes: size of the file, by which another one of the same name is told.
+        stored: when the packet of its key frame is due at the decoder, in the same time base; None if that is not told.
+        origin: presentation time of the first frame of the file.
     """
 
     file: str
     output: str
     number: int
     first_frame: int
-    start: int
+    start: int | None
     end: int | None
     bytes: int = 0
+    stored: int | None = None
+    origin: int = 0
 
     @property
     def folder(self) -> str:
@@ -79,57 +91,121 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
     Raises:
         SourceError: if it cannot be decoded.
     """
+    if segment.start is None:
+        yield from _whole(segment)
+        return
     turn, index, converter = UPRIGHT, segment.first_frame, VideoReformatter()
     try:
-        with open_container(Path(segment.file)) as container:
-            stream = video_stream(segment.file, container, None, _OTHERS)
-            base = stream.time_base
-            container.seek(segment.start, stream=stream, backward=True)
-            for picture in container.decode(stream):
-                if picture.pts is None or picture.pts < segment.start:
-                    continue
-                if segment.end is not None and picture.pts >= segment.end:
-                    return
-                mark = display_matrix(picture)
-                turn = turn_of(*mark) if mark is not None else UPRIGHT if picture.key_frame else turn
-                shown = converter.reformat(picture, format="bgr24", threads=1)
-                image = turned(np.asarray(shown.to_ndarray(), np.uint8), turn)
-                media_ns = round(float(picture.pts * base) * 1e9) if base is not None else index
-                yield Frame(image, index, media_ns, media_ns)
-                index += 1
+        for picture, base in _pictures(segment):
+            if picture.pts is None or picture.pts < segment.start:
+                continue
+            if segment.end is not None and picture.pts >= segment.end:
+                return
+            mark = display_matrix(picture)
+            turn = turn_of(*mark) if mark is not None else UPRIGHT if picture.key_frame else turn
+            shown = converter.reformat(picture, format="bgr24", threads=1)
+            image = turned(np.asarray(shown.to_ndarray(), np.uint8), turn)
+            media_ns = round(float((picture.pts - segment.origin) * base) * 1e9) if base is not None else index
+            yield Frame(image, index, media_ns, media_ns)
+            index += 1
     except av.error.FFmpegError as error:
         raise SourceError(f"{segment.file} cannot be decoded: {error.strerror or error}", "a whole video") from error
+
+
+def _whole(segment: Segment) -> Iterator[Frame]:
+    """All frames of a file, as a run has them."""
+    with VideoFile(segment.file) as video:
+        for frame in video:
+            media_ns = frame.media_ns or 0
+            yield replace(frame, captured_ns=media_ns, media_ns=media_ns)
+
+
+def _pictures(segment: Segment) -> Iterator[tuple[VideoFrame, Fraction | None]]:
+    """The pictures of a file from a segment's key frame on, or from before it, with their time base.
+
+    Some containers are sought by when frames are shown, some by when they are stored, and MPEG-TS and -PS to any
+    packet. What lands behind the key frame would lose frames; the beginning of the file is before all of them.
+    """
+    places = (segment.start, segment.stored, None) if segment.number else (None,)
+    for place in places:
+        with open_container(Path(segment.file)) as container:
+            stream = video_stream(segment.file, container, None, _OTHERS)
+            packets = _packets(container, stream, place)
+            first = next(packets, None)
+            if place is None or (first is not None and _reaches(first, segment)):
+                for packet in chain([] if first is None else [first], packets):
+                    yield from ((picture, stream.time_base) for picture in stream.decode(packet))
+                return
+
+
+def _packets(container: InputContainer, stream: VideoStream, place: int | None) -> Iterator[Packet[VideoStream]]:
+    """The packets of a stream from a time on, and the one that ends it; none where it cannot be sought."""
+    if place is not None:
+        try:
+            container.seek(place, stream=stream, backward=True)
+        except av.error.FFmpegError:
+            return
+    yield from container.demux(stream)
+
+
+def _reaches(packet: Packet[VideoStream], segment: Segment) -> bool:
+    """Whether a segment's key frame is this packet or comes after it."""
+    assert segment.start is not None
+    if packet.is_keyframe and packet.pts is not None and packet.pts <= segment.start:
+        return True
+    return packet.dts is not None and segment.stored is not None and packet.dts <= segment.stored
 
 
 def _segments(file: Path, output: str, least: int) -> list[Segment]:
     """Read the packets of a file, without decoding them."""
     if by_suffix(file.suffix) == "images":
         raise NoVideoError(f"{file} is a picture", "video files; drivenet run takes pictures")
-    shown, keys = [], []
+    packets: list[_Packet] = []
     try:
         with open_container(file) as container:
             stream = video_stream(str(file), container, None, _OTHERS)
             for packet in container.demux(stream):
-                if packet.pts is not None and packet.size:
-                    shown.append(packet.pts)
-                    if packet.is_keyframe:
-                        keys.append(packet.pts)
-            check_whole(file, container, stream, len(shown))
+                if packet.size and not packet.is_discard:  # what an edit list leaves out is decoded, but never shown
+                    packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe))
+            check_whole(file, container, stream, len(packets))
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(f"{file} cannot be read: {error}", "a video file") from error
-    if not shown:
-        raise NoVideoError(f"{file} holds no frames", "a video file with times")
-    times = sorted(shown)
-    index = {pts: i for i, pts in enumerate(times)}
-    starts = [times[0]]
-    for key in sorted(keys):
-        if index[key] - index[starts[-1]] >= least:
-            starts.append(key)
-    ends = [*starts[1:], None]
+    if not packets:
+        raise NoVideoError(f"{file} holds no frames", "a video file")
+    size = file.stat().st_size
+    if not _in_order(packets):
+        return [Segment(str(file), output, 0, 0, None, None, size)]
+    cuts = _cuts(packets, least)
+    ends = [*(start for _, start, _ in cuts[1:]), None]
     return [
-        Segment(str(file), output, number, index[start], start, end, file.stat().st_size)
-        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+        Segment(str(file), output, number, index, start, end, size, stored, cuts[0][1])
+        for number, ((index, start, stored), end) in enumerate(zip(cuts, ends, strict=True))
     ]
+
+
+class _Packet(NamedTuple):
+    """When a frame is shown and when it is stored, and whether others can begin with it."""
+
+    pts: int | None
+    dts: int | None
+    key: bool
+
+
+def _in_order(packets: Sequence[_Packet]) -> bool:
+    """Whether times tell the frames apart: those of raw streams are missing, those of joined files may go back."""
+    stored = [packet.dts for packet in packets if packet.dts is not None]
+    return all(packet.pts is not None for packet in packets) and all(a <= b for a, b in pairwise(stored))
+
+
+def _cuts(packets: Sequence[_Packet], least: int) -> list[tuple[int, int, int | None]]:
+    """Index, presentation time and storage time of the frames that segments begin with."""
+    times = sorted(packet.pts or 0 for packet in packets)
+    found: list[tuple[int, int, int | None]] = [(0, times[0], None)]
+    for key in sorted((packet for packet in packets if packet.key), key=lambda packet: packet.pts or 0):
+        index = bisect_left(times, key.pts or 0)
+        if index - found[-1][0] >= least:
+            found.append((index, key.pts or 0, key.dts))
+    return found
 
 
 def _below_common(files: Sequence[Path]) -> list[Path]:
