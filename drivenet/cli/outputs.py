@@ -34,6 +34,7 @@ from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
 from drivenet.sinks.recording.conditions import any_of
 from drivenet.sinks.recording.options import parse_bytes, parse_segment
+from drivenet.sinks.recording.shared import NodeRecordings
 from drivenet.sinks.recording.written import Written
 from drivenet.sinks.resilient import Resilient
 from drivenet.sinks.target import identity
@@ -136,16 +137,16 @@ def open_sinks(
     engine: Engine,
     painter: Painter,
     stages: Sequence[str],
-    written: Written,
+    recordings: NodeRecordings,
     page: PageSink | None = None,
 ) -> list[Sink]:
     """As asked for; a window if nothing was. If one cannot be opened, those before it are closed again.
 
-    ``written`` is given the files that recordings went to, as they are made. ``page`` is one that serves others too.
+    ``recordings`` are those of the node, which may have other sources. ``page`` is one that serves others too.
     """
     sinks: list[Sink] = []
     with ExitStack() as opened:
-        for sink in _opened(settings, source, engine, painter, stages, written, page):
+        for sink in _opened(settings, source, engine, painter, stages, recordings, page):
             opened.callback(sink.close, Totals())
             sinks.append(sink)
         opened.pop_all()
@@ -158,14 +159,14 @@ def _opened(
     engine: Engine,
     painter: Painter,
     stages: Sequence[str],
-    written: Written,
+    recordings: NodeRecordings,
     page: PageSink | None,
 ) -> Iterator[Sink]:
     fps = 0.0 if source.live else source.fps or PICTURES_FPS
     session = RecordingSession(
-        recording_options(settings), fps=fps, lock_when=any_of(settings.lock_when, engine.spec.label_set)
-    )
-    session.written = written
+        recording_options(settings), fps=fps, lock_when=any_of(settings.lock_when, engine.spec.label_set),
+        shared=recordings,
+    )  # fmt: skip
     classes = _cutout_classes(settings, engine)
     for target in settings.out:
         _check_one_picture(target, settings, source)

@@ -17,7 +17,7 @@ from drivenet.cli.heartbeat import heart_of, tell_restarts
 from drivenet.cli.logs import logged
 from drivenet.cli.opening import begin_alone, open_source_of
 from drivenet.cli.output import progress, show_each, show_fps, show_totals
-from drivenet.cli.outputs import check_outputs, open_sinks, show_written
+from drivenet.cli.outputs import check_outputs, open_sinks, recording_options, show_written
 from drivenet.cli.signals import ended_by_signals
 from drivenet.cli.sources import check_sources, named, run_sources, sources_of
 from drivenet.cli.stages import open_painter, open_stages
@@ -30,7 +30,7 @@ from drivenet.palettes import PALETTES
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
 from drivenet.secrets import fill_in, read_secrets
-from drivenet.sinks.recording.written import Written
+from drivenet.sinks.recording.shared import NodeRecordings
 from drivenet.sources import KINDS, kind_of
 from drivenet.stages import stage_names
 
@@ -140,12 +140,12 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
         check_options(settings, list(sources.values()) or [settings.source or ""])
         if settings.token:
             hide(settings.token.get_secret_value())
-        written = Written()
+        recordings = NodeRecordings.of(recording_options(settings))
         if sources:
-            show_each(run_sources(settings, sources, written))
+            show_each(run_sources(settings, sources, recordings))
         else:
-            show_totals(run_node(settings, written))
-        show_written(written)
+            show_totals(run_node(settings, recordings))
+        show_written(recordings.written)
 
 
 run.help = str(run.help).replace("{examples}", ", ".join(kind.examples for kind in KINDS.values()))
@@ -194,10 +194,10 @@ def with_secrets(settings: NodeSettings) -> NodeSettings:
     return settings.model_copy(update={name: filled(value) for name, value in settings})
 
 
-def run_node(settings: NodeSettings, written: Written) -> Totals:
+def run_node(settings: NodeSettings, recordings: NodeRecordings) -> Totals:
     """Open everything, run, and close everything; a signal ends the run in good order.
 
-    ``written`` is given the files that recordings went to.
+    ``recordings`` are given the files that were written.
     """
     with ExitStack() as opened:
         early = not KINDS[kind_of(settings.source or "")].device
@@ -209,7 +209,7 @@ def run_node(settings: NodeSettings, written: Written) -> Totals:
         stages = open_stages(settings, engine, track=source.continuous)
         for stage in stages:
             opened.callback(stage.close)
-        sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written)
+        sinks = open_sinks(settings, source, engine, painter, stage_names(stages), recordings)
         for sink in sinks:
             opened.callback(sink.close, Totals())
         pipeline = Pipeline(

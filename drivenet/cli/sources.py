@@ -24,7 +24,7 @@ from drivenet.node import MainThread, Node
 from drivenet.pipeline import Pipeline
 from drivenet.pipeline.sink_queue import unique
 from drivenet.result import Totals
-from drivenet.sinks.recording.written import Written
+from drivenet.sinks.recording.shared import NodeRecordings
 from drivenet.sources import kind_of
 from drivenet.stages import stage_names
 
@@ -93,7 +93,7 @@ def _with_place(target: str) -> str:
     return f"{target}{PLACE}/" if target.endswith("/") else str(Path(target).with_stem(f"{Path(target).stem}-{PLACE}"))
 
 
-def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: Written) -> dict[str, Totals]:
+def run_sources(settings: NodeSettings, sources: Mapping[str, str], recordings: NodeRecordings) -> dict[str, Totals]:
     """Open everything, run all sources, and close everything; the totals by source id."""
     main = MainThread()
     with ExitStack() as opened:
@@ -104,7 +104,7 @@ def run_sources(settings: NodeSettings, sources: Mapping[str, str], written: Wri
         for name, uri in sources.items():
             mine, page = settings_of(settings, name, uri), pages.get(name)
             pipelines[name] = _pipeline(
-                mine, name, [one.lend() for one in shared], page, main, written, opened
+                mine, name, [one.lend() for one in shared], page, main, recordings, opened
             )  # fmt: skip
         opened.pop_all()  # from here on they are the node's
     begin_alone()
@@ -136,14 +136,14 @@ def _pages(
 
 def _pipeline(
     settings: NodeSettings, name: str, engines: Sequence[Engine], page: PageSink | None, main: MainThread,
-    written: Written, opened: ExitStack,
+    recordings: NodeRecordings, opened: ExitStack,
 ) -> Pipeline:  # fmt: skip
     source, engine = open_source_of(settings, opened), as_one(engines)
     painter = open_painter(settings, engine.spec.label_set)
     stages = open_stages(settings, engine, track=source.continuous)
     for stage in stages:
         opened.callback(stage.close)
-    sinks = open_sinks(settings, source, engine, painter, stage_names(stages), written, page)
+    sinks = open_sinks(settings, source, engine, painter, stage_names(stages), recordings, page)
     for sink in sinks:
         opened.callback(sink.close, Totals())
     shown = [main.served(sink) for sink in (*sinks, *([page] if page else []))]

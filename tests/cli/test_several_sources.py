@@ -43,6 +43,15 @@ def test_they_have_one_page_beside_their_recordings(tmp_path: Path, capfd: pytes
         assert [len(decoded(file)) for file in tmp_path.glob(f"{name}-????????T*.mkv")] == [count]
 
 
+def test_they_share_one_disk_budget(tmp_path: Path) -> None:
+    a, b = "synthetic://320x180@30?frames=150", "synthetic://320x180@30?frames=150"
+    how = ("--out", "{source}.mkv", "--segment", "1s", "--keep", "100KB")
+    assert call("run", a, b, *NULL, *how) == 0
+    kept = sorted(tmp_path.glob("*.mkv"), key=lambda path: path.stat().st_mtime_ns)
+    newest = sum(path.stat().st_size for path in kept[-2:])  # those that are being written stay
+    assert sum(path.stat().st_size for path in kept) <= 100_000 + newest
+
+
 @pytest.mark.parametrize("outputs", [("--serve", "127.0.0.1:0"), ("--serve", "127.0.0.1:0", "--out", "a.mkv/x.mkv")])
 def test_stages_of_ones_own_are_closed_as_often_as_they_are_made(tmp_path: Path, outputs: tuple[str, ...]) -> None:
     """Also where an output cannot be opened."""

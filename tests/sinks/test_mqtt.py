@@ -31,7 +31,7 @@ from drivenet.scene import Scene
 from drivenet.sinks import mqtt, open_sink
 from drivenet.sinks.base import Sink, SinkAwayError
 from drivenet.sinks.mqtt_address import parse_address
-from drivenet.sinks.recording.written import Written
+from drivenet.sinks.recording.shared import NodeRecordings
 from drivenet.sinks.resilient import Resilient
 from drivenet.sources import open_source
 
@@ -119,12 +119,12 @@ def test_a_run_that_does_not_begin_says_goodbye(
             stats=str(stats),
         )
         with pytest.raises(SinkError, match="cannot serve on"):
-            run_node(settings, Written())
+            run_node(settings, NodeRecordings())
     assert listener.next(state("offline"))[0]["reason"] == "ended"
     assert stats.read_text() == "of an earlier run"
     settings = settings.model_copy(update={"serve": None, "policy": "every", "budget_ms": 50.0})
     with pytest.raises(UsageError, match="a budget for a run that processes every frame"):
-        run_node(settings, Written())
+        run_node(settings, NodeRecordings())
     assert listener.next(state("offline"))[0]["reason"] == "ended"
 
 

@@ -23,11 +23,13 @@ from drivenet.sinks.base import Sink
 from drivenet.sinks.images import ImageFolderSink
 from drivenet.sinks.jsonl import JsonlSink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
+from drivenet.sinks.recording.budget import DiskBudget
 from drivenet.sinks.recording.conditions import parse_condition
 from drivenet.sinks.recording.disk import Disk
 from drivenet.sinks.recording.names import segments_of
 from drivenet.sinks.recording.options import parse_bytes, parse_segment
 from drivenet.sinks.recording.retention import Retention
+from drivenet.sinks.recording.shared import NodeRecordings
 from drivenet.sinks.recording.synced_file import SyncedFile
 from drivenet.sinks.video import VideoSink
 
@@ -196,14 +198,15 @@ def fill(folder: Path, numbers: range, size: int = 1000) -> None:
 
 
 def test_ten_thousand_segments_never_exceed_their_budget_by_more_than_one(tmp_path: Path) -> None:
-    retention = Retention(keep_bytes=50_000, keep_free_bytes=0, disk=Disk())
+    budget = DiskBudget(keep_bytes=50_000)
+    retention = Retention(budget, Disk())
     retention.found(tmp_path, [])
     clock = RecordingSession(RecordingOptions(segment_s=1.0, keep_bytes=50_000)).clock
     sizes: list[int] = []
     for n in range(10_000):
         segment = clock.at(n * 1_000_000_000)
         path = tmp_path / f"s-{n:06d}"
-        retention.check(now=True)
+        budget.check(now=True)
         path.write_bytes(b"x" * 1000)
         retention.opened(segment, path)
         retention.closed(segment, path)
@@ -211,6 +214,34 @@ def test_ten_thousand_segments_never_exceed_their_budget_by_more_than_one(tmp_pa
             sizes.append(sum(p.stat().st_size for p in tmp_path.iterdir()))
     assert 49_000 <= min(sizes) <= max(sizes) <= 51_000
     assert sorted(p.name for p in tmp_path.iterdir())[-1] == "s-009999"
+
+
+def test_one_budget_holds_for_all_sources_and_the_oldest_of_all_go_first(tmp_path: Path) -> None:
+    options = RecordingOptions(segment_s=1.0, keep_bytes=12_000)
+    node = NodeRecordings.of(options)
+    front, rear = (RecordingSession(options, shared=node) for _ in range(2))
+    for number in range(1, 10):  # rear has more of an earlier run
+        (tmp_path / f"rear-20260101T000000Z-{number:06d}.jsonl").write_bytes(b"x" * 1000)
+    (tmp_path / "front-20260101T000000Z-000001.jsonl").write_bytes(b"x" * 1000)
+    sinks = [JsonlSink(tmp_path / f"{n}.jsonl", session=s) for n, s in (("front", front), ("rear", rear))]
+
+    def taken() -> tuple[list[int], list[int]]:
+        found = [[number for number, _ in segments_of(tmp_path / f"{n}.jsonl")] for n in ("front", "rear")]
+        return found[0], found[1]
+
+    size = len(json.dumps(result_at(0).to_dict()))
+    for n in range(3):
+        sinks[0].publish(result_at(2 * n, n))
+        sinks[1].publish(result_at(2 * n + 1, n))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 12_000 + 2 * size
+    assert taken()[0][0] == 1  # the earlier run of rear, which has more, pays first
+    assert taken()[1][0] > 1
+    for n in range(3, 40):
+        sinks[0].publish(result_at(2 * n, n))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 12_000 + 2 * size
+    assert taken()[1] == [12]  # all else of rear is older than what front has
+    for sink in sinks:
+        sink.close(Totals())
 
 
 @pytest.mark.parametrize(("keep_bytes", "most"), [(0, 100_000), (1 << 40, 1_500_000)], ids=["no budget", "budget"])

@@ -58,10 +58,10 @@ class RecordingFiles:
         if self._options.segmented:
             self._segment = session.segment(result) if result else session.segment_now()
             path = segment_path(path, self._segment.number, self._segment.unix_ns)
-        session.retention.check(now=True)
+        session.budget.check(now=True)
         self._file = SyncedFile(
             path, overwrite=self._options.overwrite and path not in session.written, disk=session.disk,
-            housekeeping=session.retention.check,
+            housekeeping=session.budget.check,
         )  # fmt: skip
         session.written.append(self._file.path)
         if self._segment:

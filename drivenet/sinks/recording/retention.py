@@ -1,8 +1,7 @@
-"""Which segments stay: a disk budget that deletes the oldest, and locks that keep what an event is in."""
+"""The segments of a source: which may be deleted for the disk budget, and locks that keep what an event is in."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
@@ -10,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivenet.latency import now_ns
+from drivenet.sinks.recording.budget import DiskBudget
 from drivenet.sinks.recording.clock import Segment
 from drivenet.sinks.recording.disk import Disk
 
@@ -19,23 +18,16 @@ BEFORE_NS = AFTER_NS = 10_000_000_000
 #: Without a budget, segments that ended so long before are forgotten: no event locks them any more.
 _FORGOTTEN_NS = 6 * BEFORE_NS
 LOCKED = ".locked"
-#: Between two looks at the disk, while a segment is written.
-_EVERY_NS = 500_000_000
 
 log = logging.getLogger("drivenet.recording")
-
-
-class BudgetError(OSError):
-    """A disk budget that cannot hold; what would help is not another place."""
-
-    cure = "unlock segments by deleting their .locked files, or change --keep or --keep-free"
 
 
 @dataclass(slots=True)
 class _Kept:
     """All files of one segment number, and when it was; None where that is not known or not over.
 
-    It is ``locked``, and ``marked`` once its markers are on the disk: who then deletes them unlocks it.
+    It is ``locked``, and ``marked`` once its markers are on the disk: who then deletes them unlocks it. ``turn`` tells
+    how old it is, see :meth:`~drivenet.sinks.recording.budget.DiskBudget.turn`.
 
     There is one for every segment on the disk, so it is small: paths are strings, a fifth of a Path.
     """
@@ -44,6 +36,7 @@ class _Kept:
     end_ns: int | None = None
     locked: bool = False
     marked: bool = False
+    turn: int = 0
     complete: int = 0
     files: tuple[str, ...] = ()
     open: tuple[str, ...] = ()
@@ -69,21 +62,19 @@ class Retention:
     """The segments of all recordings of a source, by number. Any thread may use it.
 
     Args:
-        keep_bytes: what they may take together; 0 for no limit.
-        keep_free_bytes: what stays free on their file systems; 0 for no limit.
+        budget: what they may take, with those of the node's other sources.
         disk: the system calls.
     """
 
-    def __init__(self, keep_bytes: int, keep_free_bytes: int, disk: Disk) -> None:
-        self._keep_bytes, self._keep_free_bytes, self._disk = keep_bytes, keep_free_bytes, disk
-        self._limited = bool(keep_bytes or keep_free_bytes)
+    def __init__(self, budget: DiskBudget, disk: Disk) -> None:
+        self._budget, self._disk = budget, disk
+        budget.join(self)
         self._lock = threading.Lock()
         self._kept: dict[int, _Kept] = {}
         self._folders: set[Path] = set()
         self._events: list[tuple[int, int]] = []
         #: The last segment that was opened, which ends where the next one begins, whatever its number is.
         self._newest = 0, _Kept()
-        self._checked_ns = 0
 
     def found(self, folder: Path, segments: Iterable[tuple[int, Path]]) -> None:
         """Segments of earlier runs that lie in a folder."""
@@ -100,7 +91,7 @@ class Retention:
         with self._lock:
             self._forget(segment.start_ns)
             kept = self._kept.setdefault(segment.number, _Kept())
-            kept.start_ns = segment.start_ns
+            kept.start_ns, kept.turn = segment.start_ns, kept.turn or self._budget.turn()
             kept.open = (*kept.open, str(path))
             if segment.number > self._newest[0]:
                 self._newest[1].end_ns = segment.start_ns
@@ -123,49 +114,38 @@ class Retention:
                 if self._is_in(kept, event) and not kept.stays():
                     self._mark(kept)
 
-    def check(self, *, now: bool = False) -> None:
-        """Delete the oldest segments until the budget holds; OSError if it cannot hold."""
-        if not self._limited:
-            return
+    @property
+    def folders(self) -> set[Path]:
+        """Where they lie."""
         with self._lock:
-            if not now and now_ns() - self._checked_ns < _EVERY_NS:
-                return
-            total = sum(kept.bytes() for kept in self._kept.values())
-            while (reason := self._short_of(total)) and (deleted := self._delete_oldest()) is not None:
-                total -= deleted
-            self._checked_ns = now_ns()
-            if reason and self._must_stop():
-                raise BudgetError(errno.ENOSPC, f"{reason}, and nothing is left to delete")
+            return set(self._folders)
+
+    def bytes(self, *, closed: bool = False) -> int:
+        """What all of them take on the disk, or those alone that are complete."""
+        with self._lock:
+            return sum(kept.bytes() for kept in self._kept.values() if not (closed and kept.open))
+
+    def oldest(self) -> tuple[int, int, int] | None:
+        """The turn of the oldest that may be deleted, how many segments there are, and its number; None for none."""
+        with self._lock:
+            number = next((n for n in sorted(self._kept) if not (self._kept[n].open or self._kept[n].stays())), None)
+            return None if number is None else (self._kept[number].turn, len(self._kept), number)
+
+    def delete(self, number: int) -> int:
+        """Delete a segment; its bytes, none where it is locked or deleted by now."""
+        with self._lock:
+            if number not in self._kept or self._kept[number].stays():
+                return 0
+            kept = self._kept.pop(number)
+            for path in kept.files:
+                self._disk.unlink(Path(path))
+                log.info("deleted the oldest segment %s", path)
+            return kept.bytes()
 
     def _forget(self, now_ns: int) -> None:
-        if not self._limited:
+        if not self._budget.limited:
             before = now_ns - _FORGOTTEN_NS
             self._kept = {n: k for n, k in self._kept.items() if k.open or k.end_ns is None or k.end_ns > before}
-
-    def _short_of(self, total: int) -> str:
-        """What there is too little of; empty if nothing."""
-        if self._keep_bytes and total > self._keep_bytes:
-            return f"segments take more than {_amount(self._keep_bytes)}"
-        return f"less than {_amount(self._keep_free_bytes)} is free" if self._is_full() else ""
-
-    def _is_full(self) -> bool:
-        return bool(self._keep_free_bytes) and any(_free(folder) < self._keep_free_bytes for folder in self._folders)
-
-    def _must_stop(self) -> bool:
-        """Whether the budget is missed by more than the segment that is being written."""
-        closed = sum(kept.bytes() for kept in self._kept.values() if not kept.open)
-        return self._is_full() or 0 < self._keep_bytes < closed
-
-    def _delete_oldest(self) -> int | None:
-        """Delete a segment; its bytes, None if there is none that may go."""
-        victim = next((n for n in sorted(self._kept) if not (self._kept[n].open or self._kept[n].stays())), None)
-        if victim is None:
-            return None
-        kept = self._kept.pop(victim)
-        for path in kept.files:
-            self._disk.unlink(Path(path))
-            log.info("deleted the oldest segment %s", path)
-        return kept.bytes()
 
     def _mark(self, kept: _Kept) -> None:
         kept.locked = True
@@ -200,15 +180,3 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def _free(folder: Path) -> int:
-    """Free bytes of the file system that a folder is on, or will be on."""
-    while not os.path.exists(folder):
-        folder = folder.parent
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
-
-
-def _amount(count: int) -> str:
-    return f"{count / 1e9:g} GB" if count >= 10**9 else f"{count / 1e6:g} MB"

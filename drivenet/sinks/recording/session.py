@@ -12,28 +12,30 @@ from drivenet.sinks.recording.clock import Segment, SegmentClock
 from drivenet.sinks.recording.disk import Disk
 from drivenet.sinks.recording.options import RecordingOptions
 from drivenet.sinks.recording.retention import Retention
-from drivenet.sinks.recording.written import Written
+from drivenet.sinks.recording.shared import NodeRecordings
 
 
 class RecordingSession:
-    """Options, segment clock, locks and disk budget of all recordings of a source. Any thread may use it.
+    """Options, segment clock, locks and disk budget of the recordings of a source. Any thread may use it.
 
     Args:
         options: what the user asks for.
         fps: frames a second of a recorded source; 0 for a live one.
         lock_when: whether a result is an event that locks the segments around it.
         disk: the system calls.
+        shared: with the node's other sources: the disk budget, and what was written; None where there is no other.
     """
 
     def __init__(
         self, options: RecordingOptions | None = None, *, fps: float = 0.0,
         lock_when: Callable[[Result], bool] = lambda _: False, disk: Disk | None = None,
+        shared: NodeRecordings | None = None,
     ) -> None:  # fmt: skip
         self.options, self.disk = options or RecordingOptions(), disk or Disk()
         self.clock = SegmentClock(round(self.options.segment_s * 1e9))
-        self.retention = Retention(self.options.keep_bytes, self.options.keep_free_bytes, self.disk)
-        #: The files that were written; one appears when it is made.
-        self.written = Written()
+        shared = shared or NodeRecordings.of(self.options)
+        self.budget, self.written = shared.budget, shared.written
+        self.retention = Retention(self.budget, self.disk)
         self._fps, self._lock_when = fps, lock_when
         self._guard, self._watched = threading.Lock(), -1
         self._newest_ns = 0
