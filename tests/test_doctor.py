@@ -20,7 +20,7 @@ from drivenet.doctor.row import Row
 from drivenet.engine import tensorrt
 from drivenet.engine.candidates import candidates
 from drivenet.engine.onnxruntime import engine as onnxruntime
-from drivenet.errors import SinkError
+from drivenet.errors import EngineError, SinkError
 from drivenet.host.nvidia import Gpu
 
 
@@ -102,6 +102,24 @@ def test_two_onnx_runtimes_in_one_folder_are_told(monkeypatch: pytest.MonkeyPatc
     assert row.state == "broken"
     assert "installed twice: onnxruntime, onnxruntime-gpu" in row.found
     assert row.cure.startswith("pip uninstall -y onnxruntime onnxruntime-gpu")
+
+
+def test_a_cuda_package_is_tried_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be imported is not enough: cuda-bindings for a newer CUDA fails at its first call."""
+
+    def too_new() -> None:
+        raise EngineError("cuda-bindings: Failed to get cuGetProcAddress_v2", "those for CUDA 11.4", "the right ones")
+
+    works = SimpleNamespace(package="cuda-bindings", close=lambda: None)
+    monkeypatch.setattr(libraries, "probe", lambda: Gpu(name="Xavier", cuda="11.4"))
+    monkeypatch.setattr(libraries, "_version", lambda name: "12.9.8" if name == "cuda-bindings" else None)
+    monkeypatch.setattr(libraries, "open_driver", too_new)
+    row = libraries.check_cuda_package()
+    assert (row.state, row.cure) == ("broken", "the right ones")
+    assert "cuGetProcAddress_v2" in row.found
+    monkeypatch.setattr(libraries, "open_driver", lambda: works)
+    row = libraries.check_cuda_package()
+    assert (row.state, row.found) == ("ok", "cuda-bindings 12.9.8")
 
 
 def test_cuda_that_is_listed_and_does_not_start_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import platform
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from drivenet.artefacts.catalog import find, list_models
@@ -14,6 +15,7 @@ from drivenet.backends import BACKENDS, added
 from drivenet.doctor.jetpack import installed_jetpack, tensorrt_cure, tensorrt_fault
 from drivenet.doctor.machine import is_jetson
 from drivenet.doctor.row import Row, State
+from drivenet.engine.cuda.driver import open_driver
 from drivenet.engine.openvino.model import without_telemetry
 from drivenet.errors import DrivenetError, EngineError
 from drivenet.host.nvidia import probe
@@ -32,17 +34,27 @@ _OUTPUTS = {
 
 
 def check_cuda_package() -> Row:
-    """pycuda, else cuda-bindings. Without a driver neither can be tried."""
+    """pycuda, else cuda-bindings, as an engine would take the device. Without a driver neither can be tried."""
     part, cure = "pycuda", "pip install pycuda, or where it cannot be compiled: pip install cuda-bindings"
-    for name, module in (("pycuda", "pycuda.driver"), ("cuda-bindings", "cuda.bindings.driver")):
-        version = _version(name)
-        if version is None:
-            continue
-        if probe().missing:
-            return Row(part, "missing", f"{name} {version}, no driver to use it with", "see GPU and driver")
-        error = _import_error(module)
-        return Row(part, "broken", error, cure) if error else Row(part, "ok", f"{name} {version}")
-    return Row(part, "missing", "neither pycuda nor cuda-bindings", cure)
+    installed = {name: version for name in ("pycuda", "cuda-bindings") if (version := _version(name))}
+    if not installed:
+        return Row(part, "missing", "neither pycuda nor cuda-bindings", cure)
+    if probe().missing:
+        found = ", ".join(f"{name} {version}" for name, version in installed.items())
+        return Row(part, "missing", f"{found}, no driver to use it with", "see GPU and driver")
+    try:
+        with ThreadPoolExecutor(1) as thread:  # the context stays with the thread that opened it
+            taken = thread.submit(_try_driver).result()
+    except EngineError as error:
+        return Row(part, "broken", error.received, error.cure or cure)
+    return Row(part, "ok", f"{taken} {installed.get(taken, '')}")
+
+
+def _try_driver() -> str:
+    """The package that an engine goes through; EngineError if it cannot take the device."""
+    driver = open_driver()
+    driver.close()
+    return driver.package
 
 
 def check_tensorrt() -> Row:

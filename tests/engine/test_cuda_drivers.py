@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drivenet.engine.cuda import bindings
 from drivenet.engine.cuda import driver as cuda
 from drivenet.engine.cuda.bindings import BindingsDriver
 from drivenet.engine.cuda.driver import Driver
 from drivenet.engine.cuda.pycuda import PycudaDriver
 from drivenet.errors import EngineError
+from drivenet.host.nvidia import Gpu
 
 
 class Device:
@@ -175,13 +177,16 @@ def driver(request: pytest.FixtureRequest, device: Device, monkeypatch: pytest.M
         monkeypatch.setitem(sys.modules, "pycuda", package)
         monkeypatch.setitem(sys.modules, "pycuda.driver", fake)
         return PycudaDriver()
-    fake = fake_bindings(device)
+    install_bindings(fake_bindings(device), monkeypatch)
+    return BindingsDriver()
+
+
+def install_bindings(fake: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     package = ModuleType("cuda.bindings")
     package.driver = fake  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))
     monkeypatch.setitem(sys.modules, "cuda.bindings", package)
     monkeypatch.setitem(sys.modules, "cuda.bindings.driver", fake)
-    return BindingsDriver()
 
 
 def test_copies_go_there_and_back_and_all_memory_is_freed(driver: Driver, device: Device) -> None:
@@ -228,6 +233,23 @@ def test_a_device_error_carries_the_message_of_cuda(driver: Driver, device: Devi
     device.fails = "an illegal memory access was encountered"
     with pytest.raises(EngineError, match="CUDA failed at the inference: an illegal memory access"):
         driver.wait(driver.event(), driver.stream())
+
+
+def test_bindings_for_a_newer_cuda_than_the_drivers_name_the_right_ones(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuda-bindings 12 and 13 raise this over the driver of JetPack 5."""
+
+    def too_new(flags: int) -> Any:
+        raise RuntimeError("Failed to get cuGetProcAddress_v2")
+
+    monkeypatch.setattr(bindings, "probe", lambda: Gpu(name="Xavier", cuda="11.4"))
+    fake = fake_bindings(device)
+    fake.cuInit = too_new  # type: ignore[attr-defined]
+    install_bindings(fake, monkeypatch)
+    told = r"cuda-bindings: Failed to get cuGetProcAddress_v2; .* CUDA 11\.4; pip install \"cuda-bindings==11\.\*\""
+    with pytest.raises(EngineError, match=told):
+        BindingsDriver()
 
 
 def test_a_context_that_cannot_be_used_is_given_back(driver: Driver, device: Device) -> None:

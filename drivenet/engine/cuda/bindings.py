@@ -12,6 +12,7 @@ import numpy as np
 
 from drivenet.engine.cuda.driver import Buffer, Driver
 from drivenet.errors import EngineError
+from drivenet.host.nvidia import probe
 
 _DEVICEMAP, _NON_BLOCKING = 2, 1  # CU_MEMHOSTALLOC_, CU_STREAM_
 _BLOCKING_SYNC, _DISABLE_TIMING = 1, 2  # CU_EVENT_
@@ -79,7 +80,12 @@ class BindingsDriver(Driver):
 
     def guard(self, what: str, call: Callable[[], Any]) -> Any:
         """See :meth:`Driver.guard`; these calls report by their first result."""
-        status, *results = call()
+        try:
+            status, *results = call()
+        except RuntimeError as error:  # they look functions up in the driver, and 12 and 13 one that 11 lacks
+            cuda = probe().cuda
+            cure = f'pip install "cuda-bindings=={cuda.partition(".")[0]}.*"'
+            raise EngineError(f"cuda-bindings: {error}", f"those for this driver's CUDA {cuda}", cure) from error
         if int(status):
             _, text = self._cuda.cuGetErrorString(status)
             told = text.decode(errors="replace") if text else str(status)
