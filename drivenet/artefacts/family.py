@@ -8,12 +8,13 @@ from drivenet.artefacts.spec_json import read_spec_json
 from drivenet.errors import ModelSpecError
 from drivenet.modelspec import ModelSpec
 
-_SAME = ("source_sha256", "labels", "input", "output")
+_SAME = ("source_sha256", "labels", "input", "output", "letterbox")
 
 
 def same_network(one: ModelSpec, other: ModelSpec) -> bool:
     """Whether two specs are of one checkpoint and take and give the same."""
-    return bool(one.source_sha256) and all(getattr(one, name) == getattr(other, name) for name in _SAME)
+    alike = all(getattr(one, name) == getattr(other, name) for name in _SAME)
+    return bool(one.source_sha256) and alike and one.outputs() == other.outputs()
 
 
 def beside(onnx: Path, spec: ModelSpec, precision: str) -> Path | None:

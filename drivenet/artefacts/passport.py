@@ -49,29 +49,39 @@ class Parity(BaseModel):
         default=None, ge=0, le=1, description="share of the reference's things that it has; left out without a head"
     )
     min_things: float | None = Field(default=None, ge=0, le=1)
+    confidence: float | None = Field(
+        default=None, ge=0, le=1, description="share of unsure pixels with about the same confidence; left out without"
+    )
+    min_confidence: float | None = Field(default=None, ge=0, le=1)
     accepted: bool = Field(default=False, description="used although it falls short, because --accept-parity said so")
 
     @property
     def passed(self) -> bool:
         """Whether all figures reach their thresholds."""
-        things = self.things is None or self.min_things is None or self.things >= self.min_things
-        return self.agreement >= self.min_agreement and self.worst_iou >= self.min_iou and things
+        pairs = [
+            (self.agreement, self.min_agreement),
+            (self.worst_iou, self.min_iou),
+            (self.things, self.min_things),
+            (self.confidence, self.min_confidence),
+        ]
+        return all(found >= least for found, least in pairs if found is not None and least is not None)
 
     @model_serializer(mode="wrap")
-    def _leave_out_things(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without them a parity is written as before there were any: seals stay valid."""
+    def _leave_out_what_is_not(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without things or confidence a parity is written as before there were any: seals stay valid."""
         fields: dict[str, Any] = as_usual(self)
-        return {k: v for k, v in fields.items() if self.things is not None or k not in ("things", "min_things")}
+        return {name: value for name, value in fields.items() if value is not None}
 
     def __str__(self) -> str:
-        things = ""
+        told = [
+            f"{self.agreement:.2%} of pixels as {self.reference} (at least {self.min_agreement:.1%})",
+            f"worst class {self.worst_class} at IoU {self.worst_iou:.3f} (at least {self.min_iou:.2f})",
+        ]
         if self.things is not None and self.min_things is not None:
-            things = f"{self.things:.1%} of its things (at least {self.min_things:.0%}), "
-        return (
-            f"{self.agreement:.2%} of pixels as {self.reference} (at least {self.min_agreement:.1%}), "
-            f"worst class {self.worst_class} at IoU {self.worst_iou:.3f} (at least {self.min_iou:.2f}), {things}"
-            f"on {self.images} pictures of {self.pictures}"
-        )
+            told.append(f"{self.things:.1%} of its things (at least {self.min_things:.0%})")
+        if self.confidence is not None and self.min_confidence is not None:
+            told.append(f"{self.confidence:.1%} of unsure pixels as sure (at least {self.min_confidence:.0%})")
+        return f"{', '.join(told)}, on {self.images} pictures of {self.pictures}"
 
 
 class Passport(BaseModel):

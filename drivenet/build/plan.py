@@ -93,7 +93,7 @@ def find_reference(request: BuildRequest, spec: ModelSpec) -> Path:
     if exact is not None:
         return exact
     raise UsageError(
-        f"{request.onnx} is {spec.precision} and no fp32 ONNX of the same checkpoint is beside it",
+        f"{request.onnx} is {spec.precision} and no fp32 ONNX of the same checkpoint and outputs is beside it",
         "something to compare the build with",
         "name it with --reference",
     )

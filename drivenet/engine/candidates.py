@@ -49,12 +49,7 @@ def sources_of(onnx: Path) -> list[tuple[Path, ModelSpec]]:
     except DrivenetError:
         return []
     files = [beside(onnx, spec, precision) for precision in _LOWER if spec.precision == "fp32"]
-    lower = [(file, read_spec_json(spec_path(file))) for file in files if file is not None]
-    return [(onnx, spec), *((file, other) for file, other in lower if _gives_the_same(other, spec))]
-
-
-def _gives_the_same(one: ModelSpec, other: ModelSpec) -> bool:
-    return (one.outputs(), one.letterbox) == (other.outputs(), other.letterbox)
+    return [(onnx, spec), *((file, read_spec_json(spec_path(file))) for file in files if file is not None)]
 
 
 def candidates(onnx: Path, backend: str = "auto", precision: str = "auto") -> list[Candidate]:

@@ -19,9 +19,10 @@ from drivenet.export.stored import check_target
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
 
-#: What ends the search: fraction of equal ids, IoU of the worst class, fraction of the things found again. Each is a
-#: little above what a build is refused for, since its backend rounds a little more.
-ENOUGH, ENOUGH_IOU, ENOUGH_THINGS = 0.98, 0.55, 0.82
+#: What ends the search: fraction of equal ids, IoU of the worst class, fraction of the things found again, and of the
+#: unsure pixels those of the same confidence. Each is a little above what a build is refused for, since its backend
+#: rounds a little more.
+ENOUGH, ENOUGH_IOU, ENOUGH_THINGS, ENOUGH_CONFIDENCE = 0.98, 0.55, 0.82, 0.75
 #: Images that a version is compared on, and those that the loss by one tenth is measured on; evenly taken.
 COMPARED, SAMPLED = 16, 6
 
@@ -106,4 +107,6 @@ def loss(parity: Parity) -> float:
     wanted = [(parity.agreement, ENOUGH), (parity.worst_iou, ENOUGH_IOU)]
     if parity.things is not None:
         wanted.append((parity.things, ENOUGH_THINGS))
+    if parity.confidence is not None:
+        wanted.append((parity.confidence, ENOUGH_CONFIDENCE))
     return max((1 - found) / (1 - enough) for found, enough in wanted)
