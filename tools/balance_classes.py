@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from drivenet.cli.export import parse_size
+from drivenet.cli.sizes import parse_size
 from drivenet.errors import DrivenetError
 from drivenet.models.checkpoint import load, save
 from drivenet.training.balance import balanced
@@ -23,8 +23,9 @@ from drivenet.training.balance import balanced
 def main(file: Path, sizes: tuple[str, ...], out: Path) -> None:
     """Write OUT, FILE with balanced classes."""
     try:
-        shapes = [shape for shape in map(parse_size, sizes) if shape is not None]
-        state, found = balanced(load(file), shapes)
+        state = load(file)
+        asked = (parse_size(size, tuple(state["settings"]["input"]), str(file)) for size in sizes)
+        state, found = balanced(state, [size for size in asked if size is not None])
         save(out, state)
     except DrivenetError as error:
         raise click.ClickException(str(error)) from error

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 from rich.progress import Progress
 
-from drivenet.cli.export import parse_size
+from drivenet.cli.sizes import parse_size
 from drivenet.data.base import Sample
 from drivenet.data.instances import instance_samples
 from drivenet.data.synthetic import SyntheticDataset
@@ -52,11 +52,13 @@ def main(
     samples: list[Sample] = [drawn[i] for i in range(min(synthetic, len(drawn)))]
     real = list(instance_samples(root)) if root else []
     found = samples * max(1, len(real) // (2 * len(samples))) + real  # a third is drawn, whose ids are exact
+    trunk = Trunk(model, threads)
+    whole = parse_size(view, trunk.spec.input, str(model))
     with Progress() as bar:
         task = bar.add_task("loss", total=iterations)
         progress = train_head(
-            Trunk(model, threads), found, out, iterations=iterations, minutes=minutes, batch=batch, lr=lr, seed=seed,
-            view=parse_size(view), start=start,
+            trunk, found, out, iterations=iterations, minutes=minutes, batch=batch, lr=lr, seed=seed, view=whole,
+            start=start,
             report=lambda i, loss: bar.update(task, completed=i, description=f"loss {loss:.3f}"),
         )  # fmt: skip
     print(progress)

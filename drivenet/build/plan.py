@@ -59,6 +59,8 @@ def decide_precision(request: BuildRequest, spec: ModelSpec) -> Precision:
         h, w = request.size or spec.input
         have = "{1}x{0}".format(*spec.input)
         cure = f"drivenet export --size {w}x{h} writes one of that size"
+        if (w, h) == spec.input:
+            cure = f"did you mean {have}?"
         raise UsageError(f"size {w}x{h} for {request.onnx}", f"{have}, width x height", cure)
     asked = request.precision
     if asked not in ("auto", *get_args(Precision)):

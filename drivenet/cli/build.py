@@ -14,9 +14,9 @@ from drivenet.build.build import build as build_artefact
 from drivenet.build.request import BuildRequest
 from drivenet.cli.build_all import build_all
 from drivenet.cli.build_options import own_options, take_own
-from drivenet.cli.export import parse_size
 from drivenet.cli.given import refuse
 from drivenet.cli.output import check_file, console, write_json
+from drivenet.cli.sizes import parse_size
 from drivenet.engine import PRECISIONS
 from drivenet.errors import UsageError
 

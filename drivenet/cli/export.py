@@ -12,11 +12,13 @@ import click
 from drivenet.artefacts.catalog import find
 from drivenet.cli.given import refuse
 from drivenet.cli.output import console
+from drivenet.cli.sizes import parse_size
 from drivenet.errors import UsageError
 from drivenet.sinks.target import check_apart
 
 if TYPE_CHECKING:
     from drivenet.modelspec import ModelSpec, Tail
+    from drivenet.prepare import Size
 
 
 @click.command()
@@ -63,7 +65,7 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         refuse(["size", "tail", "machine"], str(source), "a checkpoint; an ONNX keeps its own")
     if precision != "int8":
         refuse(["calibration"], f"--precision {precision}", "--precision int8")
-    shape, where = parse_size(size), cast("Tail", tail)
+    shape, where = _size_of(source, size), cast("Tail", tail)
     steps: list[Step] = [add_confidence] if confidence else []
     if things is not None:
         if confidence:
@@ -80,6 +82,16 @@ def export(source: Path, out: Path, size: str | None, tail: str, precision: str,
         raise UsageError(f"export of {source} as it is", "a checkpoint, or what to make of an ONNX",
                          "give --confidence, --things or --precision int8")  # fmt: skip
     _say(out, _in_turn(steps, source, out))
+
+
+def _size_of(source: Path, size: str | None) -> Size | None:
+    """(height, width) that is asked for; UsageError for one that does not lie as the run's."""
+    if size is None:
+        return None
+    from drivenet.models.checkpoint import load
+
+    height, width = load(source)["settings"]["input"]
+    return parse_size(size, (height, width), str(source))
 
 
 #: Makes an ONNX, its second argument, out of the file that is its first.
@@ -101,15 +113,3 @@ def _say(out: Path, spec: ModelSpec) -> None:
     height, width = spec.input
     figures = f"input {width}x{height}, {spec.params / 1e6:.2f} M parameters, {spec.gmac} GMAC, {spec.precision}"
     console.print(f"wrote {out} and its JSON: {figures}")
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """``WIDTHxHEIGHT`` as (height, width); None for None. One that is higher than wide is in the order of before."""
-    if text is None:
-        return None
-    width, by, height = text.partition("x")
-    if not (by and height.isdecimal() and width.isdecimal()):
-        raise UsageError(f"size {text!r}", "WIDTHxHEIGHT such as 512x288")
-    if int(height) > int(width):
-        raise UsageError(f"--size {text} is width x height", cure=f"did you mean {height}x{width}?")
-    return int(height), int(width)

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from drivenet.cli.export import parse_size
 from drivenet.cli.given import refuse
 from drivenet.cli.import_onnx import ONNX_OPTIONS, import_foreign
 from drivenet.cli.output import console
+from drivenet.cli.sizes import parse_size
 from drivenet.config import load_yaml
 from drivenet.errors import UsageError, nearest
 from drivenet.sinks.target import check_apart
@@ -80,4 +80,4 @@ def _import_checkpoint(model: Path, publisher: str, out: Path, size: str | None,
     refuse(_CHECKPOINT_OPTIONS, f"--from {publisher}", "--from drivenet")
     if out.suffix == ".pt":
         refuse(["tail"], str(out), "FILE.onnx; drivenet export gives a checkpoint its tail")
-    write_import(model, publisher, out, parse_size(size) or INPUT, tail or "half")  # type: ignore[arg-type]
+    write_import(model, publisher, out, parse_size(size, INPUT, publisher) or INPUT, tail or "half")  # type: ignore[arg-type]

@@ -352,7 +352,7 @@ def test_a_configuration_that_is_not_there(here: Path, capsys: pytest.CaptureFix
         (
             ("build", "palette.onnx", "--backend", "openvino", "--size", "32x48"),
             2,
-            r"--size 32x48 is width x height; did you mean 48x32\?",
+            r"size 32x48 for palette.onnx; expected 48x32, width x height; did you mean 48x32\?",
         ),
         (
             ("build", "palette.onnx", "--backend", "openvino", "--size", "48x3²"),
@@ -413,7 +413,8 @@ def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[
         here / "best.pt", {"network": network, "settings": settings, "labels": "camvid", "progress": progress}
     )
     sizes = (("100x100", "use 96x96"), ("100", "WIDTHxHEIGHT such as"), ("0x0", "multiple"))
-    for size, pattern in (*sizes, ("288x512", r"--size 288x512 is width x height; did you mean 512x288\?")):
+    order = r"size 288x512, width x height, for best.pt, whose input is 160x96; .*did you mean 512x288\?"
+    for size, pattern in (*sizes, ("5²x32", "WIDTHxHEIGHT such as"), ("288x512", order)):
         refused(capsys, 2, pattern, "export", "best.pt", "--out", "m.onnx", "--size", size)
     refused(capsys, 2, "checkpoint", "export", "clip.mp4", "--out", "m.onnx")
 
