@@ -14,18 +14,21 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from plain_loop import PlainLoop
 
-from drivenet.classmap import Ids
-from drivenet.cli.served import spared
+from drivenet.classmap import Ids, ThingMaps
+from drivenet.cli.served import lanes_of
 from drivenet.config import NodeSettings
-from drivenet.engine import open_engine
+from drivenet.engine import open_engine, open_like
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import open_measured
+from drivenet.engine.laned import Laned
 from drivenet.frame import Image
+from drivenet.host.cpu import physical_cores
 from drivenet.pipeline import Pipeline
 from drivenet.sinks import open_sink
 from drivenet.sources import open_source
@@ -39,11 +42,15 @@ class Lent(Engine):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.spec, self.file, self.worker = engine.spec, engine.file, engine.worker
-        self.backend, self.precision = engine.backend, engine.precision
+        self.backend, self.precision, self.lanes = engine.backend, engine.precision, engine.lanes
 
     def infer(self, image: Image) -> Ids:
         """As the engine."""
         return self._engine.infer(image)
+
+    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
+        """As the engine."""
+        return self._engine.infer_things(image)
 
     def describe(self) -> dict[str, object]:
         """As the engine."""
@@ -62,13 +69,13 @@ def drivenet_turn(engine: Engine, clip: Path, out: Path, frames: int) -> None:
 
 def engines(onnx: Path, clip: Path) -> dict[str, Engine]:
     """The fp32 engine of a plain install, and what ``drivenet run`` takes by itself on this machine."""
-    settings = NodeSettings(source=str(clip), out=("overlay.mp4",))
-    found = {"drivenet, onnxruntime fp32": open_engine(onnx, "onnxruntime")}
-    for _ in range(2):  # the second opens what the first found
-        measured = open_measured(onnx, candidates(onnx), None, True, lambda ms: spared(settings, ms))
+    lanes = lanes_of(NodeSettings(source=str(clip), out=("overlay.mp4",)))
+    each = max(1, physical_cores() // lanes)
+    found = {"drivenet, onnxruntime fp32": open_engine(onnx, "onnxruntime", threads=each)}
+    measured = open_measured(onnx, candidates(onnx), None, True, each)
     if measured is not None:
         found[f"drivenet, {measured[0].backend} {measured[0].precision} (auto)"] = measured[0]
-    return found
+    return {name: Laned(engine, partial(open_like, engine, each), lanes) for name, engine in found.items()}
 
 
 def measure(turns: dict[str, Callable[[Path], object]], count: int, frames: int) -> dict[str, dict[str, float]]:

@@ -17,18 +17,17 @@ from drivenet.host.cpu import physical_cores
 from drivenet.sources import KINDS, kind_of
 
 Tell = Callable[[str], None]
-#: So many cores are too few for an engine on all of them and an encoder beside it.
-_FEW_CORES = 2
-#: About what drawing and encoding a frame of 960x540 takes of a core.
-_LIGHT_MS = 10.0
+#: More lanes than that give little more than the threads that decode, draw and encode can use.
+_MOST_LANES = 4
 
 
-def open_served(settings: NodeSettings, tell: Tell) -> Engine:
+def open_served(settings: NodeSettings, tell: Tell, lanes: int = 1) -> Engine:
     """Open what the settings mean; where they leave the choice, the fastest that was measured here.
 
     Args:
         settings: of the node.
         tell: called with one line for people: what was chosen and why, and what is built meanwhile.
+        lanes: how many such engines share the processor's threads.
 
     Raises:
         DrivenetError: as :func:`drivenet.engine.open_engine`.
@@ -38,18 +37,19 @@ def open_served(settings: NodeSettings, tell: Tell) -> Engine:
     file = engine_file(settings.engine, settings.backend)
     if settings.rebuild:
         return _rebuilt(settings, file, tell)
-    measured = _measured(settings, file, tell) if file is not None else None
+    each = max(1, (settings.threads or physical_cores()) // lanes) if lanes > 1 else settings.threads
+    measured = _measured(settings, file, tell, each) if file is not None else None
     if measured is not None:
         engine, why = measured
     else:
-        engine = open_engine(file, settings.backend, settings.precision, settings.threads)
+        engine = open_engine(file, settings.backend, settings.precision, each)
         why = choose(settings.backend, file, settings.precision).why
     if settings.backend == "auto":
         tell(f"backend {engine.backend} {engine.precision}: {why}")
     return engine
 
 
-def _measured(settings: NodeSettings, file: Path, tell: Tell) -> tuple[Engine, str] | None:
+def _measured(settings: NodeSettings, file: Path, tell: Tell, each: int | None) -> tuple[Engine, str] | None:
     """The fastest of what can serve a file, if more than one can and there are figures, or time to get them."""
     found = candidates(file, settings.backend, settings.precision)
     if not found or (settings.backend != "auto" and settings.precision != "auto"):
@@ -57,29 +57,21 @@ def _measured(settings: NodeSettings, file: Path, tell: Tell) -> tuple[Engine, s
     free = settings.backend == settings.precision == "auto"
     keeps = can_write(build_folder(file))  # else nothing that is built or measured would be there next time
     waits = free and keeps and settings.background_build and _built_meanwhile(file, settings.threads, tell)
-    return open_measured(
-        file, found, settings.threads, may_measure=free and keeps and not waits,
-        serve_threads=lambda ms: settings.threads or spared(settings, ms),
-    )  # fmt: skip
+    may_measure = free and keeps and not waits
+    return open_measured(file, found, settings.threads, may_measure=may_measure, serve_threads=each)
 
 
-def spared(settings: NodeSettings, ms: float) -> int | None:
-    """Threads of the engine, where every frame of a recording is drawn and encoded on two cores: a light one leaves one
-    of them to that. None for all.
-
-    Each of two threads would wait in every layer for the other one, whose core the encoder has: with one thread 1.1
-    times as many frames a second are recorded (``benchmarks/compare_loops.py``). A heavy engine needs both, and for a
-    live source it would be slower.
+def lanes_of(settings: NodeSettings) -> int:
+    """How many frames a run may have at the engine at a time: one a core, at most four, where every frame of one
+    recording is processed as soon as there is room for it, and how long one takes is no matter.
 
     Args:
         settings: of the node.
-        ms: an inference on all cores.
     """
-    source, cores = settings.source, physical_cores()
-    if not (source and settings.out and 1 < cores <= _FEW_CORES and ms <= _LIGHT_MS):
-        return None
-    offline = settings.policy == "every" or (settings.policy is None and KINDS[kind_of(source)].recorded)
-    return cores - 1 if offline else None
+    if not settings.source or settings.rate:
+        return 1
+    offline = settings.policy == "every" or (settings.policy is None and KINDS[kind_of(settings.source)].recorded)
+    return min(settings.threads or physical_cores(), _MOST_LANES) if offline else 1
 
 
 def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:

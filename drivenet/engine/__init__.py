@@ -12,7 +12,7 @@ from drivenet.engine.choice import choose
 from drivenet.errors import EngineError, UsageError, nearest, wrapped
 from drivenet.modelspec import Precision
 
-__all__ = ["BACKENDS", "PRECISIONS", "choose", "open_engine", "open_unproven"]
+__all__ = ["BACKENDS", "PRECISIONS", "choose", "open_engine", "open_like", "open_unproven"]
 
 PRECISIONS = ("auto", *get_args(Precision))
 
@@ -50,6 +50,15 @@ def open_engine(
         ours = wrapped(EngineError, f"the backend {chosen} cannot open {file or 'an engine'}", error)
         raise ours from ours.__cause__
     return opened
+
+
+def open_like(engine: Engine, threads: int) -> Engine:
+    """Another engine that computes what one does, with so many threads of the processor.
+
+    Raises:
+        EngineError: as :func:`open_engine`.
+    """
+    return open_engine(engine.file, engine.backend, engine.precision, threads)
 
 
 def open_unproven(artefact: Path, backend: str) -> Engine:

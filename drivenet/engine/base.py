@@ -13,8 +13,8 @@ from drivenet.modelspec import ModelSpec
 class Engine:
     """A loaded network.
 
-    ``infer`` and ``infer_confident`` are called from one thread at a time. What they return belongs to the caller:
-    the engine never writes to it again.
+    ``infer``, ``infer_confident`` and ``infer_things`` are called from as many threads at a time as it has ``lanes``.
+    What they return belongs to the caller: the engine never writes to it again.
     """
 
     spec: ModelSpec
@@ -26,6 +26,10 @@ class Engine:
     file = ""
     #: The system's number of the thread that infers for whoever calls; None where that is the calling one.
     worker: int | None = None
+    #: Whether the processor computes, on as many threads as :meth:`describe` says.
+    on_cpu = False
+    #: From how many threads at a time it may be asked.
+    lanes = 1
     #: How many pictures ``infer_many`` has in work at a time.
     contexts = 1
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from drivenet.artefacts.timings import Timing, Timings, read_timings, write_timings
+from drivenet.engine import open_engine, open_like
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import Candidate, candidates
 from drivenet.errors import DrivenetError
@@ -63,8 +63,7 @@ def why(rows: tuple[Timing, ...], chosen: Timing, parity: str) -> str:
 
 
 def open_measured(
-    onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool,
-    serve_threads: Callable[[float], int | None] = lambda _: None,
+    onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool, serve_threads: int | None = None
 ) -> tuple[Engine, str] | None:  # fmt: skip
     """The fastest of some candidates, opened, and why it is that one; None where there is no choice to make.
 
@@ -75,8 +74,7 @@ def open_measured(
         found: from :func:`~drivenet.engine.candidates.candidates`.
         threads: of the processor; None = one a physical core.
         may_measure: whether they are timed now where that was not done before.
-        serve_threads: how many the chosen one gets by its ms, None for as many as it was timed with; not asked where
-            it is timed now.
+        serve_threads: how many the chosen one gets, None for as many as it was timed with.
     """
     known = read_timings(onnx, threads)
     usable = [candidate for candidate in found if _name(candidate) not in known.refused]
@@ -84,11 +82,15 @@ def open_measured(
     if answer is not None:
         candidate, told = answer
         with contextlib.suppress(DrivenetError):  # not for this machine any more: measure what is left
-            ms = next(row.ms for row in known.rows if _key(row) == candidate.key)
-            return _open(candidate, serve_threads(ms) or threads), told
+            return _open(candidate, serve_threads or threads), told
     if not may_measure or len(usable) < 2:
         return None
-    return measure_and_open(onnx, usable, known, threads)
+    measured = measure_and_open(onnx, usable, known, threads)
+    if measured is None or serve_threads in (None, threads):
+        return measured
+    engine, told = measured
+    engine.close()
+    return open_like(engine, serve_threads), told
 
 
 def known_answer(onnx: Path) -> tuple[Candidate, str] | None:
@@ -135,8 +137,6 @@ def measure_and_open(
 
 
 def _open(candidate: Candidate, threads: int | None) -> Engine:
-    from drivenet.engine import open_engine
-
     return open_engine(candidate.file, candidate.backend, threads=threads)
 
 

@@ -29,7 +29,7 @@ class Stepped(Engine):
             raise UsageError(f"engines of the classes {' and '.join(sorted(names))}", "those of one label set")
 
     def __getattribute__(self, name: str) -> object:
-        if name in ("spec", "backend", "precision", "file", "worker", "contexts"):
+        if name in ("spec", "backend", "precision", "file", "worker", "on_cpu", "lanes", "contexts"):
             return getattr(object.__getattribute__(self, "_engine"), name)
         return object.__getattribute__(self, name)
 

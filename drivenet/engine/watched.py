@@ -40,7 +40,7 @@ class Watched(Engine):
 
     def __getattribute__(self, name: str) -> object:
         # what an engine says of itself is asked anew: another one may serve by now
-        if name in ("spec", "backend", "precision", "file", "worker", "contexts"):
+        if name in ("spec", "backend", "precision", "file", "worker", "on_cpu", "lanes", "contexts"):
             return getattr(object.__getattribute__(self, "_engine"), name)
         return object.__getattribute__(self, name)
 

@@ -11,7 +11,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, SourceError, UsageError, wrapped
 from drivenet.frame import Frame
 from drivenet.hud import engine_label
-from drivenet.latency import Timeline, now_ns
+from drivenet.latency import now_ns
 from drivenet.log import mask_text
 from drivenet.overlay import Painter
 from drivenet.pipeline.accounting import FrameAccounting
@@ -21,17 +21,16 @@ from drivenet.pipeline.failures import part_of, raise_all
 from drivenet.pipeline.given import check_parts
 from drivenet.pipeline.health import HealthMonitor
 from drivenet.pipeline.in_time import InTime
+from drivenet.pipeline.lanes import Lanes
 from drivenet.pipeline.mailbox import Mailbox
 from drivenet.pipeline.pictures import PictureWatch
 from drivenet.pipeline.renderer import Renderer
 from drivenet.pipeline.shutdown import Shutdown
 from drivenet.pipeline.state import RunControl, RunState
-from drivenet.record import Record
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, SinkAwayError
 from drivenet.sources.base import Source
-from drivenet.stages import Stage, default_stages, run_stages, stage_names
-from drivenet.stages.continuity import continues
+from drivenet.stages import Stage, default_stages, stage_names
 
 _TICK_S = 0.25
 #: How often health is decided.
@@ -43,7 +42,8 @@ _EXIT_S = 4.0
 
 class Pipeline:
     """One run. Frames are captured in one thread, processed in a second and drawn in a third; every sink is served
-    in one of its own, or in the caller's if it asks for that.
+    in one of its own, or in the caller's if it asks for that. With an engine of several lanes, as many frames as it has
+    are prepared and inferred in threads of their own.
 
     The pipeline owns what it is given: source, engine and sinks are closed when the run ends, however it ends.
     At the end ``captured == published + sum(dropped.values())``; drops are ``superseded`` by a newer frame before
@@ -88,7 +88,6 @@ class Pipeline:
         self.max_frames, self.report = max_frames, report
         self.stages = list(default_stages(engine, track=source.continuous) if stages is None else stages)
         self.source_id = source_id
-        self._before: Frame | None = None
         watch = (budget.see,) if budget else ()
         self.accounting = FrameAccounting(engine.describe(), stage_names(self.stages), source_id, *watch)
         named = source.name, self._engine_name
@@ -101,6 +100,9 @@ class Pipeline:
         self._renderer = Renderer(sinks, self._dispatcher, painter or Painter(self.labels), self.accounting, *named)
         self._pictures = PictureWatch(self.monitor)
         self._frames: Mailbox[Frame] = Mailbox(self.policy, superseded=lambda _: self.accounting.dropped("superseded"))
+        self._lanes = Lanes(
+            self.stages, engine.lanes, lambda: self._frames.take(0), self.labels, source_id, self.monitor.working
+        )
         self._results: Mailbox[Result] = Mailbox("every", depth=1 if self.policy == "latest" else 2)
         self._control = RunControl(lambda: self._dispatcher.halted)
         self._all_handed = False
@@ -222,29 +224,33 @@ class Pipeline:
             self.monitor.source_ended()
 
     def _process(self) -> None:
-        while not self._control.ending:
-            # a frame is taken only when its result has a place to go: until then a newer one may replace it
-            if not self._results.wait_for_room(_TICK_S):
-                continue
-            if self._frames.wait_for_item(_TICK_S):
-                self._process_next()
-            elif self._frames.finished:
-                return
+        try:
+            while not self._control.ending:
+                # a frame is taken only when its result has a place to go: until then a newer one may replace it
+                if not self._results.wait_for_room(_TICK_S):
+                    continue
+                if self._lanes.busy or self._frames.wait_for_item(_TICK_S):
+                    self._process_next()
+                elif self._frames.finished:
+                    return
+        finally:
+            self.accounting.dropped("stopped", self._lanes.end())
 
     def _process_next(self) -> None:
         """Process the frame that is newest when the engine has a turn for it."""
         self._in_time.choose_engine()
         self.monitor.working("turn at the engine")
         with self.engine.turn(lambda: self._control.ending) as granted:
-            frame = self._frames.take(0) if granted else None
-            if frame is not None:
-                self._process_one(frame)
+            if granted:
+                self._lanes.begin()
+            if self._lanes.busy:
+                self._process_one()
         self.monitor.working("")
 
-    def _process_one(self, frame: Frame) -> None:
+    def _process_one(self) -> None:
         self.monitor.working("queue")
         try:
-            result = self._staged(frame)
+            result = self._lanes.finish()
         except BaseException as error:  # noqa: BLE001 - raised again
             self.accounting.dropped("failed")
             ours = wrapped(EngineError, self.engine.file or type(self.engine).__name__, error)
@@ -254,16 +260,6 @@ class Pipeline:
         self.accounting.processed()
         if not self._results.put(result):
             self.accounting.dropped("stopped")
-
-    def _staged(self, frame: Frame) -> Result:
-        """The frame after all stages; they forget what was before it, where it does not continue that."""
-        timeline = Timeline(frame.captured_ns).then("queue", frame.captured_ns)
-        if not continues(self._before, frame):
-            for stage in self.stages:
-                stage.reset()
-        self._before = frame
-        record = Record(frame, self.labels, timeline, source_id=self.source_id)
-        return run_stages(record, self.stages, self.monitor.working)
 
     def _publish(self) -> None:
         try:

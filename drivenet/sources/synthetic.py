@@ -22,7 +22,7 @@ class Synthetic(Source):
     """A :class:`~drivenet.synthetic.SyntheticDrive`, deterministic by its seed.
 
     Paced, it behaves like a camera: it is live and its frames come at their rate, or later if drawing takes
-    longer. Otherwise they come as fast as they are drawn.
+    longer. Otherwise they come as fast as they are drawn, and have the times of a recording.
 
     Args:
         drive: draws the frames.
@@ -46,7 +46,7 @@ class Synthetic(Source):
             # as with a camera, a frame that comes late moves those after it
             captured_ns = now_ns()
             due_ns = max(due_ns + period_ns, captured_ns)
-            yield Frame(image, index, captured_ns)
+            yield Frame(image, index, captured_ns, None if self.live else round(index * 1e9 / self.fps))
 
     def close(self) -> None:
         """End the drive, also in mid-wait."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 
 from drivenet.classmap import ClassMap
@@ -22,6 +23,7 @@ class Prepare(Stage):
     """
 
     name = "prepare"
+    parallel = True
 
     def __init__(self, engine: Inference) -> None:
         self._engine = engine
@@ -40,19 +42,22 @@ class Infer(Stage):
     """
 
     name = "infer"
+    parallel = True
 
     def __init__(self, engine: Inference, wanted: Collection[str] = ()) -> None:
-        self._engine, self._wanted, self._waits = engine, wanted, Waits()
+        self._engine, self._wanted = engine, wanted
+        self._waits: dict[int, Waits] = {}
 
     def __call__(self, record: Record) -> Record:
         """Infer; EngineError if that fails."""
         engine, frame = self._engine, record.frame
         image, spec, worker = record.layers[INPUT], engine.spec, engine.worker
-        before = self._waits.ns(worker)
+        waits = self._waits.setdefault(threading.get_ident(), Waits())
+        before = waits.ns(worker)
         ids, sure, maps = infer_layers(engine, image, confident=CONFIDENCE in self._wanted)
         # the worker ends where one engine takes over from another
         so_far = record.timeline
-        timeline = Timeline(so_far.captured, so_far.spans, max(0, self._waits.ns(worker) - before))
+        timeline = Timeline(so_far.captured, so_far.spans, max(0, waits.ns(worker) - before))
         layers = {name: layer for name, layer in record.layers.items() if name != INPUT}
         layers[CLASSMAP] = ClassMap(crop_bars(ids, spec, frame.size), frame.index, frame.captured_ns)
         if sure is not None:
@@ -63,7 +68,8 @@ class Infer(Stage):
 
     def close(self) -> None:
         """Close what tells how long inference waits."""
-        self._waits.close()
+        for waits in self._waits.values():
+            waits.close()
 
 
 class Analyse(Stage):

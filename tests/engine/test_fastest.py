@@ -13,6 +13,7 @@ from drivenet.artefacts.timings import Timing, read_timings, write_timings
 from drivenet.build.build import build
 from drivenet.build.missing import being_built, build_missing, end_idle_builder, missing, sole_builder
 from drivenet.build.request import BuildRequest
+from drivenet.engine import fastest as fastest_module
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import fastest, measure_and_open, open_measured, why
 from drivenet.host.cpu_features import native_precisions
@@ -82,15 +83,28 @@ def test_figures_are_measured_once_and_kept(onnx: Path) -> None:
     assert again is not None
     assert again[0].backend != engine.backend
     again[0].close()
-    asked: list[float] = []
-    third = open_measured(onnx, found, None, False, lambda ms: asked.append(ms) or 1)  # type: ignore[func-returns-value]
+    third = open_measured(onnx, found, None, may_measure=False, serve_threads=1)
     assert third is not None
     third[0].close()
     assert third[0].describe()["threads"] == 1
-    assert asked == [min(row.ms for row in other)]
-    assert read_timings(onnx, 1).rows == ()  # other threads, other figures
+    assert read_timings(onnx, 3).rows == ()  # other threads, other figures
     palette_model(onnx.parent, val_miou=0.25)
     assert read_timings(onnx, None).rows == ()  # another model
+
+
+def test_what_is_timed_on_all_threads_serves_with_as_many_as_it_is_to_have(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+    real = fastest_module.open_engine
+    monkeypatch.setattr(
+        fastest_module, "open_engine", lambda *a, threads: asked.append(threads) or real(*a, threads=threads)
+    )
+    measured = open_measured(onnx, candidates(onnx), 2, may_measure=True, serve_threads=1)
+    assert measured is not None
+    measured[0].close()
+    assert asked == [2, 2]
+    assert measured[0].describe()["threads"] == 1
 
 
 def test_an_artefact_of_another_machine_is_left_out_and_noted(onnx: Path) -> None:

@@ -67,7 +67,7 @@ class OnnxRuntimeEngine(Engine):
         if providers is None and self.spec.precision == "int8" and self.providers != CPU:
             self.providers, self._without_cuda = CPU, "it has no int8 convolution and would compute in float"
             self._session = open_session(file, _options(self.threads), CPU)
-        self.precision = self.spec.precision
+        self.precision, self.on_cpu = self.spec.precision, self.providers == CPU
         check_precision(precision, self.spec, self.file)
         warm_up(self)
 

@@ -61,6 +61,7 @@ class OpenVinoEngine(ThreadedEngine):
     """
 
     backend = "openvino"
+    on_cpu = True
 
     def __init__(
         self, file: Path | None, precision: str = "auto", threads: int | None = None, unproven: bool = False

@@ -1,0 +1,114 @@
+"""Several frames at the engine at a time, for runs where frames a second count and not the age of one."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from itertools import takewhile
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from drivenet.frame import Frame
+from drivenet.labels import LabelSet
+from drivenet.latency import Timeline
+from drivenet.record import Record
+from drivenet.result import Result
+from drivenet.stages import Stage, run_stages
+from drivenet.stages.continuity import continues
+
+
+class _Begun(NamedTuple):
+    record: Record
+    #: The record after the stages that run in a thread of their own.
+    passed: Future[Record]
+
+
+class Lanes:
+    """Begins as many frames as there are lanes, and ends them in the order in which they were begun.
+
+    Where there are several, the first stages, as long as they are :attr:`~drivenet.stages.Stage.parallel`, run in
+    threads of their own, one a lane; all others run in the thread that calls, and so does everything with one lane.
+
+    Args:
+        stages: what every frame passes, in order.
+        count: how many frames the engine may be asked for at a time.
+        take: gives the next frame, or None while there is none.
+        labels: what class ids mean.
+        source_id: of records.
+        working: called with the name of each stage before it, and with that of one that is waited for.
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], count: int, take: Callable[[], Frame | None], labels: LabelSet, source_id: str,
+        working: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._stages, self._take, self._labels, self._source_id = list(stages), take, labels, source_id
+        self._working = working
+        several = takewhile(lambda stage: stage.parallel, stages) if count > 1 else ()
+        self._early = list(several)
+        self._late = self._stages[len(self._early) :]
+        self._count = count if self._early else 1
+        self._begun: deque[_Begun] = deque()
+        self._before: Frame | None = None
+        self._todo: SimpleQueue[_Begun | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether a frame was begun and not taken back yet."""
+        return bool(self._begun)
+
+    def begin(self) -> None:
+        """Begin as many frames as there are lanes free and frames."""
+        while len(self._begun) < self._count and (frame := self._take()) is not None:
+            timeline = Timeline(frame.captured_ns).then("queue", frame.captured_ns)
+            self._start(_Begun(Record(frame, self._labels, timeline, source_id=self._source_id), Future()))
+
+    def finish(self) -> Result:
+        """The frame that was begun first, after all stages; they forget what was before it, where it does not continue
+        that.
+
+        Raises:
+            EngineError: as the stages.
+        """
+        begun = self._begun.popleft()
+        if not begun.passed.done():
+            self._working(self._early[-1].name)
+        record = begun.passed.result()
+        if self._early:  # else the next frame is not taken before this one has a result
+            self.begin()
+        if not continues(self._before, record.frame):
+            for stage in self._stages:
+                stage.reset()
+        self._before = record.frame
+        return run_stages(record, self._late, self._working)
+
+    def end(self) -> int:
+        """Wait for what was begun, and end the threads; how many frames were not taken back."""
+        left = len(self._begun)
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._begun.clear()
+        return left
+
+    def _start(self, begun: _Begun) -> None:
+        self._begun.append(begun)
+        if not self._early:
+            begun.passed.set_result(begun.record)
+            return
+        if len(self._threads) < len(self._begun):
+            self._threads.append(threading.Thread(target=self._work, name="infer", daemon=True))
+            self._threads[-1].start()
+        self._todo.put(begun)
+
+    def _work(self) -> None:
+        while (begun := self._todo.get()) is not None:
+            try:
+                begun.passed.set_result(run_stages(begun.record, self._early))
+            except BaseException as error:  # noqa: BLE001 - raised by next
+                begun.passed.set_exception(error)
+            del begun  # nothing of it is held while there is nothing to do

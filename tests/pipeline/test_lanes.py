@@ -1,0 +1,178 @@
+"""Several frames at the engine at a time: in order, exactly counted, and with the same results as one by one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx_models import palette_model
+from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact
+
+from drivenet.engine import open_engine, open_like
+from drivenet.engine.laned import Laned
+from drivenet.errors import EngineError
+from drivenet.pipeline import Pipeline
+from drivenet.pipeline.lanes import Lanes
+from drivenet.record import Record
+from drivenet.sources import open_source
+from drivenet.stages import Stage, default_stages
+
+
+def side_by_side(count: int) -> Callable[[int], object]:
+    """Lets nobody go on before so many wait."""
+    barrier = threading.Barrier(count, timeout=LONG_S)
+    return lambda _: barrier.wait()
+
+
+class Threads(Stage):
+    """Keeps which threads it was called in, and which frames it saw."""
+
+    name = "threads"
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.frames: list[int] = []
+        self.resets = 0
+
+    def __call__(self, record: Record) -> Record:
+        self.names.add(threading.current_thread().name)
+        self.frames.append(record.frame.index)
+        return record
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+def laned(count: int, **how: object) -> Laned:
+    """An engine of so many lanes, all of them open."""
+    engine = Laned(Engine(**how), lambda: Engine(**how), count)  # type: ignore[arg-type]
+    engine._opener.join()
+    return engine
+
+
+@pytest.mark.parametrize("lanes", [2, 3])
+def test_as_many_frames_as_lanes_are_inferred_at_a_time_and_come_in_order(lanes: int) -> None:
+    engine, keeper, seen = laned(lanes, wait=side_by_side(lanes)), Keeper(), Threads()
+    stages = [*default_stages(engine), seen]
+    totals = Pipeline(Drive(6 * lanes), engine, [keeper], policy="every", stages=stages).run()
+    assert keeper.indices == seen.frames == list(range(6 * lanes))
+    assert exact(totals)
+    assert len(seen.names) == 1
+    assert seen.resets == 1
+    assert all(min(r.timeline.stages_ms().values()) >= 0 for r in keeper.results)
+
+
+def test_with_one_lane_a_frame_is_begun_when_the_one_before_is_done() -> None:
+    begun: list[int] = []
+    engine, keeper = Engine(wait=begun.append), Keeper(on_publish=lambda call: begun.append(-call))
+    lanes = Lanes(default_stages(engine), 1, iter_of(Drive(3)), engine.spec.label_set, "", lambda _: None)
+    for index in range(3):
+        lanes.begin()
+        assert lanes.finish().frame.index == index
+        assert len(begun) == index + 1
+    assert lanes.end() == 0
+    assert keeper.results == []
+
+
+def iter_of(source: Drive) -> Callable[[], object]:
+    frames = iter(source)
+    return lambda: next(frames, None)
+
+
+def test_a_stage_before_the_engine_that_is_not_parallel_keeps_all_in_one_thread() -> None:
+    engine, first = laned(2), Threads()
+    keeper, last = Keeper(), Threads()
+    last.name = "last"
+    stages = [first, *default_stages(engine), last]
+    Pipeline(Drive(8), engine, [keeper], policy="every", stages=stages).run()
+    assert keeper.indices == list(range(8))
+    assert first.names == last.names
+    assert len(first.names) == 1
+
+
+def test_what_was_inferred_before_a_failure_is_published_and_the_rest_counted() -> None:
+    calls = threading.Semaphore(5)
+
+    def fails(_: int) -> None:
+        if not calls.acquire(blocking=False):
+            raise EngineError("engine failed")
+
+    engine, keeper = laned(2, wait=fails), Keeper()
+    pipeline = Pipeline(Drive(20), engine, [keeper], policy="every")
+    with pytest.raises(EngineError, match="engine failed"):
+        pipeline.run()
+    totals = keeper.totals[0]
+    assert keeper.indices == list(range(len(keeper.indices)))
+    assert 4 <= len(keeper.indices) <= 5
+    assert exact(totals)
+    assert totals.dropped["failed"] == 1
+
+
+def test_a_stop_waits_for_what_is_in_work_and_closes_every_engine() -> None:
+    engines = [Engine(), Engine()]
+    engine, keeper = Laned(engines[0], lambda: engines[1], 2), Keeper(stop_at=3)
+    totals = Pipeline(Drive(500), engine, [keeper], policy="every").run()
+    assert exact(totals)
+    assert totals.published >= 4
+    assert [one.times_closed for one in engines] == [1, 1]
+    assert not [t for t in threading.enumerate() if t.name in ("infer", "open lanes")]
+
+
+def test_the_results_are_those_of_one_engine(tmp_path: Path) -> None:
+    def run(lanes: int) -> list[dict[str, object]]:
+        source = open_source("synthetic://192x128@30?frames=24", paced=False)
+        engine = open_engine(palette_model(tmp_path), "onnxruntime", threads=1)
+        keeper = Keeper()
+        several = Laned(engine, lambda: open_like(engine, 1), lanes) if lanes > 1 else engine
+        Pipeline(source, several, [keeper], policy="every", stages=default_stages(several, track=True)).run()
+        return [{"ids": r.classmap.ids.tobytes(), "scene": r.scene.to_dict()} for r in keeper.results]
+
+    assert run(3) == run(1)
+    assert len(run(2)) == 24
+
+
+def test_many_pictures_come_in_order_also_where_one_array_is_used_again(tmp_path: Path) -> None:
+    engine = open_engine(palette_model(tmp_path), "onnxruntime", threads=1)
+    several = Laned(engine, lambda: open_like(engine, 1), 3)
+    pictures = [np.full((*engine.spec.input, 3), 20 * i, np.uint8) for i in range(12)]
+    expected = [engine.infer(picture) for picture in pictures]
+    again = np.empty_like(pictures[0])
+
+    def one_array() -> object:
+        for picture in pictures:
+            again[:] = picture
+            yield again
+
+    found = list(several.infer_many(one_array()))  # type: ignore[arg-type]
+    assert all(map(np.array_equal, found, expected))
+    assert len(found) == 12
+    several.close()
+
+
+def test_a_lane_that_cannot_be_opened_is_told_and_done_without(caplog: pytest.LogCaptureFixture) -> None:
+    def another() -> Engine:
+        raise EngineError("no memory for another one")
+
+    engine, keeper = Laned(Engine(), another, 3), Keeper()
+    totals = Pipeline(Drive(9), engine, [keeper], policy="every").run()
+    assert keeper.indices == list(range(9))
+    assert totals.engine["lanes"] == 1
+    assert "serves 1 frames at a time, not 3: no memory for another one" in caplog.text
+
+
+def test_the_thread_that_computes_is_that_of_the_callers_lane(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    engine = open_engine(palette_model(tmp_path), "openvino", threads=1)
+    several = Laned(engine, lambda: open_like(engine, 1), 2)
+    several._opener.join()
+    found: dict[str, int | None] = {}
+    threads = [threading.Thread(target=lambda n=n: found.update({n: several.worker})) for n in "ab"]
+    for thread in threads:
+        thread.start()
+        thread.join()
+    assert None not in found.values()
+    assert found["a"] != found["b"]
+    several.close()
