@@ -83,6 +83,11 @@ class Health:
         """Why the whole is not ok."""
         return self.worst.reason
 
+    @property
+    def warning(self) -> str:
+        """What a picture that is new must say for itself; empty where it is as good as any, or old."""
+        return f"{self.state.upper()}: {self.reason}" if self.state in ("degraded", "suspect") else ""
+
     def seconds(self, now: int | None = None) -> float:
         """For how long the whole has been in its state, at a moment of the monotonic clock (now by default)."""
         return max(0.0, ((now_ns() if now is None else now) - self.worst.since_ns) / 1e9)

@@ -70,11 +70,6 @@ class Renderer:
         return result
 
     def _with_view(self, result: Result) -> Result:
-        hud = self._accounting.hud(result.frame.captured_ns, self._source, self._engine(), self._warning())
+        hud = self._accounting.hud(result.frame.captured_ns, self._source, self._engine(), self._health.warning)
         view = self._painter.draw(result.frame, result.classmap, result.scene, hud)
         return replace(result, view=frozen(view))
-
-    def _warning(self) -> str:
-        """What the picture itself must say while it is new."""
-        health = self._health
-        return f"{health.state.upper()}: {health.reason}" if health.state in ("degraded", "suspect") else ""

@@ -184,6 +184,24 @@ def test_health_follows_the_source(node: Node) -> None:
     assert health(node) == (200, 200, "ok")
 
 
+@pytest.mark.parametrize("path", ["/overlay.jpg", "/stream.mjpg"])
+def test_overlays_are_marked_where_frames_come_that_may_be_worthless(node: Node, path: str) -> None:
+    """Nobody sees on a dashboard or in a player that a camera is frozen on one picture."""
+
+    def foot() -> np.ndarray:
+        if path == "/overlay.jpg":
+            return decoded(node.get(path)[2])[-4:]
+        with av.open(f"http://127.0.0.1:{node.port}{path}", format="mpjpeg", timeout=10) as stream:
+            return next(stream.decode(video=0)).to_ndarray(format="bgr24")[-4:]
+
+    node.publish()
+    blue, _, red = np.median(foot().reshape(-1, 3), axis=0)
+    assert red - blue < 60
+    node.fare("suspect", 5.0, "the picture is frozen")
+    blue, _, red = np.median(foot().reshape(-1, 3), axis=0)
+    assert red - blue > 120
+
+
 def test_only_new_results_count_as_life(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     result = node.publish()
     monkeypatch.setattr(run_stats, "SILENT_AFTER_S", 0.0)

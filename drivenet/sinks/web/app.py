@@ -77,7 +77,7 @@ class Pictures:
         return Response(data, media_type=media, headers={**_PICTURE_HEADERS, "x-frame-index": _index(snapshot)})
 
     async def overlay(self, request: Request) -> Response:
-        """``/overlay.jpg``: with class colours, boxes and figures; marked where the source is lost."""
+        """``/overlay.jpg``: with class colours, boxes and figures; marked where it is old or suspect."""
         snapshot = self._hub.newest
         if snapshot is None:
             return _unavailable("starting: no picture yet\n")
@@ -117,7 +117,7 @@ class Pictures:
         lost = (state.upper(), int(seconds)) if state in SILENT else None
         hud = self._stats.hud()
         encode = partial(snapshot.overlay_jpeg, self._painter, hud, lost)
-        return await self._hub.encoded(snapshot, "overlay", encode, marked=lost)
+        return await self._hub.encoded(snapshot, "overlay", encode, marked=(lost, hud["warning"]))
 
 
 class WatchingResponse(StreamingResponse):

@@ -157,7 +157,8 @@ class RunStats:
         with self.lock:
             run, live = self._run, self._live
         figures = {"p50_ms": live["p50_ms"], "fps": live["fps"], "dropped": run["dropped"]}
-        return {**figures, "source": self.source, "engine": engine_label(self.engine)}
+        about = {"source": self.source, "engine": engine_label(self.engine), "warning": self.health().warning}
+        return {**figures, **about}
 
     def document(self) -> dict[str, Any]:
         """``/stats.json``: :meth:`counts`, and latency over each of :data:`WINDOWS_S` and the run."""
