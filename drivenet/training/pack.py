@@ -2,8 +2,8 @@
 
 A pack is one or more ZIP archives. The first holds ``pack.json`` (format, JPEG quality, settings by name) and
 ``libraries/*.zip``: what this package needs beyond torch, torchvision, numpy, OpenCV and onnx. All hold data sets as
-plain folders: ``datasets/N/SPLIT/images``, ``labels``, ``finer`` and ``instances``. This module is all that reads one,
-so it imports nothing else.
+plain folders: ``datasets/N/SPLIT/images``, ``labels``, ``finer`` and ``instances``. ``files/N/`` holds what else the
+settings name: label sets, mappings, checkpoints. This module is all that reads one, so it imports nothing else.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from typing import Any
 
 from drivenet.errors import SourceError, SourceNotFoundError, UsageError, nearest
 
-FORMAT = 2
+FORMAT = 3
 INDEX = "pack.json"
+#: Where data sets lie in it, and single files that the settings name.
+DATASETS, FILES = "datasets/", "files/"
 #: Needed to read settings and to write a ModelSpec.
 LIBRARIES = ("pydantic", "yaml")
 
@@ -82,20 +84,28 @@ class Pack:
         return sorted(self._settings)
 
     def settings(self, name: str) -> dict[str, Any]:
-        """One training run's settings, their data where it was unpacked; UsageError if there is none of that name."""
+        """One training run's settings, files where they were unpacked; UsageError if there is none of that name."""
         if name not in self._settings:
             raise UsageError(f"no settings {name!r} in {self.file}", cure=nearest(name, self._settings))
-        settings = self._settings[name]
-        data = [{**one, "root": one["root"] and str(self.folder / one["root"])} for one in settings["data"]]
-        return {**settings, "data": data}
+        unpacked: dict[str, Any] = self._unpacked(self._settings[name])
+        return unpacked
+
+    def _unpacked(self, value: Any) -> Any:
+        """The same with paths of this machine."""
+        if isinstance(value, dict):
+            return {key: self._unpacked(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self._unpacked(one) for one in value]
+        is_place = isinstance(value, str) and value.startswith((DATASETS, FILES))
+        return str(self.folder / value) if is_place else value
 
     @cached_property
     def folder(self) -> Path:
-        """Where the data sets are."""
+        """Where the data sets and files are."""
         folder = _scratch("drivenet-data-")
         for file, archive in self._archives.items():
             with self._reading(file):
-                archive.extractall(folder, [n for n in archive.namelist() if n.startswith("datasets/")])
+                archive.extractall(folder, [n for n in archive.namelist() if n.startswith((DATASETS, FILES))])
         return folder
 
     @contextlib.contextmanager

@@ -155,9 +155,7 @@ class Sitting:
         began = time.monotonic()
         trainer.validation(trainer.ema.average)
         with tempfile.TemporaryDirectory() as scratch:
-            state = {"network": trainer.ema.average.state_dict(), "settings": trainer.settings.model_dump(mode="json")}
-            known = {"labels": trainer.labels.name, "progress": dict(vars(trainer.progress))}
-            checkpoint.save(Path(scratch) / "best.pt", {**state, **known})
+            checkpoint.save(Path(scratch) / "best.pt", trainer.state(trainer.ema.average.state_dict()))
             self.export(Path(scratch) / "best.pt", Path(scratch) / f"{config}.onnx", self.machine)
         took = time.monotonic() - began
         self.say(f"{config}: validation and export work, {took:.1f} s")

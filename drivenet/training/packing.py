@@ -14,15 +14,15 @@ from typing import Any
 import cv2
 
 from drivenet.classmap import Ids
-from drivenet.config import load_yaml
+from drivenet.config import load_labels, load_yaml
 from drivenet.data import open_dataset
 from drivenet.data.base import Sample
 from drivenet.errors import UsageError
 from drivenet.files import write_atomic
-from drivenet.labels import built_in
 from drivenet.training.libraries import libraries
+from drivenet.training.named_files import NamedFiles
 from drivenet.training.networks import imagenet_package
-from drivenet.training.pack import FORMAT, INDEX
+from drivenet.training.pack import DATASETS, FORMAT, INDEX
 from drivenet.training.settings import SourceSettings, TrainSettings
 from drivenet.training.sources import split_of
 
@@ -57,7 +57,7 @@ def write_pack(
     configs: Sequence[Path], pythons: Sequence[str], out: Path, root: Path | None = None, limit: int = LIMIT_BYTES,
     files: int = 2,
 ) -> Packed:  # fmt: skip
-    """Pack the data sets that training YAML files name, and the files.
+    """Pack training YAML files, with the data sets and all other files that they name.
 
     Args:
         configs: training YAML files; a run names them by their stem.
@@ -68,20 +68,26 @@ def write_pack(
         files: archives that there may be.
 
     Raises:
-        UsageError, SourceError: for settings, pictures or libraries that are not right or do not fit.
+        UsageError, SourceError: for settings, pictures, files or libraries that are not right, missing, or do not fit.
     """
     settings = {file.stem: load_yaml(file, TrainSettings) for file in configs}
-    sources = list(dict.fromkeys(_located(one, root) for s in settings.values() for one in s.data if one.root or root))
-    packed = {name: _packed(one, sources, root) for name, one in settings.items()}
+    named = NamedFiles(settings, root)
+    real = [[one for one in s.data if one.dataset != "synthetic"] for s in settings.values()]
+    several = next((len(some) for some in real if len(some) != 1), None)
+    if root is not None and several is not None:
+        raise UsageError(f"--root for a run of {several} data sets", "one", "give root in each source of the file")
+    sources = list(dict.fromkeys(_located(one, root) for some in real for one in some))
+    packed = {name: _packed(one, sources, root, named) for name, one in settings.items()}
     weights = [one for one in map(imagenet_package, settings.values()) if one]
     brought = [(f"libraries/{name}.zip", code) for name, code in libraries(pythons, weights).items()]
+    brought += named.entries()
     size = pictures = 0
     for quality in QUALITIES:
-        entries = [entry for i, one in enumerate(sources) for entry in _entries(one, f"datasets/{i}", quality)]
+        entries = [entry for i, one in enumerate(sources) for entry in _entries(one, f"{DATASETS}{i}", quality)]
         pictures = sum("/images/" in name for name, _ in entries)
         size = sum(len(code) for _, code in entries + brought)
         parts = _parted(brought + entries, limit)
-        if len(parts) <= files:
+        if len(parts) <= files and all(sum(len(code) for _, code in part) <= limit for part in parts):
             index = {"format": FORMAT, "files": len(parts), "quality": quality, "pythons": list(pythons)}
             parts[0].append((INDEX, json.dumps({**index, "settings": packed}).encode()))
             written = [out if i == 0 else out.with_stem(f"{out.stem}-{i + 1}") for i in range(len(parts))]
@@ -95,30 +101,36 @@ def write_pack(
 def _located(one: SourceSettings, root: Path | None) -> SourceSettings:
     """A source by what is packed of it: all that differs but its data is of the run."""
     return SourceSettings(
-        dataset=one.dataset, root=str(root or one.root), labels=one.labels, refine=one.refine, instances=one.instances,
-        splits=("train", "val"),
+        dataset=one.dataset, root=str(root) if root else one.root, labels=one.labels, refine=one.refine,
+        instances=one.instances, splits=("train", "val"),
     )  # fmt: skip
 
 
-def _packed(settings: TrainSettings, sources: list[SourceSettings], root: Path | None) -> dict[str, Any]:
+def _packed(
+    settings: TrainSettings, sources: list[SourceSettings], root: Path | None, named: NamedFiles
+) -> dict[str, Any]:
     """Settings as they are in the pack: every data set is a plain folder there."""
+    whole = settings.model_dump(mode="json")
+    whole["labels"] = named.packed(settings.labels)
+    whole["model"]["start"] = named.packed(settings.model.start)
+    if settings.distil is not None:
+        whole["distil"]["teacher"] = named.packed(settings.distil.teacher)
     data = []
     for one in settings.data:
-        row = one.model_dump(mode="json")
+        row = {**one.model_dump(mode="json"), "labels": named.packed(one.labels), "mapping": named.packed(one.mapping)}
         if one.dataset != "synthetic":
-            labels = one.labels or one.dataset
-            built_in(labels)
-            row |= {"dataset": "folder", "root": f"datasets/{sources.index(_located(one, root))}", "labels": labels}
+            labels = row["labels"] or one.dataset
+            row |= {"dataset": "folder", "root": f"{DATASETS}{sources.index(_located(one, root))}", "labels": labels}
             row |= {"refine": {**row["refine"], "folder": "{split}/finer"} if one.refine else None}
             row |= {"instances": "{split}/instances" if one.instances else None}
         data.append(row)
-    return {**settings.model_dump(mode="json"), "data": data}
+    return {**whole, "data": data}
 
 
 def _entries(one: SourceSettings, folder: str, quality: int) -> Iterator[tuple[str, bytes]]:
-    labels = None if one.labels is None else built_in(one.labels)
+    labels = None if one.labels is None else load_labels(one.labels)
     for split in one.splits:
-        dataset = split_of(open_dataset(one.dataset, Path(one.root or "."), split, labels), split)
+        dataset = split_of(open_dataset(one.dataset, Path(one.root) if one.root else None, split, labels), split)
         with ThreadPoolExecutor() as pool:
             coded = pool.map(lambda i: _coded(dataset[i], quality), range(len(dataset)))  # noqa: B023 - read here
             for name, image, truth in coded:

@@ -255,9 +255,10 @@ class Trainer:
         self.progress.history.append(row)
         if score.miou > self.progress.best:
             self.progress.best, self.progress.best_iteration = score.miou, i
-            checkpoints.save(self.folder / "best.pt", self._state(self.ema.average.state_dict(), score))
+            checkpoints.save(self.folder / "best.pt", self.state(self.ema.average.state_dict(), score))
 
-    def _state(self, network: dict[str, Any], score: Score | None = None) -> dict[str, Any]:
+    def state(self, network: dict[str, Any], score: Score | None = None) -> dict[str, Any]:
+        """A checkpoint with these weights of the network, as ``drivenet export`` takes it."""
         return {
             "network": network,
             "settings": self.settings.model_dump(mode="json"),
@@ -272,7 +273,7 @@ class Trainer:
         if not self.ranks.first:
             return
         more = {"ema": self.ema.average.state_dict(), "optimiser": self.optimiser.state_dict()}
-        checkpoints.save(self.folder / "last.pt", {**self._state(self.network.state_dict()), **more})
+        checkpoints.save(self.folder / "last.pt", {**self.state(self.network.state_dict()), **more})
         write_atomic(self.folder / "history.json", json.dumps(self.progress.history))
 
     def _resume(self) -> None:

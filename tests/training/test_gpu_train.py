@@ -149,7 +149,7 @@ def test_what_is_no_pack_is_refused_in_a_line(packed: list[Path], tmp_path: Path
     cut.write_bytes(packed[0].read_bytes()[:2000])
     with pytest.raises(SourceError, match=r"cut.pack is no whole pack.*copy it again"):
         Pack([cut, packed[1]])
-    with pytest.raises(SourceError, match=r"1 files of format 2; expected 2 files of format 2; name all files"):
+    with pytest.raises(SourceError, match=r"1 files of format 3; expected 2 files of format 3; name all files"):
         Pack(packed[:1])
     with pytest.raises(SourceError, match=r"0 files with pack.json; expected all files of one pack"):
         Pack(packed[1:])
@@ -162,7 +162,7 @@ def test_what_is_no_pack_is_refused_in_a_line(packed: list[Path], tmp_path: Path
         Pack([packed[0], tmp_path / "bent.pack"]).settings("little")
     with zipfile.ZipFile(tmp_path / "later.pack", "w") as archive:
         archive.writestr(INDEX, json.dumps({"format": 99, "files": 1}))
-    with pytest.raises(SourceError, match=r"1 files of format 99; expected 1 files of format 2"):
+    with pytest.raises(SourceError, match=r"1 files of format 99; expected 1 files of format 3"):
         Pack([tmp_path / "later.pack"])
     with pytest.raises(UsageError, match=r"no settings 'litle'.*little"):
         Pack(packed).settings("litle")
