@@ -83,6 +83,14 @@ def test_images_copy_files_that_are_there() -> None:
     assert [word for word in copied if not (ROOT / word).exists()] == []
 
 
+def test_images_with_tensorrt_can_build_int8() -> None:
+    """Their base brings TensorRT, so that the extra is left out, and with it what converts an int8 ONNX."""
+    texts = [file.read_text() for file in (ROOT / "docker").glob("Dockerfile.*")]
+    with_tensorrt = [text for text in texts if "pycuda" in text]
+    assert len(with_tensorrt) == 2
+    assert all(re.search(r'pip install .*"onnx>=', text) for text in with_tensorrt)
+
+
 def test_the_compose_file_starts_a_node_with_options_that_exist() -> None:
     services = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]
     words = shlex.split(services["node"]["command"].replace("${SOURCE:-", "").replace("}", ""))
