@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.data.sequences.base import Flow, FrameSequence, Mask, Truth
+from drivenet.errors import SourceError
 from drivenet.evaluation.comparison import Comparison
 from drivenet.evaluation.consistency import VC_WINDOWS, Mean, SequenceConsistency, video_consistency
 from drivenet.evaluation.flow import FlowSource, dis_flow
@@ -95,6 +96,7 @@ class SequenceScorer:
         self._labelled = set(sequence.labelled)
         self._dense = len(self._labelled) == len(sequence) and sequence.consecutive
         self._grey: Image | None = None
+        self._sizes: dict[str, tuple[int, ...]] = {}
         self._engines = [
             _Engine(SequenceScore(common, self._things(common)), SequenceConsistency(common.labels),
                     SequenceTracks(common.labels, self._things(common)), FollowedThings(common, sequence.fps))
@@ -102,11 +104,16 @@ class SequenceScorer:
         ]  # fmt: skip
 
     def add(self, index: int, image: Image, found: Sequence[Found]) -> list[Seen]:
-        """Count one frame, as every engine found it, and give what was compared."""
+        """Count one frame, as every engine found it, and give what was compared.
+
+        Raises:
+            SourceError: for a frame or label of another size than those before, or a label that lies on its side.
+        """
         size = followed_size(image)
         grey = np.asarray(cv2.cvtColor(prepare(image, size), cv2.COLOR_BGR2GRAY), np.uint8)
+        self._check_size(index, "frame", image.shape[:2])
+        truth = self._truth(index, image) if index in self._labelled else None
         flows = self._flows(index, grey)
-        truth = self.sequence.truth(index) if index in self._labelled else None
         seen = []
         for engine, one in zip(self._engines, found, strict=True):
             engine.score.frames += 1
@@ -135,6 +142,24 @@ class SequenceScorer:
     def frames(self, engine: int) -> list[dict[str, float]]:
         """By frame of one engine: ``miou`` where it is labelled, ``mtc`` and ``flicker`` against the frame before."""
         return self._engines[engine].frames
+
+    def _truth(self, index: int, image: Image) -> Truth:
+        truth = self.sequence.truth(index)
+        height, width = truth.ids.shape
+        if height != width and (width, height) == image.shape[:2]:
+            raise SourceError(f"{self.sequence.names[index]} is {height}x{width}, its label {width}x{height}",
+                              "both turned alike", "store both upright")  # fmt: skip
+        if self._dense:
+            self._check_size(index, "label", truth.ids.shape)
+        return truth
+
+    def _check_size(self, index: int, kind: str, size: tuple[int, ...]) -> None:
+        """What follows each other in time is compared pixel by pixel."""
+        before = self._sizes.setdefault(kind, size)
+        if size != before and self.sequence.consecutive:
+            raise SourceError(f"{kind} {self.sequence.names[index]} is {size[1]}x{size[0]}",
+                              f"{before[1]}x{before[0]}, as those before it in {self.sequence.name}",
+                              "put what has another size into a sequence of its own")  # fmt: skip
 
     def _flows(self, index: int, grey: Image) -> tuple[tuple[Flow, Mask], tuple[Flow, Flow]] | None:
         """To the frame before, as asked for; and by DIS to it and back, for the flicker rate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -19,14 +20,16 @@ from drivenet.benchmark.usage import Usage
 from drivenet.benchmark.video import Plan, SequenceResult, run_set
 from drivenet.benchmark.video_report import against, report
 from drivenet.classmap import Ids, ThingMaps
-from drivenet.data.sequences.base import VideoSet
+from drivenet.data.sequences.base import Truth, VideoSet
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError, UsageError
 from drivenet.evaluation.comparison import compare
 from drivenet.evaluation.flow import FlowSource
+from drivenet.frame import Image
 from drivenet.labels import CAMVID, CITYSCAPES
 from drivenet.panoptic.sequences import SequenceTracks
+from drivenet.prepare import prepare, resize_ids
 
 EXACT = FlowSource("exact")
 
@@ -122,6 +125,33 @@ def test_flicker_and_inconsistency_show_where_a_frame_is_wrong(engine: Engine) -
     assert [i for i, row in enumerate(result.frames) if row.get("mtc", 1.0) < 1.0] == [5, 6]  # type: ignore[operator]
     # frame 5 is in all three windows of eight; the car passes over 26 columns of 10 rows in each
     assert figures["mvc8"] == pytest.approx(1 - 4 * SIZE[1] / (SIZE[0] * SIZE[1] - 26 * 10))
+
+
+@pytest.mark.parametrize(
+    ("frame", "label", "says"),
+    [
+        ((24, 36), SIZE, r"frame a_000004 is 36x24; expected 48x32, as those before it in a; put what"),
+        (SIZE, (64, 96), r"label a_000004 is 96x64; expected 48x32"),
+        ((48, 32), SIZE, r"frame a_000004 is 32x48"),
+        (SIZE, (48, 32), r"a_000004 is 48x32, its label 32x48; expected both turned alike"),
+    ],
+)
+def test_another_size_within_a_sequence_is_told(
+    engine: Engine, frame: tuple[int, int], label: tuple[int, int], says: str
+) -> None:
+    """They ended with tracebacks of OpenCV or NumPy, and a label that lay on its side was stretched without a word."""
+
+    class Resized(Painted):
+        def frames(self) -> Iterator[Image]:
+            for i, image in enumerate(super().frames()):
+                yield image if i != 4 else prepare(image, frame)
+
+        def truth(self, index: int) -> Truth:
+            truth = super().truth(index)
+            return truth if index != 4 else Truth(resize_ids(truth.ids, label))
+
+    with pytest.raises(SourceError, match=says):
+        run(engine, video(Resized("a")), Plan())
 
 
 def test_scores_of_sequences_add_up_to_those_of_the_set(engine: Engine) -> None:

@@ -86,6 +86,28 @@ def test_what_is_missing_of_cityscapes_is_named_and_left_out(cityscapes: Path) -
         open_video_set("cityscapes-video", cityscapes)
 
 
+def test_instances_of_another_size_than_their_label_are_told(cityscapes: Path) -> None:
+    file = cityscapes / "gtFine/val/aton/aton_000000_000019_gtFine_instanceIds.png"
+    cv2.imwrite(str(file), np.full((32, 64), 7, np.uint16))
+    with pytest.raises(SourceError, match=r"instanceIds\.png is \(32, 64\); expected \(64, 128\), as its label file"):
+        open_video_set("cityscapes-video", cityscapes).sequences[0].truth(19)
+
+
+def test_frames_are_in_the_orientation_of_their_labels(tmp_path: Path) -> None:
+    """As for single images: a mark that turns frames does not lay their labels on their side."""
+    for i in range(2):
+        image = cv2.imencode(".jpg", np.full((64, 128, 3), 90, np.uint8))[1].tobytes()
+        mark = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+        for folder, content in (
+            ("frames", image[:2] + b"\xff\xe1" + (len(mark) + 2).to_bytes(2, "big") + mark + image[2:]),
+            ("labels", cv2.imencode(".png", np.zeros((64, 128), np.uint8))[1].tobytes()),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{i}.{'jpg' if folder == 'frames' else 'png'}").write_bytes(content)
+    (tmp_path / "set.yaml").write_text("sequences:\n  - {frames: frames, labels: labels}\n")
+    check(open_video_set("listed", tmp_path / "set.yaml"))
+
+
 def test_camvid_is_a_frame_a_second(tmp_path: Path) -> None:
     for name in ("0001TP_000010", "0001TP_000040", "Seq05VD_f00000"):
         for folder, picture in (("val", np.zeros((4, 6, 3), np.uint8)), ("valannot", np.full((4, 6), 3, np.uint8))):

@@ -16,9 +16,10 @@ from drivenet.classmap import Ids
 from drivenet.data.pairs import LabelValues, read_label
 from drivenet.data.panoptic_files import read_instance_ids
 from drivenet.data.sequences.base import FrameSequence, Truth
-from drivenet.decoding import decode, read_bytes, read_picture
+from drivenet.decoding import decode, read_bytes, read_labelled, read_picture
 from drivenet.errors import SourceError
 from drivenet.frame import Image
+from drivenet.picture_size import stated_size
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,17 @@ class FileSequence(FrameSequence):
         self.images, self.labels = tuple(images), dict(labels)
 
     def frames(self) -> Iterator[Image]:
-        """The images, read one by one."""
-        return map(read_picture, self.images)
+        """The images, read one by one; labelled ones in the orientation of their label."""
+        return map(self._image, range(len(self)))
 
     def truth(self, index: int) -> Truth:
         """Ids, and instances where there are any; SourceError naming the file that is not right."""
         return self.labels[index].read()
+
+    def _image(self, index: int) -> Image:
+        file = self.images[index]
+        size = stated_size(read_bytes(self.labels[index].paths[0])) if index in self.labels else None
+        return read_picture(file) if size is None else read_labelled(file, size)
 
 
 def semantic(file: Path, values: LabelValues) -> LabelFile:
@@ -70,7 +76,7 @@ def with_instances(file: Path, values: LabelValues, instances: Path) -> LabelFil
     def read() -> Truth:
         ids = values.to_ids(read_label(file), str(file))
         classes, numbers = read_instance_ids(instances)
-        return Truth(ids, np.where(numbers > 0, numbers + classes.astype(np.int32) * 1000, 0))
+        return _both(ids, np.where(numbers > 0, numbers + classes.astype(np.int32) * 1000, 0), instances)
 
     return LabelFile(read, (file, instances))
 
@@ -93,7 +99,7 @@ def viper(file: Path, values: LabelValues, instances: Path | None) -> LabelFile:
         if instances is None:
             return Truth(ids)
         _, green, blue = (channel.astype(np.int32) for channel in _rgb(instances))
-        return Truth(ids, green * 256 + blue)
+        return _both(ids, green * 256 + blue, instances)
 
     return LabelFile(read, (file,) if instances is None else (file, instances))
 
@@ -131,6 +137,12 @@ def numbered(file: Path) -> tuple[str, int]:
         return str(file.parent), -1
     start, end = found[-1].span()
     return str(file.parent / f"{file.stem[:start]}#{file.stem[end:]}{file.suffix}"), int(file.stem[start:end])
+
+
+def _both(ids: Ids, numbers: npt.NDArray[np.int32], file: Path) -> Truth:
+    if numbers.shape != ids.shape:
+        raise SourceError(f"{file} is {numbers.shape}", f"{ids.shape}, as its label file")
+    return Truth(ids, numbers)
 
 
 def _rgb(file: Path) -> tuple[Ids, Ids, Ids]:
