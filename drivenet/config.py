@@ -206,7 +206,8 @@ class NodeSettings(Settings):
     wait: bool = Field(
         False,
         description="Wait for a camera or stream that is not there at the start, also where its name, path, device or "
-        "password looks wrong [default: on with --supervise; with --headless only where it refuses or is silent].",
+        "password looks wrong, or it may be a recording (HTTP) [default: on with --supervise; with --headless only "
+        "where it refuses or is silent].",
     )
     loop: bool = Field(False, description="Start a file or folder again at its end, until the run is stopped.")
     budget_ms: float | None = Field(

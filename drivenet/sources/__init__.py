@@ -51,7 +51,7 @@ def open_source(
         timeout_s: how long a network may take to open, and may then stay silent.
         patient: whether a live source (a camera, RTSP) may be away at first: it is lost then, and tried again.
         forgiving: whether that holds also where the address looks wrong: a name that nobody has, a path or device that
-            is not there, a password that is refused.
+            is not there, a password that is refused; and over HTTP, where it may be a recording.
         damaged: what becomes of damaged pictures in a recording: ``stop`` ends there with an error, ``skip`` leaves
             them out and counts them. A live stream always goes on.
         loop: whether a file or folder begins again at its end, until the source is closed.
@@ -72,12 +72,15 @@ def open_source(
     opener: Callable[[], Source] = partial(
         kind.opener(), place, Options(seed, paced and rate is None, timeout_s, damaged)
     )
-    absent = mask_uri(place) if patient and (kind.device or scheme_of(place) in kind.streams) else ""
+    absent = mask_uri(place) if patient and kind.blocks else ""
+    doubtful = not (kind.device or scheme_of(place) in kind.streams)
     if loop and not kind.recorded:
         raise UsageError(f"--loop for {mask_uri(place)}", "a video file or a folder of pictures")
     if loop:
         opener = partial(Looped, opener)
-    source = _detached(opener, reconnect, absent, forgiving) if kind.blocks else opener()
+    if kind.blocks and reconnect:
+        opener = partial(Reconnecting, opener, absent=absent, forgiving=forgiving, doubtful=doubtful)
+    source = Detached(opener) if kind.blocks else opener()
     return source if rate is None else Replay(source, rate)
 
 
@@ -149,7 +152,3 @@ def _kind_of_path(path: str) -> str:
         return "images"
     suffixed = by_suffix(Path(file).suffix)
     return "video" if suffixed == "images" else suffixed  # a picture in a container of several
-
-
-def _detached(opener: Callable[[], Source], reconnect: bool, absent: str, forgiving: bool) -> Source:
-    return Detached(partial(Reconnecting, opener, absent=absent, forgiving=forgiving) if reconnect else opener)

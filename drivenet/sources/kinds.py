@@ -23,7 +23,7 @@ class Kind:
             :data:`drivenet.address.WITHOUT_USER`.
         suffixes: of its files, in lower case; a path with any other is a video.
         device: whether it is one program's at a time: it is opened when all else is well, and may be away at first.
-        streams: schemes that only live streams have: they may be away at first.
+        streams: schemes that only live streams have; any other may name a recording.
         blocks: whether a read may take seconds: it has a thread of its own, and is opened again when it is lost.
         recorded: whether it is a file or a folder: it can be played again, and nothing is written over it.
     """

@@ -34,7 +34,9 @@ class Reconnecting(Source):
         first_wait_s: seconds before the first new attempt.
         longest_wait_s: what the wait doubles up to.
         absent: how to name a live source that may be away at first; empty if that is an error.
-        forgiving: whether it may also be away for what looks like a mistake: no such name, path, device or password.
+        forgiving: whether it may also be away for what looks like a mistake: no such name, path, device or password;
+            and where it is doubtful.
+        doubtful: whether what is away may be a recording, for which nobody would wait.
 
     Raises:
         SourceError: if the source cannot be opened the first time and may not be away.
@@ -51,6 +53,7 @@ class Reconnecting(Source):
         longest_wait_s: float = LONGEST_WAIT_S,
         absent: str = "",
         forgiving: bool = False,
+        doubtful: bool = False,
     ) -> None:
         self._open_once = open_once
         self._backoff, self._refused = Backoff(first_wait_s, longest_wait_s), Backoff(longest_wait_s, REFUSED_WAIT_S)
@@ -64,7 +67,7 @@ class Reconnecting(Source):
         except SourceError as error:
             if not absent:
                 raise
-            if is_mistake(error) and not forgiving:
+            if (doubtful or is_mistake(error)) and not forgiving:
                 cure = "; ".join(filter(None, (error.cure, "--wait waits for it")))
                 raise type(error)(error.received, error.expected, cure) from error
             self.name, self.live = absent, True

@@ -48,6 +48,24 @@ def test_a_mistyped_camera_ends_with_a_line_and_is_waited_for_where_that_is_aske
             assert node.wait(30) == 0
 
 
+def test_what_may_be_a_recording_is_waited_for_where_that_is_asked(tmp_path: Path) -> None:
+    """A camera that sends motion JPEG or a playlist has an address as a film on a server has."""
+    how = ("run", f"http://127.0.0.1:{free_port()}/video", "--backend", "null", "--headless", "--stats", "s.jsonl")
+    with started(*how, cwd=tmp_path) as node:
+        assert node.wait(60) == 3
+        assert node.stderr
+        (said,) = node.stderr.read().decode().strip().splitlines()
+    assert said.endswith("; --wait waits for it")
+    for flag in ("--wait", "--supervise"):
+        stats = tmp_path / f"{flag}.jsonl"
+        with started(*how[:-1], stats.name, flag, cwd=tmp_path) as node:
+            wait_until(lambda: "source.lost" in events(stats) or node.poll() is not None)  # noqa: B023
+            assert node.poll() is None
+            node.terminate()
+            assert node.wait(30) == 0
+        assert "refused" in events(stats)["source.lost"]
+
+
 def test_a_broker_that_is_not_there_costs_no_frame_of_the_others(tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt", reason="paho-mqtt is not installed (extra [mqtt])")
     out = f"mqtt://127.0.0.1:{free_port()}/car"
