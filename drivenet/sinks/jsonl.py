@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from drivenet.errors import SinkError
-from drivenet.health import Event
+from drivenet.health import SILENT, Event, Health
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingFiles, RecordingSession
@@ -58,6 +58,16 @@ class JsonlSink(Sink):
         """Write what happened, but for what is expected."""
         if event.severity != "debug" and not (self._closed or self._failed):
             self._write({**event.to_dict(), "unix_ns": WALL.at(event.at_ns)})
+
+    def health(self, health: Health) -> None:
+        """Have a segment end at its time while nothing new comes."""
+        if health.state not in SILENT or self._failed or not (self._files and self._files.is_due_now()):
+            return
+        try:
+            self._finish()
+        except SinkError:
+            self._failed = True
+            raise
 
     def close(self, totals: Totals) -> None:
         """Write the summary, unless an earlier line could not be written."""

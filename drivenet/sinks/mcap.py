@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from drivenet.errors import SinkError
 from drivenet.frame import Frame
-from drivenet.health import Event, Health
+from drivenet.health import SILENT, Event, Health
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
@@ -96,7 +96,7 @@ class McapSink(Sink):
             raise failure(Path(self.target), error) from error
 
     def _messages(self, result: Result) -> dict[str, Message]:
-        """A frame's messages by topic; a file begins with what its ids mean."""
+        """A frame's messages by topic; the first ones of a file are followed by what its ids mean."""
         at = self._moment(result.frame)
         messages = {
             CAMERA: compressed_image(encode_jpeg(result.frame.image, _QUALITY), "jpeg", at),
@@ -108,7 +108,7 @@ class McapSink(Sink):
             THINGS: detections(result, at),
             FRAME: frame_diagnostics(reached(result), at),
         }
-        if self._recording and self._recording.empty:
+        if self._recording and not self._recording.has(LABELS):
             messages[LABELS] = label_info(result.labels, at)
         return messages
 
@@ -149,6 +149,8 @@ class McapSink(Sink):
         if self._recording:
             try:
                 self._report(self._recording, totals)
+                if self._health.state in SILENT and self._files.is_due_now():
+                    self._turn(None)
             except (SinkError, OSError) as error:
                 self._failed = True
                 raise failure(Path(self.target), error) from error
@@ -164,10 +166,14 @@ class McapSink(Sink):
 
     def _turn_to_file_of(self, result: Result) -> None:
         if self._files.is_due(result):
-            self._finish(self._totals)
-            file = self._files.open(result)
-            self.target = str(file.path)
-            self._recording = _Recording(file)
+            self._turn(result)
+
+    def _turn(self, result: Result | None) -> None:
+        """Go on in another file, that of a result or of what is recorded while nothing new comes."""
+        self._finish(self._totals)
+        file = self._files.open(result)
+        self.target = str(file.path)
+        self._recording = _Recording(file)
 
     def _finish(self, totals: Totals) -> None:
         """Complete the file that is open, if one is."""
@@ -203,10 +209,9 @@ class _Recording:
         self._channels: dict[str, int] = {}
         self._writer.start("ros2", library="drivenet")
 
-    @property
-    def empty(self) -> bool:
-        """Whether no message was added."""
-        return not self._channels
+    def has(self, topic: str) -> bool:
+        """Whether a message of that topic was added."""
+        return topic in self._channels
 
     def add(self, topic: str, message: Message, now: int) -> None:
         """Append a message, recorded ``now`` in nanoseconds since 1970."""

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import av
+import pytest
 from sink_results import fares, make_result
 
-from drivenet.health import Event
+from drivenet.health import Event, Health, State
 from drivenet.latency import now_ns
 from drivenet.overlay import lost_view
+from drivenet.pipeline import Pipeline
 from drivenet.result import Totals
+from drivenet.sinks import open_sink
 from drivenet.sinks.base import Sink
 from drivenet.sinks.jsonl import JsonlSink
 from drivenet.sinks.recording import RecordingOptions, RecordingSession
+from drivenet.sinks.recording.disk import is_being_written
 from drivenet.sinks.recording.names import segments_of
 from drivenet.sinks.video import VideoSink
+from tests.pipeline.pipeline_parts import Drive, Engine, Keeper
 
 
 def recorders(folder: Path, session: RecordingSession, fps: float) -> tuple[VideoSink, JsonlSink]:
@@ -74,3 +80,92 @@ def test_segments_end_while_a_live_source_is_away(tmp_path: Path) -> None:
     )
     numbers = [number for number, _ in segments_of(tmp_path / "d.mkv")]
     assert lines_of(tmp_path) == {numbers[0]: [0], numbers[-1]: [1]}
+
+
+def aged(seconds: float) -> int:
+    """A moment so long ago, by the monotonic clock (ns)."""
+    return now_ns() - round(seconds * 1e9)
+
+
+def topics_of(file: Path) -> Counter[str]:
+    """How many messages of each topic a whole MCAP file holds."""
+    from mcap.reader import make_reader
+
+    with file.open("rb") as opened:
+        return Counter(channel.topic for _, channel, _ in make_reader(opened).iter_messages())
+
+
+@pytest.mark.parametrize(("age", "state", "ends"), [(61, "lost", True), (61, "ok", False), (1, "lost", False)])
+def test_lines_end_with_their_segment_while_a_source_is_away(
+    tmp_path: Path, age: float, state: State, ends: bool
+) -> None:
+    """A reader of finished segments waited for the next frame. No number is left out for the time between."""
+    stats = JsonlSink(tmp_path / "s.jsonl", session=RecordingSession(RecordingOptions(segment_s=60.0)))
+    stats.publish(make_result(0, captured_ns=aged(age)))
+    for _ in range(3):
+        stats.health(fares(state, 2))
+    (file,) = tmp_path.iterdir()
+    assert is_being_written(file) is not ends
+    stats.publish(make_result(1, captured_ns=now_ns()))
+    close(stats)
+    assert lines_of(tmp_path) == ({1: [0, 1]} if age < 60 else {1: [0], 2: [1]})
+
+
+def test_what_happens_meanwhile_goes_to_the_next_segment(tmp_path: Path) -> None:
+    session = RecordingSession(RecordingOptions(segment_s=1.0))
+    stats = JsonlSink(tmp_path / "s.jsonl", session=session)
+    stats.publish(make_result(0, captured_ns=aged(2)))
+    stats.health(fares("lost", 2))
+    stats.event(Event("warning", "source.retry", "still away"))
+    stats.publish(make_result(1, captured_ns=now_ns()))
+    close(stats)
+    assert lines_of(tmp_path) == {1: [0], 2: [1]}
+
+
+def test_all_recordings_end_together_and_go_on_together(tmp_path: Path) -> None:
+    pytest.importorskip("mcap.writer", reason="mcap is not installed (extra [robotics])")
+    session = RecordingSession(RecordingOptions(segment_s=1.0))
+    video, stats = recorders(tmp_path, session, 0.0)
+    mcap = open_sink(tmp_path / "m.mcap", fps=0, session=session)
+    first = make_result(0, captured_ns=aged(2))
+    assert first.view is not None
+    for sink in (video, mcap, stats):
+        sink.publish(first)
+    for sink in (stats, mcap, video):
+        sink.health(fares("lost", 2))
+        sink.status(Totals())
+        sink.marked(lost_view(first.view, 2), fares("lost", 2))
+    files = dict(segments_of(tmp_path / "m.mcap"))
+    assert [is_being_written(files[n]) for n in (1, 2)] == [False, True]
+    for sink in (video, mcap, stats):
+        sink.publish(make_result(1, captured_ns=now_ns()))
+    close(video, mcap, stats)
+    assert lines_of(tmp_path) == {1: [0], 2: [1]}
+    assert pictures_of(tmp_path) == [1, 2]
+    assert [topics_of(files[n])["/drivenet/frame"] for n in (1, 2)] == [1, 1]
+    assert all(topics_of(files[n])["/drivenet/label_info"] == 1 for n in (1, 2)), "each says what its ids mean"
+
+
+def test_a_recorded_source_has_no_time_in_which_a_segment_could_end(tmp_path: Path) -> None:
+    """A stalled engine does not cut its segments."""
+    stats = JsonlSink(tmp_path / "s.jsonl", session=RecordingSession(RecordingOptions(segment_s=1.0), fps=10.0))
+    for n in range(12):
+        stats.publish(make_result(n, captured_ns=aged(50)))
+        stats.health(fares("stalled", 3))
+    close(stats)
+    assert lines_of(tmp_path) == {1: [*range(10)], 2: [10, 11]}
+
+
+def test_a_run_whose_source_falls_silent_closes_its_segments(tmp_path: Path) -> None:
+    """Lines alone: nothing is drawn, so no marked picture could tell them."""
+    keeper, source = Keeper(), Drive(1, "silence", live=True)
+    stats = JsonlSink(tmp_path / "s.jsonl", session=RecordingSession(RecordingOptions(segment_s=1.0)))
+
+    def stop_when_closed(_: Health) -> None:
+        first = [path for _, path in segments_of(tmp_path / "s.jsonl")[:1]]
+        keeper.stop_requested = keeper.stop_requested or any(not is_being_written(path) for path in first)
+
+    keeper.health = stop_when_closed  # type: ignore[method-assign]
+    Pipeline(source, Engine(), [stats, keeper]).run()
+    assert keeper.stop_requested, "the source gave up first"
+    assert lines_of(tmp_path)[1] == [0]

@@ -70,6 +70,20 @@ class SegmentClock:
             found = bisect_right(self._segments, moment_ns, key=lambda s: s.start_ns) - 1
             return self._segments[max(0, found)]
 
+    def ends(self, number: int, moment_ns: int) -> bool:
+        """Whether a segment ends at a moment that is no frame's. What is recorded next then begins another one.
+
+        Args:
+            number: of the segment.
+            moment_ns: as for :meth:`at`.
+        """
+        with self._lock:
+            if self._segments and self._segments[-1].number > number:
+                return True
+            ends = self._is_due(moment_ns, None)
+            self._cut = self._cut or ends
+            return ends
+
     def _is_due(self, moment_ns: int, size: tuple[int, int] | None) -> bool:
         if moment_ns <= self._newest_ns:
             return False

@@ -43,11 +43,11 @@ class RecordingFiles:
         return self._differs(self._session.segment(result))
 
     def is_due_now(self) -> bool:
-        """Likewise for a picture that is no frame."""
-        if not self._options.segmented:
+        """Whether the segment that is open ends now, though no frame comes: for who is told that nothing new comes."""
+        if not (self._options.segmented and self._file and self._segment):
             return False
         self._cut_by_size()
-        return self._differs(self._session.segment_now())
+        return self._session.ends_now(self._segment.number)
 
     def open(self, result: Result | None) -> SyncedFile:
         """The file for a result, or a summary without one, and what follows; the one before is closed.

@@ -54,6 +54,10 @@ class RecordingSession:
         """The segment of what is recorded now and is no frame; of a recorded source that of its newest frame."""
         return self.clock.at(self._newest_ns if self._fps else now_ns(), live=not self._fps)
 
+    def ends_now(self, number: int) -> bool:
+        """Whether a segment ends now, though no frame comes; one of a recorded source never does."""
+        return self.clock.ends(number, self._newest_ns if self._fps else now_ns())
+
     def _watch(self, result: Result, moment_ns: int) -> None:
         with self._guard:
             if result.frame.index <= self._watched:
