@@ -14,7 +14,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from plain_loop import PlainLoop
@@ -22,13 +21,12 @@ from plain_loop import PlainLoop
 from drivenet.classmap import Ids, ThingMaps
 from drivenet.cli.served import lanes_of
 from drivenet.config import NodeSettings
-from drivenet.engine import open_engine, open_like
+from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import open_measured
-from drivenet.engine.laned import Laned
+from drivenet.engine.laned import in_lanes, threads_each
 from drivenet.frame import Image
-from drivenet.host.cpu import physical_cores
 from drivenet.pipeline import Pipeline
 from drivenet.sinks import open_sink
 from drivenet.sources import open_source
@@ -70,12 +68,12 @@ def drivenet_turn(engine: Engine, clip: Path, out: Path, frames: int) -> None:
 def engines(onnx: Path, clip: Path) -> dict[str, Engine]:
     """The fp32 engine of a plain install, and what ``drivenet run`` takes by itself on this machine."""
     lanes = lanes_of(NodeSettings(source=str(clip), out=("overlay.mp4",)))
-    each = max(1, physical_cores() // lanes)
+    each = threads_each(None, lanes)
     found = {"drivenet, onnxruntime fp32": open_engine(onnx, "onnxruntime", threads=each)}
     measured = open_measured(onnx, candidates(onnx), None, True, each)
     if measured is not None:
         found[f"drivenet, {measured[0].backend} {measured[0].precision} (auto)"] = measured[0]
-    return {name: Laned(engine, partial(open_like, engine, each), lanes) for name, engine in found.items()}
+    return {name: in_lanes(engine, lanes) for name, engine in found.items()}
 
 
 def measure(turns: dict[str, Callable[[Path], object]], count: int, frames: int) -> dict[str, dict[str, float]]:

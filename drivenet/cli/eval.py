@@ -21,8 +21,8 @@ from drivenet.config import load_labels, yaml_file
 from drivenet.data import DATASETS, SPLITS, WITHOUT_LABEL_SET, open_dataset
 from drivenet.data.base import Dataset
 from drivenet.data.sequences.files import snippets
-from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
+from drivenet.engine.laned import open_for_many
 from drivenet.errors import UsageError
 from drivenet.evaluation import Report
 from drivenet.evaluation.calibration import Calibration
@@ -118,7 +118,7 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
     if not clips or given(_SCORING):
         samples = _samples(dataset, root, split, None if labels is None else load_labels(labels))
         part = Part(dataset, view(samples, protocol, ignore_fringes), mapping)
-    loaded = open_engine(engine, **how)
+    loaded = open_for_many(engine, **how)
     if record and part:
         check_record(loaded, part.samples)
     gallery = Gallery()

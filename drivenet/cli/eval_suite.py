@@ -10,8 +10,8 @@ from typing import Any
 from drivenet.artefacts.catalog import files_read, list_models
 from drivenet.cli.output import check_file, progress, report, table, write_json
 from drivenet.config import yaml_file
-from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
+from drivenet.engine.laned import open_for_many
 from drivenet.evaluation import Report
 from drivenet.evaluation.suite import Part, load_suite
 
@@ -38,7 +38,7 @@ def score_suite(engines: Sequence[str], file: Path, json_file: str | None, **how
 
 
 def _scores(name: str, parts: Sequence[Part], **how: Any) -> list[Report]:
-    engine = open_engine(name, **how)
+    engine = open_for_many(name, **how)
     try:
         return [_score(name, engine, part) for part in parts]
     finally:

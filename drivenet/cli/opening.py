@@ -10,9 +10,8 @@ import cv2
 from drivenet.cli.output import console
 from drivenet.cli.served import lanes_of, open_served
 from drivenet.config import NodeSettings
-from drivenet.engine import open_like
 from drivenet.engine.base import Engine
-from drivenet.engine.laned import Laned
+from drivenet.engine.laned import in_lanes
 from drivenet.engine.watched import Watched
 from drivenet.sources import open_source
 from drivenet.sources.base import Source
@@ -38,13 +37,7 @@ def open_source_of(settings: NodeSettings, opened: ExitStack) -> Source:
 def open_engine_of(settings: NodeSettings, opened: ExitStack) -> Engine:
     """The engine that serves; where it computes on the processor and no frame waits for another one, several of it."""
     lanes = lanes_of(settings)
-    first = Watched(lambda: open_served(settings, console.print, lanes))
-
-    def another() -> Engine:
-        return open_like(first, int(str(first.describe()["threads"])))
-
-    several = lanes > 1 and first.on_cpu
-    engine: Engine = Laned(first, lambda: Watched(another), lanes) if several else first
+    engine = in_lanes(Watched(lambda: open_served(settings, console.print, lanes)), lanes, Watched)
     opened.callback(engine.close)
     return engine
 

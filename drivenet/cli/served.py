@@ -13,12 +13,10 @@ from drivenet.engine import choose, open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import open_measured
-from drivenet.host.cpu import physical_cores
+from drivenet.engine.laned import most_lanes, threads_each
 from drivenet.sources import KINDS, kind_of
 
 Tell = Callable[[str], None]
-#: More lanes than that give little more than the threads that decode, draw and encode can use.
-_MOST_LANES = 4
 
 
 def open_served(settings: NodeSettings, tell: Tell, lanes: int = 1) -> Engine:
@@ -35,9 +33,9 @@ def open_served(settings: NodeSettings, tell: Tell, lanes: int = 1) -> Engine:
     if settings.engine == "null":
         return open_engine("null", settings.backend, settings.precision, settings.threads)
     file = engine_file(settings.engine, settings.backend)
+    each = threads_each(settings.threads, lanes)
     if settings.rebuild:
-        return _rebuilt(settings, file, tell)
-    each = max(1, (settings.threads or physical_cores()) // lanes) if lanes > 1 else settings.threads
+        return _rebuilt(settings, file, tell, each)
     measured = _measured(settings, file, tell, each) if file is not None else None
     if measured is not None:
         engine, why = measured
@@ -71,7 +69,7 @@ def lanes_of(settings: NodeSettings) -> int:
     if not settings.source or settings.rate:
         return 1
     offline = settings.policy == "every" or (settings.policy is None and KINDS[kind_of(settings.source)].recorded)
-    return min(settings.threads or physical_cores(), _MOST_LANES) if offline else 1
+    return most_lanes(settings.threads) if offline else 1
 
 
 def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:
@@ -90,8 +88,8 @@ def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:
     return bool(absent)
 
 
-def _rebuilt(settings: NodeSettings, file: Path | None, tell: Tell) -> Engine:
+def _rebuilt(settings: NodeSettings, file: Path | None, tell: Tell, each: int | None) -> Engine:
     from drivenet.build.rebuild import open_or_rebuild
     from drivenet.build.rebuild_request import request_for
 
-    return open_or_rebuild(request_for(file, settings.backend, settings.precision), settings.threads, tell)
+    return open_or_rebuild(request_for(file, settings.backend, settings.precision), each, tell)

@@ -8,15 +8,77 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
-from typing import NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from drivenet.classmap import Confidence, Ids, ThingMaps
+from drivenet.engine import open_engine, open_like
 from drivenet.engine.base import Engine
 from drivenet.errors import DrivenetError
 from drivenet.frame import Image
+from drivenet.host.cpu import physical_cores
 
 T = TypeVar("T")
+F = TypeVar("F")
+#: More lanes than that give little more than the threads that read pictures and take results can use.
+_MOST_LANES = 4
 log = logging.getLogger("drivenet.engine")
+
+
+def threads_each(threads: int | None, lanes: int) -> int | None:
+    """How many threads each of several lanes has: its part of ``threads``, or of one a physical core for None."""
+    return threads if lanes == 1 else max(1, (threads or physical_cores()) // lanes)
+
+
+def most_lanes(threads: int | None) -> int:
+    """How many lanes ``threads``, or one a physical core for None, are worth: one a thread, at most four."""
+    return min(threads or physical_cores(), _MOST_LANES)
+
+
+def in_lanes(
+    first: Engine, lanes: int, watched: Callable[[Callable[[], Engine]], Engine] = lambda opens: opens()
+) -> Engine:
+    """An engine and others like it; the engine itself for one lane, or where it is not the processor that computes.
+
+    Args:
+        first: with the threads of one lane.
+        lanes: how many.
+        watched: opens the others.
+    """
+    if lanes == 1 or not first.on_cpu:
+        return first
+    threads = int(str(first.describe()["threads"]))
+    return Laned(first, lambda: watched(lambda: open_like(first, threads)), lanes)
+
+
+def open_for_many(engine: str | Path | None, backend: str, precision: str, threads: int | None) -> Engine:
+    """As :func:`drivenet.engine.open_engine`, in lanes: where pictures a second count, not how long one takes."""
+    lanes = most_lanes(threads)
+    return in_lanes(open_engine(engine, backend, precision, threads_each(threads, lanes)), lanes)
+
+
+def in_order(engine: Engine, act: Callable[[Any, T], F], items: Iterable[T]) -> Iterator[tuple[T, F]]:
+    """Do something with an engine and each of many items: as many at a time as it has lanes, beside the caller.
+
+    Take all of them, or close the iterator, before the engine is asked for anything else.
+
+    Args:
+        engine: any.
+        act: called with the engine and an item, in a thread of its own.
+        items: taken when they are needed, in the caller's thread.
+
+    Yields:
+        Every item and what ``act`` returned, in the order of the items.
+    """
+    begun: deque[tuple[T, Future[F]]] = deque()
+    with ThreadPoolExecutor(engine.lanes, "infer") as pool:
+        for item in items:
+            begun.append((item, pool.submit(act, engine, item)))
+            if len(begun) > engine.lanes:
+                first, done = begun.popleft()
+                yield first, done.result()
+        for item, done in begun:
+            yield item, done.result()
 
 
 class _Lane(NamedTuple):
@@ -40,7 +102,7 @@ class Laned(Engine):
 
     def __init__(self, first: Engine, another: Callable[[], Engine], lanes: int) -> None:
         self._first, self._another, self.lanes = first, another, lanes
-        self._open = [_Lane(first, threading.Lock())]
+        self._open, self._there = [_Lane(first, threading.Lock())], lanes
         self._numbers, self._mine, self._closing = count(), threading.local(), False
         self._opener = threading.Thread(target=self._open_others, name="open lanes", daemon=True)
         self._opener.start()
@@ -74,18 +136,12 @@ class Laned(Engine):
 
     def infer_many(self, images: Iterable[Image]) -> Iterator[Ids]:
         """As many at a time as there are lanes."""
-        begun: deque[Future[Ids]] = deque()
-        with ThreadPoolExecutor(self.lanes, "infer") as pool:
-            for image in images:
-                begun.append(pool.submit(self.infer, image.copy()))  # the caller may reuse it for the next one
-                if len(begun) > self.lanes:
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
+        kept = (image.copy() for image in images)  # the caller may reuse it for the next one
+        return (ids for _, ids in in_order(self, Laned.infer, kept))
 
     def describe(self) -> dict[str, object]:
-        """As the first engine's, and how many ``lanes`` are open."""
-        return {**self._first.describe(), "lanes": len(self._open)}
+        """As the first engine's, and how many ``lanes`` there are."""
+        return {**self._first.describe(), "lanes": self._there}
 
     def close(self) -> None:
         """Release all engines."""
@@ -99,7 +155,8 @@ class Laned(Engine):
             while len(self._open) < self.lanes and not self._closing:
                 self._open.append(_Lane(self._another(), threading.Lock()))
         except (DrivenetError, MemoryError) as error:
-            log.warning("the engine serves %d frames at a time, not %d: %s", len(self._open), self.lanes, error)
+            self._there = len(self._open)
+            log.warning("the engine serves %d frames at a time, not %d: %s", self._there, self.lanes, error)
 
     def _lane(self) -> _Lane:
         """That of the calling thread: each has the next one, and threads beyond the lanes share them."""

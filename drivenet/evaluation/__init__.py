@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from drivenet.classmap import Ids
+from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.data.base import Dataset, Sample
 from drivenet.engine.base import Engine
+from drivenet.engine.laned import in_order
 from drivenet.engine.things import infer_all
 from drivenet.errors import SourceError
 from drivenet.evaluation.calibration import Calibration, as_number
@@ -162,10 +163,8 @@ def evaluate(
     total = len(dataset)
     if not total:
         raise SourceError(f"{dataset.name} {dataset.split} holds no pictures")
-    for i in range(total):
-        sample = dataset[i]
-        size, spec = _size(sample.ids), engine.spec
-        ids, confidence, maps = infer_all(engine, sample.image)
+    for sample, found in in_order(engine, _infer, (dataset[i] for i in range(total))):
+        (ids, confidence, maps), size, spec = found, _size(sample.ids), engine.spec
         truth, predicted = common.truth[sample.ids], common.predicted[resize_ids(ids, size)]
         one = ConfusionMatrix.empty(common.labels)
         one.add(truth, predicted)
@@ -186,6 +185,10 @@ def evaluate(
         if progress is not None:
             progress(report.images, total)
     return report
+
+
+def _infer(engine: Engine, sample: Sample) -> tuple[Ids, Confidence | None, ThingMaps | None]:
+    return infer_all(engine, sample.image)
 
 
 def _size(ids: Ids) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from drivenet.classmap import Ids
 from drivenet.data.sequences.base import Flow, Mask
 from drivenet.engine.base import Engine
+from drivenet.engine.laned import in_order
 from drivenet.errors import SourceError
 from drivenet.evaluation.flow import carried, dis_flow, grid, inside
 from drivenet.frame import Frame, Image
@@ -134,8 +135,7 @@ def evaluate_flicker(
     """
     found = Flicker(engine.spec.label_set, source=source)
     before: tuple[Image, Ids] | None = None
-    for done, frame in enumerate(itertools.islice(frames, limit), 1):
-        ids = crop_bars(engine.infer(prepare_for(frame.image, engine.spec)), engine.spec, frame.size)
+    for done, (frame, ids) in enumerate(in_order(engine, _infer, itertools.islice(frames, limit)), 1):
         grey = cv2.cvtColor(prepare(frame.image, (ids.shape[0], ids.shape[1])), cv2.COLOR_BGR2GRAY)
         after = (np.asarray(grey, np.uint8), ids)
         if before is not None and frame.index not in starts:
@@ -146,6 +146,10 @@ def evaluate_flicker(
     if not found.pairs:
         raise SourceError("fewer than two frames for the flicker rate", "consecutive frames of one camera")
     return found
+
+
+def _infer(engine: Engine, frame: Frame) -> Ids:
+    return crop_bars(engine.infer(prepare_for(frame.image, engine.spec)), engine.spec, frame.size)
 
 
 def _consistent(there: Flow, back: Flow, places: Flow) -> Mask:

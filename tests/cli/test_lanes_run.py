@@ -34,7 +34,7 @@ OUT = ("o.mp4",)
 def test_how_many_frames_are_at_the_engine(
     cores: int, settings: NodeSettings, lanes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("drivenet.cli.served.physical_cores", lambda: cores)
+    monkeypatch.setattr("drivenet.engine.laned.physical_cores", lambda: cores)
     assert lanes_of(settings) == lanes
 
 
@@ -42,7 +42,7 @@ def test_how_many_frames_are_at_the_engine(
 def test_a_recording_gives_the_same_with_lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     if backend == "openvino":
         pytest.importorskip("openvino")
-    monkeypatch.setattr("drivenet.cli.served.physical_cores", lambda: 3)
+    monkeypatch.setattr("drivenet.engine.laned.physical_cores", lambda: 3)
     monkeypatch.chdir(tmp_path)
     model = palette_model(tmp_path)
     found = {}

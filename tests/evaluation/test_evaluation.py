@@ -15,6 +15,7 @@ from drivenet.classmap import Ids
 from drivenet.data import open_dataset
 from drivenet.data.base import Dataset, Sample
 from drivenet.engine import open_engine
+from drivenet.engine.laned import open_for_many
 from drivenet.errors import SourceError
 from drivenet.evaluation import GROUP_LABELS, Scored, evaluate
 from drivenet.labels import CAMVID, CITYSCAPES, GROUPS, LabelSet
@@ -58,6 +59,21 @@ def test_a_right_engine_scores_one_at_any_picture_size(tmp_path: Path) -> None:
     assert out["boundary"]["f_score"] == out["iou"]  # type: ignore[index]
     assert out["engine"] == engine.describe()
     assert out["dataset"] == {"name": "painted", "split": "val", "labels": "camvid"}
+
+
+def test_lanes_change_no_score(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    pairs = [(rng.integers(0, 11, SIZE, np.uint8), rng.integers(0, 11, SIZE, np.uint8)) for _ in range(9)]
+    file, seen = str(palette_model(tmp_path)), list[str]()
+    scores = []
+    for threads in (1, 3):
+        engine = open_for_many(file, "onnxruntime", "auto", threads)
+        report = evaluate(engine, Painted(CAMVID, pairs), visit=lambda scored: seen.append(scored.sample.name))
+        engine.close()
+        assert engine.lanes == threads
+        scores.append({name: value for name, value in report.to_dict().items() if name != "engine"})
+    assert scores[0] == scores[1]
+    assert seen == 2 * [f"painted {i}" for i in range(9)]
 
 
 def test_scores_are_those_of_one_matrix_over_all_pixels(tmp_path: Path) -> None:
