@@ -6,7 +6,6 @@ AttributeError, as it would on the device.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from enum import IntEnum
@@ -24,19 +23,6 @@ from drivenet.errors import EngineError
 from drivenet.host.nvidia import Gpu
 
 API = json.loads((Path(__file__).parent / "fixtures" / "tensorrt_api.json").read_text(encoding="utf-8"))
-
-
-def _ten() -> dict[str, Any]:
-    """10 as far as a build tells it from 8.5, from ``pyGraph.cpp`` and ``pyCore.cpp`` of NVIDIA/TensorRT."""
-    ten = copy.deepcopy(API["8.5"])
-    ten["version"] = "10.3.0"
-    ten["enums"]["LayerType"].append("CAST")
-    ten["enums"]["BuilderFlag"].append("BF16")
-    ten["enums"]["NetworkDefinitionCreationFlag"].append("STRONGLY_TYPED")
-    return ten  # type: ignore[no-any-return]
-
-
-API["10"] = _ten()
 GPU = Gpu(name="Orin", compute_capability="8.7", cuda="11.4")
 _MAGIC = b"ptrt"
 

@@ -1,4 +1,4 @@
-"""The TensorRT runner against a recording double that lacks what the real bindings of 8.5 and 11 lack."""
+"""The TensorRT runner against a recording double that lacks what the real bindings of 8.5, 10 and 11 lack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PARITY = Parity(
 )  # fmt: skip
 
 
-@pytest.fixture(params=["8.5", "11"])
+@pytest.fixture(params=["8.5", "10", "11"])
 def trt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TensorRt:
     """TensorRT and a GPU, as far as the runner can tell."""
     driver = RecordingDriver()
