@@ -86,11 +86,13 @@ class EngineGallery:
     labels: LabelSet
     worst: Gallery = field(default_factory=Gallery)
     strips: list[Strip] = field(default_factory=list)
+    sequences: set[str] = field(default_factory=set)
     _second: list[tuple[str, float | None, bytes]] = field(default_factory=list)
     _sequence: str = ""
 
     def visit(self, sequence: FrameSequence, index: int, image: Image, seen: Seen, colours: LabelSet) -> None:
         """Keep what may be shown of one frame."""
+        self.sequences.add(sequence.name)
         if seen.truth is not None and seen.predicted is not None:
             height, width = seen.truth.shape
             sample = Sample(prepare(image, (height, width)), seen.truth, sequence.names[index])

@@ -89,6 +89,7 @@ def build_page(found: Mapping[str, Any], names: Sequence[str], results: Sequence
         _figures(found, names), _timeline(found, names, results), _stages(found, names), _scatter(found, names),
         _groups(found, names), _classes(found, names),
     ]  # fmt: skip
+    parts.append(_not_shown(what["sequences"] - len(galleries[0].sequences)))
     for name, gallery in zip(names, galleries, strict=True):
         parts += [_worst(name, gallery), _strips(name, gallery)]
     return document(title, [*parts, _about(found)], _STYLE)
@@ -179,6 +180,14 @@ def _classes(found: Mapping[str, Any], names: Sequence[str]) -> str:
     rows = [[text(name), *(_percent(one.get("iou", {}).get(name)) for one in scores)] for name in classes]
     told = "<h2>IoU by class</h2><p>–: neither in the truth nor predicted.</p>"
     return told + table(["", *map(text, names)], rows) if rows else ""
+
+
+def _not_shown(sequences: int) -> str:
+    """What the pictures leave out; the figures are of all sequences."""
+    if not sequences:
+        return ""
+    some = "1 sequence that was" if sequences == 1 else f"{sequences} sequences that were"
+    return f"<p>No frames of {some} done by an earlier command are among the worst and the most flickering ones.</p>"
 
 
 def _worst(name: str, gallery: EngineGallery) -> str:

@@ -27,7 +27,7 @@ from drivenet.cli.output import check_file, console, progress, write_json
 from drivenet.data import SPLITS
 from drivenet.data.predictions import FORMATS
 from drivenet.data.sequences import VIDEO_SETS, open_video_set
-from drivenet.data.sequences.base import VideoSet
+from drivenet.data.sequences.base import FrameSequence, VideoSet
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.errors import SourceError, UsageError
@@ -133,11 +133,26 @@ def _identity(engines: Sequence[Engine], video: VideoSet, plan: Plan, root: Path
     return {
         "drivenet": __version__,
         "engines": [{**engine.describe(), "sha256": digest_of(engine)} for engine in engines],
-        "set": [video.name, video.split, [sequence.name for sequence in video.sequences]],
+        "set": [video.name, video.split, [[one.name, one.group, _digest_of_files(one)] for one in video.sequences]],
         "root": None if root is None else str(root.resolve()),
         "classes": [_digest_of(common) for common in commons],
         "mode": [plan.mode, plan.rate], "flow": plan.flow.name,
     }  # fmt: skip
+
+
+def _digest_of_files(sequence: FrameSequence) -> str:
+    """SHA-256 of what a sequence is made of; size and time stand for the content of a file."""
+    stamps = [[file.name, *_stamp(file)] for file in sequence.files]
+    told = [sequence.names, sequence.labelled, sequence.fps, sequence.consecutive, stamps]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _stamp(file: Path) -> list[int]:
+    try:
+        status = file.stat()
+    except OSError:  # is told where it is read
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _digest_of(common: Comparison) -> str:

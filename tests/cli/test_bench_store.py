@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def test_a_run_that_was_killed_goes_on_with_the_next_sequence(here: Path, mode: 
         if file.stem == "b" or (file.stem.startswith("c-d") and file.suffix == ".json"):
             file.unlink()
     for image in (here / "f0").iterdir():
-        image.write_bytes(b"")
+        status = image.stat()
+        image.write_bytes(bytes(status.st_size))
+        os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
     again = figures("--mode", *mode, "--out", "kept")
     for key in ("scores", "captured"):
         assert again["rows"][0]["overall"][key] == whole["rows"][0]["overall"][key] or mode[0] == "open"
@@ -61,6 +64,32 @@ def test_a_run_that_was_killed_goes_on_with_the_next_sequence(here: Path, mode: 
     manifest = json.loads((here / "kept" / "manifest.json").read_text())
     assert len(manifest["sequences"]) == len(set(manifest["sequences"])) == 3
     assert manifest["run"]["engines"][0]["sha256"] == whole["rows"][0]["engine"]["sha256"]
+
+
+@pytest.mark.parametrize("change", ["label", "frame", "group"])
+def test_another_content_of_the_same_set_is_another_run(
+    here: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    """New labels and frames under the old names counted in the head of the table, and the old figures were told."""
+    figures("--out", "kept")
+    if change == "label":
+        assert cv2.imwrite("l1/0.png", np.zeros((32, 48), np.uint8))
+    elif change == "frame":
+        (here / "f1" / "4.png").write_bytes((here / "f1" / "3.png").read_bytes())
+    else:
+        Path("set.yaml").write_text(SET.replace("name: b", "name: b, group: town"))
+    assert call(*BENCH, "--out", "kept") == 2
+    assert "kept holds another run (set)" in capsys.readouterr().err
+
+
+def test_the_page_says_which_sequences_its_pictures_are_not_of(here: Path) -> None:
+    """The figures are of all; pictures of those that an earlier command did are gone, of which nothing was said."""
+    figures("--out", "kept", "--report", "whole")
+    (here / "kept" / "b.json").unlink()
+    figures("--out", "kept", "--report", "again")
+    told = "No frames of 2 sequences that were done by an earlier command are among"
+    assert told not in (here / "whole" / "index.html").read_text(encoding="utf-8")
+    assert told in (here / "again" / "index.html").read_text(encoding="utf-8")
 
 
 def test_rows_of_frames_are_parquet(here: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,11 @@ class FrameSequence:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {len(self)} frames, {len(self.labelled)} labelled)"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from; nothing of what is drawn."""
+        return ()
 
     def frames(self) -> Iterator[Image]:
         """The images, (H, W, 3) uint8 BGR, one for each name."""

@@ -51,6 +51,11 @@ class FileSequence(FrameSequence):
         super().__init__(name, group, tuple(names or (f.stem for f in images)), tuple(sorted(labels)), fps, consecutive)
         self.images, self.labels = tuple(images), dict(labels)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Images and label files."""
+        return (*self.images, *(path for label in self.labels.values() for path in label.paths))
+
     def frames(self) -> Iterator[Image]:
         """The images, read one by one; labelled ones in the orientation of their label."""
         return map(self._image, range(len(self)))

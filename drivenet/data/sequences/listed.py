@@ -52,6 +52,11 @@ class VideoSequence(FrameSequence):
         super().__init__(name, group, names, tuple(sorted(labels)), fps)
         self.file, self.labels = file, dict(labels)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The video and label files."""
+        return (self.file, *(path for label in self.labels.values() for path in label.paths))
+
     def frames(self) -> Iterator[Image]:
         """The frames as a run of the file would have them: upright, and all of them."""
         return _decode(self.file)
