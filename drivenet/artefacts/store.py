@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from drivenet.address import expand_home
 from drivenet.resources import engines_dir, is_packaged
 
 #: More folders of engines, searched before the user's; what an installation cannot hold itself goes to the first.
@@ -22,9 +23,13 @@ def search_path() -> tuple[Path, ...]:
 
 
 def user_folder() -> Path:
-    """The engines of this user: ``drivenet/engines`` in the folder for data, by default ``~/.local/share``."""
+    """The engines of this user: ``drivenet/engines`` in the folder for data, by default ``~/.local/share``.
+
+    What ships, for a user without a home folder, as in a container that runs as a mere number.
+    """
     data = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(data) if os.path.isabs(data) else Path("~/.local/share").expanduser()) / "drivenet" / "engines"
+    folder = data if os.path.isabs(data) else os.path.expanduser("~/.local/share")
+    return Path(folder) / "drivenet" / "engines" if os.path.isabs(folder) else engines_dir()
 
 
 def own_folder() -> Path:
@@ -55,4 +60,4 @@ def places_of(onnx: Path) -> tuple[Path, ...]:
 
 def _named() -> list[Path]:
     """The folders of :data:`VARIABLE`."""
-    return [Path(text).expanduser() for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]
+    return [Path(expand_home(text)) for text in os.environ.get(VARIABLE, "").split(os.pathsep) if text]

@@ -14,6 +14,7 @@ from drivenet.artefacts.passport import passport_path
 from drivenet.build.build import build
 from drivenet.build.request import BuildRequest
 from drivenet.engine import open_engine
+from drivenet.errors import UsageError
 from drivenet.resources import engines_dir
 
 
@@ -27,6 +28,35 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setenv("DRIVENET_ENGINES", f"{tmp_path / 'a'}:{tmp_path / 'b'}:{tmp_path / 'not there'}")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return folders
+
+
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a mere number, without HOME."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("DRIVENET_ENGINES", raising=False)
+
+    def unknown(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+def test_a_user_without_a_home_has_what_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    homeless(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    assert store.search_path() == (engines_dir(),)
+    assert store.own_folder() == engines_dir()
+    assert find("fast") == engines_dir() / "fast.onnx"
+
+
+def test_a_home_that_nobody_has_is_no_folder_or_one_line(places: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIVENET_ENGINES", f"~nobody-has-this-name/engines:{places[1]}")
+    assert [folder.resolve() for folder in store.search_path()] == [places[0], places[1], places[3], engines_dir()]
+    homeless(monkeypatch)
+    monkeypatch.setenv("DRIVENET_ENGINES", "~/engines")
+    with pytest.raises(UsageError, match=r"~/engines names a home folder, and this user has none; set HOME"):
+        store.search_path()
 
 
 def test_the_order(places: list[Path]) -> None:

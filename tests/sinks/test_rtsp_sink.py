@@ -160,6 +160,13 @@ def test_nobody_there_is_told_before_the_run() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".de"])
+def test_a_name_that_no_host_can_have_is_told_in_a_line(host: str) -> None:
+    with pytest.raises(SinkError, match=r"nothing answers at rtsp://\*\*\*@.*label") as caught:
+        open_sink(f"rtsp://cam:s3cret@{host}/live", fps=0, visualize="overlay")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drivenet.sinks.rtsp.process.PATIENCE_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:

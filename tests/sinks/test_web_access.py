@@ -105,6 +105,12 @@ def test_hosts_of_a_page_that_others_reach() -> None:
     assert not access.host_allowed("evil.example")
 
 
+def test_a_name_that_no_host_can_have_is_one_line() -> None:
+    with pytest.raises(SinkError, match=r"cannot serve on a\.\.b:8080: .*label.*; name a free port") as caught:
+        server.listen("a..b", 8080)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_taken_port_is_one_line(open_node: Node) -> None:
     with pytest.raises(SinkError, match=f"cannot serve on 127.0.0.1:{open_node.port}"):
         Node(port=open_node.port)

@@ -130,8 +130,8 @@ class RtspSink(Sink):
     def _check_answer(self, host: str, port: int) -> None:
         try:
             socket.create_connection((host, port), timeout=PATIENCE_S).close()
-        except OSError as error:
-            said = error.strerror or str(error) or "no answer"
+        except (OSError, ValueError) as error:  # ValueError for a name that no host can have
+            said = getattr(error, "strerror", None) or str(error) or "no answer"
             raise SinkError(f"nothing answers at {self.target}: {said.lower()}", cure=_CURE) from None
 
 
