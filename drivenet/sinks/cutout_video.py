@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from drivenet.frame import Image
-from drivenet.health import Health
+from drivenet.health import SILENT, Health
 from drivenet.result import Result
 from drivenet.sinks.i420 import BT601, LIMITED_RANGE
 from drivenet.sinks.recording import RecordingSession
@@ -51,6 +51,11 @@ class CutoutVideoSink(VideoSink):
     def marked(self, view: Image, health: Health) -> bool:
         """A lost source leaves the last picture standing: a marked one has no classes."""
         return False
+
+    def health(self, health: Health) -> None:
+        """Have a segment end at its time while nothing new comes."""
+        if health.state in SILENT and not self._failed and self._files.is_due_now():
+            self._end()
 
     def _picture(self, result: Result) -> Image:
         return cutout_pixels(result.frame.image, result.ids, wanted_classes(self._classes, result.labels))

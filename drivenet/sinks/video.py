@@ -156,10 +156,15 @@ class VideoSink(Sink):
     def close(self, totals: Totals) -> None:
         """Finish the file; a file without a frame is removed. Raises no second error after a failed write."""
         self._closed = True
+        self._end()
+
+    def _end(self) -> None:
+        """Finish the file."""
         try:
             self._finish()
         except (SinkError, av.FFmpegError, OSError) as error:
             if not self._failed:
+                self._failed = True
                 raise failure(Path(self.target), error) from error
 
     def _finish(self) -> None:

@@ -146,6 +146,20 @@ def test_all_recordings_end_together_and_go_on_together(tmp_path: Path) -> None:
     assert all(topics_of(files[n])["/drivenet/label_info"] == 1 for n in (1, 2)), "each says what its ids mean"
 
 
+@pytest.mark.parametrize("suffix", ["webm", "mov"])
+def test_a_cutout_ends_with_its_segment_too(tmp_path: Path, suffix: str) -> None:
+    """It holds no marked pictures: they have no classes."""
+    session = RecordingSession(RecordingOptions(segment_s=1.0))
+    path = tmp_path / f"c.{suffix}"
+    cutout = open_sink(path, fps=0, visualize="cutout", classes=["vehicle"], session=session)
+    cutout.publish(make_result(0, captured_ns=aged(2)))
+    cutout.health(fares("lost", 2))
+    assert not is_being_written(segments_of(path)[0][1])
+    cutout.publish(make_result(1, captured_ns=now_ns()))
+    close(cutout)
+    assert [number for number, _ in segments_of(path)] == [1, 2]
+
+
 def test_a_recorded_source_has_no_time_in_which_a_segment_could_end(tmp_path: Path) -> None:
     """A stalled engine does not cut its segments."""
     stats = JsonlSink(tmp_path / "s.jsonl", session=RecordingSession(RecordingOptions(segment_s=1.0), fps=10.0))

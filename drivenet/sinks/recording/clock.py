@@ -75,7 +75,7 @@ class SegmentClock:
 
         Args:
             number: of the segment.
-            moment_ns: as for :meth:`at`.
+            moment_ns: by the monotonic clock.
         """
         with self._lock:
             if self._segments and self._segments[-1].number > number:

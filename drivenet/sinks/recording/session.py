@@ -56,7 +56,7 @@ class RecordingSession:
 
     def ends_now(self, number: int) -> bool:
         """Whether a segment ends now, though no frame comes; one of a recorded source never does."""
-        return self.clock.ends(number, self._newest_ns if self._fps else now_ns())
+        return not self._fps and self.clock.ends(number, now_ns())
 
     def _watch(self, result: Result, moment_ns: int) -> None:
         with self._guard:
