@@ -128,6 +128,8 @@ def _kind_of_scheme(scheme: str, uri: str) -> str:
     if scheme not in SCHEMES:
         what = f"output {mask_uri(uri)} has the unknown scheme {scheme}"
         raise UsageError(what, _expected(), nearest(scheme, SCHEMES))
+    if any("\ud800" <= c <= "\udfff" for c in uri):  # what Python makes of bytes that are no UTF-8
+        raise UsageError(f"output {mask_uri(uri)}", "an address in UTF-8", "set the terminal to UTF-8")
     return SCHEMES[scheme]
 
 

@@ -24,6 +24,16 @@ from tests.cli.cli_parts import call
 
 
 @pytest.mark.parametrize(
+    "uri", ["mqtt://h/caf\udce9", "mqtt://u\udce9:s3cret@h/t", "zenoh:///caf\udce9", "rtsp://h/\udce9"]
+)
+def test_an_address_in_another_encoding_is_told_in_a_line(uri: str) -> None:
+    """As a terminal in Latin-1 sends it: buses take UTF-8 alone."""
+    with pytest.raises(UsageError, match=r"expected an address in UTF-8") as caught:
+        open_sink(uri, fps=0)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("target", "kind"),
     [
         ("out.mp4", "video"),
