@@ -35,6 +35,7 @@ from drivenet.engine.parity import THRESHOLDS
 from drivenet.engine.tensorrt import engine as tensorrt
 from drivenet.engine.tensorrt import lane as tensorrt_lane
 from drivenet.errors import EngineError, UsageError
+from drivenet.modelspec import spec_path
 from drivenet.resources import engines_dir
 
 
@@ -379,10 +380,14 @@ def test_no_constant_is_left_that_only_the_unsigned_form_read() -> None:
 @pytest.mark.parametrize("file", sorted(engines_dir().glob("*.onnx")), ids=lambda file: file.stem)
 def test_the_ends_of_the_models_that_ship_are_what_tensorrt_8_reads(file: Path) -> None:
     """It casts from uint8 to float and from float to uint8, and nothing else from or to uint8."""
-    nodes = onnx.load(file).graph.node
-    (reader,) = [node for node in nodes if "frame" in node.input]
-    (last,) = [node for node in nodes if "classes" in node.output]
-    (between,) = [node for node in nodes if last.input[0] in node.output]
+    graph = onnx.shape_inference.infer_shapes(onnx.load(file)).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    (reader,) = [node for node in graph.node if "frame" in node.input]
     assert (reader.op_type, reader.attribute[0].i) == ("Cast", onnx.TensorProto.FLOAT)
-    assert (last.op_type, last.attribute[0].i) == ("Cast", onnx.TensorProto.UINT8)
-    assert (between.op_type, between.attribute[0].i) == ("Cast", onnx.TensorProto.FLOAT)
+    names = [name for name, _ in read_spec_json(spec_path(file)).outputs()]
+    assert [output.name for output in graph.output] == names
+    for name in names:
+        (last,) = [node for node in graph.node if name in node.output]
+        assert (last.op_type, last.attribute[0].i) == ("Cast", onnx.TensorProto.UINT8)
+        assert types[last.input[0]] == onnx.TensorProto.FLOAT
+        assert not [node for node in graph.node if name in node.input]
