@@ -143,7 +143,7 @@ def _identity(engines: Sequence[Engine], video: VideoSet, plan: Plan, root: Path
 def _digest_of_files(sequence: FrameSequence) -> str:
     """SHA-256 of what a sequence is made of; size and time stand for the content of a file."""
     stamps = [[file.name, *_stamp(file)] for file in sequence.files]
-    told = [sequence.names, sequence.labelled, sequence.fps, sequence.consecutive, stamps]
+    told = [sequence.names, sequence.labelled, sequence.fps, sequence.consecutive, sorted(sequence.starts), stamps]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -73,17 +73,22 @@ class SequenceConsistency:
         return self._matrix.miou()
 
 
-def video_consistency(truth: Sequence[Ids], predicted: Sequence[Ids], window: int) -> float:
+def video_consistency(
+    truth: Sequence[Ids], predicted: Sequence[Ids], window: int, starts: Collection[int] = ()
+) -> float:
     """VC of one densely labelled sequence (Miao et al. 2021, equation 2).
 
     Over all windows of so many consecutive frames the mean share of the pixels whose true class is constant that are
-    predicted right in every frame of it. Pixels without truth in one of the frames are left out.
+    predicted right in every frame of it. Pixels without truth in one of the frames are left out, and windows in which a
+    frame of ``starts`` does not follow the one before it.
 
     Returns:
         0..1; NaN if the sequence is shorter, or no pixel stays.
     """
     shares = []
     for first in range(len(truth) - window + 1):
+        if any(first < start < first + window for start in starts):
+            continue
         t = np.stack(list(truth[first : first + window]))
         p = np.stack(list(predicted[first : first + window]))
         constant = (t == t[0]).all(0) & (t[0] != IGNORE_ID)

@@ -134,9 +134,12 @@ class SequenceScorer:
             if len(self._labelled) > 1:  # a track needs two frames
                 score.tracking = engine.tracks.counts()
             if self._dense:
-                score.vc = {w: Mean.of(video_consistency(engine.truths, engine.predictions, w)) for w in VC_WINDOWS}
+                starts = self.sequence.starts
+                for window in VC_WINDOWS:
+                    found = video_consistency(engine.truths, engine.predictions, window, starts)
+                    score.vc[window] = Mean.of(found)
                 for window in VPQ_WINDOWS if score.things else ():
-                    add_tubes(score.tubes[window], engine.true_segments, engine.found_segments, window)
+                    add_tubes(score.tubes[window], engine.true_segments, engine.found_segments, window, starts)
         return [engine.score for engine in self._engines]
 
     def frames(self, engine: int) -> list[dict[str, float]]:
@@ -163,7 +166,7 @@ class SequenceScorer:
 
     def _flows(self, index: int, grey: Image) -> tuple[tuple[Flow, Mask], tuple[Flow, Flow]] | None:
         """To the frame before, as asked for; and by DIS to it and back, for the flicker rate."""
-        if self._grey is None or not self.sequence.consecutive:
+        if self._grey is None or not self.sequence.consecutive or index in self.sequence.starts:
             return None
         backward = self.flow.backward(self.sequence, index, self._grey, grey)
         back = backward[0] if self.flow.name == "dis" else dis_flow(grey, self._grey)

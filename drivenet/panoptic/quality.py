@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,15 +141,21 @@ def match_segments(truth: Segments, predicted: Segments, things: npt.NDArray[np.
     return Matches(t_keys[rows], p_keys[columns], ious[rows, columns], p_keys[wrong], t_keys[missed])
 
 
-def add_tubes(quality: PanopticQuality, truth: Sequence[Segments], predicted: Sequence[Segments], window: int) -> None:
+def add_tubes(
+    quality: PanopticQuality, truth: Sequence[Segments], predicted: Sequence[Segments], window: int,
+    starts: Collection[int] = (),
+) -> None:  # fmt: skip
     """Count every tube of ``window`` consecutive frames; with windows of :data:`VPQ_WINDOWS` their means are VPQ.
 
     Args:
         quality: of this window alone, over all sequences.
         truth, predicted: the frames of one sequence.
         window: frames in a tube.
+        starts: frames that do not follow the one before them; no tube goes across.
     """
     for first in range(len(truth) - window + 1):
+        if any(first < start < first + window for start in starts):
+            continue
         part = slice(first, first + window)
         quality.add(np.concatenate(list(truth[part])), np.concatenate(list(predicted[part])))
 

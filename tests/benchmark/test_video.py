@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from onnx_models import palette_model, sure_things_model
+from onnx_models import paint, palette_model, sure_things_model
 from painted import CAR, ROAD, SIZE, SKY, Beside, Growing, Painted, Touching, maps_of_touching, video
 
 from drivenet.benchmark.lent import Lent
@@ -20,6 +20,7 @@ from drivenet.benchmark.usage import Usage
 from drivenet.benchmark.video import Plan, SequenceResult, run_set
 from drivenet.benchmark.video_report import against, report
 from drivenet.classmap import Ids, ThingMaps
+from drivenet.data.sequences import open_video_set
 from drivenet.data.sequences.base import Truth, VideoSet
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
@@ -152,6 +153,27 @@ def test_another_size_within_a_sequence_is_told(
 
     with pytest.raises(SourceError, match=says):
         run(engine, video(Resized("a")), Plan())
+
+
+def test_nothing_is_followed_across_frames_that_are_left_out(engine: Engine, tmp_path: Path) -> None:
+    """A folder of snippets: the car leaps between them, which is no inconsistency of the engine."""
+    still = Painted("a").ids(0)
+    other = np.where(still == SKY, ROAD, SKY).astype(np.uint8)
+    for name in ("frames", "labels"):
+        (tmp_path / name).mkdir()
+    for number in (*range(8), *range(50, 58)):
+        ids = still if number < 8 else other
+        cv2.imwrite(str(tmp_path / "frames" / f"{number:03d}.png"), paint(ids, CITYSCAPES))
+        cv2.imwrite(str(tmp_path / "labels" / f"{number:03d}.png"), ids)
+    (tmp_path / "set.yaml").write_text("sequences:\n  - {frames: frames, labels: labels}\n")
+    found = open_video_set("listed", tmp_path / "set.yaml")
+    assert found.sequences[0].starts == {8}
+    (result,) = run(engine, found, Plan())
+    assert [row["index"] for row in result.frames if "mtc" not in row] == [0, 8]
+    assert (result.score.flicker.pairs, result.score.mtc.n) == (14, 14)
+    assert result.score.figures()["tc"] == pytest.approx(1.0)
+    assert result.score.figures()["mvc8"] == pytest.approx(1.0)
+    assert np.isnan(result.score.figures()["mvc16"]), "no sixteen frames follow each other"
 
 
 def test_scores_of_sequences_add_up_to_those_of_the_set(engine: Engine) -> None:

@@ -287,6 +287,12 @@ def test_snippets_end_where_a_number_or_a_name_is_left_out() -> None:
     assert [len(part) for part in snippets([Path("a.png"), Path("b.png"), Path("c/a.png")])] == [2, 1]
 
 
+def test_names_that_are_times_are_one_snippet() -> None:
+    """At 30 Hz steps are of 33 and 34 ms; one of 66 is a frame that was left out."""
+    stamps = [Path(f"cam_{time}.png") for time in (1000, 1033, 1067, 1100, 1166, 1200)]
+    assert [len(part) for part in snippets(stamps)] == [4, 2]
+
+
 def test_a_root_that_nobody_would_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"for synthetic-video, which is drawn; .*; leave root out"):
         open_video_set("synthetic-video", tmp_path)

@@ -106,6 +106,9 @@ def test_a_tube_matches_only_where_ids_last() -> None:
     single, double = (PanopticQuality.empty(LABELS, THINGS) for _ in range(2))
     add_tubes(single, truth, predicted, 1)
     add_tubes(double, truth, predicted, 2)
+    apart = PanopticQuality.empty(LABELS, THINGS)
+    add_tubes(apart, truth, predicted, 2, range(1, len(truth)))
+    assert not apart.counts.any(), "no frame follows the one before it"
     assert single.means()["all"]["pq"] == 1.0
     # the second of two tubes holds one true car, and two that are half of it
     assert double.counts[2].tolist() == [1.0, 1.0, 2.0, 1.0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,12 +42,13 @@ class FrameSequence:
         labelled: which frames have truth, ascending.
         fps: at which they were recorded, 0 where that is not known.
         consecutive: whether the frames are so close in time that motion between them can be followed.
+        starts: frames that do not follow the one before them, since others were left out between them.
     """
 
     def __init__(self, name: str, group: str, names: tuple[str, ...], labelled: tuple[int, ...], fps: float = 0.0,
-                 consecutive: bool = True) -> None:  # fmt: skip
+                 consecutive: bool = True, starts: Iterable[int] = ()) -> None:  # fmt: skip
         self.name, self.group, self.names, self.labelled = name, group, names, labelled
-        self.fps, self.consecutive = fps, consecutive and len(names) > 1
+        self.fps, self.consecutive, self.starts = fps, consecutive and len(names) > 1, frozenset(starts)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -48,7 +48,10 @@ class FileSequence(FrameSequence):
 
     def __init__(self, name: str, group: str, images: Sequence[Path], labels: Mapping[int, LabelFile],
                  fps: float = 0.0, consecutive: bool = True, names: Sequence[str] | None = None) -> None:  # fmt: skip
-        super().__init__(name, group, tuple(names or (f.stem for f in images)), tuple(sorted(labels)), fps, consecutive)
+        starts = list(itertools.accumulate(map(len, snippets(images))))[:-1]
+        super().__init__(
+            name, group, tuple(names or (f.stem for f in images)), tuple(sorted(labels)), fps, consecutive, starts
+        )
         self.images, self.labels = tuple(images), dict(labels)
 
     @property
@@ -112,8 +115,8 @@ def viper(file: Path, values: LabelValues, instances: Path | None) -> LabelFile:
 def snippets(files: Sequence[Path]) -> list[list[Path]]:
     """Files in order, cut where the next one is no successor: another folder or name, or a number left out.
 
-    A successor's number is larger by the smallest step that there is between any two neighbours, so that a folder of
-    every second frame stays whole. Names without a number are of one snippet.
+    A successor's number is larger by less than twice the smallest step that there is between any two neighbours: a
+    folder of every second frame stays whole, as one of names that are times. Names without a number are of one snippet.
 
     >>> [len(part) for part in snippets([Path(f"a_{i:03d}.png") for i in (1, 2, 3, 10, 11)])]
     [3, 2]
@@ -124,7 +127,7 @@ def snippets(files: Sequence[Path]) -> list[list[Path]]:
     parts: list[list[Path]] = []
     before: tuple[str, int] | None = None
     for file, (name, number) in zip(files, keys, strict=True):
-        follows = before is not None and name == before[0] and (number < 0 or number == before[1] + step)
+        follows = before is not None and name == before[0] and (number < 0 or 0 < number - before[1] < 2 * step)
         if not follows:
             parts.append([])
         parts[-1].append(file)
