@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import overload
+from typing import SupportsIndex, overload
 
 import numpy as np
 
 from drivenet.classmap import ClassMap, Ids
 from drivenet.decoding import read_picture
 from drivenet.engine import open_engine
+from drivenet.engine.laned import in_lanes, threads_each
 from drivenet.errors import SourceError, UsageError
 from drivenet.frame import Frame, Image
 from drivenet.latency import Timeline, now_ns
@@ -21,6 +22,7 @@ from drivenet.prepare import crop_bars, prepare_for
 from drivenet.record import CLASSMAP, SCENE, Record
 from drivenet.scene import analyse
 from drivenet.stages import default_stages, run_stages
+from drivenet.stages.lanes import Lanes
 
 #: What is segmented: an image, its file, or a frame.
 One = Image | Frame | str | Path
@@ -38,6 +40,8 @@ class Segmenter:
         backend: ``auto`` or one of :data:`drivenet.engine.BACKENDS`.
         precision: ``auto`` for the precision of the file.
         threads: CPU threads; None for one per physical core.
+        lanes: how many images :meth:`segment_many` has at the engine at a time; each has its part of the threads, so
+            more of them are segmented per second, but one takes longer. For CPUs.
 
     Raises:
         UsageError: for an unknown backend or precision, or one that the file does not have.
@@ -61,8 +65,11 @@ class Segmenter:
         backend: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        lanes: int = 1,
     ) -> None:
-        self.engine = open_engine(engine, backend, precision, threads)
+        if not (isinstance(lanes, SupportsIndex) and lanes.__index__() >= 1):
+            raise UsageError(f"{lanes!r} lanes", "a whole number of at least 1")
+        self.engine = in_lanes(open_engine(engine, backend, precision, threads_each(threads, lanes)), lanes)
         self.labels = self.engine.spec.label_set
         self._stages = default_stages(self.engine)
         self._count = 0
@@ -97,11 +104,11 @@ class Segmenter:
             return self._found(picture)
 
     def _found(self, picture: One) -> Segmentation:
-        frame = self._frame(picture)
-        return run_stages(Record(frame, self.labels, Timeline(frame.captured_ns)), self._stages)
+        return run_stages(self._record(picture), self._stages)
 
     def segment_many(self, pictures: Iterable[One]) -> Iterator[Segmentation]:
-        """Segment a stream of images for throughput, with several in flight if the engine can and parts no things.
+        """Segment a stream of images for throughput, with several in flight: as many as there are lanes, or if the
+        engine can and parts no things.
 
         Exhaust or close the iterator before you use the segmenter otherwise. ``infer`` in ``stages_ms`` is the time
         from the prepared image to its ids, during which other images are in flight too.
@@ -116,8 +123,34 @@ class Segmenter:
             how = f"segment(...) for one picture, open_source({str(pictures)!r}) for a folder or a video"
             raise UsageError(f"the path {pictures} as many pictures", "an iterable of pictures", how)
         with self._one_at_a_time:
-            one_by_one = self.engine.spec.things is not None  # infer_many gives ids alone
-            yield from map(self._found, pictures) if one_by_one else self._in_flight(pictures)
+            engine = self.engine
+            ids_alone = engine.spec.things is None and engine.contexts > engine.lanes
+            yield from self._in_flight(pictures) if ids_alone else self._in_lanes(pictures)
+
+    def _in_lanes(self, pictures: Iterable[One]) -> Iterator[Segmentation]:
+        records, errors = (self._record(picture) for picture in pictures), list[Exception]()
+
+        def take() -> Record | None:
+            try:
+                return next(records, None)
+            except Exception as error:  # noqa: BLE001 - raised when all before it are given
+                errors.append(error)
+            return None
+
+        lanes = Lanes(self._stages, self.engine.lanes, take)
+        try:
+            lanes.begin()
+            while lanes.busy:
+                yield lanes.finish()
+                lanes.begin()
+        finally:
+            lanes.end()
+        if errors:
+            raise errors[0]
+
+    def _record(self, picture: One) -> Record:
+        frame = self._frame(picture)
+        return Record(frame, self.labels, Timeline(frame.captured_ns))
 
     def _in_flight(self, pictures: Iterable[One]) -> Iterator[Segmentation]:
         waiting: deque[tuple[Frame, int, int]] = deque()

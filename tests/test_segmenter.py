@@ -205,3 +205,35 @@ def test_many_images_give_what_each_gives(model: Path) -> None:
         assert one.scene == other.scene
         assert set(one.stages_ms) == {"prepare", "infer", "postprocess"}
         assert min(one.stages_ms.values()) > 0
+
+
+def test_lanes_give_the_same_in_the_same_order(model: Path) -> None:
+    pictures = [frame.image for frame in open_source(DRIVE.replace("frames=3", "frames=9"), paced=False)]
+    with Segmenter(model, backend="onnxruntime") as segmenter, Segmenter(model, "onnxruntime", lanes=3) as several:
+        expected, many = list(segmenter.segment_many(pictures)), list(several.segment_many(pictures))
+        assert several.engine.lanes == 3
+        assert [found.frame.index for found in many] == list(range(len(pictures)))
+        for one, other in zip(many, expected, strict=True):
+            assert np.array_equal(one.ids, other.ids)
+            assert one.scene == other.scene
+        assert np.array_equal(several.segment(pictures[0]).ids, expected[0].ids)
+
+
+def test_what_was_begun_before_a_picture_that_cannot_be_read_is_given(model: Path, tmp_path: Path) -> None:
+    picture = np.zeros((48, 64, 3), np.uint8)
+    with Segmenter(model, lanes=2) as segmenter:
+        found = segmenter.segment_many([picture, picture, picture, tmp_path / "none.png", picture])
+        assert [next(found).frame.index for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(SourceError, match=r"none\.png cannot be read"):
+            next(found)
+        left = segmenter.segment_many([picture] * 9)
+        next(left)
+        left.close()  # type: ignore[attr-defined]
+        assert not [thread for thread in threading.enumerate() if thread.name == "infer"]
+        assert segmenter.segment(picture).ids.shape == (48, 64)
+
+
+@pytest.mark.parametrize("lanes", [0, -1, 1.5, "2"])
+def test_a_number_of_lanes_that_is_none(lanes: object) -> None:
+    with pytest.raises(UsageError, match="lanes; expected a whole number of at least 1"):
+        Segmenter(backend="null", lanes=lanes)  # type: ignore[arg-type]

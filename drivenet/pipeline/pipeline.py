@@ -11,7 +11,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import EngineError, SourceError, UsageError, wrapped
 from drivenet.frame import Frame
 from drivenet.hud import engine_label
-from drivenet.latency import now_ns
+from drivenet.latency import Timeline, now_ns
 from drivenet.log import mask_text
 from drivenet.overlay import Painter
 from drivenet.pipeline.accounting import FrameAccounting
@@ -21,16 +21,17 @@ from drivenet.pipeline.failures import part_of, raise_all
 from drivenet.pipeline.given import check_parts
 from drivenet.pipeline.health import HealthMonitor
 from drivenet.pipeline.in_time import InTime
-from drivenet.pipeline.lanes import Lanes
 from drivenet.pipeline.mailbox import Mailbox
 from drivenet.pipeline.pictures import PictureWatch
 from drivenet.pipeline.renderer import Renderer
 from drivenet.pipeline.shutdown import Shutdown
 from drivenet.pipeline.state import RunControl, RunState
+from drivenet.record import Record
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, SinkAwayError
 from drivenet.sources.base import Source
 from drivenet.stages import Stage, default_stages, stage_names
+from drivenet.stages.lanes import Lanes
 
 _TICK_S = 0.25
 #: How often health is decided.
@@ -100,9 +101,7 @@ class Pipeline:
         self._renderer = Renderer(sinks, self._dispatcher, painter or Painter(self.labels), self.accounting, *named)
         self._pictures = PictureWatch(self.monitor)
         self._frames: Mailbox[Frame] = Mailbox(self.policy, superseded=lambda _: self.accounting.dropped("superseded"))
-        self._lanes = Lanes(
-            self.stages, engine.lanes, lambda: self._frames.take(0), self.labels, source_id, self.monitor.working
-        )
+        self._lanes = Lanes(self.stages, engine.lanes, self._taken, self.monitor.working)
         self._results: Mailbox[Result] = Mailbox("every", depth=1 if self.policy == "latest" else 2)
         self._control = RunControl(lambda: self._dispatcher.halted)
         self._all_handed = False
@@ -246,6 +245,14 @@ class Pipeline:
             if self._lanes.busy:
                 self._process_one()
         self.monitor.working("")
+
+    def _taken(self) -> Record | None:
+        """A record of the frame that is next, if one waits."""
+        frame = self._frames.take(0)
+        if frame is None:
+            return None
+        timeline = Timeline(frame.captured_ns).then("queue", frame.captured_ns)
+        return Record(frame, self.labels, timeline, source_id=self.source_id)
 
     def _process_one(self) -> None:
         self.monitor.working("queue")

@@ -14,11 +14,12 @@ from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact
 from drivenet.engine import open_engine, open_like
 from drivenet.engine.laned import Laned
 from drivenet.errors import EngineError
+from drivenet.latency import Timeline
 from drivenet.pipeline import Pipeline
-from drivenet.pipeline.lanes import Lanes
 from drivenet.record import Record
 from drivenet.sources import open_source
 from drivenet.stages import Stage, default_stages
+from drivenet.stages.lanes import Lanes
 
 
 def side_by_side(count: int) -> Callable[[int], object]:
@@ -67,19 +68,21 @@ def test_as_many_frames_as_lanes_are_inferred_at_a_time_and_come_in_order(lanes:
 
 def test_with_one_lane_a_frame_is_begun_when_the_one_before_is_done() -> None:
     begun: list[int] = []
-    engine, keeper = Engine(wait=begun.append), Keeper(on_publish=lambda call: begun.append(-call))
-    lanes = Lanes(default_stages(engine), 1, iter_of(Drive(3)), engine.spec.label_set, "", lambda _: None)
+    engine = Engine(wait=begun.append)
+    frames = iter(Drive(3))
+
+    def take() -> Record | None:
+        frame = next(frames, None)
+        return None if frame is None else Record(frame, engine.spec.label_set, Timeline(frame.captured_ns))
+
+    lanes = Lanes(default_stages(engine), 1, take)
     for index in range(3):
         lanes.begin()
         assert lanes.finish().frame.index == index
         assert len(begun) == index + 1
+    lanes.begin()
+    assert not lanes.busy
     assert lanes.end() == 0
-    assert keeper.results == []
-
-
-def iter_of(source: Drive) -> Callable[[], object]:
-    frames = iter(source)
-    return lambda: next(frames, None)
 
 
 def test_a_stage_before_the_engine_that_is_not_parallel_keeps_all_in_one_thread() -> None:

@@ -11,10 +11,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from drivenet.frame import Frame
-from drivenet.labels import LabelSet
-from drivenet.latency import Timeline
 from drivenet.record import Record
-from drivenet.result import Result
 from drivenet.stages import Stage, run_stages
 from drivenet.stages.continuity import continues
 
@@ -34,18 +31,15 @@ class Lanes:
     Args:
         stages: what every frame passes, in order.
         count: how many frames the engine may be asked for at a time.
-        take: gives the next frame, or None while there is none.
-        labels: what class ids mean.
-        source_id: of records.
+        take: gives the record of the next frame, or None while there is none.
         working: called with the name of each stage before it, and with that of one that is waited for.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], count: int, take: Callable[[], Frame | None], labels: LabelSet, source_id: str,
-        working: Callable[[str], None],
+        self, stages: Sequence[Stage], count: int, take: Callable[[], Record | None],
+        working: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
-        self._stages, self._take, self._labels, self._source_id = list(stages), take, labels, source_id
-        self._working = working
+        self._stages, self._take, self._working = list(stages), take, working
         several = takewhile(lambda stage: stage.parallel, stages) if count > 1 else ()
         self._early = list(several)
         self._late = self._stages[len(self._early) :]
@@ -62,11 +56,10 @@ class Lanes:
 
     def begin(self) -> None:
         """Begin as many frames as there are lanes free and frames."""
-        while len(self._begun) < self._count and (frame := self._take()) is not None:
-            timeline = Timeline(frame.captured_ns).then("queue", frame.captured_ns)
-            self._start(_Begun(Record(frame, self._labels, timeline, source_id=self._source_id), Future()))
+        while len(self._begun) < self._count and (record := self._take()) is not None:
+            self._start(_Begun(record, Future()))
 
-    def finish(self) -> Result:
+    def finish(self) -> Record:
         """The frame that was begun first, after all stages; they forget what was before it, where it does not continue
         that.
 
