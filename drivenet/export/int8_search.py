@@ -34,7 +34,7 @@ def quantise_agreeing(source: Path, out: Path, pictures: Sequence[Image], tell: 
 
     Args:
         source, out, pictures: as for :func:`~drivenet.export.int8.quantise`.
-        tell: called with one line for each version that falls short, and with what stays float in the end.
+        tell: called with one line for each version that falls short, and if all do.
 
     Raises:
         UsageError, ModelSpecError, SinkError: as :func:`~drivenet.export.int8.quantise`.
@@ -86,10 +86,14 @@ def _search(trials: _Trials, tell: Tell) -> frozenset[int]:
     while True:
         parity = trials.measure(floats, COMPARED)
         best = min(best, (loss(parity), floats), key=lambda pair: pair[0])
-        if best[0] <= 1 or len(floats) == TENTHS - 1:  # all of them would be no int8
+        if best[0] <= 1:
             return best[1]
         tell(f"{len(floats) / TENTHS:.0%} of the layers in float: {parity.agreement:.2%} of pixels as in float, worst "
              f"class {parity.worst_class} at IoU {parity.worst_iou:.2f}")  # fmt: skip
+        if len(floats) == TENTHS - 1:  # all of them would be no int8
+            tell(f"no version is close enough to float, and a build may refuse it; the closest is written, with "
+                 f"{len(best[1]) / TENTHS:.0%} of the layers in float")  # fmt: skip
+            return best[1]
         if not losses:
             tell(f"measuring what each tenth of the layers loses in int8, {TENTHS} versions")
             losses = {t: loss(trials.measure(set(range(TENTHS)) - {t}, SAMPLED)) for t in range(TENTHS)}
@@ -97,9 +101,10 @@ def _search(trials: _Trials, tell: Tell) -> frozenset[int]:
 
 
 def _more(floats: frozenset[int], losses: dict[int, float]) -> frozenset[int]:
-    """Besides these tenths the one that loses most, and each that loses too much by itself."""
-    left = [t for t in losses if t not in floats]
-    return floats | {max(left, key=lambda t: losses[t])} | {t for t in left if losses[t] > 1}
+    """Besides these tenths the one that loses most, and each that loses too much by itself; one stays int8."""
+    left = sorted((t for t in losses if t not in floats), key=lambda t: -losses[t])
+    chosen = floats | {left[0]} | {t for t in left if losses[t] > 1}
+    return chosen if len(chosen) < TENTHS else chosen - {left[-1]}
 
 
 def loss(parity: Parity) -> float:

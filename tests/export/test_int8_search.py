@@ -75,6 +75,28 @@ def test_what_loses_most_stays_float_and_no_more(source: Path, tmp_path: Path, p
     assert ModelSpec.from_json((tmp_path / "out.json").read_text(), "out.json") == spec
 
 
+def test_that_no_version_is_close_enough_is_said(tmp_path: Path, pictures: list[np.ndarray]) -> None:
+    """Every tenth of the network is loud by itself; one stays int8 all the same."""
+    net = Net(classes=32)
+    for tensor, loud, factor in ((0, 0, 1e6), (1, 0, 1e6), (2, (slice(None), 0), 1e-6)):
+        values = onnx.numpy_helper.to_array(net.tensors[tensor]).copy()
+        values[loud] *= factor
+        net.tensors[tensor].CopyFrom(onnx.numpy_helper.from_array(values, net.tensors[tensor].name))
+    for i in range(18):
+        into = np.eye(32, dtype=np.float32)
+        into[0, 0] = 1e-6 if i % 2 else 1e6
+        net.add("Conv", into[..., None, None])
+    net.add("Relu").convolution(11, 32, 1)
+    file = net.write(tmp_path / "net.onnx")
+    convert_onnx(Request(file, tmp_path / "float.onnx", preset("smp"), CAMVID), pictures, "the test")
+    said: list[str] = []
+    quantise_agreeing(tmp_path / "float.onnx", tmp_path / "out.onnx", pictures, said.append)
+    assert in_int8(tmp_path / "out.onnx")
+    assert loss(parity(tmp_path / "float.onnx", tmp_path / "out.onnx", pictures)) > 1
+    assert "90% of the layers in float" in said[-2]
+    assert "no version is close enough to float" in said[-1]
+
+
 def test_images_that_show_one_class_only_are_said(tmp_path: Path, pictures: list[np.ndarray]) -> None:
     said: list[str] = []
     net = Net()
@@ -105,3 +127,4 @@ def test_one_tenth_more_and_those_that_lose_too_much_alone() -> None:
     assert _more(frozenset({0}), losses) == {0, 2, 4}
     assert _more(frozenset({0, 2, 4}), losses) == {0, 2, 3, 4}
     assert _more(frozenset({0, 2, 3, 4}), losses) == {0, 1, 2, 3, 4}
+    assert _more(frozenset(), {t: 2 + t for t in range(TENTHS)}) == set(range(1, TENTHS))
