@@ -26,6 +26,8 @@ class Graph:
         graph: the nodes and constants in it are changed in place, its lists of them by :meth:`write`.
     """
 
+    nodes: list[Node]
+
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.proto = graph
         self._untyped: set[str] = set()
@@ -101,6 +103,19 @@ class Graph:
             for name in node.output:
                 self._makers.pop(name, None)
 
+    def sort(self) -> None:
+        """Put each node behind all that it reads of, bodies included; what is in order stays as it is."""
+        placed: dict[int, Node] = {}
+        waiting = self.nodes[::-1]
+        while waiting:
+            node = waiting.pop()
+            makers = [maker for name in sorted(reads(node)) if (maker := self.maker(name)) is not None]
+            lacking = [maker for maker in makers if id(maker) not in placed]
+            waiting += [node, *lacking] if lacking else []
+            if not lacking:
+                placed[id(node)] = node
+        self.nodes = list(placed.values())
+
     def forget_type(self, tensor: str) -> None:
         """Leave out of the graph what it says of a tensor between its nodes, which holds no more."""
         self._untyped.add(tensor)
@@ -119,7 +134,7 @@ class Graph:
 
     def _read(self) -> None:
         """Learn the graph as it is written."""
-        self.nodes: list[Node] = []
+        self.nodes = []
         self.outputs = {output.name for output in self.proto.output}
         self.tensors = {tensor.name: tensor for tensor in self.proto.initializer}
         self._makers: dict[str, Node] = {}
@@ -169,6 +184,23 @@ def bodies(nodes: Iterable[Node]) -> list[onnx.GraphProto]:
     return [a.g for a in attributes if a.type == onnx.AttributeProto.GRAPH] + [
         g for a in attributes if a.type == onnx.AttributeProto.GRAPHS for g in a.graphs
     ]
+
+
+def keep_used_domains(model: onnx.ModelProto) -> None:
+    """Only the operator sets that a node is of, each once, in place: programs leave theirs, and others refuse them."""
+    used: set[str] = {""}
+    waiting = [model.graph]
+    while waiting:
+        graph = waiting.pop()
+        used |= {_domain(node.domain) for node in graph.node}
+        waiting += bodies(graph.node)
+    versions = {_domain(entry.domain): entry.version for entry in model.opset_import}
+    del model.opset_import[:]
+    model.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in versions.items() if d in used)
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
 
 
 def fill(field: Any, kept: Iterable[Any]) -> None:

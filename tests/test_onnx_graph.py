@@ -158,3 +158,16 @@ def test_what_the_graph_gives_has_no_only_reader() -> None:
     graph.remove(graph.nodes[1])
     graph.write()
     assert names(list(model.graph.node)) == ["add", "mul"]
+
+
+def test_sorted_is_what_was_out_of_order_alone() -> None:
+    model = chain()
+    add, relu, mul = (type(node).FromString(node.SerializeToString()) for node in model.graph.node)
+    other = helper.make_node("Neg", ["x"], ["z"], "other")
+    del model.graph.node[:]
+    model.graph.node.extend([other, mul, add, relu])
+    graph = Graph(model.graph)
+    graph.sort()
+    assert names(graph.nodes) == ["other", "add", "relu", "mul"]
+    graph.write()
+    assert result(model) == [0, 2, 8]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper, inliner, numpy_helper, version_converter
+from onnx import TensorProto, compose, inliner, numpy_helper, version_converter
 
 from drivenet.errors import UsageError
-from drivenet.onnx_graph import bodies, fill, reads
+from drivenet.onnx_graph import bodies, fill, keep_used_domains, reads
 
 #: The oldest that is read, and the oldest that can be quantised, which an older one is raised to if that works.
 OLDEST, RAISED = 11, 13
@@ -19,7 +19,7 @@ _TYPE_ATTRIBUTES = {"Cast": "to", "EyeLike": "dtype", "RandomNormal": "dtype", "
 
 
 def read(file: Path) -> onnx.ModelProto:
-    """The model with its external data.
+    """The model with its external data, its functions inlined.
 
     Raises:
         UsageError: for a file that is missing, no ONNX, or lacks its external data, or one of a too old opset.
@@ -36,7 +36,7 @@ def read(file: Path) -> onnx.ModelProto:
         raise UsageError(
             f"{file} is of opset {version}", f"{OLDEST} or newer", f"export it with opset {RAISED} or newer"
         )
-    return model
+    return inliner.inline_local_functions(model) if model.functions else model
 
 
 def opset(model: onnx.ModelProto) -> int:
@@ -45,10 +45,8 @@ def opset(model: onnx.ModelProto) -> int:
 
 
 def normal_form(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
-    """A copy with inlined functions, an opset that can be quantised, fp32 weights, the one output, prefixed names."""
+    """A copy with an opset that can be quantised, fp32 weights, the one output, prefixed names."""
     copy = onnx.ModelProto.FromString(model.SerializeToString())
-    if copy.functions:
-        copy = inliner.inline_local_functions(copy)
     del copy.graph.value_info[:]
     _drop_listed_constants(copy.graph)
     if opset(copy) < RAISED:
@@ -56,7 +54,7 @@ def normal_form(model: onnx.ModelProto, output: str) -> onnx.ModelProto:
     to_single(copy.graph)
     prune(copy.graph, output)
     copy = compose.add_prefix(copy, PREFIX)
-    _domains(copy)
+    keep_used_domains(copy)
     return copy
 
 
@@ -110,16 +108,3 @@ def _single(tensor: onnx.TensorProto) -> None:
     if tensor.data_type == TensorProto.FLOAT16:
         values = numpy_helper.to_array(tensor).astype(np.float32)
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-
-
-def _domains(model: onnx.ModelProto) -> None:
-    """Only the operator sets that a node is of, each once; optimisers leave theirs behind."""
-    used: set[str] = set()
-    waiting = [model.graph]
-    while waiting:
-        graph = waiting.pop()
-        used |= {"" if node.domain == "ai.onnx" else node.domain for node in graph.node}
-        waiting += bodies(graph.node)
-    versions = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in model.opset_import}
-    del model.opset_import[:]
-    model.opset_import.extend(helper.make_opsetid(d, v) for d, v in versions.items() if d in used or d == "")

@@ -101,6 +101,8 @@ def import_onnx(
         UsageError, EngineError, SinkError: as :func:`convert_onnx`.
     """
     rules = named(preset).with_options(**declared)
+    if declared.get("pad") is not None and rules.fit != "letterbox":
+        raise UsageError(f"--pad {rules.pad} with --fit {rules.fit}", "--fit letterbox, which has bars")
     known = labels or rules.labels
     if known is None:
         raise UsageError("no labels", "the classes of its ids", "give --labels cityscapes, or a FILE.yaml")
@@ -132,11 +134,14 @@ def convert_onnx(request: Request, pictures: Sequence[Image], source: str) -> Im
     name = choose_output(session, declared, file)
     probable = ends_in(original, name, "Sigmoid")
     given = read_output(session, name, taken, declared, len(request.labels), probable, file)
+    if declared.threshold is not None and given.kind != "sigmoid":
+        told = f"--threshold {declared.threshold:g}, and the output {name} of {file} holds {given.kind}"
+        raise UsageError(told, "a single channel", "leave --threshold out")
     output = _output_size(given, taken, request.tail)
     model = graph.normal_form(original, name)
     bake(model, taken, given, declared, output)
     spec = _spec(request, original, model, declared, taken, output)
-    reference = Reference(session, taken, given, declared, output)
+    reference = Reference(session, taken, given, declared, output, len(request.labels))
     images = [prepare_for(picture, spec) for picture in pictures]
     agreement = _prove(model, spec, reference, images, source)
     spec = spec.model_copy(update={"training": {**spec.training, "comparison": str(agreement)}})
@@ -160,6 +165,9 @@ def _identity_for_bytes(declared: Declaration, taken: Input, file: Path) -> Decl
     if any(declared.mean) or set(declared.std) != {1.0}:
         raise UsageError(f"{file} takes uint8 and is declared with mean and std", "no --mean and --std",
                          "leave them and the preset out: the model normalises by itself")  # fmt: skip
+    if declared.scale not in (1, Declaration.scale):
+        raise UsageError(f"{file} takes uint8 and is declared with scale {declared.scale:g}", "bytes as they are",
+                         "leave --scale out: the model normalises by itself")  # fmt: skip
     return replace(declared, scale=1.0)
 
 
@@ -200,10 +208,11 @@ def _spec(
 def _prove(
     model: onnx.ModelProto, spec: ModelSpec, reference: Reference, images: Sequence[Image], source: str
 ) -> Agreement:  # fmt: skip
-    """Run the file as it will be deployed beside the original."""
+    """Run the file as it will be deployed behind the original."""
+    wanted = [reference.ids(image) for image in images]
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.onnx"
         store(model, spec, trial, full_check=False)
         engine = OnnxRuntimeEngine(trial, providers=("CPUExecutionProvider",))
         with closing(engine):
-            return compare(reference, engine.infer, images, source, spec.labels.classes)
+            return compare(wanted, engine.infer, images, source, spec.labels.classes)

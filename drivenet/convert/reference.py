@@ -49,15 +49,17 @@ class Reference:
         taken, given: its input and output.
         declared: the preprocessing.
         output: (height, width) of the class map.
+        classes: how many there are.
     """
 
     def __init__(
-        self, session: Any, taken: Input, given: Output, declared: Declaration, output: tuple[int, int]
+        self, session: Any, taken: Input, given: Output, declared: Declaration, output: tuple[int, int], classes: int
     ) -> None:  # fmt: skip
-        self.session, self.taken, self.given, self.declared, self.output = session, taken, given, declared, output
+        self.session, self.taken, self.given, self.declared = session, taken, given, declared
+        self.output, self.classes = output, classes
 
     def ids(self, image: Image) -> Ids:
-        """Class ids of a picture that has the input's size, (H, W, 3) uint8 BGR."""
+        """Class ids of a picture that has the input's size, (H, W, 3) uint8 BGR; UsageError for one without a class."""
         declared = self.declared
         pixels = image[..., ::-1] if declared.colour == "rgb" else image
         x = (pixels.astype(np.float64) * declared.scale - declared.mean) / declared.std
@@ -68,13 +70,21 @@ class Reference:
     def _decide(self, found: npt.NDArray[Any]) -> Ids:
         given = self.given
         if given.kind == "ids":
-            return np.asarray(found.reshape(given.size), np.uint8)
+            return self._named(found.reshape(given.size))
         if given.kind == "sigmoid":
             plane = resize(found.reshape(1, *given.size).astype(np.float32), self.output)[0]
             return np.asarray(plane > given.threshold, np.uint8)
         scores = found[0].astype(np.float32)
         scores = scores if given.channel == 1 else scores.transpose(2, 0, 1)
         return np.asarray(resize(scores, self.output).argmax(0), np.uint8)
+
+    def _named(self, ids: npt.NDArray[Any]) -> Ids:
+        for found in (ids.min(), ids.max()):
+            if not 0 <= found < self.classes:
+                told = f"the original gives class id {found:g}"
+                raise UsageError(told, f"ids 0..{self.classes - 1} of its labels",
+                                 "give the --labels that it was trained with")  # fmt: skip
+        return np.asarray(ids, np.uint8)
 
 
 def resize(planes: Floats, size: tuple[int, int]) -> Floats:
@@ -93,30 +103,27 @@ def resize(planes: Floats, size: tuple[int, int]) -> Floats:
 
 
 def compare(
-    reference: Reference, infer: Callable[[Image], Ids], images: Sequence[Image], source: str, classes: Sequence[str]
+    wanted: Sequence[Ids], infer: Callable[[Image], Ids], images: Sequence[Image], source: str, classes: Sequence[str]
 ) -> Agreement:  # fmt: skip
     """Hold an imported model against its original.
 
     Args:
-        reference: the original.
+        wanted: what the original gives for each image.
         infer: the imported model.
         images: (H, W, 3) uint8 BGR of the input's size.
         source: what they are, for messages.
         classes: names by id.
 
     Raises:
-        UsageError: for a class id without a name, or one class only on all of them, which would prove nothing.
+        UsageError: for one class only on all of them, which would prove nothing.
         EngineError: if fewer than :data:`LEAST` of the pixels are equal.
     """
     equal = total = 0
     seen: set[int] = set()
-    for image in images:
-        expected, got = reference.ids(image), infer(image)
+    for image, expected in zip(images, wanted, strict=True):
+        got = infer(image)
         equal, total = equal + int((expected == got).sum()), total + expected.size
         seen |= set(np.unique(expected).tolist())
-    if max(seen) >= len(classes):
-        raise UsageError(f"the original gives class id {max(seen)}", f"ids 0..{len(classes) - 1} of its labels",
-                         "give the --labels that it was trained with")  # fmt: skip
     names = tuple(classes[i] for i in sorted(seen))
     result = Agreement(len(images), source, equal / total, names)
     if result.equal < LEAST:

@@ -31,7 +31,7 @@ from drivenet.export.stored import check_target, load, store
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.modelspec import ModelSpec
-from drivenet.onnx_graph import Graph
+from drivenet.onnx_graph import Graph, keep_used_domains
 from drivenet.prepare import prepare_for
 
 #: Zero points are 0 everywhere, and biases stay float: TensorRT reads nothing else.
@@ -106,18 +106,30 @@ class Calibrated:
             list(QUANTISED), dict(_SYMMETRIC),
         )  # fmt: skip
         quantizer.quantize_model()
-        graph = Graph(quantizer.model.model.graph)
-        round_after_activations(graph)
-        unsign(graph)
-        average_floats(graph)
-        graph.write()
+        model = quantizer.model.model
+        _settle_rounding(model.graph)
         quantizer.model.topological_sort()
-        correct_biases(quantizer.model.model.graph, self._clean.graph, self._means)
-        model = _plain(quantizer.model.model, self._ir_version)
+        self._settle_order_and_biases(model.graph)
+        keep_used_domains(model)
+        model.ir_version = self._ir_version
         _cast_ids_to_float_first(model.graph)
         spec = self.spec.model_copy(update={"name": out.stem})
         store(model, spec, out, full_check=False)
         return spec
+
+    def _settle_order_and_biases(self, quantised: onnx.GraphProto) -> None:
+        graph = Graph(quantised)
+        graph.sort()  # ONNX Runtime leaves out what bodies of nodes read
+        correct_biases(graph, self._clean.graph, self._means)
+        graph.write()
+
+
+def _settle_rounding(quantised: onnx.GraphProto) -> None:
+    graph = Graph(quantised)
+    round_after_activations(graph)
+    unsign(graph)
+    average_floats(graph)
+    graph.write()
 
 
 def _measured(clean: Path, augmented: Path, pictures: Sequence[Image], spec: ModelSpec) -> TensorsData:
@@ -142,16 +154,6 @@ def _named(model: onnx.ModelProto) -> onnx.ModelProto:
     """With a name for every node: what stays float is named by it."""
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"unnamed/{number}"
-    return model
-
-
-def _plain(model: onnx.ModelProto, ir_version: int) -> onnx.ModelProto:
-    """Without the operator sets that ONNX Runtime lists and the graph does not use: other parsers refuse them."""
-    used = {node.domain for node in model.graph.node}
-    kept = [opset for opset in model.opset_import if opset.domain in used]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
-    model.ir_version = ir_version
     return model
 
 

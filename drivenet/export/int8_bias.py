@@ -36,15 +36,15 @@ def channel_means(model: onnx.ModelProto, frames: Sequence[npt.NDArray[np.uint8]
     return {name: total / len(frames) for name, total in zip(names, sums, strict=True)}
 
 
-def correct_biases(quantised: onnx.GraphProto, floats: onnx.GraphProto, means: Mapping[str, Floats]) -> None:
+def correct_biases(graph: Graph, floats: onnx.GraphProto, means: Mapping[str, Floats]) -> None:
     """Take from the bias of each int8 convolution what its rounded weights add to the mean of its output, in place.
 
     Args:
-        quantised: in QDQ, with biases in float; its convolutions have the names of the float graph.
+        graph: in QDQ, with biases in float; its convolutions have the names of the float graph.
         floats: before.
         means: as :func:`channel_means` gives them.
     """
-    graph, before = Graph(quantised), Graph(floats)
+    before = Graph(floats)
     convolutions = {node.name: node for node in before.nodes if node.op_type == "Conv"}
     for node, linear in _int8_convolutions(graph):
         was = convolutions[node.name]
@@ -54,7 +54,6 @@ def correct_biases(quantised: onnx.GraphProto, floats: onnx.GraphProto, means: M
         error = steps * scales.reshape(-1, 1, 1, 1) - before.constant(was.input[1])
         shifted = graph.constant(node.input[2]) - _shift(error, means[was.input[0]])
         graph.add(node.input[2], shifted.astype(np.float32))
-    graph.write()
 
 
 def _int8_convolutions(graph: Graph) -> Iterator[tuple[Node, Node]]:

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from drivenet import Segmenter  # noqa: E402
 from drivenet.convert.declaration import PRESETS, Declaration, preset  # noqa: E402
-from drivenet.convert.onnx_model import Request, convert_onnx  # noqa: E402
+from drivenet.convert.onnx_model import Request, convert_onnx, import_onnx  # noqa: E402
 from drivenet.convert.reference import compare, resize  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import DrivenetError, EngineError, UsageError  # noqa: E402
@@ -195,12 +195,9 @@ def test_a_letterbox_is_done_and_undone(tmp_path: Path) -> None:
 
 
 def test_what_differs_is_refused_with_the_figure(tmp_path: Path, pictures: list) -> None:
-    class Constant:
-        def ids(self, image: np.ndarray) -> np.ndarray:
-            return (np.arange(100) == 0).astype(np.uint8).reshape(10, 10)
-
+    wanted = [(np.arange(100) == 0).astype(np.uint8).reshape(10, 10)] * len(pictures)
     with pytest.raises(EngineError, match=r"99.0000% of pixels .* expected at least 99.9%"):
-        compare(Constant(), lambda image: np.zeros((10, 10), np.uint8), pictures, "x", "ab")  # type: ignore[arg-type]
+        compare(wanted, lambda image: np.zeros((10, 10), np.uint8), pictures, "x", "ab")
 
 
 def test_pictures_with_one_class_prove_nothing(tmp_path: Path) -> None:
@@ -221,6 +218,47 @@ def test_pictures_with_one_class_prove_nothing(tmp_path: Path) -> None:
 def test_a_contradiction_is_told(tmp_path: Path, pictures: list, net: Net, labels: LabelSet, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         convert(net.write(tmp_path / "net.onnx"), pictures, preset("smp"), labels)
+
+
+@pytest.mark.parametrize(("shift", "found"), [(-4, "-[1-4]"), (250, "25[0-9]"), (300, "30[0-9]")])
+def test_ids_that_no_class_has_are_told_as_the_original_gives_them(
+    tmp_path: Path, pictures: list, shift: int, found: str
+) -> None:
+    net = Net().add("ArgMax", axis=1, keepdims=0).add("Add", np.array(shift, np.int64))
+    file = net.write(tmp_path / "net.onnx", (net.end, TensorProto.INT64, 3))
+    with pytest.raises(UsageError, match=rf"the original gives class id {found}; expected ids 0\.\.4 of its labels"):
+        convert(file, pictures, Declaration())
+
+
+def test_a_sigmoid_inside_a_function_is_one(tmp_path: Path, pictures: list) -> None:
+    net = Net(classes=1, stride=2)
+    plain = onnx.load(net.add("Sigmoid").write(tmp_path / "plain.onnx"))
+    inside = helper.make_node("Sigmoid", ["x"], ["y"])
+    function = helper.make_function("mine", "Probability", ["x"], ["y"], [inside], [helper.make_opsetid("", 17)])
+    plain.functions.append(function)
+    plain.opset_import.append(helper.make_opsetid("mine", 1))
+    plain.graph.node[-1].op_type, plain.graph.node[-1].domain = "Probability", "mine"
+    onnx.save(plain, tmp_path / "function.onnx")
+    made, out = convert(tmp_path / "function.onnx", pictures, preset("smp"), TWO)
+    image = prepare_for(pictures[0], made.spec)
+    planes = resize(expected(tmp_path / "function.onnx", image, PRESETS["smp"])[0], (64, 96))
+    with closing(open_engine(out, backend="onnxruntime")) as engine:
+        assert np.mean(engine.infer(image) == (planes[0] > 0.5)) > 0.999
+
+
+def test_what_is_declared_in_vain_is_told(tmp_path: Path, pictures: list) -> None:
+    file = Net().write(tmp_path / "net.onnx")
+    with pytest.raises(UsageError, match=r"--threshold 0\.3, and the output .* holds logits; expected a single"):
+        convert(file, pictures, Declaration(threshold=0.3))
+    with pytest.raises(UsageError, match=r"--pad 9 with --fit stretch; expected --fit letterbox"):
+        import_onnx(file, tmp_path / "out.onnx", FIVE, pad=9)
+    net = Net(layout="nhwc")
+    net.inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 64, 96, 3])]
+    net.nodes.insert(0, helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT))
+    net.nodes[1].input[0] = "floats"
+    with pytest.raises(UsageError, match=r"takes uint8 and is declared with scale 2; expected bytes as they are"):
+        convert(net.write(tmp_path / "bytes.onnx"), pictures, Declaration(layout="nhwc", scale=2.0))
+    assert not (tmp_path / "out.onnx").exists()
 
 
 def test_what_is_no_such_model(tmp_path: Path, pictures: list) -> None:

@@ -16,6 +16,7 @@ from onnx import numpy_helper  # noqa: E402
 from drivenet.build.openvino import quantise_repeated_once  # noqa: E402
 from drivenet.build.plan import find_reference  # noqa: E402
 from drivenet.build.request import BuildRequest  # noqa: E402
+from drivenet.convert.onnx_model import import_onnx  # noqa: E402
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import ModelSpecError, SinkError, UsageError  # noqa: E402
 from drivenet.export.int8 import Calibrated, quantise  # noqa: E402
@@ -350,6 +351,32 @@ def test_a_late_convolution_of_three_channels_is_not_on_the_picture() -> None:
     assert first in floats
     assert last not in floats
     assert not {f"add_{i}" for i in range(40)} & floats
+
+
+def test_what_a_branch_reads_is_computed_before_it(tmp_path: Path) -> None:
+    """The order of the nodes counts what bodies read, and so do the operator sets."""
+    net, value = Net(classes=32), onnx.helper.make_tensor_value_info
+    bodies = {
+        f"{name}_branch": onnx.helper.make_graph(
+            [onnx.helper.make_node(kind, [net.end], [name], domain=domain)], name, [],
+            [value(name, onnx.TensorProto.FLOAT, [None] * 4)],
+        )
+        for name, kind, domain in (("then", "Gelu", "com.microsoft"), ("else", "Identity", ""))
+    }  # fmt: skip
+    net.nodes.append(onnx.helper.make_node("ReduceMax", ["image"], ["most"], keepdims=0))
+    net.nodes.append(onnx.helper.make_node("Cast", ["most"], ["any"], to=onnx.TensorProto.BOOL))
+    net.nodes.append(onnx.helper.make_node("If", ["any"], ["branch"], "branch", **bodies))
+    net.end = "branch"
+    net.convolution(32, 32, 1)
+    net.convolution(len(CAMVID), 32, 1)
+    model = onnx.load(net.write(tmp_path / "net.onnx"))
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, tmp_path / "net.onnx")
+    import_onnx(tmp_path / "net.onnx", tmp_path / "float.onnx", CAMVID)
+    quantise(tmp_path / "float.onnx", tmp_path / "int8.onnx", PICTURES)
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    one, two = open_engine(tmp_path / "float.onnx"), open_engine(tmp_path / "int8.onnx")
+    assert agreement(one.infer(PICTURES[0]).copy(), two.infer(PICTURES[0]).copy()) > 0.9
 
 
 def test_openvino_rounds_a_repeated_tensor_once(source: Path, quantised: Path) -> None:
