@@ -18,7 +18,7 @@ from drivenet.artefacts.passport import Parity, Passport, passport_path
 from drivenet.backends import BACKENDS, compiling
 from drivenet.build.plan import Attempt, attempts, find_reference
 from drivenet.build.request import BuildRequest, Product
-from drivenet.data.pictures import folder_pictures, synthetic_pictures
+from drivenet.data.pictures import chosen_files, folder_pictures, synthetic_pictures
 from drivenet.engine import open_unproven
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.engine.onnxruntime.file import CPU, read_spec
@@ -66,7 +66,8 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
     Raises:
         UsageError: for a request that contradicts itself, the ONNX or this machine.
         ModelSpecError: for an ONNX without a spec.
-        EngineError: for a failed build, or one that falls short of its reference.
+        SourceError: for pictures that cannot be read.
+        EngineError: for a failed build, or one that falls short of its reference, or a reference of another model.
     """
     builders = [backend.name for backend in compiling()]
     if request.backend not in builders:
@@ -74,6 +75,8 @@ def build(request: BuildRequest, tell: Tell = lambda text: None) -> Built:
     spec = read_spec(request.onnx)
     digest = sha256_of(request.onnx)
     usual, *others = attempts(request, spec)
+    if request.calibration is not None:
+        chosen_files(request.calibration)  # told before the build, which may take minutes
     job = _Job(request, spec, digest, find_reference(request, spec), tell)
     try:
         return _attempt(job, usual)

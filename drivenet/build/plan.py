@@ -11,6 +11,7 @@ from drivenet.artefacts.family import beside
 from drivenet.backends import BACKENDS
 from drivenet.build.request import BuildRequest
 from drivenet.engine.onnxruntime.file import read_spec
+from drivenet.engine.parity import check_alike
 from drivenet.errors import UsageError, nearest
 from drivenet.modelspec import ModelSpec, Precision
 
@@ -83,16 +84,18 @@ def _known(precision: str) -> Precision:
 
 
 def find_reference(request: BuildRequest, spec: ModelSpec) -> Path:
-    """The FP32 ONNX that the artefact must keep to."""
+    """The FP32 ONNX that the artefact must keep to; it takes and gives the same."""
     if request.reference is not None:
         found = read_spec(request.reference)
         if found.precision != "fp32":
             raise UsageError(f"{request.reference} is {found.precision}", "an fp32 ONNX as reference")
+        check_alike(spec, request.onnx, found, request.reference)
         return request.reference
     if spec.precision == "fp32":
         return request.onnx
     exact = beside(request.onnx, spec, "fp32")
     if exact is not None:
+        check_alike(spec, request.onnx, read_spec(exact), exact)
         return exact
     raise UsageError(
         f"{request.onnx} is {spec.precision} and no fp32 ONNX of the same checkpoint and outputs is beside it",

@@ -29,8 +29,12 @@ def folder_pictures(folder: Path) -> list[Image]:
         UsageError: if it holds none.
         SourceError: if there is no such folder, or it or a picture cannot be read.
     """
+    return [read_picture(file) for file in chosen_files(folder)]
+
+
+def chosen_files(folder: Path) -> list[Path]:
+    """The files that :func:`folder_pictures` reads; UsageError and SourceError as there, but for the pictures."""
     files = sorted(list_files(folder))
     if not files:
         raise UsageError(f"{folder} holds no pictures", f"a folder with {', '.join(sorted(IMAGE_SUFFIXES))}")
-    chosen = [files[round(i)] for i in np.linspace(0, len(files) - 1, min(len(files), _MAX_PICTURES))]
-    return [read_picture(file) for file in chosen]
+    return [files[round(i)] for i in np.linspace(0, len(files) - 1, min(len(files), _MAX_PICTURES))]

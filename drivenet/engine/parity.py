@@ -16,6 +16,7 @@ from drivenet.engine.things import infer_instances
 from drivenet.errors import EngineError, UsageError
 from drivenet.frame import Image
 from drivenet.metrics import ConfusionMatrix
+from drivenet.modelspec import ModelSpec
 from drivenet.prepare import Size, crop_bars, prepare_for
 from drivenet.things.agreement import ThingAgreement
 
@@ -53,7 +54,7 @@ def compare(
         UsageError: for no pictures, none that tell classes apart, or none with things for an engine that parts them.
         EngineError: if the two differ in classes, sizes, letterbox, confidence or things, or an inference fails.
     """
-    _check_alike(reference, candidate)
+    check_alike(candidate.spec, candidate.file, reference.spec, reference.file)
     if not pictures:
         raise UsageError("no pictures to compare on")
     theirs = reference.spec
@@ -75,23 +76,21 @@ def compare(
     return _parity(matrix, things, share, Path(reference.file).name, candidate.precision, len(pictures), source)
 
 
-def _check_alike(reference: Engine, candidate: Engine) -> None:
-    """EngineError unless two engines take and give the same."""
-    ours, theirs = candidate.spec, reference.spec
+def check_alike(ours: ModelSpec, file: str | Path, theirs: ModelSpec, reference: str | Path) -> None:
+    """EngineError unless two models take and give the same."""
     if (ours.labels, ours.input, ours.output) != (theirs.labels, theirs.input, theirs.output):
         raise EngineError(
-            f"{candidate.file} gives {ours.output} ids of {ours.labels.name} from {ours.input}",
-            f"{theirs.output} of {theirs.labels.name} from {theirs.input} as {reference.file}",
+            f"{file} gives {ours.output} ids of {ours.labels.name} from {ours.input}",
+            f"{theirs.output} of {theirs.labels.name} from {theirs.input} as {reference}",
         )
     if ours.letterbox != theirs.letterbox:
-        told = f"{candidate.file} with letterbox {ours.letterbox}"
-        raise EngineError(told, f"{theirs.letterbox} as {reference.file}")
+        raise EngineError(f"{file} with letterbox {ours.letterbox}", f"{theirs.letterbox} as {reference}")
     if ours.things != theirs.things:
-        told = f"{candidate.file} gives {ours.things or 'no things'}"
-        raise EngineError(told, f"{theirs.things or 'none'} as {reference.file}", "name its own --reference")
+        told = f"{file} gives {ours.things or 'no things'}"
+        raise EngineError(told, f"{theirs.things or 'none'} as {reference}", "name its own --reference")
     if ours.confidence != theirs.confidence:
-        told = f"{candidate.file} gives {'a' if ours.confidence else 'no'} confidence"
-        wanted = f"{'one' if theirs.confidence else 'none'} as {reference.file}"
+        told = f"{file} gives {'a' if ours.confidence else 'no'} confidence"
+        wanted = f"{'one' if theirs.confidence else 'none'} as {reference}"
         raise EngineError(told, wanted, "name its own --reference")
 
 

@@ -259,6 +259,20 @@ def test_an_int8_build_needs_an_int8_onnx_and_its_fp32_reference(onnx: Path) -> 
         build(BuildRequest(int8, "openvino", reference=int8))
 
 
+def test_what_cannot_be_compared_is_told_before_the_build(onnx: Path, tmp_path: Path) -> None:
+    """It may take minutes; so nothing was being built yet."""
+    told: list[str] = []
+    (tmp_path / "other").mkdir()
+    other = palette_model(tmp_path / "other", "other", size=(64, 96))
+    with pytest.raises(EngineError, match=rf"{onnx.name} gives .* from \(32, 48\); expected .* as .*other\.onnx"):
+        build(BuildRequest(onnx, "openvino", "fp32", reference=other), told.append)
+    (tmp_path / "empty").mkdir()
+    for folder, error, message in (("gone", SourceError, "no folder"), ("empty", UsageError, "holds no pictures")):
+        with pytest.raises(error, match=message):
+            build(BuildRequest(onnx, "openvino", "fp32", calibration=tmp_path / folder), told.append)
+    assert told == []
+
+
 def test_wrong_requests_say_what_is_possible(onnx: Path) -> None:
     with pytest.raises(UsageError, match="did you mean openvino"):
         build(BuildRequest(onnx, "openvinos"))
