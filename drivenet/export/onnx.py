@@ -16,7 +16,6 @@ from drivenet.export.stored import check_target, store
 from drivenet.export.things import with_head
 from drivenet.files import sha256_of
 from drivenet.models import checkpoint as checkpoint_file
-from drivenet.models import create
 from drivenet.models.blocks import check_size
 from drivenet.models.deployed import MEAN, STD, Deployed
 from drivenet.modelspec import LabelsSpec, ModelSpec, Tail
@@ -79,10 +78,8 @@ def export_checkpoint(
         SinkError: if nothing can be written there.
     """
     state = checkpoint_file.load(checkpoint)
-    settings = state["settings"]
+    network, settings = checkpoint_file.network_of(state, f"{checkpoint}"), state["settings"]
     labels = checkpoint_file.labels_of(state)
-    network = create(settings["model"]["architecture"], len(labels), settings["model"]["options"])
-    network.load_state_dict(state["network"])
     known = {"name": out.stem, "architecture": settings["model"]["architecture"], "labels": LabelsSpec.of(labels)}
     record = {"source_sha256": sha256_of(checkpoint), **(state.get("spec") or _record(state, machine))}
     return export_onnx(network.eval(), {**record, **known}, out, size or tuple(settings["input"]), tail)

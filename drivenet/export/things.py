@@ -48,10 +48,11 @@ def add_things(source: Path, head: Path, out: Path) -> ModelSpec:
         raise UsageError(got, "a float ONNX without a head", "make it int8 afterwards")
     _check_counts(spec, str(source))
     state = checkpoints.load(head)
+    trained = head_of(state, head)
     if state["settings"]["trunk"] != origin_of(spec, source):
         raise UsageError(f"{head} was trained on another model than {source}", state["settings"]["trunk_name"])
     rule = {**RULE, **state["settings"].get("rule", {})}
-    spec = with_head(model, spec.model_copy(update={"name": out.stem}), head_of(state, head), state["progress"], rule)
+    spec = with_head(model, spec.model_copy(update={"name": out.stem}), trained, state["progress"], rule)
     store(model, spec, out)
     return spec
 

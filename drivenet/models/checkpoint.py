@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from drivenet.errors import UsageError
 from drivenet.files import sha256_of, write_atomic
 from drivenet.labels import LabelSet, built_in
+from drivenet.models import create
 from drivenet.modelspec import LabelsSpec
 
 
@@ -64,6 +66,18 @@ def labels_of(state: dict[str, Any]) -> LabelSet:
     """The classes of a checkpoint's network; those of 0.1 hold the name of a built-in label set alone."""
     whole = state.get("label_set")
     return LabelsSpec.model_validate(whole).label_set() if whole else built_in(state["labels"])
+
+
+def network_of(state: dict[str, Any], where: str) -> nn.Module:
+    """The network of a checkpoint of ours with its weights; UsageError naming ``where`` if it holds none of these."""
+    try:
+        model = state["settings"]["model"]
+        network = create(model["architecture"], len(labels_of(state)), model["options"])
+        network.load_state_dict(state["network"])
+    except (KeyError, RuntimeError) as error:
+        told = f"{where} does not hold the weights of the network that its settings name"
+        raise UsageError(told, "a .pt file that drivenet train wrote") from error
+    return network
 
 
 def check_classes(state: dict[str, Any], labels: LabelSet, where: str, cure: str = "") -> None:

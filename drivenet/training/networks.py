@@ -75,10 +75,8 @@ def teacher_of(
         return None
     state = checkpoints.load(Path(distil.teacher))
     checkpoints.check_classes(state, labels, f"teacher {distil.teacher}")
-    model = state["settings"]["model"]
-    network = create(model["architecture"], len(labels), model["options"])
+    network = checkpoints.network_of(state, f"teacher {distil.teacher}")
     if network.stride != student.stride:
         raise UsageError(f"teacher {distil.teacher} with logits at 1/{network.stride}", f"1/{student.stride}")
-    network.load_state_dict(state["network"])
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)

@@ -123,6 +123,19 @@ def test_a_checkpoint_tells_what_it_was_trained_on(tmp_path: Path, network: torc
     assert spec.params == sum(p.numel() for n, p in network.named_parameters() if "auxiliary" not in n)
 
 
+def test_a_checkpoint_that_is_not_what_its_settings_name(tmp_path: Path, network: torch.nn.Module) -> None:
+    """Weights of another network, and a head for single things, whose settings name none."""
+    for name, settings in (
+        ("other.pt", {"model": {"architecture": "bisenetv2", "options": {**OPTIONS, "head": 32}}}),
+        ("head.pt", {"trunk": "ab" * 32, "width": 32}),
+    ):
+        file = tmp_path / name
+        checkpoint.save(file, {"network": network.state_dict(), "settings": settings, "labels": "camvid"})
+        with pytest.raises(UsageError, match=f"{name} does not hold the weights of the network that its settings name"):
+            export_checkpoint(file, tmp_path / "out.onnx")
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["head.pt", "other.pt"]
+
+
 def test_impossible_exports_leave_nothing_behind(tmp_path: Path, network: torch.nn.Module) -> None:
     with pytest.raises(UsageError, match="use 160x96"):
         export_onnx(network, SPEC, tmp_path / "a.onnx", (100, 160))

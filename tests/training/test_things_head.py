@@ -169,6 +169,9 @@ def test_a_head_of_another_model_is_refused(model: Path, trained: tuple[Path, li
     export_onnx(network, spec, other, SIZE)
     with pytest.raises(UsageError, match="trained on another model"):
         add_things(other, trained[0], tmp_path / "with.onnx")
+    save(tmp_path / "best.pt", {"network": network.state_dict(), "settings": {"model": {}}})
+    with pytest.raises(UsageError, match=r"best\.pt is no head for single things"):
+        add_things(other, tmp_path / "best.pt", tmp_path / "with.onnx")
     add_things(model, trained[0], tmp_path / "with.onnx")
     with pytest.raises(UsageError, match="parts things already"):
         add_things(tmp_path / "with.onnx", trained[0], tmp_path / "twice.onnx")
