@@ -194,9 +194,10 @@ def keep_used_domains(model: onnx.ModelProto) -> None:
         graph = waiting.pop()
         used |= {_domain(node.domain) for node in graph.node}
         waiting += bodies(graph.node)
-    versions = {_domain(entry.domain): entry.version for entry in model.opset_import}
-    del model.opset_import[:]
-    model.opset_import.extend(onnx.helper.make_opsetid(d, v) for d, v in versions.items() if d in used)
+    known = {_domain(entry.domain): entry for entry in model.opset_import}
+    if "" in known and known[""].domain:
+        known[""].domain = ""
+    fill(model.opset_import, [entry for domain, entry in known.items() if domain in used])
 
 
 def _domain(name: str) -> str:

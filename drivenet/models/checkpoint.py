@@ -69,7 +69,7 @@ def labels_of(state: dict[str, Any]) -> LabelSet:
 
 
 def network_of(state: dict[str, Any], where: str) -> nn.Module:
-    """The network of a checkpoint of ours with its weights; UsageError naming ``where`` if it holds none of these."""
+    """The network of a checkpoint of ours with its weights; UsageError naming ``where`` if it holds others."""
     try:
         model = state["settings"]["model"]
         network = create(model["architecture"], len(labels_of(state)), model["options"])

@@ -23,7 +23,7 @@ from drivenet.cli.train import train  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
 from drivenet.files import sha256_of  # noqa: E402
 from drivenet.labels import CAMVID, LabelSet  # noqa: E402
-from drivenet.models import checkpoint  # noqa: E402
+from drivenet.models import checkpoint, create  # noqa: E402
 from drivenet.modelspec import LabelsSpec  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.ema import Ema  # noqa: E402
@@ -210,9 +210,14 @@ def test_a_teacher_of_other_labels_is_refused(tmp_path: Path) -> None:
 
 def test_a_teacher_with_logits_of_another_size_is_refused(tmp_path: Path) -> None:
     model = {"architecture": "deeplabv3plus_mobilenetv3", "options": {}}
-    checkpoint.save(tmp_path / "t.pt", {"network": {}, "settings": {"model": model}, "labels": "camvid"})
-    with pytest.raises(UsageError, match=r"teacher .*t\.pt with logits at 1/4; expected 1/8"):
-        prepare_run(tiny(distil={"teacher": str(tmp_path / "t.pt")}), None, tmp_path / "run", "cpu")
+    weights = create("deeplabv3plus_mobilenetv3", len(CAMVID)).state_dict()
+    for network, told in (
+        (weights, r"teacher .*t\.pt with logits at 1/4; expected 1/8"),
+        ({}, r"teacher .*t\.pt does not hold the weights of the network that its settings name"),
+    ):
+        checkpoint.save(tmp_path / "t.pt", {"network": network, "settings": {"model": model}, "labels": "camvid"})
+        with pytest.raises(UsageError, match=told):
+            prepare_run(tiny(distil={"teacher": str(tmp_path / "t.pt")}), None, tmp_path / "run", "cpu")
 
 
 def test_one_sample_a_batch_is_told_where_the_network_norms_over_it(tmp_path: Path) -> None:
