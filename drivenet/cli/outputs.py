@@ -181,8 +181,10 @@ def _opened(
     if settings.serve:
         page = _page(settings.serve, settings, source, engine, painter, stages)
         yield page
-    if page is not None and session.options.segmented:
-        page.lock_with(session.lock)
+    if page is not None:
+        page.shows(replay=not source.live)
+        if session.options.segmented:
+            page.lock_with(session.lock)
     if settings.stats:  # last: to close it is to write a summary
         how = partial(sink_class("jsonl"), settings.stats, session=session)
         yield _told(settings.stats, _lasting(settings, source, settings.stats, how))
@@ -261,7 +263,7 @@ def _page(
         host, port, token=settings.token.get_secret_value() if settings.token else None,
         allow_anonymous=settings.allow_anonymous, allowed_hosts=settings.allowed_hosts,
         painter=painter, source=source.name, engine=engine.describe(), stages=stages,
-        root_path=settings.root_path, trusted_proxies=settings.trusted_proxies, replay=not source.live,
+        root_path=settings.root_path, trusted_proxies=settings.trusted_proxies,
     )  # fmt: skip
     console.print(f"live page at {page.url}")
     return page

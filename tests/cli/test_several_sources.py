@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from cli_parts import LONG_S, call, decoded, started, stats, write_clip
+from cli_parts import LONG_S, call, decoded, started, stats, wait_until, write_clip
 
 from drivenet.cli.sources import settings_of, sources_of
 from drivenet.cli.stages import open_painter
@@ -173,6 +173,19 @@ def test_one_page_shows_all_sources(tmp_path: Path) -> None:
             assert set(json.load(answer)["sources"]) == {"synthetic", "synthetic-2"}
         node.send_signal(signal.SIGINT)
         assert node.wait(LONG_S) == 130
+
+
+def test_the_page_of_several_sources_does_not_call_recordings_live(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4")
+    how = ("--policy", "latest", "--loop", "--rate", "10", "--backend", "null", "--serve", "127.0.0.1:0")
+    with started("run", clip, clip, *how, cwd=tmp_path) as node:
+        address = next(line.split()[-1] for line in node.stderr or () if b"live page at" in line).decode()
+
+        def replays() -> list[bool]:
+            with urlopen(f"{address}sources.json", timeout=LONG_S) as answer:
+                return [one["replay"] for one in json.load(answer)["sources"].values()]
+
+        wait_until(lambda: replays() == [True, True])
 
 
 def test_a_camera_that_is_away_ends_the_start_of_several_as_of_one(capfd: pytest.CaptureFixture[str]) -> None:

@@ -234,7 +234,8 @@ def test_a_picture_that_stays_the_last_for_hours_is_kept_with_one_mark(node: Nod
 
 
 def test_a_recording_is_no_live_picture_and_no_folder_is_named() -> None:
-    with Node(source="/home/me/drives/rain.mp4", replay=True) as node:
+    with Node(source="/home/me/drives/rain.mp4") as node:
+        node.sink.shows(replay=True)
         stats = json.loads(node.get("/stats.json")[2])
         assert (stats["replay"], stats["source"]) == (True, "rain.mp4")
     with Node() as node:

@@ -283,6 +283,36 @@ def test_a_lost_source_is_said_and_greyed(node: Node, open_page: OpenPage) -> No
     assert page.title() == "synthetic://320x180@30 · drivenet"
 
 
+def test_why_a_source_is_lost_can_be_read_in_full(node: Node, open_page: OpenPage) -> None:
+    reason = (
+        "no frame from the source: timeout: rtsp://10.0.0.7:554/stream1 cannot be opened: no answer for 5 s; check it"
+    )
+    node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    node.fare("lost", 7.0, reason)
+    page.wait_for_function("s => document.querySelector('#reason').innerText === s", arg=reason)
+    wide, room = page.evaluate(
+        "(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth])(document.querySelector('#reason'))"
+    )
+    assert wide <= room
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_every_stage_has_a_colour_of_its_own(open_page: OpenPage) -> None:
+    """Also with all that a run may ask for: what has none is left out of the sum that the chart shows."""
+    stages = ("queue", "prepare", "infer", "smooth", "postprocess", "zones", "own", "blur", "draw", "publish")
+    with Node(stages=stages) as node:
+        node.publish()
+        page = open_page(node)
+        page.wait_for_selector("#stage-key i")
+        shown = page.evaluate(
+            "[...document.querySelectorAll('#stage-key i')].map((i) => getComputedStyle(i).backgroundColor)"
+        )
+    assert len(set(shown)) == len(stages)
+    assert "rgba(0, 0, 0, 0)" not in shown
+
+
 def test_a_lost_server_is_said_and_found_again(node: Node, open_page: OpenPage) -> None:
     node.publish(3)
     page = open_page(node)

@@ -97,7 +97,7 @@ def test_each_source_has_its_own_pictures_and_page(page: MultiPage) -> None:
     assert get(page, "live/rear/overlay.jpg")[0] == 503
     assert b"main.js" in get(page, "live/front/")[1]
     assert b"sources.js" in get(page, "")[1]
-    assert json.loads(get(page, "sources.json")[1]) == ["front", "rear"]
+    assert list(json.loads(get(page, "sources.json")[1])["sources"]) == ["front", "rear"]
     assert get(page, "live/front")[0] == 200, "the slash is added"
     assert json.loads(get(page, "stats.json")[1])["sources"]["front"]["source"] == "rtsp://cam/1"
 

@@ -98,6 +98,17 @@ def test_each_of_many_sources_shows_its_pictures_and_its_state(browser_page: Any
         browser_page.wait_for_function("() => document.querySelector('#badge').textContent === 'LOST'")
 
 
+def test_a_recording_is_not_called_live(browser_page: Any) -> None:
+    with playing(0, BLUE, {}) as node:
+        node.sinks["rear"].shows(replay=True)
+        browser_page.goto(node.url)
+        says(browser_page, "front", "LIVE")
+        says(browser_page, "rear", "REPLAY")
+        browser_page.wait_for_function("() => document.querySelector('#badge').textContent === 'ALL OK'")
+        browser_page.click("[href='live/rear/']")
+        browser_page.wait_for_function("() => document.querySelector('#badge')?.textContent === 'REPLAY'")
+
+
 def test_a_node_that_is_gone_is_never_taken_for_live_and_found_again(browser_page: Any) -> None:
     with playing(0, BLUE, {}) as node:
         browser_page.goto(node.url)

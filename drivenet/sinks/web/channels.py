@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from http import HTTPStatus
 from importlib.resources import files
@@ -16,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from drivenet.health import STATES, WORKING
+from drivenet.health import STATES, WORKING, Health, State
 from drivenet.overlay import Painter
 from drivenet.sinks.web.access import Access
 from drivenet.sinks.web.app import Handler, channel_app, json_response, static_routes
@@ -71,17 +70,31 @@ class Overview:
         """``/stats.json``: by source id."""
         return json_response({"sources": {name: c.stats.document() for name, c in self._channels.items()}})
 
+    async def listing(self, request: Request) -> Response:
+        """``/sources.json``: what the page itself shows of each source, and the state of the whole."""
+        found = {name: channel.stats.health() for name, channel in self._channels.items()}
+        told = {
+            name: {"state": health.state, "reason": health.reason, "replay": self._channels[name].stats.replay}
+            for name, health in found.items()
+        }
+        return json_response({"state": self._worst(found), "sources": told})
+
     async def metrics(self, request: Request) -> Response:
         """``/metrics``, for Prometheus."""
         return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE})
 
     def _health(self, good: Collection[str]) -> Response:
         found = {name: channel.stats.health() for name, channel in self._channels.items()}
-        states = [found[name].state for name, channel in self._channels.items() if not channel.stats.ended_well]
-        worst = max(states, key=STATES.index, default="ok")
-        is_good = all(state in good for state in states)
-        answer = {"state": worst, "sources": {name: health.to_dict() for name, health in found.items()}}
+        is_good = all(state in good for state in self._counted(found))
+        answer = {"state": self._worst(found), "sources": {name: health.to_dict() for name, health in found.items()}}
         return json_response(answer, HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _counted(self, found: Mapping[str, Health]) -> list[State]:
+        """The states of all sources that something is still to be expected of."""
+        return [found[name].state for name, channel in self._channels.items() if not channel.stats.ended_well]
+
+    def _worst(self, found: Mapping[str, Health]) -> State:
+        return max(self._counted(found), key=STATES.index, default="ok")
 
 
 def build_channels_app(
@@ -90,13 +103,9 @@ def build_channels_app(
     """The guarded application: ``/`` shows all sources, ``/live/ID/`` has the routes of one."""
     overview = Overview(channels)
     page = (files(__package__) / "static" / "sources.html").read_bytes()
-    names = json.dumps(list(channels))
 
     async def index(request: Request) -> Response:
         return Response(page, media_type="text/html; charset=utf-8")
-
-    async def listing(request: Request) -> Response:
-        return Response(names, media_type="application/json")
 
     def slash(name: str) -> Handler:
         async def answer(request: Request) -> Response:
@@ -107,7 +116,7 @@ def build_channels_app(
     routes = [Route(path, handler) for path, handler in static_routes().items() if path != "/"]
     routes += [
         Route("/", index),
-        Route("/sources.json", listing),
+        Route("/sources.json", overview.listing),
         Route("/healthz", overview.health),
         Route("/readyz", overview.ready),
         Route("/stats.json", overview.stats),

@@ -71,14 +71,12 @@ class RunStats:
         source: what the frames come from, without credentials.
         engine: what they go through at first; the counts tell of another one.
         stages: what frames pass.
-        replay: whether the source is a recording; also known from frames that have a time or file of one.
     """
 
-    def __init__(
-        self, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES, replay: bool = False
-    ) -> None:
+    def __init__(self, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES) -> None:
         self.source, self.engine = one_line(display_name(source)), dict(engine)  # JSON has no place for other text
-        self.replay = replay
+        #: Whether the source is a recording; also known from frames that have a time or file of one.
+        self.replay = False
         self.samples, self.stages = Samples(stages), tuple(stages)
         self.lock = threading.Lock()
         self._started_ns = now_ns()

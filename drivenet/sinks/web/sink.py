@@ -49,6 +49,10 @@ class PageSink(Sink):
         """How many live pages and MJPEG streams are open."""
         return self._hub.viewers
 
+    def shows(self, *, replay: bool) -> None:
+        """Whether the source is a recording, whose picture is not called live."""
+        self._stats.replay = replay
+
     def lock_with(self, lock: Callable[[], None]) -> None:
         """Viewers may lock the recording: ``lock`` keeps its segments around now."""
         self._hub.lock = lock
@@ -87,7 +91,6 @@ class WebSink(PageSink):
         source: what the frames come from, without credentials.
         engine: what they go through, as :meth:`drivenet.engine.base.Engine.describe` says it.
         stages: what frames pass.
-        replay: whether the source is a recording: its picture is not called live.
 
     Raises:
         UsageError, SinkError: as :class:`~drivenet.sinks.web.served.Served`.
@@ -96,9 +99,9 @@ class WebSink(PageSink):
     def __init__(
         self, host: str, port: int, *, token: str | None, allow_anonymous: bool, allowed_hosts: Sequence[str] = (),
         painter: Painter, source: str, engine: Mapping[str, Any], stages: Sequence[str] = STAGES,
-        root_path: str = "", trusted_proxies: Sequence[str] = (), replay: bool = False,
+        root_path: str = "", trusted_proxies: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        super().__init__(Hub(), RunStats(source, engine, stages, replay))
+        super().__init__(Hub(), RunStats(source, engine, stages))
         self._served = Served(
             self._app(painter), HubGroup([self._hub]), host, port, token=token, allow_anonymous=allow_anonymous,
             allowed_hosts=allowed_hosts, root_path=root_path, trusted_proxies=trusted_proxies,

@@ -2,7 +2,7 @@
 
 /* global uPlot */
 
-const COLOURS = ["#8a94a6", "#4c9be8", "#e8833a", "#b48be0", "#3fb36f", "#d9598c"];
+const COLOURS = ["#8a94a6", "#4c9be8", "#e8833a", "#b48be0", "#3fb36f", "#d9598c", "#c9b037", "#2fb5b0", "#a5714a", "#6f7be6", "#9ac33c", "#e0605e"];
 const KEPT_MS = 300_000;
 const POINTS = 240;
 const HEIGHT = 190;
@@ -21,6 +21,7 @@ export class Charts {
 
   build({ stages, windows_s }) {
     this.stages = stages;
+    this.colours = stages.map((_, i) => COLOURS[i % COLOURS.length]);
     this.samples = [];
     const names = { 10: "10 s", 60: "1 min", 300: "5 min" };
     const options = [...windows_s.map(String), "run"].map((value) => new Option(names[value] ?? (value === "run" ? "whole run" : `${value} s`), value));
@@ -28,7 +29,7 @@ export class Charts {
     this.elements.window.value = this.window;
     this.elements.key.replaceChildren(...stages.map((name, i) => {
       const item = document.createElement("li");
-      item.appendChild(document.createElement("i")).style.background = COLOURS[i];
+      item.appendChild(document.createElement("i")).style.background = this.colours[i];
       item.append(name);
       return item;
     }));
@@ -90,7 +91,7 @@ export class Charts {
     const data = this.stacked();
     const span = this.window === "run" ? KEPT_MS / 1000 : Number(this.window);
     if (!this.stackPlot) {
-      const series = this.stages.map((name, i) => ({ label: name, fill: COLOURS[i], stroke: COLOURS[i], width: 0, points: { show: false } }));
+      const series = this.stages.map((name, i) => ({ label: name, fill: this.colours[i], stroke: this.colours[i], width: 0, points: { show: false } }));
       this.stackPlot = new uPlot({
         ...this.common(this.elements.stages),
         scales: { x: { time: false, range: () => [-this.span, 0] }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },

@@ -54,10 +54,12 @@ function tell(element, state, word = WORDS[state]) {
 
 async function look() {
   try {
-    const health = await (await fetch("healthz")).json();
-    tell(badge, health.state, health.state === "ok" ? "ALL LIVE" : WORDS[health.state]);
-    for (const [name, one] of Object.entries(health.sources)) {
-      tell(tiles.get(name).state, one.state);
+    const { state, sources } = await (await fetch("sources.json")).json();
+    const replays = Object.values(sources).some((one) => one.replay);
+    tell(badge, state, state === "ok" ? (replays ? "ALL OK" : "ALL LIVE") : WORDS[state]);
+    for (const [name, one] of Object.entries(sources)) {
+      if (!tiles.has(name)) tile(name);
+      tell(tiles.get(name).state, one.state, one.state === "ok" && one.replay ? "REPLAY" : WORDS[one.state]);
       tiles.get(name).reason.textContent = one.reason;
     }
   } catch {
@@ -69,6 +71,5 @@ async function look() {
   }
 }
 
-for (const name of await (await fetch("sources.json")).json()) tile(name);
 setInterval(look, 1000);
 look();
