@@ -26,6 +26,7 @@ from drivenet.pipeline.sink_queue import unique
 from drivenet.result import Totals
 from drivenet.sinks.recording.shared import NodeRecordings
 from drivenet.sources import kind_of
+from drivenet.sources.base import Source
 from drivenet.stages import stage_names
 
 if TYPE_CHECKING:
@@ -100,11 +101,14 @@ def run_sources(settings: NodeSettings, sources: Mapping[str, str], recordings: 
         engines = open_engines(settings, opened)
         engine, shared = engines[0], [SharedEngine(one) for one in engines]
         pages = _pages(settings, sources, engine, opened)
+        each = {name: settings_of(settings, name, uri) for name, uri in sources.items()}
+        # before any output: one that is not there shall leave nothing of the others behind
+        found = {name: open_source_of(mine, opened) for name, mine in each.items()}
         pipelines = {}
-        for name, uri in sources.items():
-            mine, page = settings_of(settings, name, uri), pages.get(name)
+        for name, mine in each.items():
+            lent = [one.lend() for one in shared]
             pipelines[name] = _pipeline(
-                mine, name, [one.lend() for one in shared], page, main, recordings, opened
+                mine, name, found[name], lent, pages.get(name), main, recordings, opened
             )  # fmt: skip
         opened.pop_all()  # from here on they are the node's
     begin_alone()
@@ -135,10 +139,10 @@ def _pages(
 
 
 def _pipeline(
-    settings: NodeSettings, name: str, engines: Sequence[Engine], page: PageSink | None, main: MainThread,
-    recordings: NodeRecordings, opened: ExitStack,
+    settings: NodeSettings, name: str, source: Source, engines: Sequence[Engine], page: PageSink | None,
+    main: MainThread, recordings: NodeRecordings, opened: ExitStack,
 ) -> Pipeline:  # fmt: skip
-    source, engine = open_source_of(settings, opened), as_one(engines)
+    engine = as_one(engines)
     painter = open_painter(settings, engine.spec.label_set)
     stages = open_stages(settings, engine, track=source.continuous)
     for stage in stages:

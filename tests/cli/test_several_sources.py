@@ -193,6 +193,14 @@ def test_a_camera_that_is_away_ends_the_start_of_several_as_of_one(capfd: pytest
     assert "connection refused" in capfd.readouterr().err
 
 
+def test_a_run_that_does_not_begin_leaves_no_figures_behind(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for stats_of in ("{source}.jsonl", "-"):
+        assert call("run", A, "away.mp4", *NULL, "--stats", stats_of) in (2, 3)
+    assert call("run", A, "away.mp4", *NULL, "--stats", "{source}.jsonl", "--segment", "5s") == 3
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().out == ""
+
+
 def test_print_config_masks_all_sources(capfd: pytest.CaptureFixture[str]) -> None:
     assert call("run", "rtsp://u:hushed@a/1", "rtsp://u:hushed@b/2", "--print-config") == 0
     printed = capfd.readouterr().out
