@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 PACKAGE = Path(__file__).resolve().parents[1] / "drivenet"
 #: The only packages whose modules may need the extra [train].
-TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export", "drivenet.convert")
+TRAINING = ("drivenet.models", "drivenet.training", "drivenet.export", "drivenet.convert", "drivenet.onnx_graph")
 
 #: Where a file may need the package of an extra; it is imported when its kind is named.
 EDGES = ("drivenet.build.", "drivenet.engine.", "drivenet.sinks.", "drivenet.sources.")
