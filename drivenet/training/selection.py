@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +14,9 @@ from drivenet.labels import IGNORE_ID
 from drivenet.metrics import ConfusionMatrix
 from drivenet.training.sources import Val
 from drivenet.training.validation import Validation
+
+#: Of the settings of a source, what its val score follows from.
+_SELECTED = ("dataset", "labels", "name", "select", "select_pictures", "mapping", "ignore_fringes", "frames")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,27 @@ class Selection:
     def __call__(self, network: nn.Module) -> Score:
         """Score a network."""
         return Score({name: part(network) for name, part in self._parts.items()}, self._weights)
+
+
+def check_selection(theirs: Mapping[str, Any], mine: Mapping[str, Any], where: str, cure: str) -> None:
+    """UsageError naming ``where`` unless two runs, as settings in JSON, are selected on the same: scores compare then.
+
+    What the settings of an earlier version did not have is not compared, nor are roots: data may be moved.
+    """
+    before, now = _selected(theirs), _selected(mine)
+    for name in before:  # the number of sources first
+        if before[name] != now.get(name, before[name]):
+            told = f"{where} was selected on {name} {before[name]}"
+            raise UsageError(told, f"{now[name]}, or the settings of before", cure)
+
+
+def _selected(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the val score of given weights, by name; the number of sources as well."""
+    found: dict[str, Any] = {"input": settings.get("input")}
+    vals = [one for one in settings.get("data", ()) if one.get("select", 1)]
+    for i, one in enumerate(vals, 1):
+        found |= {f"{key} of source {i}": one[key] for key in _SELECTED if key in one}
+    return {"sources": len(vals), **found}
 
 
 def _check_truth(val: Val) -> None:

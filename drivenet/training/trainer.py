@@ -32,7 +32,7 @@ from drivenet.training.networks import freeze, start_from, start_imagenet, teach
 from drivenet.training.optimiser import learning_rate, optimiser_of
 from drivenet.training.ranks import ALONE, Ranks
 from drivenet.training.samples import BatchSource
-from drivenet.training.selection import Score, Selection
+from drivenet.training.selection import Score, Selection, check_selection
 from drivenet.training.settings import TrainSettings
 from drivenet.training.sources import Material
 
@@ -77,7 +77,7 @@ class Trainer:
         ranks: which process of the run this is. All have equal weights at all times; the first one writes.
 
     Raises:
-        UsageError: if ``last.pt`` is of another network or data set.
+        UsageError: if ``last.pt`` is of another network, or was selected on other pictures.
     """
 
     def __init__(
@@ -287,6 +287,7 @@ class Trainer:
         if "optimiser" not in state or theirs != mine:
             raise UsageError(f"{last} is of {theirs}", f"{mine}", cure)
         checkpoints.check_classes(state, self.labels, str(last), cure)
+        check_selection(state["settings"], self.settings.model_dump(mode="json"), str(last), cure)
         self.network.load_state_dict(state["network"])
         self.ema.average.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,24 @@ def test_the_loss_falls_on_a_tiny_set(tmp_path: Path) -> None:
 def test_a_folder_of_another_run_is_refused(whole: tuple[Path, dict[int, float]]) -> None:
     with pytest.raises(UsageError, match="choose another folder"):
         prepare_run(tiny(model={**TINY["model"], "options": {"width": 0.5}}), None, whole[0], "cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data": [{"dataset": "synthetic", "frames": 4}, {"dataset": "synthetic", "frames": 4, "name": "more"}]},
+         r"last\.pt was selected on sources 1; expected 2, or the settings of before; choose another folder"),
+        ({"data": [{"dataset": "synthetic", "frames": 8}]}, r"on frames of source 1 4; expected 8"),
+        ({"input": [96, 96]}, r"on input \[64, 96\]; expected \[96, 96\]"),
+    ],
+)  # fmt: skip
+def test_a_run_that_would_be_selected_on_other_pictures_is_another_run(
+    whole: tuple[Path, dict[int, float]], changes: dict[str, Any], says: str
+) -> None:
+    """Its scores do not compare with the best one of before, which kept best.pt for good or gave it away."""
+    with pytest.raises(UsageError, match=says):
+        prepare_run(tiny(**changes), None, whole[0], "cpu")
+    prepare_run(tiny(batch=4, optimiser={"lr": 1e-4}, iterations=16), None, whole[0], "cpu")
 
 
 def swapped(name: str) -> LabelSet:
