@@ -20,6 +20,7 @@ class _Call:
     def __init__(self, sink: Sink, act: Callable[[Sink], object]) -> None:
         self.sink, self.act = sink, act
         self.done = threading.Event()
+        self.answer: object = None
         self.error: BaseException | None = None
 
 
@@ -45,7 +46,7 @@ class MainThread:
             return
         self.serving = call.sink
         try:
-            call.act(call.sink)
+            call.answer = call.act(call.sink)
         except BaseException as error:  # noqa: BLE001 - raised where it was asked for
             call.error = error
         finally:
@@ -60,8 +61,8 @@ class MainThread:
             call.error = SinkError(f"{call.sink.name}: the run has ended")
             call.done.set()
 
-    def call(self, sink: Sink, act: Callable[[Sink], object]) -> None:
-        """Have something done, and wait for it; raises what it raised."""
+    def call(self, sink: Sink, act: Callable[[Sink], object]) -> object:
+        """Have something done, and wait for it; its answer. Raises what it raised."""
         if self._ended:
             raise SinkError(f"{sink.name}: the run has ended")
         call = _Call(sink, act)
@@ -69,6 +70,7 @@ class MainThread:
         call.done.wait()
         if call.error is not None:
             raise call.error
+        return call.answer
 
 
 class _Served(Sink):
@@ -82,9 +84,10 @@ class _Served(Sink):
     def __getattribute__(self, name: str) -> Any:
         return self._sink.stop_requested if name == "stop_requested" else super().__getattribute__(name)
 
-    def publish(self, result: Result) -> None:
+    def publish(self, result: Result) -> bool | None:
         """See :meth:`Sink.publish`; so for all below."""
-        self._main.call(self._sink, lambda sink: sink.publish(result))
+        taken = self._main.call(self._sink, lambda sink: sink.publish(result))
+        return None if taken is None else bool(taken)
 
     def settled(self, result: Result) -> None:
         """Passed on."""
@@ -98,9 +101,9 @@ class _Served(Sink):
         """Passed on."""
         self._main.call(self._sink, lambda sink: sink.event(event))
 
-    def marked(self, view: Image, health: Health) -> None:
+    def marked(self, view: Image, health: Health) -> bool:
         """Passed on."""
-        self._main.call(self._sink, lambda sink: sink.marked(view, health))
+        return bool(self._main.call(self._sink, lambda sink: sink.marked(view, health)))
 
     def status(self, totals: Totals) -> None:
         """Passed on."""

@@ -20,6 +20,7 @@ from drivenet.node import MainThread, Node
 from drivenet.overlay import Painter
 from drivenet.pipeline import Pipeline
 from drivenet.pipeline.state import RunState
+from drivenet.result import Result
 from drivenet.sinks.web.page import MultiPage
 
 
@@ -160,6 +161,18 @@ def test_a_window_is_served_in_the_main_thread_and_ends_all_when_it_is_closed() 
     assert "MainThread" not in other.threads
     assert window.totals
     assert all(map(exact, totals.values()))
+
+
+def test_what_a_sink_of_the_main_thread_leaves_out_counts_as_dropped() -> None:
+    class Window(Keeper):
+        def publish(self, result: Result) -> bool:
+            super().publish(result)
+            return result.frame.index != 1
+
+    windows = {name: Window(name, main_thread=True) for name in ("a", "b")}
+    totals = node(Engine(), *((Drive(3), window) for window in windows.values())).run()
+    counts = [one for total in totals.values() for one in total.sinks.values()]
+    assert counts == [{"published": 2, "dropped": 1}] * 2
 
 
 def test_an_engine_that_is_lent_serves_one_run_after_another() -> None:
