@@ -110,16 +110,16 @@ class CocoPanoptic:
         if pixels.ndim != 3:
             raise SourceError(f"{path} has one channel", "an RGB PNG whose colours are segment ids")
         keys, of = np.unique(pixels[..., 2] + 256 * pixels[..., 1] + 65536 * pixels[..., 0], return_inverse=True)
-        known = self._known(path, labels)
+        known = self._known(self.annotations[file_name]["segments_info"], path, labels)
         unknown = sorted(set(keys.tolist()) - set(known) - {0})
         if unknown:
             raise SourceError(f"{path} holds segment {unknown[0]}", "segments that its JSON lists")
         table = np.array([known.get(k, 0) for k in keys.tolist()], np.int64)
         return np.asarray(table[of].reshape(pixels.shape[:2]))
 
-    def _known(self, path: Path, labels: LabelSet) -> dict[int, int]:
+    def _known(self, infos: list[dict[str, Any]], path: Path, labels: LabelSet) -> dict[int, int]:
         out, number = {}, 0
-        for info in self.annotations[path.name]["segments_info"]:
+        for info in infos:
             name = self.classes.get(info["category_id"])
             if name not in labels.classes:
                 raise SourceError(f"{path}: category {info['category_id']} ({name})", f"a class of {labels.name}")

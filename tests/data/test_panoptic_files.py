@@ -85,6 +85,16 @@ def test_coco_panoptic_comes_back_and_scores_one(tmp_path: Path) -> None:
     assert any(s["iscrowd"] for a in written["annotations"] for s in a["segments_info"])
 
 
+def test_file_names_may_hold_folders(tmp_path: Path) -> None:
+    """As those of sets whose images are sorted by city."""
+    map_ = segments(*drawn(50), TABLE)
+    write_coco_panoptic(tmp_path / "a.json", [("x", map_)], CITYSCAPES, CITYSCAPES_THINGS)
+    (tmp_path / "a" / "city").mkdir()
+    (tmp_path / "a" / "x.png").rename(tmp_path / "a" / "city" / "x.png")
+    (tmp_path / "a.json").write_text((tmp_path / "a.json").read_text().replace('"x.png"', '"city/x.png"'))
+    assert same_partition(read_coco_panoptic(tmp_path / "a.json").read("city/x.png", CITYSCAPES), map_)
+
+
 def test_a_png_with_a_segment_that_the_json_does_not_list_is_refused(tmp_path: Path) -> None:
     write_coco_panoptic(tmp_path / "a.json", [("x", segments(*drawn(50), TABLE))], CITYSCAPES, CITYSCAPES_THINGS)
     image = cv2.imread(str(tmp_path / "a/x.png"))
