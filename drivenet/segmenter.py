@@ -117,11 +117,10 @@ class Segmenter:
             pictures: as for :meth:`segment`; read when they are needed.
 
         Raises:
-            UsageError, SourceError, EngineError: as :meth:`segment`, while iterating; UsageError for a path.
+            UsageError, SourceError, EngineError: as :meth:`segment`, while iterating; UsageError for a path, or for one
+                image or frame.
         """
-        if isinstance(pictures, (str, Path)):
-            how = f"segment(...) for one picture, open_source({str(pictures)!r}) for a folder or a video"
-            raise UsageError(f"the path {pictures} as many pictures", "an iterable of pictures", how)
+        _check_many(pictures)
         with self._one_at_a_time:
             engine = self.engine
             ids_alone = engine.spec.things is None and engine.contexts > engine.lanes
@@ -195,6 +194,20 @@ class Segmenter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_many(pictures: object) -> None:
+    """UsageError for what is one picture, or none at all, instead of many."""
+    cure = "segment(...) for one picture"
+    if isinstance(pictures, (str, Path)):
+        one, cure = f"the path {pictures}", f"{cure}, open_source({str(pictures)!r}) for a folder or a video"
+    elif isinstance(pictures, np.ndarray) and pictures.ndim < 4:
+        one = f"one array of {pictures.dtype} {pictures.shape}"
+    elif not isinstance(pictures, Iterable):
+        one = f"one {type(pictures).__name__}"
+    else:
+        return
+    raise UsageError(f"{one} as many pictures", "an iterable of pictures", cure)
 
 
 def _as_frame(picture: Image, index: int) -> Frame:

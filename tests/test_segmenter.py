@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -192,6 +193,23 @@ def test_a_path_is_not_many_images(model: Path, path: str | Path) -> None:
         pytest.raises(UsageError, match=rf"path {path} as many.*open_source"),
     ):
         list(segmenter.segment_many(path))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("one", "says"),
+    [
+        (np.zeros((48, 64, 3), np.uint8), r"one array of uint8 \(48, 64, 3\)"),
+        (Frame(np.zeros((48, 64, 3), np.uint8), 0, 0), "one Frame"),
+        (None, "one NoneType"),
+    ],
+    ids=["image", "frame", "nothing"],
+)
+def test_one_image_is_not_many(model: Path, one: Any, says: str) -> None:
+    with (
+        Segmenter(model) as segmenter,
+        pytest.raises(UsageError, match=rf"^{says} as many pictures.*segment\(\.\.\.\) for one picture"),
+    ):
+        list(segmenter.segment_many(one))
 
 
 def test_many_images_give_what_each_gives(model: Path) -> None:
