@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -14,7 +18,6 @@ from typing import Any, NamedTuple, TypeVar
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine import open_engine, open_like
 from drivenet.engine.base import Engine
-from drivenet.errors import DrivenetError
 from drivenet.frame import Image
 from drivenet.host.cpu import physical_cores
 
@@ -22,6 +25,8 @@ T = TypeVar("T")
 F = TypeVar("F")
 #: More lanes than that give little more than the threads that read pictures and take results can use.
 _MOST_LANES = 4
+#: How long the end waits for a lane that is just being opened, and how long the interpreter's end does.
+_PATIENCE_S, _EXIT_S = 0.5, 4.0
 log = logging.getLogger("drivenet.engine")
 
 
@@ -92,7 +97,7 @@ class Laned(Engine):
 
     The threads of one engine wait for each other in every layer; those of several do not, but one picture takes longer.
     The other lanes are opened in the background. Until then, and where one cannot be opened, threads share what is
-    open.
+    open. One that is there only after the end is closed at once.
 
     Args:
         first: the engine of the first lane; it is closed with this one.
@@ -103,8 +108,10 @@ class Laned(Engine):
     def __init__(self, first: Engine, another: Callable[[], Engine], lanes: int) -> None:
         self._first, self._another, self.lanes = first, another, lanes
         self._open, self._there = [_Lane(first, threading.Lock())], lanes
-        self._numbers, self._mine, self._closing = count(), threading.local(), False
+        self._numbers, self._mine = count(), threading.local()
+        self._ending, self._closing = threading.Lock(), False
         self._opener = threading.Thread(target=self._open_others, name="open lanes", daemon=True)
+        _opening.add(self)
         self._opener.start()
 
     def __getattribute__(self, name: str) -> object:
@@ -144,19 +151,33 @@ class Laned(Engine):
         return {**self._first.describe(), "lanes": self._there}
 
     def close(self) -> None:
-        """Release all engines."""
-        self._closing = True
-        self._opener.join()
-        for lane in self._open:
-            lane.engine.close()
+        """Release all engines; raises what the first raises."""
+        self._open_no_more()
+        self._opener.join(_PATIENCE_S)
+        with ExitStack() as closing:
+            for lane in self._open:
+                closing.callback(lane.engine.close)
+
+    def _open_no_more(self) -> None:
+        with self._ending:
+            self._closing = True
 
     def _open_others(self) -> None:
         try:
             while len(self._open) < self.lanes and not self._closing:
-                self._open.append(_Lane(self._another(), threading.Lock()))
-        except (DrivenetError, MemoryError) as error:
+                self._add(self._another())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the frames go on
             self._there = len(self._open)
             log.warning("the engine serves %d frames at a time, not %d: %s", self._there, self.lanes, error)
+        finally:
+            _opening.discard(self)
+
+    def _add(self, engine: Engine) -> None:
+        with self._ending:
+            if not self._closing:
+                self._open.append(_Lane(engine, threading.Lock()))
+                return
+        engine.close()
 
     def _lane(self) -> _Lane:
         """That of the calling thread: each has the next one, and threads beyond the lanes share them."""
@@ -169,3 +190,20 @@ class Laned(Engine):
         engine, asked = self._lane()
         with asked:
             return act(engine)
+
+
+_opening: set[Laned] = set()
+
+
+def _end_all() -> None:
+    """What is still at work in C++ when the interpreter ends aborts the process."""
+    opening = list(_opening)
+    for engine in opening:
+        engine._open_no_more()
+    until = time.monotonic() + _EXIT_S
+    for engine in opening:
+        engine._opener.join(max(0.0, until - time.monotonic()))
+
+
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=_opening.clear)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -155,15 +157,67 @@ def test_many_pictures_come_in_order_also_where_one_array_is_used_again(tmp_path
     several.close()
 
 
-def test_a_lane_that_cannot_be_opened_is_told_and_done_without(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("kind", [EngineError, RuntimeError, MemoryError])
+def test_a_lane_that_cannot_be_opened_is_told_and_done_without(
+    caplog: pytest.LogCaptureFixture, kind: type[Exception]
+) -> None:
     def another() -> Engine:
-        raise EngineError("no memory for another one")
+        raise kind("no memory for another one")
 
     engine, keeper = Laned(Engine(), another, 3), Keeper()
     totals = Pipeline(Drive(9), engine, [keeper], policy="every").run()
     assert keeper.indices == list(range(9))
     assert totals.engine["lanes"] == 1
     assert "serves 1 frames at a time, not 3: no memory for another one" in caplog.text
+
+
+def test_the_end_does_not_wait_for_a_lane_that_is_opened_for_long() -> None:
+    go, late = threading.Event(), Engine()
+
+    def another() -> Engine:
+        go.wait(LONG_S)
+        return late
+
+    engine = Laned(Engine(), another, 4)
+    engine.close()
+    assert engine._opener.is_alive()
+    go.set()
+    engine._opener.join(LONG_S)
+    assert late.times_closed == 1
+    with pytest.raises(EngineError, match="closed"):
+        engine.infer(np.zeros((*engine.spec.input, 3), np.uint8))
+
+
+def test_a_lane_that_does_not_close_keeps_no_other_one_open() -> None:
+    class Stubborn(Engine):
+        def close(self) -> None:
+            raise EngineError("it does not close")
+
+    other = Engine()
+    engine = Laned(Stubborn(), lambda: other, 2)
+    engine._opener.join()
+    with pytest.raises(EngineError, match="does not close"):
+        engine.close()
+    assert other.times_closed == 1
+
+
+_LEFT_OPEN = """
+import time
+from drivenet.engine import open_engine
+from drivenet.engine.laned import Laned
+
+def another():
+    time.sleep(0.5)  # as a network that is compiled; the rest of the interpreter's end would meet it in C++
+    print("opened")
+    return open_engine("null")
+
+engine = Laned(open_engine("null"), another, 9)
+"""
+
+
+def test_the_interpreter_does_not_end_while_a_lane_is_opened_but_opens_no_more() -> None:
+    done = subprocess.run([sys.executable, "-c", _LEFT_OPEN], capture_output=True, text=True, timeout=LONG_S)
+    assert (done.stdout, done.stderr, done.returncode) == ("opened\n", "", 0)
 
 
 def test_the_thread_that_computes_is_that_of_the_callers_lane(tmp_path: Path) -> None:
