@@ -16,15 +16,15 @@ CAUSES = (
     "refused", "unauthorised", "not found", "timeout", "unreachable", "undecodable", "ended", "device gone", "failed",
     "silent",
 )  # fmt: skip
-State = Literal["ok", "degraded", "starting", "suspect", "stalled", "lost", "failed"]
+State = Literal["ok", "degraded", "starting", "suspect", "stalled", "lost", "ended", "failed"]
 Severity = Literal["debug", "info", "warning", "error"]
 
 #: From best to worst: a whole is as well as the worst of its parts.
-STATES: tuple[State, ...] = ("ok", "degraded", "starting", "suspect", "stalled", "lost", "failed")
+STATES: tuple[State, ...] = ("ok", "degraded", "starting", "suspect", "stalled", "lost", "ended", "failed")
 #: States in which the node does its work.
 WORKING: frozenset[State] = frozenset({"ok", "degraded"})
 #: States in which nothing new comes out: what is shown is old.
-SILENT: frozenset[State] = frozenset({"stalled", "lost", "failed"})
+SILENT: frozenset[State] = frozenset({"stalled", "lost", "ended", "failed"})
 #: What a state was called before 0.2; shown beside the new name for one release.
 FORMER_NAMES: Mapping[str, str] = {"stalled": "stale"}
 
@@ -36,7 +36,8 @@ class Part:
     Args:
         state: ``starting`` (nothing yet, and within its deadline), ``ok``, ``degraded`` (works, with losses),
             ``suspect`` (works, but what it gives may be worthless), ``stalled`` (at work and does not return),
-            ``lost`` (away, tried again), ``failed`` (ended with an error).
+            ``lost`` (away, tried again), ``ended`` (over without an error; known to the page alone), ``failed`` (ended
+            with an error).
         since_ns: since when, by the monotonic clock.
         reason: why, in words; empty for ``ok``.
     """

@@ -163,10 +163,17 @@ def lost_view(view: Image, seconds: float, word: str = "LOST") -> Image:
         seconds: since when nothing new comes.
         word: what is wrong.
     """
+    return marked(_greyed(view), f"{word} {int(seconds)} s", _RED, large=True)
+
+
+def ended_view(view: Image) -> Image:
+    """A greyed copy of a picture, (H, W, 3) uint8 BGR, with a large ``ENDED``: nothing new is to come."""
+    return marked(_greyed(view), "ENDED", large=True)
+
+
+def _greyed(view: Image) -> Image:
     grey = cv2.convertScaleAbs(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), alpha=0.6)
-    return marked(
-        np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8), f"{word} {int(seconds)} s", _RED, large=True
-    )
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def marked(view: Image, text: str, colour: Bgr = _DARK, *, large: bool = False) -> Image:

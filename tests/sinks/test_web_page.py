@@ -283,6 +283,16 @@ def test_a_lost_source_is_said_and_greyed(node: Node, open_page: OpenPage) -> No
     assert page.title() == "synthetic://320x180@30 · drivenet"
 
 
+def test_the_page_and_the_images_have_one_word_for_a_state(node: Node, open_page: OpenPage) -> None:
+    node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    for state in ("lost", "stalled", "failed"):
+        node.fare(state, 7.0)
+        page.wait_for_selector(f"#stage[data-state={state}]")
+        assert page.inner_text("#banner").startswith(f"{state.upper()} ")
+
+
 def test_why_a_source_is_lost_can_be_read_in_full(node: Node, open_page: OpenPage) -> None:
     reason = (
         "no frame from the source: timeout: rtsp://10.0.0.7:554/stream1 cannot be opened: no answer for 5 s; check it"

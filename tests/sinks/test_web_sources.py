@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
 import pytest
 from sink_results import fares, make_result
 
@@ -45,6 +47,15 @@ def publish(page: MultiPage, name: str, state: State = "ok", index: int = 0) -> 
     sink.health(fares(state))
 
 
+def is_marked_red(jpeg: bytes) -> bool:
+    """Whether a greyed overlay has a red bar; it has no other colours."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    spread = np.ptp(image.astype(int), axis=2)
+    assert np.median(spread) < 5, "it is not greyed"
+    return bool((spread > 100).any())
+
+
 def test_health_is_that_of_all_and_of_each(page: MultiPage) -> None:
     assert get(page, "healthz")[0] == 200
     assert get(page, "readyz")[0] == 503
@@ -71,10 +82,12 @@ def test_a_source_that_has_ended_is_told_and_makes_nobody_ill(page: MultiPage) -
         status, body = get(page, path)
         told = json.loads(body)
         assert (status, told["state"]) == (200, "ok")
-        assert (told["sources"]["rear"]["state"], told["sources"]["rear"]["reason"]) == ("stalled", "the run has ended")
+        assert (told["sources"]["rear"]["state"], told["sources"]["rear"]["reason"]) == ("ended", "the run has ended")
     assert get(page, "live/rear/frame.jpg")[0] == 503, "its picture is old"
+    assert is_marked_red(get(page, "live/rear/overlay.jpg")[1]) is False, "nothing is wrong with it"
     publish(page, "front", "lost")
     assert get(page, "healthz")[0] == 503
+    assert is_marked_red(get(page, "live/front/overlay.jpg")[1]) is True
 
 
 def test_a_source_that_has_failed_is_ill_for_good(page: MultiPage) -> None:

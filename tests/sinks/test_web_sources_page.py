@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from drivenet.health import State
 from drivenet.labels import CAMVID
 from drivenet.latency import STAGES, now_ns
 from drivenet.overlay import Painter
+from drivenet.result import Totals
 from drivenet.sinks.web.page import MultiPage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -107,6 +109,28 @@ def test_a_recording_is_not_called_live(browser_page: Any) -> None:
         browser_page.wait_for_function("() => document.querySelector('#badge').textContent === 'ALL OK'")
         browser_page.click("[href='live/rear/']")
         browser_page.wait_for_function("() => document.querySelector('#badge')?.textContent === 'REPLAY'")
+
+
+def test_a_source_that_ended_in_good_order_is_shown_as_one(browser_page: Any) -> None:
+    with playing(0, BLUE, {}) as node:
+        browser_page.goto(node.url)
+        shows(browser_page, "rear", 2)
+        node.sinks["rear"].close(Totals(captured=1, published=1))
+        says(browser_page, "rear", "ENDED")
+        browser_page.wait_for_function("() => document.querySelector('#badge').textContent === 'ALL LIVE'")
+        look = "(s) => getComputedStyle(document.querySelector(s)).backgroundColor"
+        red, green, _ = colour(browser_page.evaluate(look, "[href='live/rear/'] .badge"))
+        assert red <= green, "not the colour of what is wrong"
+        browser_page.click("[href='live/rear/']")
+        browser_page.wait_for_function("() => document.querySelector('#banner')?.innerText === 'ENDED'")
+        for part in ("#badge", "#banner span"):
+            red, green, _ = colour(browser_page.evaluate(look, part))
+            assert red <= green
+
+
+def colour(text: str) -> list[float]:
+    """Red, green and blue of what a style says."""
+    return [float(value) for value in re.findall(r"[\d.]+", text)[:3]]
 
 
 def test_a_node_that_is_gone_is_never_taken_for_live_and_found_again(browser_page: Any) -> None:

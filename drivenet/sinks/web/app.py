@@ -114,10 +114,10 @@ class Pictures:
 
     async def _overlay(self, snapshot: Snapshot) -> bytes:
         state, seconds = self._stats.state()
-        lost = (state.upper(), int(seconds)) if state in SILENT else None
+        old = (state, 0 if state == "ended" else int(seconds)) if state in SILENT else None
         hud = self._stats.hud()
-        encode = partial(snapshot.overlay_jpeg, self._painter, hud, lost)
-        return await self._hub.encoded(snapshot, "overlay", encode, marked=(lost, hud["warning"]))
+        encode = partial(snapshot.overlay_jpeg, self._painter, hud, old)
+        return await self._hub.encoded(snapshot, "overlay", encode, marked=(old, hud["warning"]))
 
 
 class WatchingResponse(StreamingResponse):

@@ -91,7 +91,7 @@ class Overview:
 
     def _counted(self, found: Mapping[str, Health]) -> list[State]:
         """The states of all sources that something is still to be expected of."""
-        return [found[name].state for name, channel in self._channels.items() if not channel.stats.ended_well]
+        return [health.state for health in found.values() if health.state != "ended"]
 
     def _worst(self, found: Mapping[str, Health]) -> State:
         return max(self._counted(found), key=STATES.index, default="ok")

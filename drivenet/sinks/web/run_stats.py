@@ -122,12 +122,6 @@ class RunStats:
         with self.lock:
             self._ended_ns = now_ns()
 
-    @property
-    def ended_well(self) -> bool:
-        """Whether the run is over without an error, so that nothing is to be expected of it any more."""
-        with self.lock:
-            return bool(self._ended_ns) and (self._health is None or self._health.state != "failed")
-
     def settled(self, result: Result) -> None:
         """Take the final times of a result that passed before."""
         with self.lock:
@@ -139,11 +133,11 @@ class RunStats:
         return health.state, health.seconds()
 
     def health(self) -> Health:
-        """How the run is; stalled where it has ended, or has not said so for 2 s, whatever it said last."""
+        """How the run is; ended where it is over without an error, stalled where it has not said so for 2 s."""
         with self.lock:
             now, health, heard_ns = now_ns(), self._health, self._heard_ns or self._published_ns
             began_ns, ended_ns = self._started_ns, self._ended_ns
-        run = Part("stalled", ended_ns, "the run has ended") if ended_ns else None
+        run = Part("ended", ended_ns, "the run has ended") if ended_ns else None
         if not run and heard_ns and (now - heard_ns) / 1e9 > SILENT_AFTER_S:
             run = Part("stalled", heard_ns, "the run does not say how it is")
         if run:

@@ -10,9 +10,10 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from drivenet.frame import Image
+from drivenet.health import State
 from drivenet.hud import Hud
 from drivenet.latency import now_ns
-from drivenet.overlay import Painter, lost_view
+from drivenet.overlay import Painter, ended_view, lost_view
 from drivenet.palette_png import encode_palette_png
 from drivenet.prepare import prepare
 from drivenet.result import Result
@@ -62,12 +63,15 @@ class Snapshot:
         """The picture as captured."""
         return encode_jpeg(self.result.frame.image, _QUALITY)
 
-    def overlay_jpeg(self, painter: Painter, hud: Mapping[str, Any], lost: tuple[str, int] | None) -> bytes:
-        """The picture with overlay and figures; greyed and marked where it is old: with which word, since seconds."""
+    def overlay_jpeg(self, painter: Painter, hud: Mapping[str, Any], old: tuple[State, int] | None) -> bytes:
+        """The picture with overlay and figures; greyed and marked where it is old: in which state, since seconds."""
         r = self.result
         age_ms = (now_ns() - r.frame.captured_ns) / 1e6
         view = painter.draw(r.frame, r.classmap, r.scene, Hud(age_ms=age_ms, **hud))
-        return encode_jpeg(lost_view(view, lost[1], lost[0]) if lost else view, _QUALITY)
+        if old:
+            state, seconds = old
+            view = ended_view(view) if state == "ended" else lost_view(view, seconds, state.upper())
+        return encode_jpeg(view, _QUALITY)
 
     def mask_png(self) -> bytes:
         """The class ids at engine size, with the label colours as palette."""

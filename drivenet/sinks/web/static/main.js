@@ -121,7 +121,8 @@ function setPause(paused) {
 async function snapshot() {
   if (!picture.shot) return;
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await picture.snapshot(["ok", "degraded"].includes(state.name) ? "" : stateText()));
+  const mark = ["ok", "degraded"].includes(state.name) ? "" : stateText();
+  link.href = URL.createObjectURL(await picture.snapshot(mark, state.name === "ended" ? "#444" : "#c82828"));
   link.download = `drivenet-${String(picture.shot.frame).padStart(6, "0")}.png`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

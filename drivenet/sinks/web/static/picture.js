@@ -207,7 +207,7 @@ export class Picture {
   }
 
   // A PNG of what is shown, marked where it is not live.
-  snapshot(mark) {
+  snapshot(mark, colour) {
     this.drawNow();
     const copy = document.createElement("canvas");
     copy.width = this.canvas.width;
@@ -217,7 +217,7 @@ export class Picture {
     c.drawImage(this.canvas, 0, 0);
     if (mark) {
       c.filter = "none";
-      c.fillStyle = "#c82828";
+      c.fillStyle = colour;
       c.fillRect(0, copy.height * 0.42, copy.width, copy.height * 0.16);
       c.fillStyle = "#fff";
       c.textAlign = "center";
