@@ -18,7 +18,7 @@ from pathlib import Path
 
 from plain_loop import PlainLoop
 
-from drivenet.classmap import Ids, ThingMaps
+from drivenet.benchmark.lent import Lent
 from drivenet.cli.served import lanes_of
 from drivenet.config import NodeSettings
 from drivenet.engine import open_engine
@@ -26,36 +26,11 @@ from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import open_measured
 from drivenet.engine.laned import in_lanes, threads_each
-from drivenet.frame import Image
 from drivenet.pipeline import Pipeline
 from drivenet.sinks import open_sink
 from drivenet.sources import open_source
 
 PLAIN = {"plain loop, float logits and NumPy argmax": True, "plain loop, ids from the graph": False}
-
-
-class Lent(Engine):
-    """An engine that stays open when the run ends that it is lent to."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.spec, self.file, self.worker = engine.spec, engine.file, engine.worker
-        self.backend, self.precision, self.lanes = engine.backend, engine.precision, engine.lanes
-
-    def infer(self, image: Image) -> Ids:
-        """As the engine."""
-        return self._engine.infer(image)
-
-    def infer_things(self, image: Image) -> tuple[Ids, ThingMaps | None]:
-        """As the engine."""
-        return self._engine.infer_things(image)
-
-    def describe(self) -> dict[str, object]:
-        """As the engine."""
-        return self._engine.describe()
-
-    def close(self) -> None:
-        """Not yet."""
 
 
 def drivenet_turn(engine: Engine, clip: Path, out: Path, frames: int) -> None:

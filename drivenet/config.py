@@ -133,6 +133,11 @@ class NodeSettings(Settings):
         "auto", description="Arithmetic precision; auto takes what the engine has [default: auto]."
     )
     threads: int | None = Field(None, ge=1, description="Processor threads of the engine [default: physical cores].")
+    lanes: int | None = Field(
+        None, ge=1,
+        description="Frames at the engine at a time, each with its part of the threads [default: one; for a recording "
+        "or several sources one per thread, at most 4].",
+    )  # fmt: skip
     rebuild: bool = Field(
         False,
         description="If the compiled engine is missing or outdated, rebuild it in the background and switch over; ONNX "

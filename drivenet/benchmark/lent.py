@@ -20,7 +20,8 @@ class Lent(Engine):
     def __init__(self, engine: Engine, slower_ms: float = 0.0) -> None:
         self._engine, self._slower_s = engine, slower_ms / 1e3
         self.spec, self.backend, self.precision = engine.spec, engine.backend, engine.precision
-        self.file, self.worker, self.contexts = engine.file, engine.worker, engine.contexts
+        self.file, self.worker = engine.file, engine.worker
+        self.lanes, self.contexts = engine.lanes, engine.contexts
 
     def infer(self, image: Image) -> Ids:
         """As the engine does, later."""

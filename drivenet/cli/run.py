@@ -56,6 +56,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--backend", type=click.Choice(["auto", *sorted(BACKENDS)]))
 @_setting("--precision", type=click.Choice(PRECISIONS))
 @_setting("--threads", type=int)
+@_setting("--lanes", type=int)
 @_setting("--rebuild", is_flag=True, default=None)
 @_setting(
     "--background-build/--no-background-build", "background_build", envvar="DRIVENET_BACKGROUND_BUILD", default=None

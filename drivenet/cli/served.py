@@ -60,16 +60,23 @@ def _measured(settings: NodeSettings, file: Path, tell: Tell, each: int | None) 
 
 
 def lanes_of(settings: NodeSettings) -> int:
-    """How many frames a run may have at the engine at a time: one a core, at most four, where every frame of one
-    recording is processed as soon as there is room for it, and how long one takes is no matter.
+    """How many frames a run has at the engine at a time: several where frames a second count, not how long one takes:
+    for a recording that is processed as fast as it can be, and for several sources.
 
     Args:
         settings: of the node.
     """
-    if not settings.source or settings.rate:
+    if settings.lanes is not None:
+        return settings.lanes
+    if settings.budget_ms is not None or settings.rate:
         return 1
-    offline = settings.policy == "every" or (settings.policy is None and KINDS[kind_of(settings.source)].recorded)
-    return most_lanes(settings.threads) if offline else 1
+    return most_lanes(settings.threads) if len(settings.sources) > 1 or _is_offline(settings) else 1
+
+
+def _is_offline(settings: NodeSettings) -> bool:
+    if not settings.source:
+        return False
+    return settings.policy == "every" or (settings.policy is None and KINDS[kind_of(settings.source)].recorded)
 
 
 def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:

@@ -187,9 +187,18 @@ class Laned(Engine):
         return self._open[number % len(self._open)]
 
     def _ask(self, act: Callable[[Engine], T]) -> T:
-        engine, asked = self._lane()
-        with asked:
-            return act(engine)
+        """By the own lane, or while that is asked by another thread by one that is free."""
+        own = self._lane()
+        for lane in (own, *self._open):
+            if lane.asked.acquire(blocking=False):
+                break
+        else:
+            lane = own
+            lane.asked.acquire()
+        try:
+            return act(lane.engine)
+        finally:
+            lane.asked.release()
 
 
 _opening: set[Laned] = set()

@@ -14,8 +14,8 @@ from drivenet.frame import Image
 
 T = TypeVar("T")
 
-#: How many may be past the gate: one is inferred, and one is prepared meanwhile from the newest frame there is then.
-_PLACES = 2
+#: How many more may be past the gate than are inferred: one is prepared meanwhile, from the newest frame there is then.
+_PREPARED = 1
 #: How often who waits for a turn looks whether it is still wanted.
 _TICK_S = 0.25
 
@@ -32,7 +32,7 @@ class SharedEngine:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._changed, self._inferring = threading.Condition(), threading.Lock()
+        self._changed, self._inferring = threading.Condition(), threading.Semaphore(engine.lanes)
         self._waiting: deque[object] = deque()
         self._inside = 0
 
@@ -52,8 +52,8 @@ class SharedEngine:
                     self._inside -= 1
                     self._changed.notify_all()
 
-    def alone(self, act: Callable[[Engine], T]) -> T:
-        """Do something with the engine, and nobody else does meanwhile."""
+    def asked(self, act: Callable[[Engine], T]) -> T:
+        """Ask the engine for something, when no more do than it has lanes."""
         with self._inferring:
             return act(self._engine)
 
@@ -63,7 +63,7 @@ class SharedEngine:
 
     def _enter(self, me: object, given_up: Callable[[], bool]) -> bool:
         def my_turn() -> bool:
-            return self._waiting[0] is me and self._inside < _PLACES
+            return self._waiting[0] is me and self._inside < self._engine.lanes + _PREPARED
 
         with self._changed:
             self._waiting.append(me)
@@ -113,7 +113,7 @@ class LentEngine(Engine):
         """Nothing: the owner closes it."""
 
     def _served(self, act: Callable[[Engine], T]) -> T:
-        found = self._owner.alone(act)
+        found = self._owner.asked(act)
         self._adopt()
         return found
 

@@ -1,4 +1,4 @@
-"""``drivenet run`` of one recording has several frames at the engine; whatever is watched live has one."""
+"""``drivenet run`` of a recording or several sources has several frames at the engine; one live source has one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ OUT = ("o.mp4",)
         (2, NodeSettings(source="drive.mp4", out=OUT, policy="latest"), 1),
         (2, NodeSettings(source="drive.mp4", out=OUT, rate=30.0), 1),
         (2, NodeSettings(source="rtsp://camera/1", out=OUT), 1),
-        (2, NodeSettings(sources=("a.mp4", "b.mp4"), out=OUT), 1),
+        (2, NodeSettings(source="rtsp://camera/1", lanes=2), 2),
+        (2, NodeSettings(source="drive.mp4", lanes=1), 1),
+        (2, NodeSettings(sources={"a": "rtsp://camera/1"}), 1),
+        (2, NodeSettings(sources={"a": "rtsp://camera/1", "b": "rtsp://camera/2"}), 2),
+        (2, NodeSettings(sources={"a": "rtsp://camera/1", "b": "rtsp://camera/2"}, budget_ms=50.0), 1),
     ],
 )
 def test_how_many_frames_are_at_the_engine(

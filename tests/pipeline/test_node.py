@@ -12,6 +12,7 @@ from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact
 
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine as BaseEngine
+from drivenet.engine.laned import Laned
 from drivenet.engine.shared import LentEngine, SharedEngine
 from drivenet.errors import SinkError, SourceLostError, UsageError
 from drivenet.frame import Image
@@ -183,6 +184,22 @@ def test_an_engine_that_is_lent_serves_one_run_after_another() -> None:
     assert engine.times_closed == 0
     shared.close()
     assert (engine.calls, engine.times_closed) == (6, 1)
+
+
+def test_as_many_sources_as_lanes_are_at_the_engine_at_a_time() -> None:
+    barrier, now, most = threading.Barrier(2, timeout=LONG_S), threading.Semaphore(2), []
+
+    def together(_: int) -> None:
+        most.append(now.acquire(blocking=False))
+        barrier.wait()
+        now.release()
+
+    engine = Laned(Engine(wait=together), lambda: Engine(wait=together), 2)
+    sinks = [Keeper("a"), Keeper("b")]
+    totals = node(engine, (Drive(12), sinks[0]), (Drive(12), sinks[1])).run()
+    assert all(most)  # never a third one
+    assert [sink.indices for sink in sinks] == [list(range(12))] * 2
+    assert all(map(exact, totals.values()))
 
 
 def test_a_lent_engine_answers_all_that_an_engine_is_asked() -> None:
