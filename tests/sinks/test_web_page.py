@@ -20,6 +20,7 @@ pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import sync_playwright
+from sink_results import timeline
 from web_node import SIZE, Node, wait_for
 
 from drivenet.labels import CAMVID, CITYSCAPES
@@ -391,6 +392,24 @@ def test_a_phone_shows_it_without_sideways_scrolling(node: Node, open_page: Open
     assert page.inner_text("#tip").startswith(region.cls)
     page.get_by_role("radio", name="Side by side").tap()
     assert pixels(page).shape == (2 * SIZE[0], SIZE[1], 3)
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_the_whole_table_of_latency_is_seen_on_a_phone(node: Node, open_page: OpenPage, width: int) -> None:
+    """Also with percentiles of all kinds, and times as of a slow machine."""
+    result = node.publish()
+    start = result.frame.captured_ns
+    slow = replace(result, timeline=timeline(start, (123.4, 246.8, 999.9, 1234.5, 1357.9)))
+    for _ in range(2000):
+        node.sink.publish(slow)
+        node.sink.settled(slow)
+    page = open_page(node, viewport={"width": width, "height": 740}, is_mobile=True, has_touch=True)
+    page.wait_for_function("() => document.querySelector('tr[data-stage=infer] td:last-child')?.innerText === '2001'")
+    assert page.inner_text("tr[data-stage=infer] td:nth-child(4)") != "–"
+    wide, room = page.evaluate(
+        "(({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth])(document.querySelector('.table'))"
+    )
+    assert wide <= room
 
 
 def test_the_token_is_asked_and_leaves_the_address_bar(open_page: OpenPage) -> None:

@@ -150,7 +150,7 @@ export class Charts {
       const row = document.createElement("tr");
       row.dataset.stage = name;
       row.append(cell("th", name.replaceAll("_", " ")));
-      for (const figure of ["p50", "p90", "p99", "max"]) row.append(cell("td", f.n && f[figure] !== undefined ? f[figure].toFixed(2) : "–"));
+      for (const figure of ["p50", "p90", "p99", "max"]) row.append(cell("td", f.n && f[figure] !== undefined ? milliseconds(f[figure]) : "–"));
       row.append(cell("td", f.n));
       return row;
     });
@@ -173,6 +173,9 @@ function place(ms, edges) {
   if (i <= 0) return i;
   return i - 0.5 + (Math.log(ms) - Math.log(edges[i - 1])) / (Math.log(edges[i]) - Math.log(edges[i - 1]));
 }
+
+// At most five characters up to 10 s: on a phone there is room for no more.
+function milliseconds(ms) { return ms.toFixed(ms < 99.995 ? 2 : ms < 999.95 ? 1 : 0); }
 
 function label(ms) { return ms >= 100 ? ms.toFixed(0) : Number(ms.toPrecision(2)).toString(); }
 
