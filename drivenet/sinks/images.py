@@ -74,7 +74,7 @@ class ImageFolderSink(Sink):
         if self._visualize == "cutout":
             return cutout(result.frame.image, result.ids, wanted_classes(self._classes, result.labels))
         if self._visualize == "panoptic":
-            self._panoptic = self._panoptic or PanopticEncoder(result.labels)
+            self._panoptic = self._panoptic or PanopticEncoder(result.labels, single=bool(result.frame.file))
             return self._panoptic.encode(result.classmap.ids, result.scene.instances, result.scene.things)
         return mask_png(result, self._mask_size)
 

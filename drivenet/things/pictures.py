@@ -27,15 +27,16 @@ class PanopticEncoder:
 
     In a 16-bit PNG; for a label set of more than 64 classes in the colours of COCO's panoptic PNG (red + 256 green +
     65536 blue). A thing has one number as long as it is tracked, from 1 on; when a run has used up 999 they begin
-    again. Things without an id yet get the highest numbers of their frame, from 999 down, or, where nothing is tracked,
-    numbers from 1 on. 65535 (white) is a pixel without a class.
+    again. Things without an id yet get the highest free numbers, from 999 down. Those of single pictures have numbers
+    from 1 on. 65535 (white) is a pixel without a class.
 
     Args:
         labels: what the ids mean.
+        single: whether the pictures have nothing to do with each other, so that nothing is tracked.
     """
 
-    def __init__(self, labels: LabelSet) -> None:
-        self._labels = labels
+    def __init__(self, labels: LabelSet, *, single: bool = False) -> None:
+        self._labels, self._single = labels, single
         self._numbers: dict[int, int] = {}
         self._wide = len(labels) > _MOST_CLASSES
         if self._wide:
@@ -63,6 +64,8 @@ class PanopticEncoder:
         return _png(values.astype(np.uint16))
 
     def _numbered(self, things: Sequence[Thing]) -> list[int]:
+        if self._single:
+            return list(range(1, len(things) + 1))
         tracked = [thing.id for thing in things if thing.id]
         new = [i for i in tracked if i not in self._numbers]
         if len(self._numbers) + len(new) >= _FACTOR:
@@ -70,9 +73,8 @@ class PanopticEncoder:
             self._numbers.clear()
         for i in tracked:
             self._numbers.setdefault(i, len(self._numbers) + 1)
-        if not self._numbers:
-            return list(range(1, len(things) + 1))
-        others = iter(range(_FACTOR - 1, 0, -1))
+        taken = {self._numbers[i] for i in tracked}
+        others = (number for number in range(_FACTOR - 1, 0, -1) if number not in taken)
         return [self._numbers[thing.id] if thing.id else next(others) for thing in things]
 
 

@@ -43,9 +43,24 @@ def test_things_are_class_times_1000_and_number_and_stuff_is_its_class() -> None
 
 
 def test_single_pictures_count_from_1() -> None:
-    encoder = PanopticEncoder(CITYSCAPES)
+    encoder = PanopticEncoder(CITYSCAPES, single=True)
     for _ in range(2):
         assert values(encoder.encode(*maps(2), [thing(0), thing(0)]))[:2] == [13001, 13002]
+
+
+def test_the_first_frame_of_a_run_gives_nothing_the_number_of_another_thing() -> None:
+    """It has no ids yet: its first thing had the number of whatever got the first id."""
+    encoder = PanopticEncoder(CITYSCAPES)
+    assert values(encoder.encode(*maps(2), [thing(0), thing(0)]))[:2] == [13999, 13998]
+    assert values(encoder.encode(*maps(2), [thing(1), thing(2)]))[:2] == [13001, 13002]
+
+
+def test_two_things_of_a_frame_never_share_a_number() -> None:
+    """The numbers of things with an id come down to those of things without one."""
+    encoder = PanopticEncoder(CITYSCAPES)
+    for i in range(1, 999):
+        encoder.encode(*maps(1), [thing(i)])
+    assert values(encoder.encode(*maps(3), [thing(0), thing(999), thing(998)]))[:3] == [13997, 13999, 13998]
 
 
 def test_numbers_begin_again_after_999(caplog: pytest.LogCaptureFixture) -> None:
