@@ -11,7 +11,7 @@ from typing import Any
 from drivenet.benchmark.charts import Point, scatter, timeline, waterfall
 from drivenet.benchmark.outputs import EngineGallery, Strip
 from drivenet.benchmark.video import SequenceResult
-from drivenet.benchmark.video_report import latency
+from drivenet.benchmark.video_report import latency, set_title
 from drivenet.errors import SinkError
 from drivenet.evaluation.html import document, dot, figure, plain, table, text
 from drivenet.evaluation.page import PAGE
@@ -80,7 +80,7 @@ def build_page(found: Mapping[str, Any], names: Sequence[str], results: Sequence
                galleries: Sequence[EngineGallery]) -> str:  # fmt: skip
     """The page as text."""
     what, contract = found["set"], found["contract"]
-    title = f"{', '.join(names)} on {what['name']} {what['split']}"
+    title = f"{', '.join(names)} on {set_title(what)}"
     rate = f" in open loop at {contract['rate_hz']:g} Hz" if contract["rate_hz"] else ""
     parts = [
         f"<h1>{text(title)}</h1>",

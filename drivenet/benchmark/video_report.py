@@ -43,6 +43,11 @@ def report(video: VideoSet, plan: Plan, engines: Sequence[Engine], results: Sequ
     }  # fmt: skip
 
 
+def set_title(told: Mapping[str, Any]) -> str:
+    """Name and, where it has one, split of a report's ``set``."""
+    return f"{told['name']} {told['split']}".strip()
+
+
 def row(engine: Engine, plan: Plan, results: Sequence[SequenceResult], usage: Usage) -> dict[str, Any]:
     """One engine: ``overall``, ``groups`` and ``sequences``, each with scores, latencies and counts."""
     groups = list(dict.fromkeys(result.group for result in results))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from drivenet.benchmark.video_report import set_title
 from drivenet.cli.output import report as shown
 from drivenet.cli.output import table
 
@@ -18,7 +19,7 @@ def show(found: Mapping[str, Any]) -> None:
     rows = found["rows"]
     names = [_name(row) for row in rows]
     what = found["set"]
-    _scores(f"{what['name']} {what['split']}, {what['labelled']} of {what['frames']} frames labelled, in %",
+    _scores(f"{set_title(what)}, {what['labelled']} of {what['frames']} frames labelled, in %",
             names, [row["overall"] for row in rows])  # fmt: skip
     for group in rows[0]["groups"] if len(rows[0]["groups"]) > 1 else ():
         _scores(f"{group}, in %", names, [row["groups"][group] for row in rows])

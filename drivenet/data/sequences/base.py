@@ -83,7 +83,7 @@ class VideoSet:
     """The sequences of one split.
 
     Args:
-        name, split: of the set.
+        name, split: of the set; a listed one has no split: empty.
         labels: what the ids mean.
         sequences: at least one.
         things: names of the classes whose instances the truth tells; none where it has no instances.

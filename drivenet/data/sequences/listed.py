@@ -67,7 +67,7 @@ class VideoSequence(FrameSequence):
 
 
 def open_listed(file: Path, split: str = "") -> VideoSet:
-    """The sequences that a YAML file lists; ``split`` is not used.
+    """The sequences that a YAML file lists; there are no splits, and ``split`` is not used.
 
     Raises:
         ConfigError: for a file that is not right, or names a sequence twice.
@@ -80,7 +80,7 @@ def open_listed(file: Path, split: str = "") -> VideoSet:
     names = [sequence.name for sequence in sequences]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{file} names a sequence {twice[0]!r} twice", "distinct names", "give one a name")
-    return VideoSet(settings.name, split, labels, sequences)
+    return VideoSet(settings.name, "", labels, sequences)
 
 
 def _open(row: SequenceRow, folder: Path, values: LabelValues) -> FrameSequence:
