@@ -82,6 +82,25 @@ def test_segments_end_while_a_live_source_is_away(tmp_path: Path) -> None:
     assert lines_of(tmp_path) == {numbers[0]: [0], numbers[-1]: [1]}
 
 
+def test_a_camera_that_is_back_with_another_size_has_segments_of_its_own(tmp_path: Path) -> None:
+    """Its first frame is captured before the marked picture that begins the segment, and comes after it."""
+    video, stats = recorders(tmp_path, RecordingSession(RecordingOptions(segment_s=1.0)), 0.0)
+    first, back = make_result(0, captured_ns=aged(2)), make_result(1, size=(96, 128), captured_ns=aged(0.5))
+    later = make_result(2, size=(96, 128), captured_ns=aged(0.4))
+    assert first.view is not None
+    for sink in (video, stats):
+        sink.publish(first)
+    assert video.marked(lost_view(first.view, 1.5), fares("lost", 1.5))
+    for sink in (video, stats):
+        sink.publish(back)
+        sink.publish(later)
+        sink.publish(make_result(3, size=(96, 128), captured_ns=now_ns()))
+    close(video, stats)
+    assert pictures_of(tmp_path) == [1, 1, 3]
+    assert lines_of(tmp_path) == {1: [0], 3: [1, 2, 3]}
+    assert [number for number, _ in segments_of(tmp_path / "d.mkv")] == [1, 2, 3]
+
+
 def aged(seconds: float) -> int:
     """A moment so long ago, by the monotonic clock (ns)."""
     return now_ns() - round(seconds * 1e9)

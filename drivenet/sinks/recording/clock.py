@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivenet.latency import now_ns
 
@@ -41,6 +41,7 @@ class SegmentClock:
         self._segments: list[Segment] = []
         self._next, self._newest_ns, self._cut = 1, -(1 << 62), False
         self._size: tuple[int, int] | None = None
+        self._framed_ns = self._newest_ns  # of the newest that is a frame
 
     def follow(self, number: int) -> None:
         """Have the first segment come after one that is on the disk."""
@@ -64,8 +65,8 @@ class SegmentClock:
         with self._lock:
             if not self._segments or self._is_due(moment_ns, size):
                 self._begin(moment_ns, live)
-            if size is not None and moment_ns > self._newest_ns:
-                self._size = size
+            if size is not None and moment_ns > self._framed_ns:
+                self._size, self._framed_ns = size, moment_ns
             self._newest_ns = max(self._newest_ns, moment_ns)
             found = bisect_right(self._segments, moment_ns, key=lambda s: s.start_ns) - 1
             return self._segments[max(0, found)]
@@ -85,14 +86,18 @@ class SegmentClock:
             return ends
 
     def _is_due(self, moment_ns: int, size: tuple[int, int] | None) -> bool:
+        if size is not None and self._size not in (None, size) and moment_ns > self._framed_ns:
+            return True
         if moment_ns <= self._newest_ns:
             return False
-        if self._cut or (size is not None and self._size is not None and size != self._size):
+        if self._cut:
             return True
         return bool(self._length_ns) and moment_ns - self._segments[-1].start_ns >= self._length_ns
 
     def _begin(self, moment_ns: int, live: bool) -> None:
         age_ns = now_ns() - moment_ns if live else 0
+        # a picture that is no frame may be newer than this first frame of another size, and have begun a segment
+        self._segments = [replace(s, start_ns=min(s.start_ns, moment_ns)) for s in self._segments]
         self._segments.append(Segment(self._next, moment_ns, time.time_ns() - age_ns))
         del self._segments[:-_REMEMBERED]
         self._next, self._cut = self._next + 1, False
