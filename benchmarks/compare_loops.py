@@ -25,7 +25,7 @@ from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import open_measured
-from drivenet.engine.laned import in_lanes, threads_each
+from drivenet.engine.laned import in_lanes
 from drivenet.pipeline import Pipeline
 from drivenet.sinks import open_sink
 from drivenet.sources import open_source
@@ -43,9 +43,8 @@ def drivenet_turn(engine: Engine, clip: Path, out: Path, frames: int) -> None:
 def engines(onnx: Path, clip: Path) -> dict[str, Engine]:
     """The fp32 engine of a plain install, and what ``drivenet run`` takes by itself on this machine."""
     lanes = lanes_of(NodeSettings(source=str(clip), out=("overlay.mp4",)))
-    each = threads_each(None, lanes)
-    found = {"drivenet, onnxruntime fp32": open_engine(onnx, "onnxruntime", threads=each)}
-    measured = open_measured(onnx, candidates(onnx), None, True, each)
+    found = {"drivenet, onnxruntime fp32": open_engine(onnx, "onnxruntime", lanes=lanes)}
+    measured = open_measured(onnx, candidates(onnx), None, True, lanes)
     if measured is not None:
         found[f"drivenet, {measured[0].backend} {measured[0].precision} (auto)"] = measured[0]
     return {name: in_lanes(engine, lanes) for name, engine in found.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from drivenet.classmap import ClassMap, Ids
 from drivenet.decoding import read_picture
 from drivenet.engine import open_engine
-from drivenet.engine.laned import in_lanes, threads_each
+from drivenet.engine.laned import in_lanes
 from drivenet.errors import SourceError, UsageError
 from drivenet.frame import Frame, Image
 from drivenet.latency import Timeline, now_ns
@@ -40,8 +40,8 @@ class Segmenter:
         backend: ``auto`` or one of :data:`drivenet.engine.BACKENDS`.
         precision: ``auto`` for the precision of the file.
         threads: CPU threads; None for one per physical core.
-        lanes: how many images :meth:`segment_many` has at the engine at a time; each has its part of the threads, so
-            more of them are segmented per second, but one takes longer. For CPUs.
+        lanes: how many images :meth:`segment_many` has at the engine at a time; each has its part of the threads, at
+            least one, so more of them are segmented per second, but one takes longer. For CPUs.
 
     Raises:
         UsageError: for an unknown backend or precision, or one that the file does not have.
@@ -69,7 +69,8 @@ class Segmenter:
     ) -> None:
         if not (isinstance(lanes, SupportsIndex) and lanes.__index__() >= 1):
             raise UsageError(f"{lanes!r} lanes", "a whole number of at least 1")
-        self.engine = in_lanes(open_engine(engine, backend, precision, threads_each(threads, lanes)), lanes)
+        several = lanes.__index__()
+        self.engine = in_lanes(open_engine(engine, backend, precision, threads, several), several)
         self.labels = self.engine.spec.label_set
         self._stages = default_stages(self.engine)
         self._count = 0

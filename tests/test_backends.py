@@ -104,6 +104,37 @@ def test_a_backend_that_cannot_be_imported_is_told_when_it_is_named(installed: d
     assert "Traceback" not in done.stderr
 
 
+#: An engine that does not say that it computes on the processor.
+_ELSEWHERE = """
+from drivenet.backends import Backend
+from drivenet.engine.null import NullEngine
+
+BACKEND = Backend("copier", "copier:Elsewhere", runs_onnx=True)
+
+
+class Elsewhere(NullEngine):
+    backend = "copier"
+
+    def __init__(self, file, precision, threads):
+        super().__init__(file, precision)
+        self.threads = threads
+
+    def describe(self):
+        return {**super().describe(), "threads": self.threads}
+"""
+
+
+def test_a_backend_without_lanes_has_all_threads_for_a_recording(installed: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "site" / "copier.py").write_text(_ELSEWHERE)
+    palette_model(tmp_path)
+    run = ["run", "synthetic://320x192@30?frames=4", "--policy", "every", "--headless", "--stats", "s.jsonl"]
+    done = drivenet(tmp_path, installed, *run, "--engine", "palette.onnx", "--backend", "copier", "--threads", "4")
+    assert done.returncode == 0, done.stderr
+    engine = json.loads((tmp_path / "s.jsonl").read_text().splitlines()[-1])["engine"]
+    assert engine["threads"] == 4
+    assert "lanes" not in engine
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

@@ -141,8 +141,11 @@ class RebuildingEngine(Engine):
         built.close()
 
 
-def open_or_rebuild(request: BuildRequest, threads: int | None = None, tell: Tell = lambda text: None) -> Engine:
-    """The artefact of a request if its passport admits it, else a :class:`RebuildingEngine`; tells why it rebuilds.
+def open_or_rebuild(
+    request: BuildRequest, threads: int | None = None, tell: Tell = lambda text: None, lanes: int = 1
+) -> Engine:
+    """The artefact of a request if its passport admits it, as one of so many lanes, else a :class:`RebuildingEngine`,
+    which has all threads; tells why it rebuilds.
 
     Raises:
         UsageError: for a precision that the ONNX does not have.
@@ -151,7 +154,7 @@ def open_or_rebuild(request: BuildRequest, threads: int | None = None, tell: Tel
     precision = decide_precision(request, read_spec(request.onnx))
     artefact = artefact_path(request.onnx, request.backend, precision, request.folder)
     try:
-        return open_engine(artefact, request.backend, threads=threads)
+        return open_engine(artefact, request.backend, threads=threads, lanes=lanes)
     except NotAdmittedError as error:
         reason = error.received if artefact.is_file() else f"{artefact} is not there yet"
     tell(f"{reason}; it is built in the background while onnxruntime serves")

@@ -13,7 +13,7 @@ from drivenet.engine import choose, open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import open_measured
-from drivenet.engine.laned import most_lanes, threads_each
+from drivenet.engine.laned import most_lanes
 from drivenet.sources import KINDS, kind_of
 
 Tell = Callable[[str], None]
@@ -33,21 +33,20 @@ def open_served(settings: NodeSettings, tell: Tell, lanes: int = 1) -> Engine:
     if settings.engine == "null":
         return open_engine("null", settings.backend, settings.precision, settings.threads)
     file = engine_file(settings.engine, settings.backend)
-    each = threads_each(settings.threads, lanes)
     if settings.rebuild:
-        return _rebuilt(settings, file, tell, each)
-    measured = _measured(settings, file, tell, each) if file is not None else None
+        return _rebuilt(settings, file, tell, lanes)
+    measured = _measured(settings, file, tell, lanes) if file is not None else None
     if measured is not None:
         engine, why = measured
     else:
-        engine = open_engine(file, settings.backend, settings.precision, each)
+        engine = open_engine(file, settings.backend, settings.precision, settings.threads, lanes)
         why = choose(settings.backend, file, settings.precision).why
     if settings.backend == "auto":
         tell(f"backend {engine.backend} {engine.precision}: {why}")
     return engine
 
 
-def _measured(settings: NodeSettings, file: Path, tell: Tell, each: int | None) -> tuple[Engine, str] | None:
+def _measured(settings: NodeSettings, file: Path, tell: Tell, lanes: int) -> tuple[Engine, str] | None:
     """The fastest of what can serve a file, if more than one can and there are figures, or time to get them."""
     found = candidates(file, settings.backend, settings.precision)
     if not found or (settings.backend != "auto" and settings.precision != "auto"):
@@ -56,7 +55,7 @@ def _measured(settings: NodeSettings, file: Path, tell: Tell, each: int | None) 
     keeps = can_write(build_folder(file))  # else nothing that is built or measured would be there next time
     waits = free and keeps and settings.background_build and _built_meanwhile(file, settings.threads, tell)
     may_measure = free and keeps and not waits
-    return open_measured(file, found, settings.threads, may_measure=may_measure, serve_threads=each)
+    return open_measured(file, found, settings.threads, may_measure=may_measure, lanes=lanes)
 
 
 def lanes_of(settings: NodeSettings) -> int:
@@ -95,8 +94,8 @@ def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:
     return bool(absent)
 
 
-def _rebuilt(settings: NodeSettings, file: Path | None, tell: Tell, each: int | None) -> Engine:
+def _rebuilt(settings: NodeSettings, file: Path | None, tell: Tell, lanes: int) -> Engine:
     from drivenet.build.rebuild import open_or_rebuild
     from drivenet.build.rebuild_request import request_for
 
-    return open_or_rebuild(request_for(file, settings.backend, settings.precision), each, tell)
+    return open_or_rebuild(request_for(file, settings.backend, settings.precision), settings.threads, tell, lanes)

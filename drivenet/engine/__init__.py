@@ -10,16 +10,18 @@ from drivenet.backends import BACKENDS
 from drivenet.engine.base import Engine
 from drivenet.engine.choice import choose
 from drivenet.errors import EngineError, UsageError, nearest, wrapped
+from drivenet.host.cpu import physical_cores
 from drivenet.modelspec import Precision
 
-__all__ = ["BACKENDS", "PRECISIONS", "choose", "open_engine", "open_like", "open_unproven"]
+__all__ = ["BACKENDS", "PRECISIONS", "choose", "open_engine", "open_like", "open_unproven", "threads_each"]
 
 PRECISIONS = ("auto", *get_args(Precision))
 
 
 def open_engine(
-    engine: str | Path | None = None, backend: str = "auto", precision: str = "auto", threads: int | None = None
-) -> Engine:
+    engine: str | Path | None = None, backend: str = "auto", precision: str = "auto", threads: int | None = None,
+    lanes: int = 1,
+) -> Engine:  # fmt: skip
     """Load an artefact and try it on two pictures.
 
     Args:
@@ -28,6 +30,7 @@ def open_engine(
         backend: ``auto`` or one of :data:`BACKENDS`; :func:`choose` tells what ``auto`` means and why.
         precision: ``auto`` takes what the artefact has; anything else must be what the backend really computes.
         threads: of the processor; None = one a physical core that this process may use.
+        lanes: how many such engines share the threads; of no effect where it is not the processor that computes.
 
     Raises:
         UsageError: for an unknown backend or precision, or a precision that the artefact does not have.
@@ -43,13 +46,20 @@ def open_engine(
     if threads is not None and not (isinstance(threads, SupportsIndex) and threads.__index__() >= 1):
         raise UsageError(f"{threads!r} threads", "a whole number of at least 1")
     try:
-        opened: Engine = BACKENDS[chosen].load("open")(file, precision, threads)
+        opens = BACKENDS[chosen].load("open")
+        each = threads_each(threads, lanes) if getattr(opens, "on_cpu", False) else threads
+        opened: Engine = opens(file, precision, each)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - raised again
         ours = wrapped(EngineError, f"the backend {chosen} cannot open {file or 'an engine'}", error)
         raise ours from ours.__cause__
     return opened
+
+
+def threads_each(threads: int | None, lanes: int) -> int | None:
+    """How many threads each of several lanes has: its part of ``threads``, or of one a physical core for None."""
+    return threads if lanes == 1 else max(1, (threads or physical_cores()) // lanes)
 
 
 def open_like(engine: Engine, threads: int) -> Engine:

@@ -26,7 +26,7 @@ class Engine:
     file = ""
     #: The system's number of the thread that infers for whoever calls; None where that is the calling one.
     worker: int | None = None
-    #: Whether the processor computes, on as many threads as :meth:`describe` says.
+    #: Whether the processor computes, on as many ``threads`` as :meth:`describe` says; of the class, whether it may.
     on_cpu = False
     #: From how many threads at a time it may be asked.
     lanes = 1

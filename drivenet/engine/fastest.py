@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from drivenet.artefacts.timings import Timing, Timings, read_timings, write_timings
-from drivenet.engine import open_engine, open_like
+from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import Candidate, candidates
 from drivenet.errors import DrivenetError
@@ -63,7 +63,7 @@ def why(rows: tuple[Timing, ...], chosen: Timing, parity: str) -> str:
 
 
 def open_measured(
-    onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool, serve_threads: int | None = None
+    onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool, lanes: int = 1
 ) -> tuple[Engine, str] | None:  # fmt: skip
     """The fastest of some candidates, opened, and why it is that one; None where there is no choice to make.
 
@@ -74,7 +74,7 @@ def open_measured(
         found: from :func:`~drivenet.engine.candidates.candidates`.
         threads: of the processor; None = one a physical core.
         may_measure: whether they are timed now where that was not done before.
-        serve_threads: how many the chosen one gets, None for as many as it was timed with.
+        lanes: how many of the chosen one share the threads; each is timed with all of them.
     """
     known = read_timings(onnx, threads)
     usable = [candidate for candidate in found if _name(candidate) not in known.refused]
@@ -82,15 +82,15 @@ def open_measured(
     if answer is not None:
         candidate, told = answer
         with contextlib.suppress(DrivenetError):  # not for this machine any more: measure what is left
-            return _open(candidate, serve_threads or threads), told
+            return _open(candidate, threads, lanes), told
     if not may_measure or len(usable) < 2:
         return None
     measured = measure_and_open(onnx, usable, known, threads)
-    if measured is None or serve_threads in (None, threads):
+    if measured is None or lanes == 1 or not measured[0].on_cpu:
         return measured
     engine, told = measured
     engine.close()
-    return open_like(engine, serve_threads), told
+    return open_engine(engine.file, engine.backend, engine.precision, threads=threads, lanes=lanes), told
 
 
 def known_answer(onnx: Path) -> tuple[Candidate, str] | None:
@@ -136,8 +136,8 @@ def measure_and_open(
             other.close()
 
 
-def _open(candidate: Candidate, threads: int | None) -> Engine:
-    return open_engine(candidate.file, candidate.backend, threads=threads)
+def _open(candidate: Candidate, threads: int | None, lanes: int = 1) -> Engine:
+    return open_engine(candidate.file, candidate.backend, threads=threads, lanes=lanes)
 
 
 def _row(candidate: Candidate, ms: float) -> Timing:

@@ -30,14 +30,9 @@ _PATIENCE_S, _EXIT_S = 0.5, 4.0
 log = logging.getLogger("drivenet.engine")
 
 
-def threads_each(threads: int | None, lanes: int) -> int | None:
-    """How many threads each of several lanes has: its part of ``threads``, or of one a physical core for None."""
-    return threads if lanes == 1 else max(1, (threads or physical_cores()) // lanes)
-
-
 def most_lanes(threads: int | None) -> int:
     """How many lanes ``threads``, or one a physical core for None, are worth: one a thread, at most four."""
-    return min(threads or physical_cores(), _MOST_LANES)
+    return max(1, min(threads or physical_cores(), _MOST_LANES))
 
 
 def in_lanes(
@@ -59,7 +54,7 @@ def in_lanes(
 def open_for_many(engine: str | Path | None, backend: str, precision: str, threads: int | None) -> Engine:
     """As :func:`drivenet.engine.open_engine`, in lanes: where pictures a second count, not how long one takes."""
     lanes = most_lanes(threads)
-    return in_lanes(open_engine(engine, backend, precision, threads_each(threads, lanes)), lanes)
+    return in_lanes(open_engine(engine, backend, precision, threads, lanes), lanes)
 
 
 def in_order(engine: Engine, act: Callable[[Any, T], F], items: Iterable[T]) -> Iterator[tuple[T, F]]:

@@ -14,6 +14,7 @@ from drivenet.build.build import build
 from drivenet.build.missing import being_built, build_missing, end_idle_builder, missing, sole_builder
 from drivenet.build.request import BuildRequest
 from drivenet.engine import fastest as fastest_module
+from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
 from drivenet.engine.fastest import fastest, measure_and_open, open_measured, why
 from drivenet.host.cpu_features import native_precisions
@@ -83,7 +84,7 @@ def test_figures_are_measured_once_and_kept(onnx: Path) -> None:
     assert again is not None
     assert again[0].backend != engine.backend
     again[0].close()
-    third = open_measured(onnx, found, None, may_measure=False, serve_threads=1)
+    third = open_measured(onnx, found, None, may_measure=False, lanes=64)
     assert third is not None
     third[0].close()
     assert third[0].describe()["threads"] == 1
@@ -95,15 +96,18 @@ def test_figures_are_measured_once_and_kept(onnx: Path) -> None:
 def test_what_is_timed_on_all_threads_serves_with_as_many_as_it_is_to_have(
     onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int | None] = []
+    asked: list[tuple[int, int]] = []
     real = fastest_module.open_engine
-    monkeypatch.setattr(
-        fastest_module, "open_engine", lambda *a, threads: asked.append(threads) or real(*a, threads=threads)
-    )
-    measured = open_measured(onnx, candidates(onnx), 2, may_measure=True, serve_threads=1)
+
+    def opens(*what: object, threads: int, lanes: int) -> Engine:
+        asked.append((threads, lanes))
+        return real(*what, threads=threads, lanes=lanes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fastest_module, "open_engine", opens)
+    measured = open_measured(onnx, candidates(onnx), 2, may_measure=True, lanes=2)
     assert measured is not None
     measured[0].close()
-    assert asked == [2, 2]
+    assert asked == [(2, 1), (2, 1), (2, 2)]
     assert measured[0].describe()["threads"] == 1
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from onnx_models import palette_model
 
+from drivenet import Segmenter
 from drivenet.build.missing import missing
 from drivenet.engine import BACKENDS, choose, open_engine
 from drivenet.errors import UsageError
@@ -70,4 +71,21 @@ def test_what_could_be_built_is_known_without_what_builds(tmp_path: Path) -> Non
 def test_the_null_engine_is_named_as_models_are() -> None:
     engine = open_engine("null")
     assert (engine.backend, engine.file) == ("null", "")
+    engine.close()
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.5, "2"])
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_number_of_threads_that_is_none_whatever_the_lanes(tmp_path: Path, threads: object, lanes: int) -> None:
+    model = palette_model(tmp_path)
+    with pytest.raises(UsageError, match="threads; expected a whole number of at least 1"):
+        open_engine(model, "onnxruntime", threads=threads, lanes=lanes)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="threads; expected a whole number of at least 1"):
+        Segmenter(model, "onnxruntime", threads=threads, lanes=lanes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("threads", "lanes", "each"), [(4, 1, 4), (4, 4, 1), (7, 2, 3), (2, 4, 1)])
+def test_lanes_share_the_threads_of_the_processor(tmp_path: Path, threads: int, lanes: int, each: int) -> None:
+    engine = open_engine(palette_model(tmp_path), "onnxruntime", threads=threads, lanes=lanes)
+    assert engine.describe()["threads"] == each
     engine.close()

@@ -48,6 +48,7 @@ class OnnxRuntimeEngine(Engine):
     """
 
     backend = "onnxruntime"
+    on_cpu = True
 
     def __init__(
         self,
