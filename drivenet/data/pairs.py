@@ -91,7 +91,13 @@ class PairDataset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         pair = self.pairs[index]
         ids = pair.values.to_ids(read_label(pair.label), str(pair.label))
-        return Sample(read_labelled(pair.image, ids.shape[:2]), ids, pair.image.name)
+        image = read_labelled(pair.image, ids.shape[:2])
+        if image.shape[:2] != ids.shape:
+            told = f"{pair.label} of {ids.shape[1]}x{ids.shape[0]}"
+            raise SourceError(
+                told, f"{image.shape[1]}x{image.shape[0]}, as {pair.image.name}", "label the image itself"
+            )
+        return Sample(image, ids, pair.image.name)
 
     def __repr__(self) -> str:
         return f"PairDataset({self.name} {self.split}, {len(self)} pictures, labels {self.labels.name})"

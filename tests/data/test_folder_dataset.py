@@ -49,6 +49,16 @@ def test_needs_labels_and_one_picture_a_stem(tmp_path: Path) -> None:
         open_dataset("folder", tmp_path, "val", CITYSCAPES)
 
 
+def test_a_label_of_another_size_is_named(tmp_path: Path) -> None:
+    """Of several sources the name of the picture alone did not tell which file it was."""
+    lay(tmp_path)
+    label = tmp_path / "labels" / "one.png"
+    assert cv2.imwrite(str(label), np.zeros((2, 4), np.uint8))
+    with pytest.raises(SourceError) as told:
+        open_dataset("folder", tmp_path, "val", CITYSCAPES)[0]
+    assert str(told.value) == f"{label} of 4x2; expected 4x4, as one.jpg; label the image itself"
+
+
 def test_ids_of_another_set_are_not_called_colours(tmp_path: Path) -> None:
     """The void of CamVid's own label pictures is 11, of a plain folder 255."""
     lay(tmp_path, value=11)
