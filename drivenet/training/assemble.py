@@ -13,7 +13,7 @@ from drivenet.errors import UsageError
 from drivenet.labels import COUNTABLE_GROUPS, LabelSet
 from drivenet.training.augment import Augment
 from drivenet.training.conditions import ON_HOST
-from drivenet.training.focus import Focus
+from drivenet.training.focus import LEAST_PIXELS, Focus
 from drivenet.training.on_device.batches import DeviceBatches
 from drivenet.training.paste import Paste
 from drivenet.training.ranks import ALONE, Ranks
@@ -69,7 +69,7 @@ def _batches(settings: TrainSettings, material: Material, device: torch.device, 
     if wanted or (wanted is None and fit and not on_host and device.type == "cuda"):
         return DeviceBatches(order, settings, material.codes, device, ranks)
     augment = Augment(settings.augment, material.codes)
-    paste = Paste(settings.paste, sources, material.codes) if settings.paste.share else None
+    paste = _paste(settings, sources, material)
     return Batches(order, augment, settings.input, settings.batch, ranks, paste, things)
 
 
@@ -89,11 +89,27 @@ def _focus(settings: TrainSettings, material: Material) -> Focus | None:
     wanted = settings.focus
     if not wanted.share:
         return None
+    if not wanted.classes:
+        raise UsageError("focus.share without classes", "focus.classes", "name some, or leave focus out")
     rare = [material.labels.id_of(name) for name in wanted.classes]
     within = material.codes.within(rare)
     codes = [material.codes.holding(i) & within for i in rare]
     ids = [(sample.ids for sample in source.pictures) for source in filled(material.sources)]
-    return Focus(ids, codes, wanted.share)
+    focus = Focus(ids, codes, wanted.share)
+    if focus.absent:
+        told = f"focus on {', '.join(wanted.classes[i] for i in focus.absent)}"
+        raise UsageError(told, f"classes with {LEAST_PIXELS} pixels in one of the labels", "leave out what is absent")
+    return focus
+
+
+def _paste(settings: TrainSettings, sources: Sequence[Source], material: Material) -> Paste | None:
+    if not settings.paste.share:
+        return None
+    paste = Paste(settings.paste, sources, material.codes)
+    if not paste.cutouts:
+        raise UsageError("paste without a thing to cut out", "a source with instances that shows such things",
+                         "give its instances: FOLDER, or leave paste out")  # fmt: skip
+    return paste
 
 
 def class_shares(material: Material) -> npt.NDArray[np.float64]:

@@ -28,6 +28,11 @@ class Focus:
         self.classes, self.share = list(classes), share
         self._holders = [self._held(pictures) for pictures in ids]
 
+    @property
+    def absent(self) -> list[int]:
+        """Numbers of the classes that no source has a picture of."""
+        return [i for i in range(len(self.classes)) if not any(i in held for held in self._holders)]
+
     def _held(self, pictures: Iterable[Ids]) -> dict[int, npt.NDArray[np.intp]]:
         """Numbers of the pictures that hold a class, by class, where there are any."""
         counts = np.stack([np.bincount(p.ravel(), minlength=256) for p in pictures])

@@ -20,7 +20,7 @@ from drivenet.data.synthetic import SyntheticDataset
 from drivenet.data.views import Part, WithoutFringes
 from drivenet.errors import SourceError, UsageError
 from drivenet.label_mapping import LabelMapping
-from drivenet.labels import CAMVID, CITYSCAPES, LabelSet
+from drivenet.labels import CAMVID, CITYSCAPES, IGNORE_ID, LabelSet
 from drivenet.training.regions import walls
 from drivenet.training.samples import Pictures, Source
 from drivenet.training.sets import SetCodes
@@ -159,10 +159,20 @@ def load(settings: TrainSettings, root: Path | None = None) -> Material:
             for name in one.splits
         ]
         pictures: Pictures = parts[0] if len(parts) == 1 else Joined(parts)
-        sources.append(Source(_kept(one, pictures), one.share, drawn))
+        source = Source(_kept(one, pictures), one.share, drawn)
+        if settings.distil is None:
+            _check_labels(one.known_as, source)
+        sources.append(source)
         if one.select:
             vals.append(_val(one, splits["val"], mapping))
     return Material(sources, vals, codes)
+
+
+def _check_labels(name: str, source: Source) -> None:
+    """UsageError for a source to learn from whose labels all have no truth."""
+    if source.share and len(source.pictures) and all((one.ids == IGNORE_ID).all() for one in source.pictures):
+        raise UsageError(f"{name} holds no label to learn from", "pixels of classes that the network tells",
+                         "label them, look at the mapping, or leave the source out")  # fmt: skip
 
 
 def load_vals(settings: TrainSettings) -> list[Val]:

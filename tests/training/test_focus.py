@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
-from tiny_runs import UNVARIED, tiny  # noqa: E402
+from tiny_runs import UNVARIED, material_of, tiny  # noqa: E402
 
 from drivenet.data.base import Sample  # noqa: E402
+from drivenet.errors import UsageError  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
+from drivenet.training.assemble import assemble  # noqa: E402
 from drivenet.training.augment import Augment  # noqa: E402
 from drivenet.training.focus import LEAST_PIXELS, Focus  # noqa: E402
 from drivenet.training.on_device.batches import DeviceBatches  # noqa: E402
@@ -71,3 +74,22 @@ def test_a_picture_needs_more_than_a_few_pixels_to_be_chosen() -> None:
     ids[0, : LEAST_PIXELS - 1] = SIGN
     focus = Focus([[ids]], [CODES.within([SIGN])], 1.0)
     assert focus.choose(0, 0, np.random.default_rng(0)) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"focus": {"share": 0.5, "classes": ["Pedestrian", "Bicyclist"]}},
+            "focus on Bicyclist; expected classes with 20",
+        ),
+        ({"focus": {"share": 0.5}}, "focus.share without classes"),
+        ({"paste": {"share": 0.5, "classes": ["Bicyclist"]}}, "paste without a thing to cut out"),
+    ],
+    ids=("focus", "no classes", "paste"),
+)
+def test_what_is_not_there_is_told_at_the_start(changes: dict[str, object], told: str, tmp_path: Path) -> None:
+    """Such runs trained without a word, and without the samples that were asked for."""
+    material = material_of(CAMVID, pictures())
+    with pytest.raises(UsageError, match=told):
+        assemble(SETTINGS.model_validate({**SETTINGS.model_dump(), **changes}), material, tmp_path, torch.device("cpu"))

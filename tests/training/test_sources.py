@@ -20,6 +20,7 @@ from drivenet.models.deployed import normalise  # noqa: E402
 from drivenet.training.assemble import class_shares, prepare_run  # noqa: E402
 from drivenet.training.on_device.batches import DeviceBatches  # noqa: E402
 from drivenet.training.packing import write_pack  # noqa: E402
+from drivenet.training.settings import DistilSettings  # noqa: E402
 from drivenet.training.sources import Material, load  # noqa: E402
 
 SIZE = (64, 96)
@@ -169,6 +170,19 @@ def test_finer_labels_of_another_size_are_refused(places: Path) -> None:
         assert cv2.imwrite(str(file), np.zeros((4, 4), np.uint8))
     with pytest.raises(SourceError, match=r"small: .*png is \(4, 4\); expected \(64, 96\), as its label"):
         refined(places, "{split}/small")
+
+
+def test_a_source_without_a_label_is_refused(places: Path, tmp_path: Path) -> None:
+    """It trained for all its minutes, on nothing; with a teacher there is something to learn."""
+    folder(tmp_path, {RED: CAR, BLUE: TRUCK}, 2)
+    for label in (tmp_path / "train" / "labels").iterdir():
+        assert cv2.imwrite(str(label), np.full(SIZE, 255, np.uint8))
+    data = [{"dataset": "folder", "root": str(tmp_path), "labels": str(places / "fine.yaml")}]
+    settings = tiny(labels=str(places / "fine.yaml"), data=data)
+    with pytest.raises(UsageError, match="fine holds no label to learn from; expected pixels of classes"):
+        load(settings)
+    imitating = settings.model_copy(update={"distil": DistilSettings(teacher="teacher.pt")})
+    assert len(load(imitating).sources) == 1
 
 
 def test_one_root_is_for_one_data_set(places: Path) -> None:
