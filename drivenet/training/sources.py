@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,7 @@ def load(settings: TrainSettings, root: Path | None = None) -> Material:
     if root is not None and len(real) != 1:
         raise UsageError(f"--root for a run of {len(real)} data sets", "one", "give root in each source of the file")
     opened = [_open(one, labels, root, {*one.splits, *(["val"] if one.select else [])}) for one in settings.data]
+    _check_mappings([(one.known_as, mapping) for one, (_, mapping) in zip(settings.data, opened, strict=True)], labels)
     codes = SetCodes(labels, (mapping for _, mapping in opened), [walls(labels)] if settings.augment.tunnel else [])
     sources, vals = [], []
     for one, (splits, mapping) in zip(settings.data, opened, strict=True):
@@ -166,6 +168,19 @@ def load(settings: TrainSettings, root: Path | None = None) -> Material:
         if one.select:
             vals.append(_val(one, splits["val"], mapping))
     return Material(sources, vals, codes)
+
+
+def _check_mappings(mappings: Sequence[tuple[str, LabelMapping]], labels: LabelSet) -> None:
+    """UsageError for sources with one label set, of which a label can be nothing in one that it may be in the other."""
+    for (mine, one), (theirs, other) in combinations(mappings, 2):
+        pairs = (
+            zip(one.dataset.classes, one.members, other.members, strict=True) if one.dataset == other.dataset else ()
+        )
+        for name, some, others in pairs:
+            if some and others and not some & others:
+                told = " and ".join(", ".join(labels.classes[i] for i in sorted(part)) for part in (some, others))
+                raise UsageError(f"{name} of {one.dataset.name} as {told} in {mine} and {theirs}",
+                                 "mappings that agree", "mend one, or give one source labels of its own")  # fmt: skip
 
 
 def _check_labels(name: str, source: Source) -> None:

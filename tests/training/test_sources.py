@@ -185,6 +185,19 @@ def test_a_source_without_a_label_is_refused(places: Path, tmp_path: Path) -> No
     assert len(load(imitating).sources) == 1
 
 
+def test_mappings_that_contradict_each_other_are_refused(places: Path, tmp_path: Path) -> None:
+    """The same label taught a car in one source and a truck in the other, without a word."""
+    members = {name: [name] for name in CLASSES} | {"car": ["truck"], "truck": ["car"]}
+    file = tmp_path / "exchanged.yaml"
+    file.write_text(yaml.safe_dump({"dataset": "fine", "model": "fine", "members": members}))
+    fine = {"dataset": "folder", "root": str(places / "fine"), "labels": str(places / "fine.yaml")}
+    data = [fine, {**fine, "mapping": str(file), "name": "other"}]
+    with pytest.raises(
+        UsageError, match="car of fine as car and truck in fine and other; expected mappings that agree"
+    ):
+        load(tiny(labels=str(places / "fine.yaml"), data=data))
+
+
 def test_one_root_is_for_one_data_set(places: Path) -> None:
     with pytest.raises(UsageError, match="--root for a run of 2 data sets; expected one; give root in each source"):
         load(two_sources(places), places)
