@@ -145,6 +145,8 @@ class Segmenter:
                 lanes.begin()
         finally:
             lanes.end()
+            for thread in lanes.threads:
+                thread.join()
         if errors:
             raise errors[0]
 

@@ -307,7 +307,7 @@ class Pipeline:
         complete = self._all_handed and not self._control.ending
         shutdown = Shutdown(self._control, self._dispatcher, self.accounting, self._failed)
         shutdown.drain(self.source, (self._frames, self._results), complete=complete)
-        stuck = not shutdown.join(threads)
+        stuck = not shutdown.join([*threads, *self._lanes.threads])
         self._tell_health(now=True)
         totals = shutdown.close_sinks(self._totals, stuck=stuck)
         if not stuck:  # never under a thread that may still be inside it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from itertools import takewhile
 from queue import SimpleQueue
 from typing import NamedTuple
@@ -14,6 +14,9 @@ from drivenet.frame import Frame
 from drivenet.record import Record
 from drivenet.stages import Stage, run_stages
 from drivenet.stages.continuity import continues
+
+#: How often who waits for a frame looks for another one to begin meanwhile, where there is a lane free.
+_LOOK_S = 0.005
 
 
 class _Begun(NamedTuple):
@@ -47,7 +50,8 @@ class Lanes:
         self._begun: deque[_Begun] = deque()
         self._before: Frame | None = None
         self._todo: SimpleQueue[_Begun | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        #: Those of the first stages; they end after :meth:`end`, with what they are at.
+        self.threads: list[threading.Thread] = []
 
     @property
     def busy(self) -> bool:
@@ -56,12 +60,11 @@ class Lanes:
 
     def begin(self) -> None:
         """Begin as many frames as there are lanes free and frames."""
-        while len(self._begun) < self._count and (record := self._take()) is not None:
-            self._start(_Begun(record, Future()))
+        self._begin(self._count)
 
     def finish(self) -> Record:
         """The frame that was begun first, after all stages; they forget what was before it, where it does not continue
-        that.
+        that. Further frames are begun meanwhile.
 
         Raises:
             EngineError: as the stages.
@@ -69,6 +72,7 @@ class Lanes:
         begun = self._begun.popleft()
         if not begun.passed.done():
             self._working(self._early[-1].name)
+            self._begin_until(begun.passed)
         record = begun.passed.result()
         if self._early:  # else the next frame is not taken before this one has a result
             self.begin()
@@ -79,29 +83,38 @@ class Lanes:
         return run_stages(record, self._late, self._working)
 
     def end(self) -> int:
-        """Wait for what was begun, and end the threads; how many frames were not taken back."""
+        """Begin no more, and have the threads end; how many frames were not taken back."""
         left = len(self._begun)
-        for _ in self._threads:
+        for _ in self.threads:
             self._todo.put(None)
-        for thread in self._threads:
-            thread.join()
         self._begun.clear()
         return left
+
+    def _begin(self, most: int) -> None:
+        while len(self._begun) < most and (record := self._take()) is not None:
+            self._start(_Begun(record, Future()))
+
+    def _begin_until(self, passed: Future[Record]) -> None:
+        """Begin what comes while a frame that was taken back already is still in work."""
+        while not passed.done():
+            self._begin(self._count - 1)
+            wait([passed], _LOOK_S if len(self._begun) < self._count - 1 else None)
 
     def _start(self, begun: _Begun) -> None:
         self._begun.append(begun)
         if not self._early:
             begun.passed.set_result(begun.record)
             return
-        if len(self._threads) < len(self._begun):
-            self._threads.append(threading.Thread(target=self._work, name="infer", daemon=True))
-            self._threads[-1].start()
+        if len(self.threads) < self._count:
+            thread = threading.Thread(target=self._work, name="infer", daemon=True)
+            thread.start()
+            self.threads.append(thread)
         self._todo.put(begun)
 
     def _work(self) -> None:
         while (begun := self._todo.get()) is not None:
             try:
                 begun.passed.set_result(run_stages(begun.record, self._early))
-            except BaseException as error:  # noqa: BLE001 - raised by next
+            except BaseException as error:  # noqa: BLE001 - raised by finish
                 begun.passed.set_exception(error)
             del begun  # nothing of it is held while there is nothing to do

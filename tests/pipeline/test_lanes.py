@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import pytest
 from onnx_models import palette_model
 from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact
 
+from drivenet.classmap import Ids
 from drivenet.engine import open_engine, open_like
 from drivenet.engine.laned import Laned
 from drivenet.errors import EngineError
+from drivenet.frame import Image
 from drivenet.latency import Timeline
 from drivenet.pipeline import Pipeline
 from drivenet.record import Record
@@ -66,6 +69,48 @@ def test_as_many_frames_as_lanes_are_inferred_at_a_time_and_come_in_order(lanes:
     assert len(seen.names) == 1
     assert seen.resets == 1
     assert all(min(r.timeline.stages_ms().values()) >= 0 for r in keeper.results)
+
+
+def test_a_frame_that_comes_while_another_one_is_inferred_is_begun() -> None:
+    inferring = threading.Event()
+    together = threading.Barrier(2, timeout=LONG_S)
+
+    def wait(_: int) -> None:
+        inferring.set()
+        together.wait()
+
+    def gate(index: int) -> None:
+        if index == 1:
+            assert inferring.wait(LONG_S)
+            time.sleep(0.1)  # nobody is on the way to the mailbox any more
+
+    keeper = Keeper()
+    totals = Pipeline(Drive(2, gate=gate), laned(2, wait=wait), [keeper], policy="every").run()
+    assert keeper.indices == [0, 1]
+    assert exact(totals)
+
+
+def test_an_engine_that_fails_in_one_lane_and_hangs_in_another_ends_the_run() -> None:
+    begun, go, returned = threading.Barrier(2, timeout=LONG_S), threading.Event(), threading.Event()
+
+    class Broken(Engine):
+        def infer(self, image: Image) -> Ids:
+            if not image.any():  # the first frame
+                begun.wait()
+                raise EngineError("engine failed")
+            begun.wait()
+            go.wait(LONG_S)
+            returned.set()
+            return super().infer(image)
+
+    several, keeper = Laned(Broken(), Broken, 2), Keeper()
+    several._opener.join()
+    with pytest.raises(EngineError, match="engine failed"):
+        Pipeline(Drive(20), several, [keeper], policy="every").run()
+    assert not returned.is_set()
+    go.set()
+    assert exact(keeper.totals[0])
+    assert keeper.totals[0].dropped["failed"] == 1
 
 
 def test_with_one_lane_a_frame_is_begun_when_the_one_before_is_done() -> None:
