@@ -255,3 +255,26 @@ def test_what_was_begun_before_a_picture_that_cannot_be_read_is_given(model: Pat
 def test_a_number_of_lanes_that_is_none(lanes: object) -> None:
     with pytest.raises(UsageError, match="lanes; expected a whole number of at least 1"):
         Segmenter(backend="null", lanes=lanes)  # type: ignore[arg-type]
+
+
+def test_threads_that_have_ended_leave_no_file_open(model: Path) -> None:
+    """What tells how long a thread waits for a processor is a file of that thread."""
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        pytest.skip("no /proc here")
+    picture = np.zeros((48, 64, 3), np.uint8)
+    with Segmenter(model, "onnxruntime", threads=1) as segmenter:
+        segmenter.segment(picture)
+        before = len(list(folder.iterdir()))
+        together = threading.Barrier(8)
+
+        def one() -> None:
+            segmenter.segment(picture)
+            together.wait(60)  # so that none has the number of another
+
+        threads = [threading.Thread(target=one) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(list(folder.iterdir())) == before

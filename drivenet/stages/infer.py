@@ -33,6 +33,13 @@ class Prepare(Stage):
         return record.with_layers(**{INPUT: prepare_for(record.frame.image, self._engine.spec)})
 
 
+class _EachWaits(threading.local):
+    """One for each thread; it is closed with its thread, or with this object."""
+
+    def __init__(self) -> None:
+        self.own = Waits()
+
+
 class Infer(Stage):
     """Makes ``classmap`` of ``input``, ``thing_maps`` if the engine parts things, ``confidence`` if it is wanted.
 
@@ -46,13 +53,13 @@ class Infer(Stage):
 
     def __init__(self, engine: Inference, wanted: Collection[str] = ()) -> None:
         self._engine, self._wanted = engine, wanted
-        self._waits: dict[int, Waits] = {}
+        self._waits = _EachWaits()
 
     def __call__(self, record: Record) -> Record:
         """Infer; EngineError if that fails."""
         engine, frame = self._engine, record.frame
         image, spec, worker = record.layers[INPUT], engine.spec, engine.worker
-        waits = self._waits.setdefault(threading.get_ident(), Waits())
+        waits = self._waits.own
         before = waits.ns(worker)
         ids, sure, maps = infer_layers(engine, image, confident=CONFIDENCE in self._wanted)
         # the worker ends where one engine takes over from another
@@ -68,8 +75,7 @@ class Infer(Stage):
 
     def close(self) -> None:
         """Close what tells how long inference waits."""
-        for waits in self._waits.values():
-            waits.close()
+        self._waits = _EachWaits()
 
 
 class Analyse(Stage):
