@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from drivenet.address import scheme_of
 from drivenet.artefacts.catalog import engine_file
 from drivenet.artefacts.store import can_write
 from drivenet.artefacts.timings import build_folder
@@ -69,13 +71,25 @@ def lanes_of(settings: NodeSettings) -> int:
         return settings.lanes
     if settings.budget_ms is not None or settings.rate:
         return 1
-    return most_lanes(settings.threads) if len(settings.sources) > 1 or _is_offline(settings) else 1
+    if len(settings.sources) > 1:
+        return most_lanes(settings.threads)
+    return min(most_lanes(settings.threads), _most_frames(settings)) if _is_offline(settings) else 1
 
 
 def _is_offline(settings: NodeSettings) -> bool:
     if not settings.source:
         return False
-    return settings.policy == "every" or (settings.policy is None and KINDS[kind_of(settings.source)].recorded)
+    kind = KINDS[kind_of(settings.source)]
+    is_live = kind.device or scheme_of(settings.source) in kind.streams
+    return kind.recorded if settings.policy is None else settings.policy == "every" and not is_live
+
+
+def _most_frames(settings: NodeSettings) -> int:
+    """How many frames there are at most, where that is known before the source is opened."""
+    one_picture = (
+        not settings.loop and kind_of(str(settings.source)) == "images" and Path(str(settings.source)).is_file()
+    )
+    return 1 if one_picture else settings.max_frames or sys.maxsize
 
 
 def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:

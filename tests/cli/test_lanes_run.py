@@ -23,11 +23,15 @@ OUT = ("o.mp4",)
         (2, NodeSettings(source="drive.mp4"), 2),
         (2, NodeSettings(source="synthetic://96x64", out=OUT, policy="every"), 2),
         (16, NodeSettings(source="drive.mp4", out=OUT), 4),
+        (16, NodeSettings(source="drive.mp4", max_frames=3), 3),
         (1, NodeSettings(source="drive.mp4", out=OUT), 1),
         (2, NodeSettings(source="drive.mp4", out=OUT, threads=1), 1),
         (2, NodeSettings(source="drive.mp4", out=OUT, policy="latest"), 1),
         (2, NodeSettings(source="drive.mp4", out=OUT, rate=30.0), 1),
         (2, NodeSettings(source="rtsp://camera/1", out=OUT), 1),
+        (2, NodeSettings(source="rtsp://camera/1", policy="every"), 1),
+        (2, NodeSettings(source="0", policy="every"), 1),
+        (2, NodeSettings(source="http://host/drive.mp4", policy="every"), 2),
         (2, NodeSettings(source="rtsp://camera/1", lanes=2), 2),
         (2, NodeSettings(source="drive.mp4", lanes=1), 1),
         (2, NodeSettings(sources={"a": "rtsp://camera/1"}), 1),
@@ -40,6 +44,15 @@ def test_how_many_frames_are_at_the_engine(
 ) -> None:
     monkeypatch.setattr("drivenet.engine.laned.physical_cores", lambda: cores)
     assert lanes_of(settings) == lanes
+
+
+def test_one_picture_has_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivenet.engine.laned.physical_cores", lambda: 16)
+    picture = tmp_path / "one.png"
+    picture.touch()
+    assert lanes_of(NodeSettings(source=str(picture))) == 1
+    assert lanes_of(NodeSettings(source=str(picture), loop=True)) == 4
+    assert lanes_of(NodeSettings(source=str(tmp_path))) == 4
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
