@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.errors import UsageError
-from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.labels import LabelSet
 from drivenet.metrics import ConfusionMatrix
-from drivenet.panoptic import SHIFT, segments, thing_table
+from drivenet.panoptic import Segments, class_of, segments, thing_table
 from drivenet.panoptic.quality import match_segments
 
 Instances = npt.NDArray[np.integer]
+#: Bits of a segment, in a pair of them.
+_PAIR = 32
 
 
 @dataclass
@@ -67,8 +69,8 @@ class TrackingQuality:
 class SequenceTracks:
     """One sequence, frame by frame; :meth:`counts` when it is over.
 
-    Tracks are ids over all frames, whatever the class of their pixels, as in the paper. Pixels without truth, and
-    crowds, belong to no track, neither true nor predicted.
+    A track is a class and an id over all frames, as in the authors' ``STQuality`` (deeplab2): an id whose class changes
+    is two. Crowds belong to no track, neither true nor predicted; predicted things without an id are one of each class.
     """
 
     labels: LabelSet
@@ -92,24 +94,19 @@ class SequenceTracks:
             UsageError: for maps of different sizes.
         """
         self._matrix.add(truth[0], predicted[0])
+        true, mine = (segments(*one, self._table, crowds=True) for one in (truth, predicted))
         crowd = self._table[truth[0]] & (truth[1] == 0)
-        counted = (truth[0] != IGNORE_ID) & ~crowd
-        t = np.where(self._table[truth[0]] & counted, truth[1], 0).astype(np.int64)
-        p = np.where(self._table[predicted[0]] & counted, predicted[1], 0).astype(np.int64)
-        _count(self._true, t[t > 0])
-        _count(self._predicted, p[p > 0])
-        both = (t > 0) & (p > 0)
-        _count(self._both, (t[both] << SHIFT) + p[both])
-        self._follow(truth, predicted)
+        t, p = (self._table[one[0]] & ~crowd for one in (truth, predicted))
+        _count(self._true, true[t])
+        _count(self._predicted, mine[p])
+        _count(self._both, (true[t & p] << _PAIR) + mine[t & p])
+        self._follow(true, segments(*predicted, self._table))
 
-    def _follow(self, truth: tuple[Ids, Instances], predicted: tuple[Ids, Instances]) -> None:
+    def _follow(self, truth: Segments, predicted: Segments) -> None:
         """Which id each true track is matched by, and whether that is another one than before."""
-        found = match_segments(
-            segments(*truth, self._table, crowds=True), segments(*predicted, self._table), self._table
-        )
-        low = (1 << SHIFT) - 1
-        for true, mine in zip((found.true & low).tolist(), (found.predicted & low).tolist(), strict=True):
-            if true:
+        found = match_segments(truth, predicted, self._table)
+        for true, mine in zip(found.true.tolist(), found.predicted.tolist(), strict=True):
+            if self._table[class_of(true)]:
                 self._switches += self._last.get(true, mine) != mine
                 self._track_frames += 1
                 self._last[true] = mine
@@ -118,7 +115,7 @@ class SequenceTracks:
         """What was counted: for each true track g the sum over predicted ones p of |p and g| IoU(p, g), over |g|."""
         total = 0.0
         for pair, overlap in self._both.items():
-            true, mine = pair >> SHIFT, pair & ((1 << SHIFT) - 1)
+            true, mine = pair >> _PAIR, pair & ((1 << _PAIR) - 1)
             union = self._true[true] + self._predicted[mine] - overlap
             total += overlap * (overlap / union) / self._true[true]
         return TrackingQuality(self._matrix, self.things, total, len(self._true), self._switches, self._track_frames)

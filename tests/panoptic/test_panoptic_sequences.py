@@ -14,24 +14,23 @@ Frame = tuple[np.ndarray, np.ndarray]
 
 
 def slow_stq(frames: list[tuple[Frame, Frame]]) -> tuple[float, float, float]:
-    """STQ, AQ, SQ by sets of (x, y, t), formula by formula (Weber et al. 2021, section 4)."""
-    true: dict[int, set[tuple[int, int, int]]] = {}
-    mine: dict[int, set[tuple[int, int, int]]] = {}
+    """STQ, AQ, SQ by sets of (x, y, t), with the tracks of the authors' code: pairs of class and id."""
+    true: dict[tuple[int, int], set[tuple[int, int, int]]] = {}
+    mine: dict[tuple[int, int], set[tuple[int, int, int]]] = {}
     classes = [(set(), set()) for _ in range(len(LABELS))]
     for t, ((t_ids, t_tracks), (p_ids, p_tracks)) in enumerate(frames):
         for y in range(SHAPE[0]):
             for x in range(SHAPE[1]):
-                cls, pixel = int(t_ids[y, x]), (x, y, t)
-                if cls == 255:
-                    continue
-                classes[cls][0].add(pixel)
-                classes[int(p_ids[y, x])][1].add(pixel)
+                cls, other, pixel = int(t_ids[y, x]), int(p_ids[y, x]), (x, y, t)
+                if cls != 255:
+                    classes[cls][0].add(pixel)
+                    classes[other][1].add(pixel)
                 if cls in (2, 3) and not t_tracks[y, x]:
                     continue
                 if cls in (2, 3):
-                    true.setdefault(int(t_tracks[y, x]), set()).add(pixel)
-                if p_ids[y, x] in (2, 3) and p_tracks[y, x]:
-                    mine.setdefault(int(p_tracks[y, x]), set()).add(pixel)
+                    true.setdefault((cls, int(t_tracks[y, x])), set()).add(pixel)
+                if other in (2, 3):
+                    mine.setdefault((other, int(p_tracks[y, x])), set()).add(pixel)
     aq = sum(sum(len(p & g) * len(p & g) / len(p | g) for p in mine.values()) / len(g) for g in true.values())
     aq = aq / len(true)
     sq = float(np.mean([len(g & p) / len(g | p) for g, p in classes if g | p]))
@@ -81,6 +80,30 @@ def test_toy_tracks(ids: tuple[int, ...], aq: float, switches: int) -> None:
     assert found.to_dict()["sq"] == 1.0
     assert (found.switches, found.track_frames) == (switches, 4)
     assert found.to_dict()["switches_per_100"] == pytest.approx(25 * switches)
+
+
+def test_a_track_whose_class_changes_is_two() -> None:
+    """A car that is a person in one of two frames has the association of two halves, though its id stays."""
+    found = scene(7, 7)
+    found[1][0][found[1][0] == 2] = 3
+    assert score(list(zip(scene(1, 1), found, strict=True))).to_dict()["aq"] == pytest.approx(0.5)
+
+
+def test_equal_ids_of_two_classes_are_two_tracks() -> None:
+    """KITTI-STEP numbers people and cars by themselves."""
+    frames = scene(1, 1)
+    for ids, instances in frames:
+        ids[14:20, 4:12], instances[14:20, 4:12] = 3, 1
+    found = score(list(zip(frames, frames, strict=True)))
+    assert (found.tracks, found.track_frames, found.switches) == (2, 4, 0)
+    assert found.to_dict()["aq"] == 1.0
+
+
+def test_what_covers_no_truth_makes_a_predicted_track_larger() -> None:
+    ids, instances = scene(1)[0]
+    void = ids.copy()
+    void[4:12, 8:12] = 255
+    assert score([((void, instances), (ids, instances))]).to_dict()["aq"] == pytest.approx(0.5)
 
 
 def test_sequences_add_up_and_share_no_ids() -> None:
