@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine import open_engine, open_like
@@ -81,12 +81,6 @@ def in_order(engine: Engine, act: Callable[[Any, T], F], items: Iterable[T]) -> 
             yield item, done.result()
 
 
-class _Lane(NamedTuple):
-    engine: Engine
-    #: Held by the thread that asks it for something.
-    asked: threading.Lock
-
-
 class Laned(Engine):
     """Serves as many threads at a time as it has lanes, each by an engine of its own.
 
@@ -102,7 +96,8 @@ class Laned(Engine):
 
     def __init__(self, first: Engine, another: Callable[[], Engine], lanes: int) -> None:
         self._first, self._another, self.lanes = first, another, lanes
-        self._open, self._there = [_Lane(first, threading.Lock())], lanes
+        self._open, self._free, self._there = [first], [first], lanes
+        self._given_back = threading.Condition()
         self._numbers, self._mine = count(), threading.local()
         self._ending, self._closing = threading.Lock(), False
         self._opener = threading.Thread(target=self._open_others, name="open lanes", daemon=True)
@@ -121,8 +116,8 @@ class Laned(Engine):
 
     @property
     def worker(self) -> int | None:  # type: ignore[override]
-        """The thread that infers for the calling one."""
-        return self._lane().engine.worker
+        """The thread that infers for the calling one, if its lane is free then."""
+        return self._own().worker
 
     def infer(self, image: Image) -> Ids:
         """See :meth:`Engine.infer`; so for all below."""
@@ -150,8 +145,8 @@ class Laned(Engine):
         self._open_no_more()
         self._opener.join(_PATIENCE_S)
         with ExitStack() as closing:
-            for lane in self._open:
-                closing.callback(lane.engine.close)
+            for engine in self._open:
+                closing.callback(engine.close)
 
     def _open_no_more(self) -> None:
         with self._ending:
@@ -170,11 +165,12 @@ class Laned(Engine):
     def _add(self, engine: Engine) -> None:
         with self._ending:
             if not self._closing:
-                self._open.append(_Lane(engine, threading.Lock()))
+                self._open.append(engine)
+                self._give_back(engine)
                 return
         engine.close()
 
-    def _lane(self) -> _Lane:
+    def _own(self) -> Engine:
         """That of the calling thread: each has the next one, and threads beyond the lanes share them."""
         if not hasattr(self._mine, "number"):
             self._mine.number = next(self._numbers)
@@ -182,18 +178,23 @@ class Laned(Engine):
         return self._open[number % len(self._open)]
 
     def _ask(self, act: Callable[[Engine], T]) -> T:
-        """By the own lane, or while that is asked by another thread by one that is free."""
-        own = self._lane()
-        for lane in (own, *self._open):
-            if lane.asked.acquire(blocking=False):
-                break
-        else:
-            lane = own
-            lane.asked.acquire()
+        engine = self._taken()
         try:
-            return act(lane.engine)
+            return act(engine)
         finally:
-            lane.asked.release()
+            self._give_back(engine)
+
+    def _taken(self) -> Engine:
+        """The own engine if it is free, else the first that is."""
+        with self._given_back:
+            self._given_back.wait_for(lambda: self._free)
+            own = self._own()
+            return self._free.pop(self._free.index(own) if own in self._free else 0)
+
+    def _give_back(self, engine: Engine) -> None:
+        with self._given_back:
+            self._free.append(engine)
+            self._given_back.notify()
 
 
 _opening: set[Laned] = set()

@@ -278,3 +278,31 @@ def test_the_thread_that_computes_is_that_of_the_callers_lane(tmp_path: Path) ->
     assert None not in found.values()
     assert found["a"] != found["b"]
     several.close()
+
+
+def test_who_waits_gets_the_first_engine_that_is_free() -> None:
+    """Three threads on two lanes: the third, whose own lane is kept busy, is served by the other one."""
+    kept, busy = threading.Event(), threading.Barrier(2, timeout=LONG_S)
+
+    def stays(_: int) -> None:
+        busy.wait()
+        kept.wait(LONG_S)
+
+    engines = [Engine(wait=stays), Engine()]
+    engine = Laned(engines[0], lambda: engines[1], 2)
+    engine._opener.join()
+    image = np.zeros((*engine.spec.input, 3), np.uint8)
+    first = threading.Thread(target=engine.infer, args=(image,))
+    first.start()
+    busy.wait()
+    found: list[object] = []
+    others = [threading.Thread(target=lambda: found.append(engine.infer(image))) for _ in range(4)]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join(LONG_S)
+    assert len(found) == 4
+    kept.set()
+    first.join()
+    assert (engines[0].calls, engines[1].calls) == (1, 4)
+    engine.close()
