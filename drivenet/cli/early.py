@@ -20,24 +20,24 @@ from drivenet.sources import KINDS, kind_of
 from drivenet.things.pictures import wanted_classes
 
 
-def check_options(settings: NodeSettings, sources: Sequence[str]) -> None:
+def check_options(settings: NodeSettings, each: Sequence[NodeSettings]) -> None:
     """Check what can be without source, engine and outputs, which check the same again and more.
 
     Args:
         settings: of the node.
-        sources: its addresses.
+        each: of each of its sources, whose id is in the outputs.
 
     Raises:
         UsageError: for the first option that is wrong.
     """
     recording_options(settings)
     check_views(settings)
-    for target in settings.out:
+    for target in (target for one in each for target in one.out):
         kind_of_target(target, settings.visualize)
         kind_of_output(target).check_address(target)
     if settings.serve:
         _check_page(settings)
-    _check_budget(settings, sources)
+    _check_budget(settings, [one.source or "" for one in each])
     _check_stages(settings)
     labels = _labels(settings)
     if labels:

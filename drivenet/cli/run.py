@@ -19,7 +19,7 @@ from drivenet.cli.opening import begin_alone, open_source_of
 from drivenet.cli.output import progress, show_each, show_fps, show_totals
 from drivenet.cli.outputs import check_outputs, open_sinks, recording_options, show_written
 from drivenet.cli.signals import ended_by_signals
-from drivenet.cli.sources import check_sources, named, run_sources, sources_of
+from drivenet.cli.sources import check_sources, named, run_sources, settings_of, sources_of
 from drivenet.cli.stages import open_painter, open_stages
 from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS
@@ -138,7 +138,7 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
         settings = named(with_secrets(settings))
         sources = sources_of(settings)
         check_outputs(settings, config) if not sources else check_sources(settings, sources, config)
-        check_options(settings, list(sources.values()) or [settings.source or ""])
+        check_options(settings, [settings_of(settings, *one) for one in sources.items()] or [settings])
         if settings.token:
             hide(settings.token.get_secret_value())
         recordings = NodeRecordings.of(recording_options(settings))

@@ -16,6 +16,10 @@ from drivenet.config import NodeSettings
 from drivenet.labels import CAMVID
 
 A, B = "synthetic://96x64@30?frames=4", "synthetic://128x96@30?frames=3"
+LOOPBACK = """<CycloneDDS><Domain>
+  <General><Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces></General>
+  <Discovery><ParticipantIndex>auto</ParticipantIndex><Peers><Peer address="127.0.0.1"/></Peers></Discovery>
+</Domain></CycloneDDS>"""
 NULL = ("--backend", "null", "--policy", "every")
 
 
@@ -41,6 +45,15 @@ def test_they_have_one_page_beside_their_recordings(tmp_path: Path, capfd: pytes
     assert "live page at http://127.0.0.1:" in capfd.readouterr().err
     for name, count in (("synthetic", 4), ("synthetic-2", 3)):
         assert [len(decoded(file)) for file in tmp_path.glob(f"{name}-????????T*.mkv")] == [count]
+
+
+def test_several_sources_are_on_ros_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cyclonedds", reason="cyclonedds is not installed (extra [ros2], x86 only)")
+    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
+    config = tmp_path / "node.yaml"
+    config.write_text(f"sources: {{front: '{A}', rear: '{B}'}}\n")
+    assert call("run", "--config", config, *NULL, "--headless", "--out", "ros2://7/car/{source}") == 0
+    assert call("run", A, A, *NULL, "--headless", "--out", "ros2://7/car/{source}") == 2, "synthetic-2 is no name there"
 
 
 def test_they_share_one_disk_budget(tmp_path: Path) -> None:
