@@ -113,7 +113,7 @@ class HealthMonitor:
         event = Event(severity, code, _told_to_all(text), self.source_id)
         self._events.append(event)
         fields = {"code": code, "source_id": event.source_id or self._source.name}
-        _LOG.log(_LOG_LEVELS[severity], "%s: %s", self._source.name, event.text, extra=fields)
+        _LOG.log(_LOG_LEVELS[severity], "%s: %s", fields["source_id"], event.text, extra=fields)
 
     def check(self) -> tuple[Health, list[Event]]:
         """How it is now, and what happened since the last check."""

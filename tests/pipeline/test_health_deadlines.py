@@ -6,6 +6,7 @@ import pytest
 
 from drivenet.pipeline import health
 from drivenet.pipeline.health import LOST_AFTER_S, STALLED_AFTER_S, HealthMonitor
+from drivenet.sources import open_source
 from drivenet.sources.base import Source
 
 S = 1_000_000_000
@@ -97,3 +98,13 @@ def test_outputs_that_take_nothing_are_stalled(clock: Clock) -> None:
     assert state(monitor, "outputs") == "stalled"
     monitor.blocked(False)
     assert state(monitor, "outputs") == "ok"
+
+
+@pytest.mark.parametrize(("source_id", "name"), [("front", "front"), ("", "synthetic://96x64@30")])
+def test_the_log_names_one_of_several_sources_by_its_id(
+    caplog: pytest.LogCaptureFixture, source_id: str, name: str
+) -> None:
+    """Two may have the same address, but for what is masked or left out."""
+    with open_source("synthetic://96x64@30?seed=1") as source, caplog.at_level("INFO", "drivenet.health"):
+        HealthMonitor(source, source_id).happened("info", "source.retry", "still away")
+    assert caplog.messages == [f"{name}: still away"]
