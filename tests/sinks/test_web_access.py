@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 from drivenet.errors import SinkError, UsageError
 from drivenet.sinks.web import server
 from drivenet.sinks.web.access import Access, check_binding
+from drivenet.sinks.web.server import listen
 
 TOKEN = "correct-horse-battery"
 ROUTES = [
@@ -114,6 +115,11 @@ def test_a_name_that_no_host_can_have_is_one_line() -> None:
 def test_a_taken_port_is_one_line(open_node: Node) -> None:
     with pytest.raises(SinkError, match=f"cannot serve on 127.0.0.1:{open_node.port}"):
         Node(port=open_node.port)
+
+
+def test_an_address_of_ipv6_is_named_as_it_is_written(closed_node: Node) -> None:
+    with pytest.raises(SinkError, match=rf"^cannot serve on \[::ffff:127\.0\.0\.1\]:{closed_node.port}: "):
+        listen("::ffff:127.0.0.1", closed_node.port)
 
 
 @pytest.mark.parametrize("path", ROUTES)

@@ -292,4 +292,5 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _no_page(host: str, port: int, error: Exception) -> SinkError:
     said = getattr(error, "strerror", None) or str(error)
-    return SinkError(f"cannot serve on {host}:{port}: {said}", cure="name a free port of this machine")
+    shown = f"[{host}]" if ":" in host else host
+    return SinkError(f"cannot serve on {shown}:{port}: {said}", cure="name a free port of this machine")
