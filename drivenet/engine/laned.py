@@ -85,8 +85,9 @@ class Laned(Engine):
     """Serves as many threads at a time as it has lanes, each by an engine of its own.
 
     The threads of one engine wait for each other in every layer; those of several do not, but one picture takes longer.
-    The other lanes are opened in the background. Until then, and where one cannot be opened, threads share what is
-    open. One that is there only after the end is closed at once.
+    The other lanes are opened in the background once the first has served a picture, which nothing shall hold up. Until
+    they are there, and where one cannot be opened, threads share what is open. One that is there only after the end is
+    closed at once.
 
     Args:
         first: the engine of the first lane; it is closed with this one.
@@ -101,8 +102,6 @@ class Laned(Engine):
         self._numbers, self._mine = count(), threading.local()
         self._ending, self._closing = threading.Lock(), False
         self._opener = threading.Thread(target=self._open_others, name="open lanes", daemon=True)
-        _opening.add(self)
-        self._opener.start()
 
     def __getattribute__(self, name: str) -> object:
         if name in ("spec", "backend", "precision", "file", "on_cpu"):
@@ -143,7 +142,8 @@ class Laned(Engine):
     def close(self) -> None:
         """Release all engines; raises what the first raises."""
         self._open_no_more()
-        self._opener.join(_PATIENCE_S)
+        if self._opener.ident is not None:
+            self._opener.join(_PATIENCE_S)
         with ExitStack() as closing:
             for engine in self._open:
                 closing.callback(engine.close)
@@ -151,6 +151,13 @@ class Laned(Engine):
     def _open_no_more(self) -> None:
         with self._ending:
             self._closing = True
+
+    def _open_more(self) -> None:
+        """Begin to open the other lanes, once."""
+        with self._ending:
+            if self._opener.ident is None and not self._closing:
+                _opening.add(self)
+                self._opener.start()
 
     def _open_others(self) -> None:
         try:
@@ -183,6 +190,7 @@ class Laned(Engine):
             return act(engine)
         finally:
             self._give_back(engine)
+            self._open_more()
 
     def _taken(self) -> Engine:
         """The own engine if it is free, else the first that is."""
