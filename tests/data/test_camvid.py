@@ -75,7 +75,7 @@ def test_a_label_value_that_means_nothing_is_named(root: Path) -> None:
     [
         (np.zeros((6, 8, 3), np.uint8), r"a\.png decodes to uint8 \(6, 8, 3\); expected 8-bit grey"),
         (np.zeros((6, 8), np.uint16), r"a\.png decodes to uint16"),
-        (np.zeros((6, 9), np.uint8), r"picture \(6, 8\), labels \(6, 9\)"),
+        (np.zeros((6, 9), np.uint8), r"valannot/a\.png of 9x6; expected 8x6, as a\.png"),
     ],
 )
 def test_a_label_picture_of_another_kind_is_named(root: Path, picture: np.ndarray, message: str) -> None:
