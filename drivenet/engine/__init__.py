@@ -13,7 +13,7 @@ from drivenet.errors import EngineError, UsageError, nearest, wrapped
 from drivenet.host.cpu import physical_cores
 from drivenet.modelspec import Precision
 
-__all__ = ["BACKENDS", "PRECISIONS", "choose", "open_engine", "open_like", "open_unproven", "threads_each"]
+__all__ = ["BACKENDS", "PRECISIONS", "choose", "open_engine", "open_like", "open_unproven"]
 
 PRECISIONS = ("auto", *get_args(Precision))
 
@@ -47,7 +47,7 @@ def open_engine(
         raise UsageError(f"{threads!r} threads", "a whole number of at least 1")
     try:
         opens = BACKENDS[chosen].load("open")
-        each = threads_each(threads, lanes) if getattr(opens, "on_cpu", False) else threads
+        each = _threads_each(threads, lanes) if getattr(opens, "on_cpu", False) else threads
         opened: Engine = opens(file, precision, each)
     except MemoryError:
         raise
@@ -57,7 +57,7 @@ def open_engine(
     return opened
 
 
-def threads_each(threads: int | None, lanes: int) -> int | None:
+def _threads_each(threads: int | None, lanes: int) -> int | None:
     """How many threads each of several lanes has: its part of ``threads``, or of one a physical core for None."""
     return threads if lanes == 1 else max(1, (threads or physical_cores()) // lanes)
 

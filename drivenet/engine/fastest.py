@@ -64,7 +64,7 @@ def why(rows: tuple[Timing, ...], chosen: Timing, parity: str) -> str:
 
 def open_measured(
     onnx: Path, found: list[Candidate], threads: int | None, may_measure: bool, lanes: int = 1
-) -> tuple[Engine, str] | None:  # fmt: skip
+) -> tuple[Engine, str] | None:
     """The fastest of some candidates, opened, and why it is that one; None where there is no choice to make.
 
     What was measured before is used as long as the candidates are the same.

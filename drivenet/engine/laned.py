@@ -96,7 +96,8 @@ class Laned(Engine):
     """
 
     def __init__(self, first: Engine, another: Callable[[], Engine], lanes: int) -> None:
-        self._first, self._another, self.lanes = first, another, lanes
+        self._first, self._another = first, another
+        self.lanes = self.contexts = lanes
         self._open, self._free, self._there = [first], [first], lanes
         self._given_back = threading.Condition()
         self._numbers, self._mine = count(), threading.local()
@@ -107,11 +108,6 @@ class Laned(Engine):
         if name in ("spec", "backend", "precision", "file", "on_cpu"):
             return getattr(object.__getattribute__(self, "_first"), name)
         return object.__getattribute__(self, name)
-
-    @property
-    def contexts(self) -> int:  # type: ignore[override]
-        """See :attr:`Engine.contexts`."""
-        return self.lanes
 
     @property
     def worker(self) -> int | None:  # type: ignore[override]
