@@ -135,8 +135,9 @@ class NodeSettings(Settings):
     threads: int | None = Field(None, ge=1, description="Processor threads of the engine [default: physical cores].")
     lanes: int | None = Field(
         None, ge=1,
-        description="Frames at the engine at a time, each with its part of the threads [default: one; for a recording "
-        "or several sources one per thread, at most 4].",
+        description="Frames at the engine at a time, each with its part of the threads [default: one, or two "
+        "where those keep up with a live source and one does not; for a recording or several sources one a thread, "
+        "at most 4].",
     )  # fmt: skip
     rebuild: bool = Field(
         False,

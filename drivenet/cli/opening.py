@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import cv2
 
 from drivenet.cli.output import console
-from drivenet.cli.served import lanes_of, open_served
+from drivenet.cli.served import is_offline, lanes_of, open_served
 from drivenet.config import NodeSettings
 from drivenet.engine.base import Engine
 from drivenet.engine.laned import in_lanes
@@ -37,7 +37,8 @@ def open_source_of(settings: NodeSettings, opened: ExitStack) -> Source:
 def open_engine_of(settings: NodeSettings, opened: ExitStack) -> Engine:
     """The engine that serves; where it computes on the processor and no frame waits for another one, several of it."""
     lanes = lanes_of(settings)
-    engine = in_lanes(Watched(lambda: open_served(settings, console.print, lanes)), lanes, Watched)
+    first = Watched(lambda: open_served(settings, console.print, lanes))
+    engine = in_lanes(first, lanes, Watched, at_once=not is_offline(settings))
     opened.callback(engine.close)
     return engine
 

@@ -14,11 +14,16 @@ from drivenet.config import NodeSettings
 from drivenet.engine import choose, open_engine
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import candidates
-from drivenet.engine.fastest import open_measured
+from drivenet.engine.fastest import known_ms, open_measured
 from drivenet.engine.laned import most_lanes
 from drivenet.sources import KINDS, kind_of
 
 Tell = Callable[[str], None]
+#: Frames a second of a live source, which tells its rate only once it is open.
+_LIVE_RATE = 30.0
+#: Share of the time between two frames that one inference takes where two at a time keep up better with them: below it
+#: one is enough and each result is there earlier, above it two do not keep up either.
+_LATE = 0.6, 1.25
 
 
 def open_served(settings: NodeSettings, tell: Tell, lanes: int = 1) -> Engine:
@@ -62,22 +67,35 @@ def _measured(settings: NodeSettings, file: Path, tell: Tell, lanes: int) -> tup
 
 def lanes_of(settings: NodeSettings) -> int:
     """How many frames a run has at the engine at a time: several where frames a second count, not how long one takes:
-    for a recording that is processed as fast as it can be, and for several sources.
+    for a recording that is processed as fast as it can be, and for several sources; two where frames come by the clock
+    and one at a time, by what was measured here, takes nearly as long as until the next or a little longer.
 
     Args:
         settings: of the node.
     """
     if settings.lanes is not None:
         return settings.lanes
-    if settings.budget_ms is not None or settings.rate:
+    most = most_lanes(settings.threads)
+    if most == 1 or settings.budget_ms is not None:
         return 1
     if len(settings.sources) > 1:
-        return most_lanes(settings.threads)
-    return min(most_lanes(settings.threads), _most_frames(settings)) if _is_offline(settings) else 1
+        return most
+    if is_offline(settings):
+        return min(most, _most_frames(settings))
+    return 2 if _is_late(settings) else 1
 
 
-def _is_offline(settings: NodeSettings) -> bool:
-    if not settings.source:
+def _is_late(settings: NodeSettings) -> bool:
+    """Whether two frames at the engine keep up with the source where one does not."""
+    file = None if settings.engine == "null" else engine_file(settings.engine, settings.backend)
+    ms = file and known_ms(file, settings.backend, settings.precision, settings.threads)
+    share = (ms or 0.0) * (settings.rate or _LIVE_RATE) / 1000
+    return _LATE[0] < share < _LATE[1]
+
+
+def is_offline(settings: NodeSettings) -> bool:
+    """Whether the one source is processed as fast as it can be, and no frame waits for its time."""
+    if not settings.source or settings.rate:
         return False
     kind = KINDS[kind_of(settings.source)]
     is_live = kind.device or scheme_of(settings.source) in kind.streams

@@ -99,6 +99,14 @@ def known_answer(onnx: Path) -> tuple[Candidate, str] | None:
     return _answer([c for c in candidates(onnx) if _name(c) not in known.refused], known)
 
 
+def known_ms(onnx: Path, backend: str, precision: str, threads: int | None) -> float | None:
+    """Milliseconds of an inference of what a run takes of a model, on all threads; None where that was not measured."""
+    known = read_timings(onnx, threads)
+    found = {c.key: c for c in candidates(onnx, backend, precision) if _name(c) not in known.refused}
+    rows = tuple(row for row in known.rows if _key(row) in found)
+    return fastest(rows, next(iter(found.values())).precision).ms if found and len(rows) == len(found) else None
+
+
 def _answer(usable: list[Candidate], known: Timings) -> tuple[Candidate, str] | None:
     """The fastest of some candidates by figures that are there for all of them."""
     by_key = {candidate.key: candidate for candidate in usable}

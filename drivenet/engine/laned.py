@@ -25,8 +25,8 @@ T = TypeVar("T")
 F = TypeVar("F")
 #: More lanes than that give little more than the threads that read pictures and take results can use.
 _MOST_LANES = 4
-#: How long the end waits for a lane that is just being opened, and how long the interpreter's end does.
-_PATIENCE_S, _EXIT_S = 0.5, 4.0
+#: How long the end waits for a lane that is just being opened, the interpreter's end, and a start that wants all lanes.
+_PATIENCE_S, _EXIT_S, _START_S = 0.5, 4.0, 5.0
 log = logging.getLogger("drivenet.engine")
 
 
@@ -36,19 +36,24 @@ def most_lanes(threads: int | None) -> int:
 
 
 def in_lanes(
-    first: Engine, lanes: int, watched: Callable[[Callable[[], Engine]], Engine] = lambda opens: opens()
-) -> Engine:
+    first: Engine, lanes: int, watched: Callable[[Callable[[], Engine]], Engine] = lambda opens: opens(),
+    at_once: bool = False,
+) -> Engine:  # fmt: skip
     """An engine and others like it; the engine itself for one lane, or where it is not the processor that computes.
 
     Args:
         first: with the threads of one lane.
         lanes: how many.
         watched: opens the others.
+        at_once: whether they are opened now, and not only once the first has served a picture.
     """
     if lanes == 1 or not first.on_cpu:
         return first
     threads = int(str(first.describe()["threads"]))
-    return Laned(first, lambda: watched(lambda: open_like(first, threads)), lanes)
+    laned = Laned(first, lambda: watched(lambda: open_like(first, threads)), lanes)
+    if at_once:
+        laned.open_all()
+    return laned
 
 
 def open_for_many(engine: str | Path | None, backend: str, precision: str, threads: int | None) -> Engine:
@@ -148,12 +153,17 @@ class Laned(Engine):
         with self._ending:
             self._closing = True
 
-    def _open_more(self) -> None:
-        """Begin to open the other lanes, once."""
+    def open_more(self) -> None:
+        """Begin to open the other lanes, if that was not begun yet; the first picture that is served does so too."""
         with self._ending:
             if self._opener.ident is None and not self._closing:
                 _opening.add(self)
                 self._opener.start()
+
+    def open_all(self) -> None:
+        """Open the other lanes now, before there is a picture; one that takes long is waited for only for a while."""
+        self.open_more()
+        self._opener.join(_START_S)
 
     def _open_others(self) -> None:
         try:
@@ -186,7 +196,7 @@ class Laned(Engine):
             return act(engine)
         finally:
             self._give_back(engine)
-            self._open_more()
+            self.open_more()
 
     def _taken(self) -> Engine:
         """The own engine if it is free, else the first that is."""

@@ -1,16 +1,22 @@
-"""``drivenet run`` of a recording or several sources has several frames at the engine; one live source has one."""
+"""``drivenet run`` of a recording or several sources has several frames at the engine; one live source has one, or
+two where that keeps up with it."""
 
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from cli_parts import call
 from onnx_models import palette_model
 
+from drivenet.artefacts.timings import Timing, read_timings, write_timings
+from drivenet.cli.opening import open_engine_of
 from drivenet.cli.served import lanes_of
 from drivenet.config import NodeSettings
+from drivenet.engine.candidates import candidates
+from drivenet.engine.laned import Laned
 
 OUT = ("o.mp4",)
 
@@ -53,6 +59,39 @@ def test_one_picture_has_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert lanes_of(NodeSettings(source=str(picture))) == 1
     assert lanes_of(NodeSettings(source=str(picture), loop=True)) == 4
     assert lanes_of(NodeSettings(source=str(tmp_path))) == 4
+
+
+@pytest.mark.parametrize(("ms", "lanes"), [(15, 1), (25, 2), (39, 2), (60, 1)])
+def test_two_frames_by_the_clock_where_one_at_a_time_is_late(
+    ms: float, lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivenet.engine.laned.physical_cores", lambda: 4)
+    model = palette_model(tmp_path)
+    found = candidates(model)
+    live = NodeSettings(source="rtsp://camera/1", engine=str(model))
+    assert lanes_of(live) == 1  # not measured yet
+    rows = tuple(
+        Timing(file=str(c.file), backend=c.backend, precision=c.precision, ms=ms + i) for i, c in enumerate(found)
+    )
+    write_timings(model, read_timings(model, None).model_copy(update={"rows": rows}))
+    assert lanes_of(live) == lanes
+    assert lanes_of(live.model_copy(update={"backend": found[0].backend})) == lanes
+    assert lanes_of(NodeSettings(source="drive.mp4", engine=str(model), rate=800 / ms)) == 2
+    assert lanes_of(live.model_copy(update={"budget_ms": 50.0})) == 1
+    assert lanes_of(live.model_copy(update={"threads": 1})) == 1
+
+
+def test_all_lanes_are_open_before_a_frame_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivenet.engine.laned.physical_cores", lambda: 2)
+    model = palette_model(tmp_path)
+    open_lanes = []
+    for source in ("synthetic://64x48", "rtsp://camera/1"):
+        with ExitStack() as opened:
+            settings = NodeSettings(source=source, engine=str(model), backend="onnxruntime", lanes=2, policy="every")
+            engine = open_engine_of(settings, opened)
+            assert isinstance(engine, Laned)
+            open_lanes.append(len(engine._open))
+    assert open_lanes == [1, 2]
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

@@ -55,7 +55,7 @@ class Threads(Stage):
 def laned(count: int, **how: object) -> Laned:
     """An engine of so many lanes, all of them open."""
     engine = Laned(Engine(**how), lambda: Engine(**how), count)  # type: ignore[arg-type]
-    engine._open_more()
+    engine.open_more()
     engine._opener.join()
     return engine
 
@@ -105,7 +105,7 @@ def test_an_engine_that_fails_in_one_lane_and_hangs_in_another_ends_the_run() ->
             return super().infer(image)
 
     several, keeper = Laned(Broken(), Broken, 2), Keeper()
-    several._open_more()
+    several.open_more()
     several._opener.join()
     with pytest.raises(EngineError, match="engine failed"):
         Pipeline(Drive(20), several, [keeper], policy="every").run()
@@ -241,7 +241,7 @@ def test_the_end_does_not_wait_for_a_lane_that_is_opened_for_long() -> None:
         return late
 
     engine = Laned(Engine(), another, 4)
-    engine._open_more()
+    engine.open_more()
     engine.close()
     assert engine._opener.is_alive()
     go.set()
@@ -258,7 +258,7 @@ def test_a_lane_that_does_not_close_keeps_no_other_one_open() -> None:
 
     other = Engine()
     engine = Laned(Stubborn(), lambda: other, 2)
-    engine._open_more()
+    engine.open_more()
     engine._opener.join()
     with pytest.raises(EngineError, match="does not close"):
         engine.close()
@@ -276,7 +276,7 @@ def another():
     return open_engine("null")
 
 engine = Laned(open_engine("null"), another, 9)
-engine._open_more()
+engine.open_more()
 """
 
 
@@ -289,7 +289,7 @@ def test_the_thread_that_computes_is_that_of_the_callers_lane(tmp_path: Path) ->
     pytest.importorskip("openvino")
     engine = open_engine(palette_model(tmp_path), "openvino", threads=1)
     several = Laned(engine, lambda: open_like(engine, 1), 2)
-    several._open_more()
+    several.open_more()
     several._opener.join()
     found: dict[str, int | None] = {}
     threads = [threading.Thread(target=lambda n=n: found.update({n: several.worker})) for n in "ab"]
@@ -311,7 +311,7 @@ def test_who_waits_gets_the_first_engine_that_is_free() -> None:
 
     engines = [Engine(wait=stays), Engine()]
     engine = Laned(engines[0], lambda: engines[1], 2)
-    engine._open_more()
+    engine.open_more()
     engine._opener.join()
     image = np.zeros((*engine.spec.input, 3), np.uint8)
     first = threading.Thread(target=engine.infer, args=(image,))

@@ -195,7 +195,7 @@ def test_as_many_sources_as_lanes_are_at_the_engine_at_a_time() -> None:
         now.release()
 
     engine = Laned(Engine(wait=together), lambda: Engine(wait=together), 2)
-    engine._open_more()
+    engine.open_more()
     sinks = [Keeper("a"), Keeper("b")]
     totals = node(engine, (Drive(12), sinks[0]), (Drive(12), sinks[1])).run()
     assert all(most)  # never a third one
