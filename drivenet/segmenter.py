@@ -11,6 +11,7 @@ from typing import SupportsIndex, overload
 
 import numpy as np
 
+from drivenet.at_work import AT_WORK
 from drivenet.classmap import ClassMap, Ids
 from drivenet.decoding import read_picture
 from drivenet.engine import open_engine
@@ -101,7 +102,7 @@ class Segmenter:
         return self._segment_one(picture)
 
     def _segment_one(self, picture: One) -> Segmentation:
-        with self._one_at_a_time:
+        with self._one_at_a_time, AT_WORK.on(self.engine.file or "the engine"):
             return self._found(picture)
 
     def _found(self, picture: One) -> Segmentation:

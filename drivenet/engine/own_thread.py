@@ -10,6 +10,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+from drivenet.at_work import AT_WORK
 from drivenet.engine.base import Engine
 from drivenet.engine.checks import warm_up
 from drivenet.errors import EngineError
@@ -49,15 +50,18 @@ class OwnThread:
         """What the function returns or raises there; EngineError if the thread is gone, as it is after a fork."""
         if sys.is_finalizing():  # the thread is never heard of again
             raise EngineError(f"{self._where} is asked for something while the interpreter ends")
-        call = _Call(function, arguments, SimpleQueue())
+        with AT_WORK.on(self._where):
+            result: T = _result(self._asked(_Call(function, arguments, SimpleQueue())))
+        return result
+
+    def _asked(self, call: _Call) -> _Call:
         with self._open:
             if self._ended:
                 raise EngineError(f"{self._where} is closed", cure="open the engine again")
             if not self._thread.is_alive():
                 raise EngineError(f"{self._where} was opened by another process", cure="open it in this one")
             self._calls.put(call)
-        result: T = _result(call)
-        return result
+        return call
 
     def leave(self, last: Callable[[], object]) -> None:
         """Have a function called there last if this object goes without :meth:`end`; it must not hold this object."""
@@ -99,10 +103,11 @@ def _result(call: _Call) -> Any:
 
 def _work(calls: SimpleQueue[_Call | None]) -> None:
     while (call := calls.get()) is not None:
-        try:
-            call.outcome.put((call.function(*call.arguments), None))
-        except BaseException as error:  # noqa: BLE001 - raised where it was called for
-            call.outcome.put((None, error))
+        with AT_WORK.for_another():
+            try:
+                call.outcome.put((call.function(*call.arguments), None))
+            except BaseException as error:  # noqa: BLE001 - raised where it was called for
+                call.outcome.put((None, error))
         del call  # nothing of it is held while there is nothing to do
 
 

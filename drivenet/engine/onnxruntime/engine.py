@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from drivenet.at_work import AT_WORK
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine
 from drivenet.engine.checks import check_confidence, check_ids, check_image, check_precision, check_things, warm_up
@@ -116,7 +117,8 @@ class OnnxRuntimeEngine(Engine):
             raise EngineError(f"{self.file} is closed", cure="open the engine again")
         check_image(image, self.spec)
         try:
-            found = self._session.run(outputs, {INPUT: image[None]})
+            with AT_WORK.on(self.file):
+                found = self._session.run(outputs, {INPUT: image[None]})
         except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
             raise EngineError(f"inference with {self.file} failed: {reason(error)}") from error
         return [np.asarray(one)[0] for one in found]

@@ -11,6 +11,7 @@ import onnxruntime as ort
 
 from drivenet.artefacts.compiled import backend_of
 from drivenet.artefacts.spec_json import parse_spec, read_spec_json
+from drivenet.at_work import AT_WORK
 from drivenet.errors import EngineError, ModelSpecError
 from drivenet.files import sha256_of, state_of
 from drivenet.modelspec import METADATA_KEY, ModelSpec, spec_path, stated_digest
@@ -68,7 +69,8 @@ def open_session(file: Path, options: Any, providers: tuple[str, ...] = CPU) -> 
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         # Without enable_fallback=0 a failed provider is replaced by the processor, with a note on stdout.
-        session = ort.InferenceSession(str(file), options, providers=_exact(providers), enable_fallback=0)
+        with AT_WORK.on(str(file)):
+            session = ort.InferenceSession(str(file), options, providers=_exact(providers), enable_fallback=0)
     except Exception as error:  # its exceptions share no base class of their own
         raise ModelSpecError(
             f"{file} cannot be loaded: {reason(error)}", "an ONNX from drivenet export", "export the model again"
