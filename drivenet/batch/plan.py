@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -82,6 +84,7 @@ def plan(files: Sequence[Path], least: int = SEGMENT_FRAMES) -> list[Segment]:
     outputs = [str(file.with_suffix("")) for file in _below_common(files)]
     if twice := sorted({name for name in outputs if outputs.count(name) > 1}):
         raise UsageError(f"two files named {twice[0]!r} but for their suffix", "distinct names")
+    _check_apart(outputs)
     return [segment for file, output in zip(files, outputs, strict=True) for segment in _segments(file, output, least)]
 
 
@@ -209,7 +212,15 @@ def _cuts(packets: Sequence[_Packet], least: int) -> list[tuple[int, int, int | 
 
 
 def _below_common(files: Sequence[Path]) -> list[Path]:
-    """The files below the folder that they have in common."""
-    folders = [file.absolute().parent for file in files]
-    common = next(p for p in (folders[0], *folders[0].parents) if all(f.is_relative_to(p) for f in folders))
-    return [file.absolute().relative_to(common) for file in files]
+    """The files below the folder that they have in common; a ``..`` would lead out of the output folder."""
+    places = [Path(os.path.abspath(file)) for file in files]
+    common = next(p for p in places[0].parents if all(place.is_relative_to(p) for place in places))
+    return [place.relative_to(common) for place in places]
+
+
+def _check_apart(outputs: Sequence[str]) -> None:
+    """UsageError for a file whose outputs would lie in a segment of another one: each is put in place as a whole."""
+    for output in outputs:
+        for above in set(map(str, Path(output).parents)).intersection(outputs):
+            if re.match(r"\d{5,}(/|$)", output[len(above) + 1 :]):
+                raise UsageError(f"outputs of {output!r} within those of {above!r}", "other names", "rename one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,21 +48,25 @@ def batch(videos: tuple[str, ...], out: Path, workers: int | None, address: str 
         raise UsageError("drivenet batch needs pyarrow", cure="pip install 'drivenet[batch]'")
     if address is not None and find_spec("ray") is None:
         raise UsageError("--address needs ray", cure="pip install 'drivenet[cluster]'")
-    files = [file for pattern in videos for file in _files(pattern)]
+    found = (file for pattern in videos for file in _files(pattern, out))
+    files = list({os.path.abspath(file): file for file in found}.values())
     check_file(str(out / MANIFEST), *files, *files_read(opener["engine"], opener["backend"]))
     open_engine(**opener).close()  # an engine that is not there is told before the workers start
     with progress() as bar:
         task = bar.add_task("segments", total=None, note="")
         done = run(
-            list(dict.fromkeys(files)), opener, Job(out, overlay), executor(workers, address),
+            files, opener, Job(out, overlay), executor(workers, address),
             lambda n, total: bar.update(task, completed=n, total=total), segment_frames,
         )  # fmt: skip
     console.print(f"{done} segments done now; {out / MANIFEST} lists all")
 
 
-def _files(pattern: str) -> list[Path]:
-    found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern, recursive=True))
-    files = [Path(name) for name in found if Path(name).is_file()]
+def _files(pattern: str, out: Path) -> list[Path]:
+    """A file, or those of a glob; but for what an earlier run has written to ``out``."""
+    if Path(pattern).is_file():
+        return [Path(pattern)]
+    found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    files = [file for file in found if file.is_file() and not file.absolute().is_relative_to(out.absolute())]
     if not files:
         raise SourceNotFoundError(f"no videos match {pattern}", "a file, or a quoted glob such as 'videos/**/*.mp4'")
     return files
