@@ -72,5 +72,53 @@ def test_the_doctor_finds_the_wheel_on_an_orin(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(libraries, "probe", lambda: Gpu(name="Orin", compute_capability="8.7", cuda="13.2"))
     row = libraries.check_tensorrt()
     assert (row.part, row.state) == ("TensorRT", "broken")
-    monkeypatch.setattr(libraries, "probe", lambda: Gpu(name="Thor", compute_capability="11.0", cuda="13.0"))
-    assert libraries.check_tensorrt().state == "ok"
+
+
+#: A package that fails as TensorRT's bindings do: it logs why, and raises something unrelated.
+BINDINGS = """
+import os, signal
+__version__ = "10.13.3.9"
+class ILogger:
+    ERROR, INTERNAL_ERROR, WARNING = 1, 0, 2
+def Runtime(log):
+    {start}
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "state", "found", "cure"),
+    [
+        ("return object()", "ok", "10.13.3.9", ""),
+        (
+            "log.log(1, 'CUDA initialization failure with error: 35.'); raise TypeError('returned nullptr')",
+            "broken",
+            "TensorRT 10.13.3.9 does not start: CUDA initialization failure with error: 35.",
+            "a newer driver, or TensorRT for its CUDA 12.4: pip install tensorrt-cu12",
+        ),
+        (
+            "log.log(1, 'no memory'); return object()",
+            "broken",
+            "no memory",
+            'pip install "drivenet[tensorrt]"',
+        ),
+        (
+            "os.kill(os.getpid(), signal.SIGSEGV)",
+            "broken",
+            "TensorRT 10.13.3.9 crashes when it starts (signal 11)",
+            'pip install "drivenet[tensorrt]"',
+        ),
+    ],
+)
+def test_the_doctor_starts_tensorrt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start: str, state: str, found: str, cure: str
+) -> None:
+    """One for a newer CUDA than the driver's can be imported, and is of no use."""
+    (tmp_path / "tensorrt.py").write_text(BINDINGS.format(start=start))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setattr(libraries, "probe", lambda: Gpu(name="RTX", compute_capability="8.9", cuda="12.4"))
+    monkeypatch.setattr(libraries, "is_jetson", lambda: False)
+    monkeypatch.setattr(libraries.platform, "machine", lambda: "x86_64")
+    row = libraries.check_tensorrt()
+    sys.modules.pop("tensorrt", None)
+    assert (row.state, row.found, row.cure) == (state, found, cure)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,6 +34,21 @@ _OUTPUTS = {
     "ros2": ("rclpy or cyclonedds",),
     "zenoh": ("zenoh",),
 }
+#: Starts TensorRT and prints why it does not.
+_START_TENSORRT = """
+from drivenet.engine.tensorrt.session import import_tensorrt, make_log, start
+from drivenet.errors import EngineError
+trt = import_tensorrt()
+log = make_log(trt)
+try:
+    start(trt, "Runtime", log)
+except EngineError as error:
+    raise SystemExit(error.received)
+raise SystemExit(log.reason if log.failed else 0)
+"""
+#: CUDA's number of a driver that is older than the CUDA of a library.
+_OLD_DRIVER = "error: 35"
+_START_S = 60.0
 
 
 def check_cuda_package() -> Row:
@@ -73,7 +91,26 @@ def check_tensorrt() -> Row:
         return Row("TensorRT", "broken", error, cure)
     version = str(importlib.import_module("tensorrt").__version__)
     fault = tensorrt_fault(installed_jetpack(), version, probe().compute_capability)
-    return fault or Row("TensorRT", "ok", version)
+    return fault or _started(version, cure) or Row("TensorRT", "ok", version)
+
+
+def _started(version: str, cure: str) -> Row | None:
+    """None if TensorRT starts with this driver. Tried in a process of its own: one that does not fit may crash."""
+    paths = os.pathsep.join(path or os.curdir for path in sys.path)
+    command, env = [sys.executable, "-c", _START_TENSORRT], os.environ | {"PYTHONPATH": paths}
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_START_S, check=False)
+    except subprocess.TimeoutExpired:
+        return Row("TensorRT", "broken", f"{version} does not start within {_START_S:.0f} s", cure)
+    if not done.returncode:
+        return None
+    told = (done.stderr.strip().splitlines() or [""])[-1]
+    if done.returncode < 0:
+        told = f"TensorRT {version} crashes when it starts (signal {-done.returncode})"
+    if _OLD_DRIVER in told and not is_jetson():
+        cuda = probe().cuda
+        cure = f"a newer driver, or TensorRT for its CUDA {cuda}: pip install tensorrt-cu{cuda.partition('.')[0]}"
+    return Row("TensorRT", "broken", told, cure)
 
 
 def check_openvino() -> Row:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 import pytest
 import yaml
+from setuptools._distutils.filelist import FileList
 
 import drivenet
 from drivenet.cli import cli
@@ -89,6 +90,21 @@ def test_images_with_tensorrt_can_build_int8() -> None:
     with_tensorrt = [text for text in texts if "pycuda" in text]
     assert len(with_tensorrt) == 2
     assert all(re.search(r'pip install .*"onnx>=', text) for text in with_tensorrt)
+
+
+def test_images_with_a_health_check_have_the_page_that_it_asks() -> None:
+    texts = [file.read_text() for file in (ROOT / "docker").glob("Dockerfile.*")]
+    assert all("drivenet.supervise.check" in text for text in texts)
+    assert all(re.search(r'pip install .*"\.\[[^\]]*\bweb\b', text) for text in texts)
+
+
+def test_the_source_distribution_has_the_unit() -> None:
+    """Its docs tell to install it."""
+    taken = FileList()
+    taken.allfiles = [str(UNIT.relative_to(ROOT))]
+    for line in (ROOT / "MANIFEST.in").read_text().splitlines():
+        taken.process_template_line(line)
+    assert taken.files == taken.allfiles
 
 
 def test_the_compose_file_starts_a_node_with_options_that_exist() -> None:
