@@ -21,9 +21,10 @@ from drivenet.sources import KINDS, kind_of
 Tell = Callable[[str], None]
 #: Frames a second of a live source, which tells its rate only once it is open.
 _LIVE_RATE = 30.0
-#: Share of the time between two frames that one inference takes where two at a time keep up better with them: below it
-#: one is enough and each result is there earlier, above it two do not keep up either.
-_LATE = 0.6, 1.25
+#: Share of the time between two frames that an inference takes, with nothing beside it, where two at a time keep up and
+#: one does not: below it one is enough and each result is there earlier, above it two do not keep up either. (17 ms
+#: alone were 25 ms beside decoding, drawing and encoding on two cores, and frames of 30 Hz were dropped.)
+_LATE = 0.45, 1.25
 
 
 def open_served(settings: NodeSettings, tell: Tell, lanes: int = 1) -> Engine:

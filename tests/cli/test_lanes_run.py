@@ -61,7 +61,7 @@ def test_one_picture_has_all_threads(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert lanes_of(NodeSettings(source=str(tmp_path))) == 4
 
 
-@pytest.mark.parametrize(("ms", "lanes"), [(15, 1), (25, 2), (39, 2), (60, 1)])
+@pytest.mark.parametrize(("ms", "lanes"), [(10, 1), (17, 2), (39, 2), (60, 1)])
 def test_two_frames_by_the_clock_where_one_at_a_time_is_late(
     ms: float, lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
