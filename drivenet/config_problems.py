@@ -50,8 +50,15 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Every problem in a few words. A misspelt key is not reported as missing under its right name as well."""
     hints = {e["loc"]: _hint(model, e["loc"]) for e in error.errors() if e["type"] == _UNKNOWN}
     meant = {(*loc[:-1], hint.removeprefix(", did you mean ").removesuffix("?")) for loc, hint in hints.items()}
-    others = [e for e in error.errors() if e["type"] != _UNKNOWN and e["loc"] not in meant]
+    wrong = [e["loc"] for e in error.errors()]
+    others = [e for e in error.errors() if not (e["type"] == _UNKNOWN or e["loc"] in meant or _follows(e, wrong))]
     return _unknown_keys(hints) + [_problem(e) for e in others]
+
+
+def _follows(error: ErrorDetails, wrong: list[Loc]) -> bool:
+    """Whether a list is too short only because pydantic does not count the values in it that are wrong."""
+    loc = error["loc"]
+    return error["type"] == "too_short" and any(len(one) > len(loc) and one[: len(loc)] == loc for one in wrong)
 
 
 def _problem(error: ErrorDetails) -> str:

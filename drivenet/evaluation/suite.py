@@ -102,5 +102,8 @@ def protocol_size(text: str) -> tuple[int, int]:
 def _open(one: SetSettings) -> Part:
     labels = None if one.labels is None else load_labels(one.labels)
     samples = open_dataset(one.dataset, Path(one.root) if one.root else None, one.split, labels)
+    if "split" in one.model_fields_set and samples.split != one.split:
+        raise UsageError(f"split {one.split} of {one.name}: {one.root} has none of that name",
+                         f"{one.split}/images and {one.split}/labels in it, or no split")  # fmt: skip
     mapping = Path(one.mapping) if one.mapping else None
     return Part(one.name, view(samples, one.protocol, one.ignore_fringes), mapping)

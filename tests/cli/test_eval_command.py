@@ -231,10 +231,14 @@ def test_a_suite_is_one_table_of_all_engines_on_all_data_sets(here: Path, capsys
 def test_a_suite_that_is_not_right_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text, says in (
         ("sets: []", "sets: "),
-        ("sets: [{name: a, rood: data}]", "unknown key sets.0.rood"),
+        ("sets: [{name: a, rood: data}]", "suite.yaml: unknown key sets.0.rood, did you mean root?\n"),
         ("sets: [{name: a}, {name: a}]", "names two data sets 'a'"),
         ("sets: [{name: a, root: data}]", "no label set for a plain folder"),
         ("sets: [{name: a, root: gone, labels: mine.yaml}]", "gone"),
+        (
+            "sets: [{name: a, root: data, labels: mine.yaml, split: train}]",
+            "split train of a: data has none of that name; expected train/images and train/labels in it, or no split",
+        ),
     ):
         Path("suite.yaml").write_text(text, encoding="utf-8")
         assert call("eval", "two.onnx", "--suite", "suite.yaml") in (2, 3)
