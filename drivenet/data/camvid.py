@@ -28,5 +28,5 @@ def open_camvid(root: Path | None, split: str, labels: LabelSet | None = None) -
     annotations = need_folder(folder.with_name(f"{split}annot"), layout)
     images, truths = ({f.name: f for f in list_files(d, (".png",))} for d in (folder, annotations))
     values = class_ids(CAMVID, VOID)
-    pairs = [Pair(image, label, values) for image, label in match(images, truths, str(folder))]
+    pairs = [Pair(image, label, values) for image, label in match(images, truths, str(folder), layout)]
     return PairDataset("camvid", split, CAMVID, pairs)

@@ -33,13 +33,13 @@ def open_cityscapes(root: Path | None, split: str, labels: LabelSet | None = Non
     Raises:
         SourceError: if a folder or file is missing.
     """
-    layout = f"Cityscapes: leftImg8bit/{split}/CITY/*.png and gtFine/{split}/CITY/*.png"
+    layout = f"Cityscapes: leftImg8bit/{split}/CITY/*{IMAGE_SUFFIX} and gtFine/{split}/CITY/*{LABEL_ID_SUFFIX}"
     top = need_folder(Path(root or "."), layout)
     image_folder = need_folder(need_folder(top / "leftImg8bit", layout) / split, layout)
     truth_folder = need_folder(need_folder(top / "gtFine", layout) / split, layout)
     # The later suffix wins: train ids need no translation.
     truths = {**_by_key(truth_folder, LABEL_ID_SUFFIX), **_by_key(truth_folder, TRAIN_ID_SUFFIX)}
-    files = match(_by_key(image_folder, IMAGE_SUFFIX), truths, str(top))
+    files = match(_by_key(image_folder, IMAGE_SUFFIX), truths, str(top), layout)
     pairs = [Pair(i, t, TRAIN_IDS if t.name.endswith(TRAIN_ID_SUFFIX) else LABEL_IDS) for i, t in files]
     return PairDataset("cityscapes", split, CITYSCAPES, pairs)
 

@@ -42,7 +42,8 @@ def open_folder(
     if len(images) < len(pictures):
         raise SourceError(f"{part / 'images'} holds two pictures of one stem", "one picture a label file")
     values = replace(class_ids(labels, IGNORE_ID), cure=_CURE)
-    return PairDataset(dataset, name, labels, [Pair(i, t, values) for i, t in match(images, truths, str(part))])
+    pairs = [Pair(i, t, values) for i, t in match(images, truths, str(part), layout)]
+    return PairDataset(dataset, name, labels, pairs)
 
 
 def _truths(folder: Path) -> dict[str, Path]:
@@ -50,4 +51,7 @@ def _truths(folder: Path) -> dict[str, Path]:
     found = list_files(folder, (".png",))
     if not found and (others := list_files(folder)):
         raise SourceError(f"{min(others)} is no PNG", "labels as PNG", "save the labels as PNG, with class ids")
-    return {file.stem: file for file in found}
+    truths = {file.stem: file for file in found}
+    if len(truths) < len(found):
+        raise SourceError(f"{folder} holds two label files of one stem", "one label file a picture")
+    return truths

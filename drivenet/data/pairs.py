@@ -125,14 +125,16 @@ def need_folder(folder: Path, layout: str) -> Path:
     return folder
 
 
-def match(images: Mapping[str, Path], labels: Mapping[str, Path], where: str) -> list[tuple[Path, Path]]:
-    """Pictures and label files with equal keys, in the order of the keys.
+def match(
+    images: Mapping[str, Path], labels: Mapping[str, Path], where: str, layout: str
+) -> list[tuple[Path, Path]]:  # fmt: skip
+    """Pictures and label files with equal keys, in the order of the keys; messages say the layout that is looked for.
 
     Raises:
         SourceError: if there are none, or one lacks its counterpart.
     """
     if not images and not labels:
-        raise SourceError(f"no pictures in {where}", "pictures with their labels")
+        raise SourceError(f"no pictures in {where}", layout)
     for kind, alone in (("labels", images.keys() - labels.keys()), ("picture", labels.keys() - images.keys())):
         if alone:
             raise SourceError(

@@ -86,3 +86,11 @@ def test_a_picture_without_labels_is_named_with_its_city(root: Path) -> None:
     write(root, "gtFine", "gtFine_labelIds", np.zeros((2, 17), np.uint8)).unlink()
     with pytest.raises(SourceError, match=f"no labels for {CITY}/{STEM} "):
         open_dataset("cityscapes", root, "val")
+
+
+def test_files_without_folders_of_cities_are_told_with_the_layout(root: Path) -> None:
+    for file in root.rglob("*.png"):
+        file.rename(file.parents[1] / file.name)
+    expected = r"no pictures in .*; expected Cityscapes: leftImg8bit/val/CITY/\*_leftImg8bit\.png and gtFine/val/"
+    with pytest.raises(SourceError, match=expected):
+        open_dataset("cityscapes", root, "val")

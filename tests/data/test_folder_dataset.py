@@ -49,6 +49,14 @@ def test_needs_labels_and_one_picture_a_stem(tmp_path: Path) -> None:
         open_dataset("folder", tmp_path, "val", CITYSCAPES)
 
 
+def test_two_labels_of_one_picture_are_told(tmp_path: Path) -> None:
+    """The order on the disk decided which of them was the truth."""
+    lay(tmp_path)
+    (tmp_path / "labels" / "one.PNG").write_bytes((tmp_path / "labels" / "one.png").read_bytes())
+    with pytest.raises(SourceError, match="two label files of one stem; expected one label file a picture"):
+        open_dataset("folder", tmp_path, "val", CITYSCAPES)
+
+
 def test_a_label_of_another_size_is_named(tmp_path: Path) -> None:
     """Of several sources the name of the picture alone did not tell which file it was."""
     lay(tmp_path)
