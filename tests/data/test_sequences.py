@@ -74,10 +74,12 @@ def test_what_is_missing_of_cityscapes_is_named_and_left_out(cityscapes: Path) -
     (frames / "beton" / "beton_000000_000003_leftImg8bit.png").unlink()
     (cityscapes / "gtFine" / "val" / "beton" / "beton_000001_000019_gtFine_labelIds.png").unlink()
     (frames / "ceton").mkdir()
+    (cityscapes / "gtFine" / "val" / "aton" / "aton_gtFine_labelIds.png").touch()
     found = open_video_set("cityscapes-video", cityscapes)
     assert [s.name for s in found.sequences] == ["aton_000000_000019"]
     told = " | ".join(found.missing)
     assert "no labels of ceton" in told
+    assert "aton of aton: no number of a frame" in told
     assert "beton_000000_000019: no frame beton_000000_000003" in told
     assert "no labels for 30 frames of beton: beton_000001_000000" in told
     for file in (cityscapes / "gtFine" / "val" / "aton").iterdir():

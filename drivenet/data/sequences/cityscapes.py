@@ -61,6 +61,9 @@ def _add_city(city: str, frames: Path, truths: Path, sequences: list[FileSequenc
     used: set[str] = set()
     for name in sorted(labels):
         drive, _, number = name.rpartition("_")
+        if not number.isdecimal():
+            missing.append(f"{name} of {city}: no number of a frame")
+            continue
         wanted = [f"{drive}_{i:06d}" for i in range(int(number) - BEFORE, int(number) + AFTER + 1)]
         used.update(wanted)
         lacking = [one for one in wanted if one not in images]
