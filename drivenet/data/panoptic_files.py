@@ -110,22 +110,26 @@ class CocoPanoptic:
         if pixels.ndim != 3:
             raise SourceError(f"{path} has one channel", "an RGB PNG whose colours are segment ids")
         keys, of = np.unique(pixels[..., 2] + 256 * pixels[..., 1] + 65536 * pixels[..., 0], return_inverse=True)
-        known = self._known(self.annotations[file_name]["segments_info"], path, labels)
+        known = self._known(self.annotations[file_name], path, labels)
         unknown = sorted(set(keys.tolist()) - set(known) - {0})
         if unknown:
             raise SourceError(f"{path} holds segment {unknown[0]}", "segments that its JSON lists")
         table = np.array([known.get(k, 0) for k in keys.tolist()], np.int64)
         return np.asarray(table[of].reshape(pixels.shape[:2]))
 
-    def _known(self, infos: list[dict[str, Any]], path: Path, labels: LabelSet) -> dict[int, int]:
+    def _known(self, annotation: dict[str, Any], path: Path, labels: LabelSet) -> dict[int, int]:
+        try:
+            infos = [(int(i["id"]), int(i["category_id"]), bool(i.get("iscrowd"))) for i in annotation["segments_info"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SourceError(f"{path}: {error}", "segments_info with id and category_id in its JSON") from error
         out, number = {}, 0
-        for info in infos:
-            name = self.classes.get(info["category_id"])
+        for segment, category, crowd in infos:
+            name = self.classes.get(category)
             if name not in labels.classes:
-                raise SourceError(f"{path}: category {info['category_id']} ({name})", f"a class of {labels.name}")
-            single = name in self.things and not info.get("iscrowd", 0)
+                raise SourceError(f"{path}: category {category} ({name})", f"a class of {labels.name}")
+            single = name in self.things and not crowd
             number += single
-            out[int(info["id"])] = (labels.id_of(name) + 1 << SHIFT) + (number if single else 0)
+            out[segment] = (labels.id_of(name) + 1 << SHIFT) + (number if single else 0)
         return out
 
 
@@ -209,8 +213,10 @@ def _coco(map_: Segments, things: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np
         if not key:
             continue
         crowd = bool(things[cls]) and key % (1 << SHIFT) == 0
-        ids[i] = cls * 1000 + 1 + seen[cls]
+        ids[i] = cls * _MOST + 1 + seen[cls]
         seen[cls] += 1
+        if seen[cls] > _MOST:
+            raise UsageError(f"more than {_MOST} things of class id {cls}", f"at most {_MOST} in an image")
         x, y, w, h = cv2.boundingRect((of == i).astype(np.uint8))
         infos.append(
             {"id": int(ids[i]), "category_id": cls, "area": int(np.count_nonzero(of == i)), "bbox": [x, y, w, h],

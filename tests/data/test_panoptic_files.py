@@ -110,6 +110,10 @@ def test_files_that_are_something_else_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(SourceError, match="COCO panoptic JSON"):
         read_coco_panoptic(tmp_path / "a.json")
+    write_coco_panoptic(tmp_path / "a.json", [("x", segments(*drawn(50), TABLE))], CITYSCAPES, CITYSCAPES_THINGS)
+    (tmp_path / "a.json").write_text((tmp_path / "a.json").read_text().replace('"segments_info"', '"segments"'))
+    with pytest.raises(SourceError, match=r"x\.png: 'segments_info'; expected segments_info with id and category_id"):
+        read_coco_panoptic(tmp_path / "a.json").read("x.png", CITYSCAPES)
     with pytest.raises(SourceError, match="no such file"):
         read_instance_ids(tmp_path / "b.png")
     cv2.imwrite(str(tmp_path / "c.png"), np.full((4, 4), 60_000, np.uint16))
@@ -123,6 +127,9 @@ def test_more_things_than_the_format_holds_are_refused(tmp_path: Path) -> None:
     ids = np.full((40, 40), CAR, np.uint8)
     with pytest.raises(UsageError, match="1600 things of class car"):
         write_instance_ids(tmp_path / "a.png", ids, np.arange(1600).reshape(40, 40) + 1)
+    many = segments(ids, np.arange(1600).reshape(40, 40) + 1, TABLE)
+    with pytest.raises(UsageError, match="more than 1000 things of class id 13"):  # two of them had one segment id
+        write_coco_panoptic(tmp_path / "a.json", [("a", many)], CITYSCAPES, CITYSCAPES_THINGS)
     assert not (tmp_path / "a.png").exists()
 
 
