@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from drivenet.address import expand_home
@@ -31,11 +31,16 @@ def _at_home(text: str) -> str:
         raise PydanticCustomError("home", "{why}", {"why": str(error)}) from None
 
 
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
 Text = Annotated[str, AfterValidator(_something)]
 Secret = Annotated[SecretStr, AfterValidator(_some_secret)]
 #: A path, an address or a name; ``~/`` at its start is the home folder, also where no shell has expanded it.
 Place = Annotated[Text, AfterValidator(_at_home)]
-SourceText = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_at_home)]
+#: Likewise; a number is a camera. Not by pydantic's own way from numbers, which refuses names that are no UTF-8.
+SourceText = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_at_home)]
 
 
 def _as_list(value: Any) -> Any:

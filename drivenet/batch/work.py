@@ -140,7 +140,8 @@ def _results(segment: Segment, engine: Engine) -> Iterator[Record]:
 def _row(segment: Segment, result: Record) -> dict[str, Any]:
     scene = result.scene.to_dict()
     return {
-        "file": segment.file, "frame": result.frame.index, "media_ns": result.frame.media_ns or 0,
+        "file": segment.file.encode(errors="backslashreplace").decode(),  # a name may be no UTF-8
+        "frame": result.frame.index, "media_ns": result.frame.media_ns or 0,
         "classes": json.dumps(scene["classes"]), "things": json.dumps(scene["things"]),
         **{f"group_{name}": float(fraction) for name, fraction in sorted(result.scene.groups.items())},
     }  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from drivenet.errors import EngineError, UsageError, nearest
 from drivenet.files import sha256_of, write_atomic
 from drivenet.modelspec import ModelSpec, Precision
 
+#: A disk with fewer bytes left is full.
+_NO_ROOM = 1 << 20
 #: Told what is being done now.
 Tell = Callable[[str], None]
 #: Writes (request, precision, target) and says what it has written.
@@ -122,12 +125,14 @@ def _attempt(job: _Job, attempt: Attempt) -> Built:
         builder: Builder = BACKENDS[request.backend].load("build")
         job.tell(f"building {target.name} with {request.backend}")
         started = time.monotonic()
-        product = builder(request, precision, scratch / target.name)
+        with _room_in(request.folder):
+            product = builder(request, precision, scratch / target.name)
         seconds = time.monotonic() - started
         if sha256_of(request.onnx) != job.digest:
             raise EngineError(f"{request.onnx} was changed while it was built", "a file that stays", "build it again")
         passport = _passport(request, job.spec, job.digest, precision, product, seconds)
-        write_atomic(passport_path(product.files[0]), passport.to_json())
+        with _room_in(request.folder):
+            write_atomic(passport_path(product.files[0]), passport.to_json())
         parity = _measure(request, job.reference, product.files[0], job.tell)
         if not parity.passed and not request.accept_parity:
             raise FallsShortError(
@@ -179,6 +184,17 @@ def _scratch(folder: Path) -> tempfile.TemporaryDirectory[str]:
         raise UsageError(
             f"cannot write to {folder}: {error.strerror}", "a writable folder", "name one with --out"
         ) from error
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """What fails on a full disk says so, whatever a library makes of that."""
+    try:
+        yield
+    except (OSError, EngineError) as error:
+        if shutil.disk_usage(folder).free >= _NO_ROOM:
+            raise
+        raise EngineError(f"no room in {folder}", cure="free some, or name another folder with --out") from error
 
 
 def scratch_prefix(process: int) -> str:

@@ -188,11 +188,22 @@ def _is_interrupt(error: BaseException | None) -> bool:
     return error is not None and (isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__cause__))
 
 
+def _is_somewhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _after_os_error(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):  # the reader has seen enough, as head does
         from drivenet.cli.output import abandon
 
         abandon(sys.stdout)
         return 0
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():
+        _tell("the folder that this was started in is gone; cd to one that is there")
+        return DrivenetError.exit_code
     _tell(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     return DrivenetError.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from onnx_models import palette_model
+
+import drivenet
 
 NULL = ("--backend", "null", "--headless", "--strict")
 
@@ -99,3 +103,55 @@ def test_a_user_without_a_home_gets_no_folder_named_like_it(
     assert code == 2
     assert "names a home folder, and this user has none; set HOME or give the whole path" in line
     assert not (here / "~").exists()
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    """As a memory card or an old archive has them."""
+    name = os.fsdecode(b"f\xe4hrt")
+    (tmp_path / name).mkdir()
+    palette_model(tmp_path / name)
+    video = f"{name}/{name}.mp4"
+    made = run(tmp_path, "run", "synthetic://96x64@30?frames=6", "--policy", "every", *NULL, "--out", video)
+    assert made[0] == 0
+    for engine in (("--backend", "null"), ("--engine", f"{name}/palette.onnx", "--backend", "onnxruntime")):
+        assert run(tmp_path, "run", video, "--headless", *engine, "--stats", "s.jsonl")[0] == 0
+    assert len(list(tmp_path.glob("s*.jsonl"))) == 2
+
+
+def test_a_batch_of_a_video_whose_name_is_no_utf_8(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow (extra [batch]) is not installed")
+    video = os.fsdecode(b"f\xe4hrt.mp4")
+    run(tmp_path, "run", "synthetic://96x64@30?frames=6", "--policy", "every", *NULL, "--out", video)
+    assert run(tmp_path, "batch", video, "--out", "found", "--backend", "null")[0] == 0
+    (scenes,) = (tmp_path / "found").rglob("scenes.parquet")
+    assert parquet.read_table(io.BytesIO(scenes.read_bytes()))["file"].to_pylist() == ["f\\udce4hrt.mp4"] * 6
+
+
+@pytest.mark.parametrize("command", ["doctor", "models"])
+def test_a_folder_that_is_gone(tmp_path: Path, command: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m drivenet {command}"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, timeout=100, env=at_checkout())
+    told = "drivenet: the folder that this was started in is gone; cd to one that is there\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_a_build_in_a_folder_without_room(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
+    palette_model(tmp_path)
+    small = tmp_path / "small"
+    small.mkdir()
+    inside = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size=8k none {small} && exec "$@"', "sh"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a file system")
+    build = ["build", "palette.onnx", "--backend", "openvino", "--precision", "fp32", "--out", str(small)]
+    done = subprocess.run(
+        [*inside, sys.executable, "-m", "drivenet", *build], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    told = f"drivenet: no room in {small}; free some, or name another folder with --out"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (4, told)
+
+
+def at_checkout() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(drivenet.__file__).parents[1])}

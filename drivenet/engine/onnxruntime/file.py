@@ -70,7 +70,7 @@ def open_session(file: Path, options: Any, providers: tuple[str, ...] = CPU) -> 
     try:
         # Without enable_fallback=0 a failed provider is replaced by the processor, with a note on stdout.
         with AT_WORK.on(str(file)):
-            session = ort.InferenceSession(str(file), options, providers=_exact(providers), enable_fallback=0)
+            session = ort.InferenceSession(_as_told(file), options, providers=_exact(providers), enable_fallback=0)
     except Exception as error:  # its exceptions share no base class of their own
         raise ModelSpecError(
             f"{file} cannot be loaded: {reason(error)}", "an ONNX from drivenet export", "export the model again"
@@ -79,6 +79,11 @@ def open_session(file: Path, options: Any, providers: tuple[str, ...] = CPU) -> 
     if got[: len(providers)] != providers:
         raise EngineError(f"{file} runs on {', '.join(got)}", ", ".join(providers), "ask for the provider that exists")
     return session
+
+
+def _as_told(file: Path) -> str | bytes:
+    """The name, or the content of a file whose name is no UTF-8, which ONNX Runtime does not take."""
+    return file.read_bytes() if any("\ud800" <= c <= "\udfff" for c in str(file)) else str(file)
 
 
 def _exact(providers: tuple[str, ...]) -> list[Any]:
