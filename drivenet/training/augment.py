@@ -34,7 +34,7 @@ class Augment:
         self._conditions = Conditions(settings, codes)
         labels = codes.labels
         self._sky, self._tree = recolour.sky_and_tree(labels)
-        self._trees = codes.holding(self._tree)
+        self._skies, self._trees = codes.within([self._sky]), codes.holding(self._tree)
         self._road, self._vehicle = (codes.within(labels.ids_of_group(group)) for group in ("road", "vehicle"))
 
     def __call__(
@@ -134,9 +134,9 @@ class Augment:
         look = "night" if draw < s.night else "dusk" if draw < s.night + s.dusk else ""
         if look:
             recolour.dim(pixels, look, rng)
-            recolour.sky(pixels, ids == self._sky, look, rng)
+            recolour.sky(pixels, self._skies[ids], look, rng)
         elif rng.random() < s.recolour_sky:
-            recolour.sky(pixels, ids == self._sky, "blue" if rng.random() < 0.75 else "grey", rng)
+            recolour.sky(pixels, self._skies[ids], "blue" if rng.random() < 0.75 else "grey", rng)
 
     def _sensor(self, image: Image, rng: np.random.Generator) -> Image:
         s = self.settings

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 from tiny_runs import UNVARIED, material_of
 
 from drivenet.data.base import Sample
-from drivenet.labels import CAMVID, IGNORE_ID
+from drivenet.labels import CAMVID, IGNORE_ID, LabelSet
 from drivenet.synthetic import SyntheticDrive
 from drivenet.training import recolour
 from drivenet.training.assemble import class_shares
@@ -144,6 +144,19 @@ def test_what_no_truth_counts_is_no_sky() -> None:
     before = ids.copy()
     recolour.hills(pixels, ids, IGNORE_ID, TREE, np.random.default_rng(0))
     np.testing.assert_array_equal(ids, before)
+
+
+def test_what_no_truth_counts_is_given_no_sky_and_no_night_sky() -> None:
+    """A label set without a class sky: its void, of walls and all that lies outside, was painted as a sky is."""
+    labels = LabelSet("two", ("road", "car"), ((0, 0, 0), (9, 9, 9)), {"road": "road", "car": "vehicle"})
+    image, ids = np.full((*CROP, 3), (30, 90, 200), np.uint8), np.full(CROP, IGNORE_ID, np.uint8)
+    ids[40:] = 0
+    for changes in ({"recolour_sky": 1}, {"dusk": 1}):
+        settings = AugmentSettings.model_validate(
+            {"crop": CROP, "scale": (1, 1), "aspect": (1, 1), **UNVARIED, **changes}
+        )
+        picture, _ = Augment(settings, SetCodes(labels))(image, ids, CROP, np.random.default_rng(0))
+        assert (picture == picture[-1, 0]).all(), changes  # all of it is as its road
 
 
 def test_dry_vegetation_is_yellower_and_the_rest_as_it_was() -> None:

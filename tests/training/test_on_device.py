@@ -174,8 +174,9 @@ def test_what_no_truth_counts_is_no_sky() -> None:
     ids = np.zeros((64, 96), np.uint8)
     ids[:32] = IGNORE_ID
     sample = Sample(np.full((64, 96, 3), 100, np.uint8), ids, "x")
-    truths = batches([sample], labels=labels, hills=1, scale=(1, 1), aspect=(1, 1)).at(0)[1]
+    images, truths = batches([sample], labels=labels, hills=1, recolour_sky=1, scale=(1, 1), aspect=(1, 1)).at(0)
     np.testing.assert_array_equal(truths.numpy(), ids[None].repeat(4, 0))
+    assert (images == 100).all()
 
 
 def test_vegetation_dries_and_nothing_else() -> None:

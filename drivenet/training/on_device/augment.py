@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from drivenet.labels import IGNORE_ID
 from drivenet.training.on_device import recolour
 from drivenet.training.on_device.draws import Bools, Draws, Floats
 from drivenet.training.on_device.pixels import blur, by_picture, jpeg, luminance, on, shift_hue
@@ -33,7 +32,8 @@ class BatchAugment:
 
     def __init__(self, settings: AugmentSettings, codes: SetCodes, device: torch.device) -> None:
         self.settings = settings
-        self._sky, self._tree = sky_and_tree(codes.labels)
+        sky, self._tree = sky_and_tree(codes.labels)
+        self._skies = torch.from_numpy(codes.within([sky])).to(device)
         self._trees = torch.from_numpy(codes.holding(self._tree)).to(device)
         self._road = torch.from_numpy(codes.within(codes.labels.ids_of_group("road"))).to(device)
 
@@ -69,7 +69,7 @@ class BatchAugment:
         haze, rough, grain = draws.uniform(0, 0.6), draws.uniform(0.03, 0.2), draws.uniform(0, 2**31)
 
         def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
-            masks = recolour.behind_ridge((ids[where] == self._sky) & (self._sky != IGNORE_ID), rise[i])
+            masks = recolour.behind_ridge(self._skies[ids[where].long()], rise[i])
             ids[where] = torch.where(masks, self._tree, ids[where])
             noise = _noise(x.new_empty(len(i), 1, max(2, h // 8), max(2, w // 8)), grain[i])
             return recolour.hills(x, masks, colour[i], haze[i], noise * by_picture(rough[i], x))
@@ -120,7 +120,7 @@ class BatchAugment:
         bend, amount = draws.uniform(0.6, 1.6), draws.uniform(0.7, 1.0)
 
         def change(x: torch.Tensor, where: torch.Tensor, i: Indices) -> torch.Tensor:
-            return recolour.sky(x, ids[where] == self._sky, zenith[i], horizon[i], bend[i], amount[i])
+            return recolour.sky(x, self._skies[ids[where].long()], zenith[i], horizon[i], bend[i], amount[i])
 
         apply(images, night | dusk | (real & draws.yes(s.recolour_sky)), change)
 
