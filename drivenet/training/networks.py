@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from drivenet.errors import UsageError
 from drivenet.labels import LabelSet
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
+from drivenet.models.deployed import MEAN, STD
 from drivenet.training.settings import DistilSettings, TrainSettings
 
 
@@ -63,10 +65,37 @@ def freeze(network: nn.Module, parts: int) -> list[nn.Module]:
     return all_parts[:parts]
 
 
+class Renormalised(nn.Module):
+    """A network behind pictures that are normalised as the networks of this project take them.
+
+    Args:
+        network: takes pictures that are normalised its own way.
+        mean, std: RGB, of values divided by 255, that it was trained with.
+    """
+
+    scale: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("scale", _planes(STD) / _planes(std))
+        self.register_buffer("offset", (_planes(MEAN) - _planes(mean)) / _planes(std))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of (N, 3, H, W) float RGB."""
+        out: torch.Tensor = self.network(x * self.scale + self.offset)
+        return out
+
+
+def _planes(values: Sequence[float]) -> torch.Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1)
+
+
 def teacher_of(
     distil: DistilSettings | None, labels: LabelSet, student: nn.Module, device: torch.device
 ) -> nn.Module | None:
-    """The network to imitate, frozen; None if there is none.
+    """The network to imitate, frozen; None if there is none. It takes what the student does, however it was trained.
 
     Raises:
         UsageError: if it has other labels than the student, or logits of another size.
@@ -78,5 +107,8 @@ def teacher_of(
     network = checkpoints.network_of(state, f"teacher {distil.teacher}")
     if network.stride != student.stride:
         raise UsageError(f"teacher {distil.teacher} with logits at 1/{network.stride}", f"1/{student.stride}")
+    mean, std = (tuple(state.get("spec", {}).get(name, ours)) for name, ours in (("mean", MEAN), ("std", STD)))
+    if (mean, std) != (MEAN, STD):  # of a publisher
+        network = Renormalised(network, mean, std)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)

@@ -25,12 +25,13 @@ from drivenet.errors import UsageError  # noqa: E402
 from drivenet.files import sha256_of  # noqa: E402
 from drivenet.labels import CAMVID, LabelSet  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
+from drivenet.models.deployed import normalise  # noqa: E402
 from drivenet.modelspec import LabelsSpec  # noqa: E402
 from drivenet.training.assemble import prepare_run  # noqa: E402
 from drivenet.training.ema import Ema  # noqa: E402
-from drivenet.training.networks import start_from  # noqa: E402
+from drivenet.training.networks import start_from, teacher_of  # noqa: E402
 from drivenet.training.optimiser import learning_rate  # noqa: E402
-from drivenet.training.settings import OptimiserSettings  # noqa: E402
+from drivenet.training.settings import DistilSettings, OptimiserSettings  # noqa: E402
 
 #: Runs the settings on its standard input; says every finished iteration on its standard output.
 CHILD = """
@@ -219,6 +220,21 @@ def test_a_run_with_a_teacher_resumes_to_the_same_losses(whole: tuple[Path, dict
     assert trainer.teacher is not None
     assert not trainer.teacher.training
     assert not any(p.requires_grad for p in trainer.teacher.parameters())
+
+
+def test_a_published_teacher_sees_pictures_as_it_was_trained(tmp_path: Path) -> None:
+    """It saw them as the student does, and gave other classes than it would: nobody was told."""
+    theirs: dict[str, Any] = {"mean": (0.3, 0.5, 0.4), "std": (0.2, 0.3, 0.25)}
+    network = create("bisenetv2", len(CAMVID), TINY["model"]["options"]).eval()
+    state = {"network": network.state_dict(), "settings": {"model": TINY["model"]}, "labels": "camvid", "spec": theirs}
+    checkpoint.save(tmp_path / "t.pt", state)
+    teacher = teacher_of(DistilSettings(teacher=str(tmp_path / "t.pt")), CAMVID, network, torch.device("cpu"))
+    images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    assert teacher is not None
+    assert not teacher.training
+    with torch.no_grad():
+        wanted = network(normalise(images, **theirs))
+        torch.testing.assert_close(teacher(normalise(images)), wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_a_teacher_of_other_labels_is_refused(tmp_path: Path) -> None:
