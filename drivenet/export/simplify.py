@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from drivenet.onnx_graph import Graph, Node, called
 
@@ -46,6 +46,8 @@ def _absorb_normalisation(graph: Graph) -> None:
     first = graph.readers(flip.output[0])
     if not all(node.op_type == "Conv" and group_of(node) == 1 and graph.constants(node) for node in first):
         return
+    if not _turns_channels(graph, flip):  # an imported network may begin with one that cuts pixels off
+        return
     scale, offset = (graph.constant(node.input[1]) for node in (mul, add))  # of B, G, R
     for node in first:
         graph.change(node, 1, graph.constant(node.input[1])[:, ::-1] * scale)
@@ -67,6 +69,18 @@ def _chain(graph: Graph, node: Node | None, kinds: tuple[str, ...]) -> list[Node
         found.append(node)
         node = graph.only_reader(node) if kind != kinds[-1] else None
     return found
+
+
+def _turns_channels(graph: Graph, cut: Node) -> bool:
+    """Whether a Slice of (N, C, H, W) gives all channels in the opposite order, and nothing else."""
+    told: list[list[int]] = []  # starts, ends, axes, steps
+    for name in cut.input[1:]:
+        maker = graph.maker(name)
+        if maker is not None and maker.op_type == "Constant":
+            told.append(numpy_helper.to_array(maker.attribute[0].t).tolist())
+        elif name in graph.tensors:
+            told.append(graph.constant(name).tolist())
+    return len(told) == 4 and told[0] == [-1] and told[1][0] < -3 and told[2:] == [[1], [-1]]
 
 
 def _split_expansion(graph: Graph, node: Node) -> None:

@@ -79,6 +79,18 @@ def test_layouts_and_colours(tmp_path: Path, pictures: list, declared: Declarati
         assert np.mean(engine.infer(image) == resize(scores, (64, 96)).argmax(0)) > 0.999
 
 
+@pytest.mark.parametrize("colour", ["rgb", "bgr"])
+def test_a_network_that_cuts_the_bonnet_off_first(tmp_path: Path, pictures: list, colour: Any) -> None:
+    """Its Slice was taken for the one that turns the channels round, and the import was refused."""
+    net = Net()
+    for name, value in (("starts", 0), ("ends", 48), ("axes", 2)):
+        net.tensors.append(onnx.numpy_helper.from_array(np.array([value], np.int64), name))
+    net.nodes[0].input[0] = "road"
+    net.nodes.insert(0, helper.make_node("Slice", ["image", "starts", "ends", "axes"], ["road"], "cut"))
+    made, _ = convert(net.write(tmp_path / "net.onnx"), pictures, Declaration(colour=colour))
+    assert made.agreement.equal > 0.999
+
+
 def test_the_record_states_mean_and_std_as_every_spec_does(tmp_path: Path, pictures: list) -> None:
     declared = Declaration(colour="bgr", scale=1.0, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
     made, _ = convert(Net().write(tmp_path / "net.onnx"), pictures, declared)
