@@ -338,6 +338,64 @@ def test_a_lost_server_is_said_and_found_again(node: Node, open_page: OpenPage) 
         page.wait_for_selector("#stage[data-state=ok]")
 
 
+def test_a_node_with_other_classes_is_shown_where_some_were_hidden(open_page: OpenPage) -> None:
+    """Classes were hidden by number: one that the new node does not have stopped the picture, which was called live."""
+    with Node(labels=CITYSCAPES) as node:
+        node.publish()
+        page = open_page(node)
+        drawn(page, 0)
+        page.click("#none")
+    with Node(port=node.port, labels=CAMVID) as again:
+        again.index = 100
+        again.publish()
+        drawn(page, 100)
+        page.wait_for_selector("#stage[data-state=ok]")
+        assert page.locator("#legend input:checked").count() == len(CAMVID)
+
+
+def test_what_is_hidden_stays_so_when_the_node_comes_back(node: Node, open_page: OpenPage) -> None:
+    node.publish()
+    page = open_page(node)
+    drawn(page, 0)
+    page.locator("#legend input").nth(3).uncheck()
+    node.close()
+    with Node(port=node.port) as again:
+        again.index = 100
+        again.publish()
+        drawn(page, 100)
+        hidden = page.evaluate(
+            "[...document.querySelectorAll('#legend input')].flatMap((e, i) => e.checked ? [] : [i])"
+        )
+        assert hidden == [3]
+
+
+def test_a_picture_of_the_lost_connection_is_not_shown_after_those_of_the_new_one(
+    node: Node, open_page: OpenPage
+) -> None:
+    """Its number is that of another run: all pictures below it were left out, and the page stood still as live."""
+    page = open_page(node)
+    page.evaluate("""() => {
+      const decode = createImageBitmap;
+      window.createImageBitmap = (...what) => {
+        window.createImageBitmap = decode;
+        return new Promise((done) => { window.release = () => done(decode(...what)); });
+      };
+    }""")
+    node.publish(50)
+    page.wait_for_function("() => window.release")
+    node.close()
+    with Node(port=node.port) as again:
+        again.index = 100
+        again.publish()
+        drawn(page, 100)
+        page.evaluate("() => window.release()")
+        next_shown(page)
+        next_shown(page)
+        assert page.evaluate("document.body.dataset.frame") == "100"
+        again.publish()
+        drawn(page, 101)
+
+
 def test_pause_keeps_the_picture_and_keys_do_what_they_say(node: Node, open_page: OpenPage) -> None:
     page = open_page(node)
     node.play()

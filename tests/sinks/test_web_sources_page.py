@@ -148,6 +148,19 @@ def test_a_node_that_is_gone_is_never_taken_for_live_and_found_again(browser_pag
         browser_page.wait_for_function("() => document.querySelectorAll('.tile[data-old]').length === 0")
 
 
+def test_a_network_that_is_gone_is_said_though_no_request_ends(browser_page: Any) -> None:
+    """The tiles stood still, each with its badge LIVE."""
+    with playing(0, BLUE, {}) as node:
+        browser_page.goto(node.url)
+        shows(browser_page, "front", 2)
+        browser_page.route("**/*", lambda route: None)
+        says(browser_page, "front", "RECONNECTING")
+        browser_page.wait_for_function("() => document.querySelectorAll('.tile[data-old]').length === 7")
+        browser_page.unroute("**/*")
+        says(browser_page, "front", "LIVE")
+        browser_page.wait_for_function("() => document.querySelectorAll('.tile[data-old]').length === 0")
+
+
 def test_a_tab_that_nobody_sees_asks_for_no_pictures(browser_page: Any) -> None:
     with playing(0, BLUE, {}) as node:
         browser_page.goto(node.url)

@@ -12,7 +12,7 @@ export class Legend {
   }
 
   build(labels) {
-    this.picture.labels = labels;
+    this.picture.relabel(labels);
     this.rows = labels.map((label, id) => this.row(label, id));
     this.list.replaceChildren(...this.rows.map((row) => row.item));
   }

@@ -26,9 +26,22 @@ export class Picture {
     resized.observe(canvas);
   }
 
+  // Another run may have other classes: what is hidden stays so by its name, and the last picture is of the former ones.
+  relabel(labels) {
+    const hidden = new Set([...this.hidden].map((id) => this.labels[id].name));
+    this.hidden = new Set([...labels.keys()].filter((id) => hidden.has(labels[id].name)));
+    if (JSON.stringify(labels) !== JSON.stringify(this.labels)) this.forget();
+    this.labels = labels;
+  }
+
+  forget() {
+    this.shot?.image.close();
+    this.shot = null;
+  }
+
   // Resolves when the picture is drawn, or a newer one in its place.
   show(shot) {
-    if (this.shot) this.shot.image.close();
+    this.forget();
     this.shot = shot;
     return this.draw();
   }

@@ -79,7 +79,18 @@ export class Live {
       else this.handlers[message.type](message);
       return;
     }
-    unpack(data).then((shot) => this.show(shot)).finally(() => this.send("drawn"));
+    this.unpack(data, this.socket);
+  }
+
+  // What is unpacked only after the connection was lost is of another run, whose numbers are others.
+  async unpack(data, socket) {
+    try {
+      const shot = await unpacked(data);
+      if (socket === this.socket) await this.show(shot);
+      else shot.image.close();
+    } finally {
+      if (socket === this.socket) this.send("drawn");
+    }
   }
 
   // Two pictures may be unpacked at once: the older one is not shown after the newer.
@@ -90,7 +101,7 @@ export class Live {
   }
 }
 
-async function unpack(data) {
+async function unpacked(data) {
   const headLength = new DataView(data).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, headLength)));
   const jpeg = new Blob([new Uint8Array(data, 4 + headLength, head.jpeg)], { type: "image/jpeg" });

@@ -3,7 +3,10 @@
 import { WORDS } from "./states.js";
 
 const PICTURE_EVERY_MS = 100;
+const LOOK_EVERY_MS = 1000;
 const RETRY_MS = 1000;
+// A network that is gone ends no request: what has not come by then does not come.
+const SILENT_MS = 4000;
 
 const badge = document.getElementById("badge");
 const tiles = new Map();
@@ -30,21 +33,31 @@ async function play(link, shown) {
   for (let count = Date.now(); ; count++) {
     let pause = PICTURE_EVERY_MS;
     if (!document.hidden) {
+      const next = new Image();
       try {
-        const next = new Image();
         next.alt = shown.alt;
         next.src = `${link.href}overlay.jpg?${count}`;
-        await next.decode();
+        await inTime(next.decode());
         shown.replaceWith(next);
         shown = next;
         delete link.dataset.old;
       } catch {
+        next.removeAttribute("src");  // else a request that never ends keeps one of the connections
         link.dataset.old = "";
         pause = RETRY_MS;
       }
     }
-    await new Promise((done) => setTimeout(done, pause));
+    await after(pause);
   }
+}
+
+function after(ms) { return new Promise((done) => setTimeout(done, ms)); }
+
+// What a promise gives, if it does so before others would take the page for dead.
+function inTime(promise) {
+  let timer;
+  const late = new Promise((_, fail) => { timer = setTimeout(fail, SILENT_MS); });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 function tell(element, state, word = WORDS[state]) {
@@ -54,7 +67,7 @@ function tell(element, state, word = WORDS[state]) {
 
 async function look() {
   try {
-    const { state, sources } = await (await fetch("sources.json")).json();
+    const { state, sources } = await (await fetch("sources.json", { signal: AbortSignal.timeout(SILENT_MS) })).json();
     const replays = Object.values(sources).some((one) => one.replay);
     tell(badge, state, state === "ok" ? (replays ? "ALL OK" : "ALL LIVE") : WORDS[state]);
     for (const [name, one] of Object.entries(sources)) {
@@ -71,5 +84,11 @@ async function look() {
   }
 }
 
-setInterval(look, 1000);
-look();
+async function watch() {
+  for (;;) {
+    await look();
+    await after(LOOK_EVERY_MS);
+  }
+}
+
+watch();
