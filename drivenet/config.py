@@ -14,7 +14,7 @@ from drivenet.address import expand_home, mask_uri
 from drivenet.backends import BACKENDS
 from drivenet.config_problems import problems_of
 from drivenet.config_texts import Place, Places, Secret, SourceText, Text, Texts, one_of
-from drivenet.config_yaml import Loader
+from drivenet.config_yaml import Loader, unseen
 from drivenet.errors import ConfigError
 from drivenet.labels import GROUPS, LabelSet, built_in
 from drivenet.resources import configs_dir
@@ -40,18 +40,29 @@ def load_yaml(path: Path, model: type[S], overrides: dict[str, Any] | None = Non
     Raises:
         ConfigError: all that is wrong, on one line.
     """
-    raw = _read(path)
-    return check({**raw, **{k: v for k, v in (overrides or {}).items() if v is not None}}, model, str(path))
-
-
-def _read(path: Path) -> dict[Any, Any]:
+    text = _read(path)
     try:
-        text = yaml_file(path).read_text(encoding="utf-8")
-        raw = yaml.load(text, Loader)
+        raw = _parsed(text, path)
+        return check({**raw, **{k: v for k, v in (overrides or {}).items() if v is not None}}, model, str(path))
+    except ConfigError as error:
+        raise ConfigError(error.received, error.expected, error.cure or unseen(text)) from error.__cause__
+
+
+def _read(path: Path) -> str:
+    try:
+        return yaml_file(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {(error.strerror or str(error)).lower()}", "a YAML file") from error
+    except UnicodeDecodeError as error:
+        told = f"byte 0x{error.object[error.start]:02x} in line {error.object.count(10, 0, error.start) + 1}"
+        raise ConfigError(f"{path} is no YAML: {told} is not UTF-8", "a YAML file", "save it in UTF-8") from error
+
+
+def _parsed(text: str, path: Path) -> dict[Any, Any]:
+    try:
+        raw = yaml.load(text, Loader)
     except (ValueError, LookupError, yaml.YAMLError, RecursionError) as error:  # LookupError: !!bool maybe
-        raise ConfigError(f"{path} is no YAML: {_why(error)}", "a YAML file") from error
+        raise ConfigError(f"{path} is no YAML: {_why(error, text)}", "a YAML file") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds {'nothing' if raw is None else type(raw).__name__}", "keys and values")
     return raw
@@ -66,8 +77,10 @@ def yaml_file(path: Path) -> Path:
     return shipped if shipped.is_file() else file
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, text: str) -> str:
     """What is wrong and where, without the line itself: it may hold a password."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"character U+{ord(text[error.position]):04X} in line {text.count(chr(10), 0, error.position) + 1}"
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return str(error)
     return f"{error.problem} in line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from types import NoneType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,8 +14,8 @@ from drivenet.errors import nearest
 
 #: Settings whose values no message shows.
 _SECRET = ("token",)
-#: pydantic's word for a key that there is not.
-_UNKNOWN = "extra_forbidden"
+#: pydantic's words for a key that there is not: a text, and another value.
+_UNKNOWN = ("extra_forbidden", "invalid_key")
 #: So many keys are named in a message, the others counted.
 _NAMED = 3
 _BOUNDS = {
@@ -48,21 +50,35 @@ Loc = tuple[int | str, ...]
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Every problem in a few words. A misspelt key is not reported as missing under its right name as well."""
-    hints = {e["loc"]: _hint(model, e["loc"]) for e in error.errors() if e["type"] == _UNKNOWN}
+    unknown = [(*e["loc"][:-1], _written(e["loc"][-1], e)) for e in error.errors() if e["type"] in _UNKNOWN]
+    hints = {loc: _hint(model, loc) for loc in unknown}
     meant = {(*loc[:-1], hint.removeprefix(", did you mean ").removesuffix("?")) for loc, hint in hints.items()}
     wrong = [e["loc"] for e in error.errors()]
-    others = [e for e in error.errors() if not (e["type"] == _UNKNOWN or e["loc"] in meant or _follows(e, wrong))]
+    others = [e for e in error.errors() if not (e["type"] in _UNKNOWN or e["loc"] in meant or _follows(e, wrong))]
     return _unknown_keys(hints) + [_problem(e) for e in others]
 
 
+def _written(key: int | str, error: ErrorDetails) -> str:
+    """A key as YAML has it: pydantic's place of one that is no text is another text."""
+    got = error["input"]
+    is_other = error["type"] == "invalid_key" and isinstance(got, (bool, int, float, NoneType))
+    return json.dumps(got) if is_other else str(key)
+
+
 def _follows(error: ErrorDetails, wrong: list[Loc]) -> bool:
-    """Whether a list is too short only because pydantic does not count the values in it that are wrong."""
-    loc = error["loc"]
-    return error["type"] == "too_short" and any(len(one) > len(loc) and one[: len(loc)] == loc for one in wrong)
+    """Whether it says no more than that parts of a value are wrong: pydantic does not count those in a list that is too
+    short, and blames what may be keys or a list for not being the other.
+    """
+    place = _place(error["loc"])
+    in_parts = any(len(one) > len(place) and one[: len(place)] == place for one in map(_place, wrong))
+    return in_parts and error["type"] in ("too_short", "tuple_type", "dict_type")
 
 
 def _problem(error: ErrorDetails) -> str:
     key, got = _key(error["loc"]), error["input"]
+    if error["loc"][-1:] == ("[key]",):
+        written = json.dumps(got, default=str)
+        return f'{_key(error["loc"][:-2])}: the key {written} must be a text; in quotes it is one, "{written}"'
     bound = _BOUNDS.get(error["type"])
     message = bound.format(**error["ctx"]) if bound else _KINDS.get(error["type"], error["msg"])
     message = message.replace("Input should be", "must be", 1).removeprefix("Value error, ")
@@ -117,6 +133,11 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(inner)
 
 
+def _place(loc: Loc) -> Loc:
+    """Where a value is, without the types that pydantic tried on it."""
+    return tuple(part for part in loc if "[" not in str(part))
+
+
 def _key(loc: Loc) -> str:
-    """The place of a value, without the types that pydantic tried on it."""
-    return ".".join(part for part in map(str, loc) if "[" not in part) or "the whole"
+    """How a message names the place of a value."""
+    return ".".join(map(str, _place(loc))) or "the whole"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import yaml
@@ -21,6 +22,9 @@ _SCALARS = {
     "merge": (r"<<", ["<"]),
 }
 _BASES = {"0o": 8, "0x": 16}
+#: Characters that look like a space or like nothing, and are part of a word to YAML; texts from elsewhere bring them.
+_UNSEEN = re.compile("[\u00a0\u00ad\u1680\u180e\u2000-\u200f\u202a-\u202f\u205f-\u2064\u3000\ufeff]")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 class Loader(yaml.SafeLoader):
@@ -47,3 +51,12 @@ Loader.yaml_implicit_resolvers = {}
 for _name, (_pattern, _first) in _SCALARS.items():
     Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
 Loader.add_constructor(_TAG + "int", _int)
+
+
+def unseen(text: str) -> str:
+    """Where a text has its first character that nobody sees, but for comments; empty if it has none."""
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if found := _UNSEEN.search(_COMMENT.sub("", line)):
+            name = unicodedata.name(found[0]).lower()
+            return f"type line {number} anew: its column {found.start() + 1} is U+{ord(found[0]):04X}, a {name}"
+    return ""

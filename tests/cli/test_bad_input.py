@@ -261,7 +261,10 @@ def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("source: [\n", "is no YAML"),
         ("- source\n", "holds list"),
         ("", "holds nothing"),
-        ("\xff", "is no YAML"),
+        ("loop: true\nsource: Stra\xdfe.mp4\n", "no YAML: byte 0xdf in line 2 is not UTF-8; .*; save it in UTF-8"),
+        ("loop: true\nout: a\x07b\n", "no YAML: character U[+]0007 in line 2;"),
+        ("1: clip.mp4\n", "unknown key 1, choose from"),
+        ("true: clip.mp4\n~: 2\n", "unknown keys true, null, choose from|unknown key true, choose.* key null, choose"),
         ("token: 5\nserve: 127.0.0.1:0\n", "token: must be a text; what is meant as a text stands in quotes"),
         ("segment: 60\n", "segment: must be a text, got 60; what is meant as a text stands in quotes"),
         ("palette: null\n", "palette: must be .*got nothing; what is meant as a text stands in quotes"),
@@ -275,6 +278,28 @@ def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_configurations(here: Path, capsys: pytest.CaptureFixture[str], text: str, pattern: str) -> None:
     (here / "node.yaml").write_bytes(text.encode("latin-1"))
     refused(capsys, 2, pattern, "run", "clip.mp4", *NULL, "--config", "node.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "\u200bpolicy: every\n",
+            "did you mean policy.*; type line 1 anew: its column 1 is U[+]200B, a zero width space",
+        ),
+        ("loop: true\nsource:\u00a0clip.mp4\n", "type line 2 anew: its column 8 is U[+]00A0, a no-break space"),
+        ("loop: true # \u00a0\npolicy: every\u00a0\n", "'every.*'; type line 2 anew: its column 14 is U[+]00A0"),
+        ("loop: true\n\ufeffpolicy: every\n", "type line 2 anew: its column 1 is U[+]FEFF"),
+        ("\ufeffpolcy: every\n", r"unknown key polcy, did you mean policy\?\n"),  # at the start it is no fault
+        ("polcy: every # 1\u00a0s\n", r"unknown key polcy, did you mean policy\?\n"),
+    ],
+)
+def test_characters_that_nobody_sees_are_told(
+    here: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    """The line looked right, and the message gave back what it looked like."""
+    (here / "node.yaml").write_text(text, encoding="utf-8")
+    refused(capsys, 2, told, "run", "clip.mp4", *NULL, "--config", "node.yaml")
 
 
 @pytest.mark.parametrize("name", ["color", "colours", "colr"])
