@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drivenet.address import mask_uri, scheme_of
 from drivenet.cli.budget import as_one, budget_of, open_engines
@@ -24,6 +25,7 @@ from drivenet.node import MainThread, Node
 from drivenet.pipeline import Pipeline
 from drivenet.pipeline.sink_queue import unique
 from drivenet.result import Totals
+from drivenet.sinks import kind_of_output
 from drivenet.sinks.recording.shared import NodeRecordings
 from drivenet.sources import kind_of
 from drivenet.sources.base import Source
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 #: What an output's address has in the place of the source's id.
 PLACE = "{source}"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+log = logging.getLogger("drivenet.cli")
 
 
 def sources_of(settings: NodeSettings) -> dict[str, str]:
@@ -59,16 +62,34 @@ def named(settings: NodeSettings) -> NodeSettings:
     if settings.source is None:
         return settings
     name = _id_of(settings.source)
-    out = tuple(target.replace(PLACE, name) for target in settings.out)
-    stats = settings.stats.replace(PLACE, name) if settings.stats else None
-    return settings.model_copy(update={"out": out, "stats": stats})
+    _tell_names(settings, name)
+    return settings.model_copy(update=_placed(settings, name))
 
 
 def settings_of(settings: NodeSettings, name: str, uri: str) -> NodeSettings:
     """The settings of one source: with its id in outputs, and without what all share."""
-    out = tuple(target.replace(PLACE, name) for target in settings.out)
+    return settings.model_copy(update={"source": uri, "sources": (), "serve": None, **_placed(settings, name)})
+
+
+def _placed(settings: NodeSettings, name: str) -> dict[str, Any]:
+    """The outputs with the id of a source in them."""
     stats = settings.stats.replace(PLACE, name) if settings.stats else None
-    return settings.model_copy(update={"source": uri, "sources": (), "out": out, "stats": stats, "serve": None})
+    return {"out": tuple(_at(target, name) for target in settings.out), "stats": stats}
+
+
+def _at(target: str, name: str) -> str:
+    """An output with the id of a source in it, as addresses of its kind can have it."""
+    if PLACE not in target or not scheme_of(target):
+        return target.replace(PLACE, name)
+    address, mark, query = target.partition("?")
+    return address.replace(PLACE, kind_of_output(target).source_name(name)) + mark + query.replace(PLACE, name)
+
+
+def _tell_names(settings: NodeSettings, name: str) -> None:
+    """Say where a source has another name than its id."""
+    for target in settings.out:
+        if (place := _at(target, name)) != target.replace(PLACE, name):
+            log.info("the source %s is at %s", name, mask_uri(place))
 
 
 def check_sources(settings: NodeSettings, sources: Mapping[str, str], config: Path | None) -> None:
@@ -77,11 +98,23 @@ def check_sources(settings: NodeSettings, sources: Mapping[str, str], config: Pa
     if shared and len(sources) > 1:
         what = f"one output {mask_uri(shared[0])} for {len(sources)} sources"
         raise UsageError(what, f"{PLACE} in it", f"such as {_with_place(shared[0])}")
+    for target in settings.out:
+        _check_apart({name: _at(target, name) for name in sources})
     pictures = [uri for uri in sources.values() if kind_of(uri) == "images" and Path(uri).is_file()]
     if len(pictures) > 1:
         raise UsageError(f"{len(pictures)} picture files as sources", "one SOURCE", "quote a glob")
     for name, uri in sources.items():
+        _tell_names(settings, name)
         check_outputs(settings_of(settings, name, uri), config, tuple(sources.values()))
+
+
+def _check_apart(places: Mapping[str, str]) -> None:
+    """UsageError if two sources have one address, by their ids."""
+    first: dict[str, str] = {}
+    for name, place in places.items():
+        if first.setdefault(place, name) != name:
+            told = f"the sources {first[place]} and {name} would both be at {mask_uri(place)}"
+            raise UsageError(told, "ids that differ in their letters and digits")
 
 
 def _with_place(target: str) -> str:

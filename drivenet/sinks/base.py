@@ -69,6 +69,11 @@ class Sink:
         Nothing is opened or asked for it.
         """
 
+    @classmethod
+    def source_name(cls, source_id: str) -> str:
+        """How the id of a source (letters, digits, ``-``, ``_``) stands in an address of this kind."""
+        return source_id
+
     def publish(self, result: Result) -> bool | None:
         """Take one result. Raises SinkError.
 

@@ -53,7 +53,28 @@ def test_several_sources_are_on_ros_2(tmp_path: Path, monkeypatch: pytest.Monkey
     config = tmp_path / "node.yaml"
     config.write_text(f"sources: {{front: '{A}', rear: '{B}'}}\n")
     assert call("run", "--config", config, *NULL, "--headless", "--out", "ros2://7/car/{source}") == 0
-    assert call("run", A, A, *NULL, "--headless", "--out", "ros2://7/car/{source}") == 2, "synthetic-2 is no name there"
+
+
+def test_a_source_is_on_ros_2_by_a_name_that_ros_2_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its id was refused there, which the second of two like addresses has without asking."""
+    pytest.importorskip("cyclonedds", reason="cyclonedds is not installed (extra [ros2], x86 only)")
+    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
+    assert call("run", A, A, *NULL, "--headless", "--out", "ros2://7/car/{source}?frame_id={source}") == 0
+    told = "the source synthetic-2 is at ros2://7/car/synthetic_2?frame_id=synthetic-2"
+    assert capfd.readouterr().err.count(told) == 1
+
+
+@pytest.mark.parametrize(("one", "other", "place"), [("a-b", "a_b", "a_b"), ("1", "source-1", "source_1")])
+def test_two_sources_that_ros_2_would_take_for_one_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], one: str, other: str, place: str
+) -> None:
+    config = tmp_path / "node.yaml"
+    config.write_text(f"sources: {{'{one}': '{A}', '{other}': '{B}'}}\n")
+    assert call("run", "--config", config, *NULL, "--headless", "--out", "ros2://7/car/{source}") == 2
+    told = f"the sources {one} and {other} would both be at ros2://7/car/{place}; expected ids that differ in their"
+    assert told in capfd.readouterr().err
 
 
 def test_they_share_one_disk_budget(tmp_path: Path) -> None:

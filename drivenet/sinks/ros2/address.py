@@ -46,3 +46,9 @@ def parse_address(uri: str, frame_id: str) -> Ros2Address:
             f"namespace {namespace!r} in {mask_uri(uri)}", "letters, digits and single underscores between slashes"
         )
     return Ros2Address(domain, namespace, settings.get("frame_id", frame_id))
+
+
+def word_of(text: str) -> str:
+    """The word of a namespace that is most like a text: ``front_left`` for ``front-left``, ``source_1`` for ``1``."""
+    word = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    return word if word[:1].isalpha() else f"source_{word}"

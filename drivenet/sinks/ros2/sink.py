@@ -14,7 +14,7 @@ from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
 from drivenet.sinks.cdr import encode
 from drivenet.sinks.jpeg import encode_jpeg
-from drivenet.sinks.ros2.address import parse_address
+from drivenet.sinks.ros2.address import parse_address, word_of
 from drivenet.sinks.ros2.bus import DIAGNOSTICS, LATCHED, PICTURES, Bus
 from drivenet.sinks.ros_messages import (
     FRAME_ID,
@@ -70,6 +70,11 @@ class Ros2Sink(Sink):
     def check_address(cls, uri: str) -> None:
         """See :meth:`Sink.check_address`."""
         parse_address(uri, FRAME_ID)
+
+    @classmethod
+    def source_name(cls, source_id: str) -> str:
+        """See :meth:`Sink.source_name`: ROS 2 takes no ``-``."""
+        return word_of(source_id)
 
     def publish(self, result: Result) -> None:
         """Send one result to whoever listens."""
