@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from drivenet.frame import Image
-from drivenet.health import SILENT, Health
+from drivenet.health import Health
 from drivenet.result import Result
 from drivenet.sinks.i420 import BT601, LIMITED_RANGE
 from drivenet.sinks.recording import RecordingSession
@@ -54,7 +54,7 @@ class CutoutVideoSink(VideoSink):
 
     def health(self, health: Health) -> None:
         """Have a segment end at its time while nothing new comes."""
-        if health.state in SILENT and not self._failed and self._files.is_due_now():
+        if not self._failed and self._files.is_due_now(health):
             self._end()
 
     def _picture(self, result: Result) -> Image:

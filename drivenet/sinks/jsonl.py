@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from drivenet.errors import SinkError
-from drivenet.health import SILENT, Event, Health
+from drivenet.health import Event, Health
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingFiles, RecordingSession
@@ -61,7 +61,7 @@ class JsonlSink(Sink):
 
     def health(self, health: Health) -> None:
         """Have a segment end at its time while nothing new comes."""
-        if health.state not in SILENT or self._failed or not (self._files and self._files.is_due_now()):
+        if self._failed or not (self._files and self._files.is_due_now(health)):
             return
         try:
             self._finish()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from drivenet.errors import SinkError
 from drivenet.frame import Frame
-from drivenet.health import SILENT, Event, Health
+from drivenet.health import Event, Health
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink
@@ -149,7 +149,7 @@ class McapSink(Sink):
         if self._recording:
             try:
                 self._report(self._recording, totals)
-                if self._health.state in SILENT and self._files.is_due_now():
+                if self._files.is_due_now(self._health):
                     self._turn(None)
             except (SinkError, OSError) as error:
                 self._failed = True

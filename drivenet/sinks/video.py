@@ -144,7 +144,7 @@ class VideoSink(Sink):
             return False
         at = _ticks(now_ns())
         try:
-            if self._files.is_due_now():
+            if self._files.is_due_now(health):
                 self._finish()
                 self._open(None, view, at)
             self._write(view, at)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from drivenet.errors import SinkError
+from drivenet.health import SILENT, Health
 from drivenet.result import Result
 from drivenet.sinks.recording.clock import Segment
 from drivenet.sinks.recording.disk import being_written, is_being_written
@@ -42,9 +43,9 @@ class RecordingFiles:
         self._cut_by_size()
         return self._differs(self._session.segment(result))
 
-    def is_due_now(self) -> bool:
-        """Whether the segment that is open ends now, though no frame comes: for who is told that nothing new comes."""
-        if not (self._options.segmented and self._file and self._segment):
+    def is_due_now(self, health: Health) -> bool:
+        """Whether the segment that is open ends now, though no frame comes: only where nothing new is said to come."""
+        if health.state not in SILENT or not (self._options.segmented and self._file and self._segment):
             return False
         self._cut_by_size()
         return self._session.ends_now(self._segment.number)
