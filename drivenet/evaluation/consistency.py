@@ -13,6 +13,7 @@ from drivenet.data.sequences.base import Flow, Mask
 from drivenet.evaluation.flow import carried, grid
 from drivenet.labels import IGNORE_ID, LabelSet
 from drivenet.metrics import ConfusionMatrix
+from drivenet.panoptic.quality import windows
 
 #: Frames over which mVC asks for constant classes.
 VC_WINDOWS = (8, 16)
@@ -86,11 +87,8 @@ def video_consistency(
         0..1; NaN if the sequence is shorter, or no pixel stays.
     """
     shares = []
-    for first in range(len(truth) - window + 1):
-        if any(first < start < first + window for start in starts):
-            continue
-        t = np.stack(list(truth[first : first + window]))
-        p = np.stack(list(predicted[first : first + window]))
+    for part in windows(len(truth), window, starts):
+        t, p = np.stack(list(truth[part])), np.stack(list(predicted[part]))
         constant = (t == t[0]).all(0) & (t[0] != IGNORE_ID)
         if constant.any():
             shares.append(float(((p == t).all(0) & constant).sum() / constant.sum()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,6 +141,19 @@ def match_segments(truth: Segments, predicted: Segments, things: npt.NDArray[np.
     return Matches(t_keys[rows], p_keys[columns], ious[rows, columns], p_keys[wrong], t_keys[missed])
 
 
+def windows(frames: int, window: int, starts: Collection[int] = ()) -> Iterator[slice]:
+    """All spans of ``window`` frames of a sequence, but those that go across one of ``starts``.
+
+    Args:
+        frames: in the sequence.
+        window: frames in a span.
+        starts: frames that do not follow the one before them.
+    """
+    for first in range(frames - window + 1):
+        if not any(first < start < first + window for start in starts):
+            yield slice(first, first + window)
+
+
 def add_tubes(
     quality: PanopticQuality, truth: Sequence[Segments], predicted: Sequence[Segments], window: int,
     starts: Collection[int] = (),
@@ -151,12 +164,9 @@ def add_tubes(
         quality: of this window alone, over all sequences.
         truth, predicted: the frames of one sequence.
         window: frames in a tube.
-        starts: frames that do not follow the one before them; no tube goes across.
+        starts: as of :func:`windows`.
     """
-    for first in range(len(truth) - window + 1):
-        if any(first < start < first + window for start in starts):
-            continue
-        part = slice(first, first + window)
+    for part in windows(len(truth), window, starts):
         quality.add(np.concatenate(list(truth[part])), np.concatenate(list(predicted[part])))
 
 
