@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from drivenet.export.simplify import simplify
 from drivenet.export.stored import check_target, store
 from drivenet.export.things import with_head
+from drivenet.export.trace import traced
 from drivenet.files import sha256_of
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models.blocks import check_size
 from drivenet.models.deployed import MEAN, STD, Deployed
 from drivenet.modelspec import LabelsSpec, ModelSpec, Tail
 
-#: The newest that TensorRT 8.5 (JetPack 5) reads.
-OPSET = 17
 _OUTPUT_SHARE: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
 
 
@@ -52,7 +48,7 @@ def export_onnx(
         }
     )  # fmt: skip
     deployed = Deployed(network, tail, full.mean, full.std).eval()
-    model = onnx.load_from_string(_trace(deployed, size))
+    model = traced(deployed, torch.zeros(1, *size, 3, dtype=torch.uint8), "frame", ["classes"])
     simplify(model)
     head = getattr(network, "things", None)
     if head is not None:
@@ -139,16 +135,3 @@ def gmac(network: torch.nn.Module, size: tuple[int, int]) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 3, *size))
     return float(counter.get_total_flops()) / 2e9
-
-
-def _trace(deployed: Deployed, size: tuple[int, int]) -> bytes:
-    """The serialised graph."""
-    frame = torch.zeros(1, *size, 3, dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter cannot write opset 17
-        file = Path(folder) / "model.onnx"
-        torch.onnx.export(
-            deployed, (frame,), file, input_names=["frame"], output_names=["classes"], opset_version=OPSET,
-            dynamo=False, do_constant_folding=True,
-        )  # fmt: skip
-        return file.read_bytes()

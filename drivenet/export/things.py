@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +14,7 @@ from onnx import TensorProto, helper
 from drivenet.errors import UsageError
 from drivenet.export.int8_nodes import THINGS
 from drivenet.export.stored import check_target, load, store
+from drivenet.export.trace import traced
 from drivenet.labels import COUNTABLE_GROUPS
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models.things_head import ThingsHead, ThingsTail, head_of
@@ -94,7 +93,7 @@ def append_head(
     model: onnx.ModelProto, head: ThingsHead, features: str, shape: tuple[int, int, int, int], things: ThingsSpec
 ) -> None:
     """Add the head to a graph in place, reading the tensor ``features``."""
-    tail = _traced(ThingsTail(head, things.scale).eval(), shape)
+    tail = traced(ThingsTail(head, things.scale).eval(), torch.zeros(shape), "features", ["centres", "offsets"]).graph
     names = {features_input.name: features for features_input in tail.input}
     for output in tail.output:
         names[output.name] = output.name
@@ -110,14 +109,3 @@ def append_head(
     rows, columns = things.cells
     for name, dims in (("centres", [1, rows, columns]), ("offsets", [1, 2, rows, columns])):
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.UINT8, dims))
-
-
-def _traced(tail: ThingsTail, shape: tuple[int, int, int, int]) -> Any:
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter cannot write opset 17
-        file = Path(folder) / "head.onnx"
-        torch.onnx.export(
-            tail, (torch.zeros(shape),), file, input_names=["features"], output_names=["centres", "offsets"],
-            opset_version=17, dynamo=False, do_constant_folding=True,
-        )  # fmt: skip
-        return onnx.load(file).graph

@@ -27,7 +27,8 @@ from drivenet.errors import ModelSpecError, UsageError  # noqa: E402
 from drivenet.export.confidence import add_confidence  # noqa: E402
 from drivenet.export.int8 import quantise  # noqa: E402
 from drivenet.export.int8_nodes import PARTS  # noqa: E402
-from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
+from drivenet.export.onnx import export_onnx  # noqa: E402
+from drivenet.export.trace import OPSET  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
 from drivenet.models.deployed import Deployed  # noqa: E402

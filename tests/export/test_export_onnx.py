@@ -13,7 +13,8 @@ onnx = pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed
 
 from drivenet.engine import open_engine  # noqa: E402
 from drivenet.errors import SinkError, UsageError  # noqa: E402
-from drivenet.export.onnx import DATA_LICENCES, OPSET, export_checkpoint, export_onnx  # noqa: E402
+from drivenet.export.onnx import DATA_LICENCES, export_checkpoint, export_onnx  # noqa: E402
+from drivenet.export.trace import OPSET  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
 from drivenet.models.deployed import Deployed, normalise  # noqa: E402

@@ -22,7 +22,8 @@ from drivenet.errors import ModelSpecError, SinkError, UsageError  # noqa: E402
 from drivenet.export.int8 import Calibrated, quantise  # noqa: E402
 from drivenet.export.int8_activations import round_after_activations, unsign  # noqa: E402
 from drivenet.export.int8_nodes import PARTS, float_nodes  # noqa: E402
-from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
+from drivenet.export.onnx import export_onnx  # noqa: E402
+from drivenet.export.trace import OPSET  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.metrics import agreement  # noqa: E402
 from drivenet.models import create  # noqa: E402

@@ -16,8 +16,9 @@ from onnx import numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from drivenet.engine import open_engine  # noqa: E402
-from drivenet.export.onnx import OPSET, export_onnx  # noqa: E402
+from drivenet.export.onnx import export_onnx  # noqa: E402
 from drivenet.export.simplify import group_of, simplify  # noqa: E402
+from drivenet.export.trace import OPSET  # noqa: E402
 from drivenet.labels import CAMVID  # noqa: E402
 from drivenet.models import create  # noqa: E402
 from drivenet.models.deployed import Deployed  # noqa: E402
