@@ -26,6 +26,8 @@ METADATA_KEY = "drivenet.modelspec"
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Tail = Literal["full", "half", "eighth"]
+#: What share of the input's height and width the argmax of each tail works at: 1/1, 1/2, 1/8.
+TAILS: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
 
 
 class LabelsSpec(BaseModel):

@@ -17,7 +17,7 @@ from drivenet.data import open_dataset
 from drivenet.engine import open_engine
 from drivenet.evaluation import evaluate
 from drivenet.export.onnx import export_checkpoint
-from drivenet.models.deployed import TAILS
+from drivenet.modelspec import TAILS
 
 
 @click.command()

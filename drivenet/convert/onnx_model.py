@@ -28,13 +28,12 @@ from drivenet.export.stored import check_target, store
 from drivenet.files import sha256_of
 from drivenet.frame import Image
 from drivenet.labels import LabelSet
-from drivenet.modelspec import LabelsSpec, ModelSpec, Tail
+from drivenet.modelspec import TAILS, LabelsSpec, ModelSpec, Tail
 from drivenet.onnx_graph import ends_in
 from drivenet.prepare import prepare_for
 
 #: Height and width of the synthetic sample images.
 _SYNTHETIC = (540, 960)
-_DIVISOR: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _output_size(given: Output, taken: Input, tail: Tail | None) -> tuple[int, i
         if tail is not None:
             raise UsageError(f"--tail {tail} for a model that gives ids", "scores", "leave --tail out")
         return given.size
-    divisor = _DIVISOR[tail or "full"]
+    divisor = TAILS[tail or "full"]
     return taken.size[0] // divisor, taken.size[1] // divisor
 
 

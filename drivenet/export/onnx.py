@@ -16,9 +16,7 @@ from drivenet.files import sha256_of
 from drivenet.models import checkpoint as checkpoint_file
 from drivenet.models.blocks import check_size
 from drivenet.models.deployed import MEAN, STD, Deployed
-from drivenet.modelspec import LabelsSpec, ModelSpec, Tail
-
-_OUTPUT_SHARE: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
+from drivenet.modelspec import TAILS, LabelsSpec, ModelSpec, Tail
 
 
 def export_onnx(
@@ -40,7 +38,7 @@ def export_onnx(
     """
     check_target(out)
     check_size(*size)
-    share = _OUTPUT_SHARE[tail]
+    share = TAILS[tail]
     full = ModelSpec.model_validate(
         {
             "mean": MEAN, "std": STD, **spec, "input": size, "output": (size[0] // share, size[1] // share),

@@ -6,14 +6,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from drivenet.modelspec import Tail
+from drivenet.modelspec import TAILS, Tail
 
 #: RGB mean and standard deviation of values divided by 255 that all networks of this project train with.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-
-#: What share of the input's height and width the argmax of each tail works at: 1/1, 1/2, 1/8.
-TAILS: dict[Tail, int] = {"full": 1, "half": 2, "eighth": 8}
 
 
 def normalise(images: torch.Tensor, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> torch.Tensor:

@@ -16,8 +16,8 @@ from drivenet.export.int8 import quantise  # noqa: E402
 from drivenet.export.onnx import export_onnx  # noqa: E402
 from drivenet.labels import CAMVID, LabelSet  # noqa: E402
 from drivenet.models import ARCHITECTURES, create  # noqa: E402
-from drivenet.models.deployed import TAILS, Deployed  # noqa: E402
-from drivenet.modelspec import LabelsSpec  # noqa: E402
+from drivenet.models.deployed import Deployed  # noqa: E402
+from drivenet.modelspec import TAILS, LabelsSpec  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
 from drivenet.training.loss import SegmentationLoss  # noqa: E402
 
