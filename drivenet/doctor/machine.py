@@ -38,7 +38,7 @@ def check_gpu() -> Row:
     """NVIDIA's driver and device 0."""
     gpu = probe()
     if gpu.missing:
-        return Row("GPU and driver", "missing", gpu.missing, f"{_driver_cure()}; not needed on a CPU")
+        return Row("GPU and driver", "missing", gpu.missing, f"{gpu.cure or _driver_cure()}; not needed on a CPU")
     found = f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA {gpu.cuda}"
     return Row("GPU and driver", "ok", found)
 

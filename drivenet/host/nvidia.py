@@ -7,6 +7,13 @@ import functools
 from dataclasses import dataclass
 
 _MAJOR, _MINOR, _INTEGRATED = 75, 76, 18  # CU_DEVICE_ATTRIBUTE_*
+#: What mends a driver that does not start, by the status of cuInit (CUDA's cuda.h).
+_CURES = {
+    34: "that libcuda.so.1 is for linking alone: take its folder (stubs) out of LD_LIBRARY_PATH",
+    803: "restart the machine: the driver was updated, and its kernel module is still the old one",
+    804: "take CUDA's compat folder out of LD_LIBRARY_PATH: this GPU does not run with it",
+    999: "load its kernel modules, sudo modprobe nvidia-uvm, or restart the machine",
+}
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,7 @@ class Gpu:
 
     Args:
         missing: what keeps it from being used, empty if nothing does.
+        cure: what mends that, where it is known.
         name: as the driver calls it.
         compute_capability: such as ``8.7``.
         cuda: the CUDA version that the driver supports, such as ``12.2``.
@@ -22,6 +30,7 @@ class Gpu:
     """
 
     missing: str = ""
+    cure: str = ""
     name: str = ""
     compute_capability: str = ""
     cuda: str = ""
@@ -37,12 +46,20 @@ def probe(library: str = "libcuda.so.1") -> Gpu:
         return Gpu(missing=f"no NVIDIA driver ({error})")
     status = driver.cuInit(0)
     if status:
-        return Gpu(missing=f"the NVIDIA driver does not start (cuInit returned {status})")
+        told = f"the NVIDIA driver does not start (cuInit returned {status}: {message(driver, status)})"
+        return Gpu(missing=told, cure=_CURES.get(status, ""))
     count = ctypes.c_int()
     driver.cuDeviceGetCount(ctypes.byref(count))
     if not count.value:
         return Gpu(missing="the NVIDIA driver sees no GPU")
     return _describe(driver)
+
+
+def message(driver: ctypes.CDLL, status: int) -> str:
+    """What the driver says about a status."""
+    text = ctypes.c_char_p()
+    driver.cuGetErrorString(status, ctypes.byref(text))
+    return text.value.decode(errors="replace") if text.value else f"status {status}"
 
 
 def _describe(driver: ctypes.CDLL) -> Gpu:

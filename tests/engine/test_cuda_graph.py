@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from drivenet.doctor import machine
 from drivenet.engine.cuda.graph import capture
 from drivenet.errors import EngineError
 from drivenet.host import nvidia
@@ -47,16 +48,23 @@ void set_fail(int status) { fail = status; }
 STREAM = 0x123456789ABC
 
 
+ERRORS = 'int cuGetErrorString(int e, const char **s) { *s = "as the driver says"; return 0; }'
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return made(tmp_path_factory.mktemp("driver"), SOURCE)
+
+
+def made(folder: Path, source: str) -> str:
+    """A driver library."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("there is no C compiler to make a driver library with")
-    folder = tmp_path_factory.mktemp("driver")
-    (folder / "driver.c").write_text(SOURCE, encoding="utf-8")
-    made = folder / "libdriver.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, folder / "driver.c"], check=True)
-    return str(made)
+    (folder / "driver.c").write_text(source, encoding="utf-8")
+    library = folder / "libdriver.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, folder / "driver.c"], check=True)
+    return str(library)
 
 
 def test_the_probe_describes_the_gpu(library: str) -> None:
@@ -105,3 +113,20 @@ def test_an_old_driver_without_graphs_is_named(tmp_path: Path) -> None:
     libc = ctypes.util.find_library("c")
     assert libc is not None
     assert capture(STREAM, lambda: None, libc) == (None, "the driver lacks cuStreamBeginCapture_v2")
+
+
+@pytest.mark.parametrize(
+    ("status", "cure"),
+    [(803, "restart the machine"), (999, "modprobe nvidia-uvm"), (100, "https://www.nvidia.com/drivers")],
+)
+def test_a_driver_that_does_not_start_says_why(
+    status: int, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = made(tmp_path, f"int cuInit(unsigned flags) {{ return {status}; }}" + ERRORS)
+    found = nvidia.probe.__wrapped__(library)
+    assert found.missing == f"the NVIDIA driver does not start (cuInit returned {status}: as the driver says)"
+    monkeypatch.setattr(machine, "probe", lambda: found)
+    monkeypatch.setattr(machine, "_driver_cure", lambda: "https://www.nvidia.com/drivers")
+    row = machine.check_gpu()
+    assert row.found == found.missing
+    assert cure in row.cure

@@ -9,6 +9,7 @@ import ctypes
 from collections.abc import Callable
 
 from drivenet.errors import EngineError
+from drivenet.host.nvidia import message
 
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may use CUDA meanwhile
 _NEEDED = (
@@ -71,10 +72,3 @@ def capture(stream: int, enqueue: Callable[[], None], library: str = "libcuda.so
     status = driver.cuGraphInstantiateWithFlags(ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
     driver.cuGraphDestroy(graph)
     return (None, message(driver, status)) if status else (Graph(driver, executable), "")
-
-
-def message(driver: ctypes.CDLL, status: int) -> str:
-    """What the driver says about a status."""
-    text = ctypes.c_char_p()
-    driver.cuGetErrorString(status, ctypes.byref(text))
-    return text.value.decode(errors="replace") if text.value else f"status {status}"
