@@ -34,13 +34,17 @@ def report(video: VideoSet, plan: Plan, engines: Sequence[Engine], results: Sequ
         "contract": {**CONTRACTS[plan.mode], "clock": "time.monotonic_ns", "unit": "ms", "rate_hz": plan.rate,
                      "warmup": WARMUP, "flow": plan.flow.name,
                      "interval": "95 %, moving-block bootstrap"},
-        "set": {"name": video.name, "split": video.split, "labels": video.labels.name, "frames": video.frames,
-                "labelled": video.labelled, "sequences": len(video.sequences), "missing": list(video.missing)},
+        "set": {**_set(video), "missing": list(video.missing)},
         "environment": environment(),
         "provenance": provenance(),
         "rows": [row(engine, plan, found, usage)
                  for engine, found, usage in zip(engines, results, usages, strict=True)],
     }  # fmt: skip
+
+
+def _set(video: VideoSet) -> dict[str, Any]:
+    return {"name": video.name, "split": video.split, "labels": video.labels.name, "frames": video.frames,
+            "labelled": video.labelled, "sequences": len(video.sequences)}  # fmt: skip
 
 
 def set_title(told: Mapping[str, Any]) -> str:
@@ -95,17 +99,22 @@ def latency(found: Mapping[str, Any]) -> Interval:
     return Interval(ms["p50"], *ms["p50_interval"])
 
 
-def against(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each row of a report over the row of an earlier one with the same engine, backend and precision.
+def check_earlier(video: VideoSet, plan: Plan, engines: Sequence[Engine], before: Mapping[str, Any]) -> None:
+    """SourceError for an earlier report in another mode, on other frames, or of other engines: before the work."""
+    mode = CONTRACTS[plan.mode]["mode"]
+    if (mode, plan.rate) != (before["contract"]["mode"], before["contract"]["rate_hz"]):
+        raise SourceError(f"an earlier run in mode {before['contract']['mode']}", f"{mode}, at the same rate")
+    told, now = before["set"], {name: value for name, value in _set(video).items() if value != ""}
+    other = [f"{name} {told.get(name)}, not {now[name]}" for name in now if told.get(name) != now[name]]
+    if other:
+        raise SourceError(f"an earlier run on {set_title(told)}: {'; '.join(other)}", "one on the same set")
+    earlier = [_key(one) for one in before["rows"]]
+    if not {_key({"engine": engine.describe()}) for engine in engines}.intersection(earlier):
+        raise SourceError("an earlier run of other engines", f"one of {', '.join(' '.join(k) for k in earlier)}")
 
-    Raises:
-        SourceError: if the earlier one was made in another mode, or has none of these rows.
-    """
-    if (now["contract"]["mode"], now["contract"]["rate_hz"]) != (
-        before["contract"]["mode"], before["contract"]["rate_hz"],
-    ):  # fmt: skip
-        raise SourceError(f"an earlier run in mode {before['contract']['mode']}", f"{now['contract']['mode']}, at the "
-                          "same rate")  # fmt: skip
+
+def against(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each row of a report over the row of an earlier one with the same engine, backend and precision."""
     earlier = {_key(one): one for one in before["rows"]}
     found = []
     for one in now["rows"]:
@@ -114,8 +123,6 @@ def against(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str,
             found.append({"engine": " ".join(_key(one)), "p50": _ratio(one["overall"], old).to_dict(),
                           "miou": _difference(one["overall"], old),
                           "same_machine": now["environment"]["cpu"] == before["environment"]["cpu"]})  # fmt: skip
-    if not found:
-        raise SourceError("an earlier run of other engines", f"one of {', '.join(' '.join(k) for k in earlier)}")
     return found
 
 

@@ -21,7 +21,7 @@ from drivenet.benchmark.store import Store
 from drivenet.benchmark.sustained import sustained
 from drivenet.benchmark.usage import Usage
 from drivenet.benchmark.video import MODES, Plan, SequenceResult, Visit, run_set
-from drivenet.benchmark.video_report import against, digest_of, report
+from drivenet.benchmark.video_report import against, check_earlier, digest_of, report
 from drivenet.cli.bench_video_table import show
 from drivenet.cli.output import check_file, console, progress, write_json
 from drivenet.data import SPLITS
@@ -103,6 +103,8 @@ def bench_video(
     plan = Plan(mode, rate, FlowSource.of(flow), lambda e: _mapping(video, e, mapping))
     with ExitStack() as opened:
         engines = [Lent(engine, slow_down) for engine in _open(names, backends, threads, opened)]
+        if earlier is not None:
+            check_earlier(video, plan, engines, earlier)
         usages = [Usage() for _ in engines]
         commons = [compare(e.spec.label_set, video.labels, plan.mapping(e)) for e in engines]
         called = names_of(engines)
@@ -206,7 +208,7 @@ def _mapping(video: VideoSet, engine: Engine, file: Path | None) -> LabelMapping
 def _read(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        if {"contract", "rows", "environment"} <= found.keys() and "overall" in found["rows"][0]:
+        if {"contract", "set", "rows", "environment"} <= found.keys() and "overall" in found["rows"][0]:
             return dict(found)
     except (OSError, ValueError, AttributeError, LookupError, TypeError) as error:
         raise SourceError(f"{file} cannot be read: {error}", "what drivenet bench --dataset --json wrote") from error

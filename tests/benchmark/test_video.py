@@ -18,12 +18,13 @@ from drivenet.benchmark.lent import Lent
 from drivenet.benchmark.outputs import Predictions
 from drivenet.benchmark.usage import Usage
 from drivenet.benchmark.video import Plan, SequenceResult, run_set
-from drivenet.benchmark.video_report import against, report
+from drivenet.benchmark.video_report import against, check_earlier, report
 from drivenet.classmap import Ids, ThingMaps
 from drivenet.data.sequences import open_video_set
 from drivenet.data.sequences.base import Truth, VideoSet
 from drivenet.engine import open_engine
 from drivenet.engine.base import Engine
+from drivenet.engine.null import NullEngine
 from drivenet.errors import SourceError, UsageError
 from drivenet.evaluation.comparison import compare
 from drivenet.evaluation.flow import FlowSource
@@ -274,7 +275,10 @@ def test_a_row_is_compared_with_an_earlier_one(engine: Engine) -> None:
     assert slower["p50"]["interval"][0] > 1
     assert against(fast, slow)[0]["p50"]["verdict"] == "faster"
     with pytest.raises(SourceError, match="an earlier run in mode open loop; expected infer"):
-        against(fast, {**slow, "contract": {**slow["contract"], "mode": "open loop"}})
+        check_earlier(found, plan, [engine], {**slow, "contract": {**slow["contract"], "mode": "open loop"}})
+    with pytest.raises(SourceError, match=r"earlier run of other engines; expected one of .* onnxruntime fp32"):
+        check_earlier(found, plan, [NullEngine()], slow)
+    check_earlier(found, plan, [engine], slow)
 
 
 def test_a_rate_is_for_open_loop_alone() -> None:

@@ -95,6 +95,20 @@ def test_against_what_was_written_before(here: Path, capsys: pytest.CaptureFixtu
     assert ", slower; mIoU +0.000" in capsys.readouterr().out
 
 
+def test_what_is_no_run_of_the_same_is_told_before_the_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other sets were compared without a word, and what else was wrong cost the run that it was told after."""
+    figures()
+    Path("found.json").rename("before.json")
+    Path("set.yaml").write_text(SET.replace("  - {frames: b, group: village}\n", ""))
+    for options, says in (
+        ((), "an earlier run on mine: frames 16, not 8; sequences 2, not 1; expected one on the same set"),
+        (("--mode", "closed"), "an earlier run in mode infer; expected closed loop, at the same rate"),
+    ):
+        assert call(*BENCH, *options, "--against", "before.json", "--predictions", "found") == 3
+        assert says in capsys.readouterr().err
+    assert not Path("found").exists()
+
+
 def test_sustained_compares_the_end_with_the_beginning(here: Path) -> None:
     sustained = figures("--sustained", 0.02)["rows"][0]["sustained"]
     assert sustained["first"]["n"] > 0
