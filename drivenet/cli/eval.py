@@ -43,6 +43,8 @@ _OF_ONE = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_
            "same", "record", "folder")  # fmt: skip
 #: Those that labelled pictures are asked for with; without one of them, --flicker and --agreement need none.
 _SCORING = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_fringes", "record", "folder")
+#: Those that make another score of it than the one that an artefact records.
+_OTHERWISE = ("mapping", "protocol", "ignore_fringes")
 #: The data sets that --labels is for.
 _UNNAMED = "|".join(WITHOUT_LABEL_SET)
 
@@ -106,6 +108,8 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
     if suite is not None:
         refuse(_OF_ONE, "--suite, which names its data sets", "none of them")
         return score_suite(engines, suite, json_file, **how)
+    if record:
+        refuse(_OTHERWISE, "--record", "a score of all pixels at the labels' own size")
     engine = _only(engines)
     clips = [clip for clip in (flicker, same) if clip]
     read = [*files_read(engine, how["backend"]), *chain.from_iterable(map(files_of, clips))]

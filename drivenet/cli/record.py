@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -38,7 +39,14 @@ def check_record(engine: Engine, samples: Dataset) -> None:
 
 
 def write_record(file: Path, miou: float) -> None:
-    """Note a score, to four digits, and tell which artefacts must be built again; SinkError if it cannot be written."""
+    """Note a score, to four digits, and tell which artefacts must be built again.
+
+    Raises:
+        UsageError: if there is no score.
+        SinkError: if it cannot be written.
+    """
+    if math.isnan(miou):
+        raise UsageError("--record with pictures of which no pixel has a class", "a score to note")
     stored = _stored()
     model, spec = stored.load(file)
     stored.store(model, spec.model_copy(update={"val_miou": round(miou, 4)}), file, full_check=False)

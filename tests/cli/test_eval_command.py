@@ -114,6 +114,17 @@ def test_a_score_that_the_record_has_no_place_for_is_refused(
     (here / "data").rename(here / "all" / "val")
     assert call(*FOLDER[:-1], "all", "--labels", "mine.yaml", "--record") == 2
     assert "--record with folder; expected the data set that its record names first: unknown" in capsys.readouterr().err
+    palette_model(here, "two", MINE, trained_on="folder train")
+    before = Path("two.onnx").read_bytes()
+    record = (*FOLDER[:-1], "all", "--labels", "mine.yaml", "--record")
+    for option in (("--protocol", "24x16"), ("--ignore-fringes", "lane")):
+        assert call(*record, *option) == 2  # the score of the small images was noted
+        told = f"{option[0]} with --record; expected a score of all pixels at the labels' own size"
+        assert told in capsys.readouterr().err
+    for label in (here / "all" / "val" / "labels").iterdir():
+        assert cv2.imwrite(str(label), np.full((SIZE[0], SIZE[1]), 255, np.uint8))
+    assert call(*record) == 2  # the score that was there gave way to none
+    assert "--record with pictures of which no pixel has a class; expected a score to note" in capsys.readouterr().err
     assert Path("two.onnx").read_bytes() == before
 
 
