@@ -6,7 +6,7 @@ import ctypes
 import functools
 from dataclasses import dataclass
 
-_MAJOR, _MINOR, _INTEGRATED = 75, 76, 18  # CU_DEVICE_ATTRIBUTE_*
+_MAJOR, _MINOR, _INTEGRATED, _MULTIPROCESSORS = 75, 76, 18, 16  # CU_DEVICE_ATTRIBUTE_*
 #: What mends a driver that does not start, by the status of cuInit (CUDA's cuda.h).
 _CURES = {
     34: "that libcuda.so.1 is for linking alone: take its folder (stubs) out of LD_LIBRARY_PATH",
@@ -27,6 +27,7 @@ class Gpu:
         compute_capability: such as ``8.7``.
         cuda: the CUDA version that the driver supports, such as ``12.2``.
         integrated: whether it shares its memory with the processor, as on a Jetson.
+        multiprocessors: how many of them are on, as the power mode of a Jetson has it.
     """
 
     missing: str = ""
@@ -35,6 +36,7 @@ class Gpu:
     compute_capability: str = ""
     cuda: str = ""
     integrated: bool = False
+    multiprocessors: int = 0
 
 
 @functools.lru_cache(maxsize=1)
@@ -73,6 +75,7 @@ def _describe(driver: ctypes.CDLL) -> Gpu:
         compute_capability=f"{_attribute(driver, _MAJOR, device)}.{_attribute(driver, _MINOR, device)}",
         cuda=f"{version.value // 1000}.{version.value % 1000 // 10}",
         integrated=bool(_attribute(driver, _INTEGRATED, device)),
+        multiprocessors=_attribute(driver, _MULTIPROCESSORS, device),
     )
 
 

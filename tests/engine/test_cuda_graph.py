@@ -21,7 +21,7 @@ int cuDeviceGetCount(int *n) { *n = 1; return 0; }
 int cuDeviceGet(int *d, int i) { *d = i; return 0; }
 int cuDriverGetVersion(int *v) { *v = 12020; return 0; }
 int cuDeviceGetName(char *name, int n, int d) { strncpy(name, "Orin", n); return 0; }
-int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 8 : a == 76 ? 7 : 1; return 0; }
+int cuDeviceGetAttribute(int *v, int a, int d) { *v = a == 75 ? 8 : a == 76 ? 7 : a == 16 ? 14 : 1; return 0; }
 int cuGetErrorString(int e, const char **s) { *s = "operation not permitted when stream is capturing"; return 0; }
 int cuStreamBeginCapture_v2(void *s, int mode) {
     if (s != (void *)0x123456789abc || mode != 1) return 1;
@@ -69,7 +69,7 @@ def made(folder: Path, source: str) -> str:
 
 def test_the_probe_describes_the_gpu(library: str) -> None:
     gpu = nvidia.probe.__wrapped__(library)
-    assert gpu == nvidia.Gpu(name="Orin", compute_capability="8.7", cuda="12.2", integrated=True)
+    assert gpu == nvidia.Gpu(name="Orin", compute_capability="8.7", cuda="12.2", integrated=True, multiprocessors=14)
 
 
 def test_the_probe_says_what_is_missing(tmp_path: Path) -> None:

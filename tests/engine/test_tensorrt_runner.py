@@ -137,7 +137,7 @@ def test_any_thread_may_infer_and_one_thread_owns_the_device(trt: TensorRt, tmp_
 def test_shared_memory_is_not_copied(trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jetson = Gpu(name="Orin", compute_capability="8.7", integrated=True)
     install(monkeypatch, trt, jetson)
-    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    engine = open_engine(issue(tmp_path, trt, gpu=jetson), "tensorrt")
     assert not {"upload", "download"} & set(trt.calls)
     image, ids = picture(3)
     np.testing.assert_array_equal(engine.infer(image), ids)
@@ -176,6 +176,16 @@ def test_a_plan_is_not_deserialised_before_its_passport_is_checked(trt: TensorRt
     torn.write_bytes(torn.read_bytes()[:-1])
     with pytest.raises(EngineError, match="is damaged"):
         open_engine(torn, "tensorrt")
+    assert trt.calls == []
+
+
+def test_a_plan_of_another_module_is_refused(trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVIDIA's driver calls an AGX Orin, an Orin NX and an Orin Nano "Orin"."""
+    agx, nano = (Gpu(name="Orin", compute_capability="8.7", integrated=True, multiprocessors=n) for n in (16, 8))
+    install(monkeypatch, trt, nano)
+    told = "built for gpu Orin with 16 multiprocessors; expected gpu Orin with 8 multiprocessors, as here"
+    with pytest.raises(EngineError, match=told):
+        open_engine(issue(tmp_path, trt, gpu=agx), "tensorrt")
     assert trt.calls == []
 
 

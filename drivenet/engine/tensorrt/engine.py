@@ -128,7 +128,10 @@ class TensorRtEngine(ThreadedEngine):
 
 def machine(trt: Any, gpu: Gpu) -> dict[str, str]:
     """What must be the same where a plan was built and where it runs."""
-    return {"gpu": gpu.name, "compute_capability": gpu.compute_capability, "tensorrt": str(trt.__version__)}
+    name = gpu.name
+    if gpu.integrated:  # all modules of a generation have one name: those of Orin have 4 to 16
+        name += f" with {gpu.multiprocessors} multiprocessors"
+    return {"gpu": name, "compute_capability": gpu.compute_capability, "tensorrt": str(trt.__version__)}
 
 
 def _plan_of(file: Path, precision: str) -> Path:
