@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -366,3 +369,27 @@ def test_one_logger_serves_the_process(trt: TensorRt, tmp_path: Path) -> None:
     trt.Runtime = type("Mute", (trt.Runtime,), {"deserialize_cuda_engine": lambda self, plan: None})  # type: ignore[name-defined]
     with pytest.raises(EngineError, match="it does not say why"):
         open_engine(issue(tmp_path, trt), "tensorrt")
+
+
+@pytest.mark.parametrize("step", ["start", "finish"])
+def test_ctrl_c_in_the_middle_of_many_leaves_an_engine_that_infers(
+    trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """As a notebook does, whose session goes on."""
+    engine = open_engine(issue(tmp_path, trt), "tensorrt")
+    image, ids = picture(5)
+    real = getattr(tensorrt.Session, step)
+
+    def interrupted(*arguments: Any) -> Any:
+        time.sleep(0.2)  # a signal just before the main thread waits would not wake it
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tensorrt.Session, step, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(iter(engine.infer_many([image] * 3)))
+    for found in (engine.infer(image), *engine.infer_many([image] * 3)):
+        np.testing.assert_array_equal(found, ids)
+    engine.close()

@@ -93,8 +93,8 @@ class TensorRtEngine(ThreadedEngine):
                 done = None
                 if len(started) == self.contexts:
                     done = self._on_session(Session.finish, started.popleft())
+                started.append(lane)  # before: it may be on its way also where a Ctrl-C ends the waiting for it
                 self._on_session(Session.start, lane, image)
-                started.append(lane)
                 if done is not None:
                     yield self._checked(done)
             while started:
