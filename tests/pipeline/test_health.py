@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from pipeline_parts import LONG_S, SIZE, Drive, Engine, Keeper, exact
 
+from drivenet.engine.laned import Laned
 from drivenet.errors import SinkError
 from drivenet.frame import Frame
 from drivenet.health import Event, Health, Part
@@ -123,9 +124,11 @@ class Scenery(Drive):
 
 
 @pytest.mark.parametrize("frame", [1, 100])
-def test_an_engine_that_hangs_is_stalled(frame: int, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_an_engine_that_hangs_is_stalled(lanes: int, frame: int, caplog: pytest.LogCaptureFixture) -> None:
     gate = threading.Event()
-    engine = Engine(wait=lambda call: call != frame - 1 or gate.wait(LONG_S))
+    engine = Laned(Engine(wait=lambda call: call != frame - 1 or gate.wait(LONG_S)), Engine, lanes)
+    engine.open_all()
     with (
         caplog.at_level(logging.INFO, "drivenet"),
         running(Scenery(10**9, live=True, gate=lambda _: time.sleep(0.002)), engine, needs_view=True) as run,

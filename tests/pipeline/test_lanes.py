@@ -55,8 +55,7 @@ class Threads(Stage):
 def laned(count: int, **how: object) -> Laned:
     """An engine of so many lanes, all of them open."""
     engine = Laned(Engine(**how), lambda: Engine(**how), count)  # type: ignore[arg-type]
-    engine.open_more()
-    engine._opener.join()
+    engine.open_all()
     return engine
 
 
