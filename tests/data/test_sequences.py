@@ -211,6 +211,9 @@ def test_a_video_and_a_folder_with_sparse_labels(listed: Path) -> None:
         (("labels: sparse", "labels: folder"), r"has no frame for label .*10\.png \(1 such\)"),
         (("labels: camvid", "labels: camvit"), "no label set 'camvit'"),
         (("group: town", "grouq: town"), "unknown key sequences.0.grouq"),
+        (("name: other", "name: ../other"), r"'../other' as name or group of .*folder; expected a name without '\.\.'"),
+        (("group: town", "group: /town"), "'/town' as name or group of .*drive.mp4; expected a name without"),
+        (("name: other", "name: ."), "'.' as name or group of .*folder"),
     ],
 )
 def test_a_list_that_is_not_right_is_told(listed: Path, change: tuple[str, str], says: str) -> None:
@@ -229,6 +232,16 @@ def test_two_files_of_one_frame_are_told(listed: Path, twice: str, says: str) ->
     assert cv2.imwrite(str(listed / twice), np.full((48, 64), 5, np.uint8))
     with pytest.raises(SourceError, match=says):
         open_video_set("listed", listed / "set.yaml")
+
+
+def test_a_folder_beside_its_list_is_named_by_itself(listed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name was empty, or dots: predictions were written above their folder, or to the root of the file system."""
+    monkeypatch.chdir(listed / "folder")
+    for frames, file in ((".", "set.yaml"), ("..", "sub/set.yaml"), ("../folder/", "set.yaml")):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).write_text(f"sequences: [{{frames: {frames}}}]\n")
+        (sequence,) = open_video_set("listed", Path(file)).sequences
+        assert (sequence.name, sequence.group, sequence.names) == ("folder", "folder", ("folder_2", "folder_10"))
 
 
 def one(tmp_path: Path, file: str) -> VideoSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -85,7 +86,8 @@ def open_listed(file: Path, split: str = "") -> VideoSet:
 
 def _open(row: SequenceRow, folder: Path, values: LabelValues) -> FrameSequence:
     place = folder / row.frames
-    name = row.name or place.stem
+    name = _below(row.name or Path(os.path.abspath(place)).stem, place)
+    group = _below(row.group or name, place)
     labels = sorted(list_files(folder / row.labels, (".png",))) if row.labels else []
     files = _keyed(labels, lambda file: file.stem, "labels")
     if place.is_dir():
@@ -96,7 +98,7 @@ def _open(row: SequenceRow, folder: Path, values: LabelValues) -> FrameSequence:
         _no_strays(files, stems, place)
         found = {stems[stem]: semantic(file, values) for stem, file in files.items()}
         names = [f"{name}_{image.stem}" for image in images]
-        return FileSequence(name, row.group or name, images, found, row.fps, names=names)
+        return FileSequence(name, group, images, found, row.fps, names=names)
     if not place.is_file():
         raise SourceNotFoundError(f"no {place}", "a folder of images or a video")
     count = sum(1 for _ in _decode(place))
@@ -104,7 +106,15 @@ def _open(row: SequenceRow, folder: Path, values: LabelValues) -> FrameSequence:
     _no_strays({stem: files[stem] for stem in files if not 0 <= numbers[stem] < count}, {}, place)
     by_number = _keyed(labels, lambda file: numbers[file.stem], "labels")
     found = {number: semantic(file, values) for number, file in by_number.items()}
-    return VideoSequence(name, row.group or name, place, count, found, row.fps)
+    return VideoSequence(name, group, place, count, found, row.fps)
+
+
+def _below(name: str, place: Path) -> str:
+    """A name that outputs can bear as a place in their folder; ConfigError for one that leads out of it."""
+    parts = Path(name).parts
+    if not parts or Path(name).is_absolute() or ".." in parts:
+        raise ConfigError(f"{name!r} as name or group of {place}", "a name without '..', of a place below a folder")
+    return name
 
 
 def _keyed(files: Sequence[Path], key: Callable[[Path], Key], kind: str) -> dict[Key, Path]:
