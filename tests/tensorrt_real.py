@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorrt_double import GPU
+from tensorrt_double import GPU, RecordingDriver
 
 from drivenet.build import tensorrt as builder
 from drivenet.build.request import BuildRequest, Product
@@ -21,5 +21,6 @@ def compiled(trt: Any, onnx: Path, precision: str, argmax: str, folder: Path, **
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builder, "require_gpu", lambda: GPU)
         patch.setattr(builder, "import_tensorrt", lambda: trt)
+        patch.setattr(builder, "find_driver", lambda: RecordingDriver)
         request = BuildRequest(onnx, "tensorrt", precision, options={"argmax": argmax, **options})
         return builder.build_tensorrt(request, precision, target), target.read_bytes()

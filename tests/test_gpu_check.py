@@ -30,6 +30,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     for module in (tensorrt, builder):
         monkeypatch.setattr(module, "require_gpu", lambda: GPU)
         monkeypatch.setattr(module, "import_tensorrt", lambda: double)
+        monkeypatch.setattr(module, "find_driver", lambda: RecordingDriver, raising=False)
         monkeypatch.setattr(module, "open_driver", lambda: RecordingDriver.beside(double))
     monkeypatch.setattr(tensorrt_lane, "capture", lambda stream, enqueue: (None, "not in this test"))
     spec = importlib.util.spec_from_file_location("gpu_check", TOOL)

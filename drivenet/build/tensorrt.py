@@ -16,7 +16,7 @@ from drivenet.backends import BACKENDS
 from drivenet.build.request import BuildRequest, Product
 from drivenet.build.tensorrt_network import ARGMAX, lower_argmax
 from drivenet.build.tensorrt_precision import Typing, typing_of
-from drivenet.engine.cuda.driver import open_driver, require_gpu
+from drivenet.engine.cuda.driver import find_driver, open_driver, require_gpu
 from drivenet.engine.onnxruntime.file import read_spec
 from drivenet.engine.tensorrt.engine import machine
 from drivenet.engine.tensorrt.session import Session, import_tensorrt, make_log, start
@@ -41,7 +41,7 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
 
     Raises:
         UsageError: for an ONNX with a confidence, or a precision or DLA core that this TensorRT or GPU does not have.
-        EngineError: for no GPU, no TensorRT, or a network that it cannot build.
+        EngineError: for no GPU, no TensorRT, nothing to call CUDA through, or a network that it cannot build.
     """
     spec = read_spec(request.onnx)
     if spec.confidence:
@@ -52,6 +52,7 @@ def build_tensorrt(request: BuildRequest, precision: str, target: Path) -> Produ
         )
     gpu = require_gpu()
     trt = import_tensorrt()
+    find_driver()  # without one the plan could not be run: told before the minutes that a build takes
     typing = typing_of(trt, precision)
     ways = ARGMAX if request.option("argmax") == "auto" else (request.option("argmax"),)
     cache, plans = _Timings(request.option("timing_cache"), len(ways)), {}

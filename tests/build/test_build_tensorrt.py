@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,8 @@ from drivenet.build.tensorrt_precision import (
 )
 from drivenet.data.pictures import synthetic_pictures
 from drivenet.engine import open_engine
+from drivenet.engine import tensorrt as backend
+from drivenet.engine.cuda import driver as cuda
 from drivenet.engine.parity import THRESHOLDS
 from drivenet.engine.tensorrt import engine as tensorrt
 from drivenet.engine.tensorrt import lane as tensorrt_lane
@@ -51,8 +54,25 @@ def installed(version: str, monkeypatch: pytest.MonkeyPatch) -> TensorRt:
         monkeypatch.setattr(module, "require_gpu", lambda: GPU)
         monkeypatch.setattr(module, "import_tensorrt", lambda: double)
         monkeypatch.setattr(module, "open_driver", lambda: double.driver)
+    monkeypatch.setattr(builder, "find_driver", lambda: lambda: double.driver)
     monkeypatch.setattr(tensorrt_lane, "capture", double.driver.capture)
     return double
+
+
+def test_what_cannot_be_run_is_not_built(trt: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was noticed after the minutes that a build takes."""
+    monkeypatch.setattr(cuda, "_installed", lambda package: False)
+    monkeypatch.setattr(builder, "find_driver", cuda.find_driver)
+    with pytest.raises(EngineError, match="neither pycuda nor cuda-bindings is installed; pip install pycuda, or"):
+        build(BuildRequest(palette_model(tmp_path), "tensorrt"))
+    assert trt.calls == []
+    monkeypatch.setattr(backend, "probe", lambda: GPU)
+    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
+    assert backend.obstacle(None) == "neither pycuda nor cuda-bindings is installed"
+    monkeypatch.undo()
+    monkeypatch.setattr(backend, "probe", lambda: GPU)
+    monkeypatch.setattr(backend.importlib.util, "find_spec", lambda name: ModuleSpec(name, None))
+    assert backend.obstacle(None) == ""
 
 
 @pytest.mark.parametrize("version", ["8.5", "10"])

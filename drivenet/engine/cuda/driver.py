@@ -99,18 +99,28 @@ def require_gpu() -> Gpu:
 def open_driver() -> Driver:
     """Take device 0 for the calling thread; EngineError if there is no package or no device to go through."""
     require_gpu()
+    return find_driver()()
+
+
+def missing_package() -> str:
+    """What keeps CUDA from being called, empty if one of the packages is installed."""
+    return "" if any(map(_installed, DRIVERS)) else "neither pycuda nor cuda-bindings is installed"
+
+
+def find_driver() -> Callable[[], Driver]:
+    """What opens the first package that can be imported; EngineError if there is none."""
     cure = "pip install pycuda, or where it cannot be compiled: pip install cuda-bindings"
     broken = []
     for package, place in DRIVERS.items():
         if _installed(package):
             module, name = place.split(":")
             try:
-                made: Callable[[], Driver] = getattr(importlib.import_module(module), name)
+                found: Callable[[], Driver] = getattr(importlib.import_module(module), name)
             except ImportError as error:  # built for another CUDA, or one of its libraries is missing
                 broken.append(f"{package} cannot be imported: {error}")
                 continue
-            return made()
-    raise EngineError("; ".join(broken) or "neither pycuda nor cuda-bindings is installed", cure=cure)
+            return found
+    raise EngineError("; ".join(broken) or missing_package(), cure=cure)
 
 
 def _installed(package: str) -> bool:

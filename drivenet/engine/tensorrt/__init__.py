@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from drivenet.backends import Backend, BuildOption
+from drivenet.engine.cuda.driver import missing_package
 from drivenet.host.nvidia import probe
 
 BACKEND = Backend(
@@ -43,7 +44,9 @@ def obstacle(precision: str | None) -> str:
     """What keeps TensorRT from running here, empty if nothing does; a plan says what it computes."""
     if probe().missing:
         return probe().missing
-    return "the package tensorrt is missing" if importlib.util.find_spec("tensorrt") is None else ""
+    if importlib.util.find_spec("tensorrt") is None:
+        return "the package tensorrt is missing"
+    return missing_package()
 
 
 def machine() -> dict[str, str]:
