@@ -62,13 +62,17 @@ def _threads_each(threads: int | None, lanes: int) -> int | None:
     return threads if lanes == 1 else max(1, (threads or physical_cores()) // lanes)
 
 
-def open_like(engine: Engine, threads: int) -> Engine:
-    """Another engine that computes what one does, with so many threads of the processor.
+def open_like(engine: Engine, threads: int | None, lanes: int = 1) -> Engine:
+    """Another engine that computes what one does, with other threads of the processor.
+
+    Args:
+        engine: may be closed.
+        threads, lanes: as for :func:`open_engine`.
 
     Raises:
         EngineError: as :func:`open_engine`.
     """
-    return open_engine(engine.file, engine.backend, engine.precision, threads)
+    return open_engine(engine.file, engine.backend, engine.precision, threads=threads, lanes=lanes)
 
 
 def open_unproven(artefact: Path, backend: str) -> Engine:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from drivenet.artefacts.timings import Timing, Timings, read_timings, write_timings
-from drivenet.engine import open_engine
+from drivenet.engine import open_engine, open_like
 from drivenet.engine.base import Engine
 from drivenet.engine.candidates import Candidate, candidates
 from drivenet.errors import DrivenetError
@@ -90,7 +90,7 @@ def open_measured(
         return measured
     engine, told = measured
     engine.close()
-    return open_engine(engine.file, engine.backend, engine.precision, threads=threads, lanes=lanes), told
+    return open_like(engine, threads, lanes), told
 
 
 def known_answer(onnx: Path) -> tuple[Candidate, str] | None:
