@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
+
+from drivenet.errors import UsageError
 
 
 def sha256_of(path: Path) -> str:
@@ -31,6 +35,17 @@ def state_of(path: Path) -> tuple[int, ...]:
 def digest_of(path: Path) -> str:
     """Hex SHA-256 of a file, read once as long as it has not changed: a model is asked for its own several times."""
     return _digest(path, *state_of(path))
+
+
+def read_kept(path: Path, cure: str) -> dict[str, Any]:
+    """What an earlier run kept as JSON, keys and values; UsageError where it is damaged, as after a power cut."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "what an earlier run wrote", cure) from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} holds {type(found).__name__}", "what an earlier run wrote", cure)
+    return found
 
 
 @functools.lru_cache(maxsize=64)

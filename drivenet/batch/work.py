@@ -21,6 +21,7 @@ from drivenet.data.predictions.base import Prediction
 from drivenet.data.predictions.coco import CocoInstances
 from drivenet.engine.base import Engine
 from drivenet.errors import SinkError, SourceError, UsageError
+from drivenet.files import read_kept
 from drivenet.frame import Image
 from drivenet.latency import Timeline
 from drivenet.panoptic import thing_classes
@@ -57,8 +58,8 @@ def is_done(segment: Segment, out: Path) -> bool:
 
 def facts_of(segment: Segment, out: Path) -> dict[str, Any]:
     """What its folder says of a segment that is done."""
-    facts: dict[str, Any] = json.loads((out / segment.folder / FACTS).read_text(encoding="utf-8"))
-    return facts
+    folder = out / segment.folder
+    return read_kept(folder / FACTS, f"delete the folder {folder}, which is then done again")
 
 
 def check_same(segment: Segment, job: Job) -> None:

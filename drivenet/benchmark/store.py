@@ -14,7 +14,7 @@ from drivenet.benchmark.video import SequenceResult
 from drivenet.errors import SinkError, UsageError
 from drivenet.evaluation.comparison import Comparison
 from drivenet.evaluation.score_state import matrix_of, matrix_state, score_of, score_state
-from drivenet.files import write_atomic
+from drivenet.files import read_kept, write_atomic
 
 #: What was run, and in it every sequence that is done, once.
 MANIFEST = "manifest.json"
@@ -42,9 +42,9 @@ class Store:
         file = folder / MANIFEST
         self._run = json.loads(json.dumps(run))
         if file.is_file():
-            before = json.loads(file.read_text(encoding="utf-8"))
-            if before["run"] != self._run:
-                changed = sorted(k for k in self._run if before["run"].get(k) != self._run[k])
+            before = read_kept(file, "name a new folder").get("run", {})
+            if before != self._run:
+                changed = sorted(k for k in self._run if before.get(k) != self._run[k])
                 raise UsageError(
                     f"{folder} holds another run ({', '.join(changed)})", "the same run", "name a new folder"
                 )
@@ -56,7 +56,7 @@ class Store:
         file = self.folder / f"{_safe(sequence)}.json"
         if not file.is_file():
             return None
-        told = json.loads(file.read_text(encoding="utf-8"))
+        told = read_kept(file, "delete it: its sequence is done again")
         return [_result(one, common) for one, common in zip(told["engines"], self._commons, strict=True)]
 
     def put(self, results: Sequence[SequenceResult]) -> None:

@@ -1,4 +1,4 @@
-"""Where the outputs of a batch lie: within --out, each video's apart, and never read as videos themselves."""
+"""Where the outputs of a batch lie: within --out, each video's apart, never read as videos, and told where damaged."""
 
 from __future__ import annotations
 
@@ -58,3 +58,20 @@ def test_a_glob_passes_over_what_an_earlier_run_has_written(here: Path) -> None:
 def test_outputs_within_a_segment_of_another_video_are_told_before_anything_is_done(here: Path) -> None:
     with pytest.raises(UsageError, match=r"outputs of 'a/00000' within those of 'a'.*rename one"):
         plan([here / "a" / "00000.mkv", here / "a.mkv"])
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"fil'])
+def test_a_segment_whose_facts_are_damaged_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    """A power cut may leave an empty file: the next run ended with a traceback."""
+    assert batch("a.mkv") == 0
+    (here / "out/a/00000/segment.json").write_text(content)
+    capsys.readouterr()
+    assert batch("a.mkv") == 2
+    told = capsys.readouterr().err
+    assert "segment.json" in told
+    assert told.endswith("delete the folder out/a/00000, which is then done again\n")
+    assert told.count("\n") == 1
+    shutil.rmtree(here / "out/a/00000")
+    assert batch("a.mkv") == 0

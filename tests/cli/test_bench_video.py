@@ -109,6 +109,21 @@ def test_what_is_no_run_of_the_same_is_told_before_the_work(here: Path, capsys: 
     assert not Path("found").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "cure"), [("manifest.json", "name a new folder"), ("a.json", "delete it: its sequence is done again")]
+)
+def test_what_was_kept_and_is_damaged_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str, cure: str
+) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow (extra [batch]) is not installed")
+    figures("--out", "kept")
+    (here / "kept" / name).write_text("")
+    assert call(*BENCH, "--out", "kept") == 2
+    told = capsys.readouterr().err
+    assert f"{name} cannot be read" in told
+    assert told.endswith(f"; {cure}\n")
+
+
 def test_sustained_compares_the_end_with_the_beginning(here: Path) -> None:
     sustained = figures("--sustained", 0.02)["rows"][0]["sustained"]
     assert sustained["first"]["n"] > 0
