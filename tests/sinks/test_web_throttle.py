@@ -39,6 +39,18 @@ def test_viewers_get_less_and_less_while_inference_waits_and_never_nothing() -> 
     assert (throttle.every, shown[-1]) == (RAREST, 60 // RAREST)
 
 
+def test_viewers_of_a_slow_run_get_every_picture() -> None:
+    """Whose four last ones may be of seconds ago; and of a run at 10 Hz they get two a second."""
+    throttle = Throttle()
+    admitted(throttle, 10 * LOOK, 0.5)
+    assert throttle.every == RAREST
+    ends = [*range(10**9, 10**10, 5 * 10**8), *range(10**10, 2 * 10**10, 10**8)]
+    lines = [Timeline(end - 1).then("infer", end - 1, end) for end in ends]
+    assert all(throttle.admits(line) for line in lines[:18])
+    assert throttle.every == RAREST
+    assert sum(throttle.admits(line) for line in lines[18:]) <= 100 // RAREST + 1
+
+
 def test_between_the_bounds_it_stays_as_it_is() -> None:
     throttle = Throttle()
     admitted(throttle, 2 * LOOK, 0.5)

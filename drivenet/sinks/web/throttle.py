@@ -10,6 +10,8 @@ RAREST = 4
 TOO_MUCH, LITTLE = 0.15, 0.08
 #: Pictures that are looked at together, and so many calm looks in a row that viewers get more again.
 LOOK, CALM = 10, 12
+#: After so long without a picture the next one goes to viewers: theirs is not old because the run is slow.
+LONGEST_NS = 500_000_000
 
 
 class Throttle:
@@ -22,7 +24,7 @@ class Throttle:
     def __init__(self) -> None:
         #: Viewers get every n-th picture.
         self.every = 1
-        self._number = self._infer = self._waited = self._calm = 0
+        self._number = self._infer = self._waited = self._calm = self._given_ns = 0
 
     def admits(self, timeline: Timeline) -> bool:
         """Whether this result goes to viewers. Called for every result while somebody watches."""
@@ -32,7 +34,10 @@ class Throttle:
         if self._number % LOOK == 0:
             self._look(self._waited / max(1, self._infer))
             self._infer = self._waited = 0
-        return self._number % self.every == 0
+        given = self._number % self.every == 0 or timeline.end - self._given_ns >= LONGEST_NS
+        if given:
+            self._given_ns = timeline.end
+        return given
 
     def _look(self, share: float) -> None:
         self._calm = self._calm + 1 if share < LITTLE else 0
