@@ -16,6 +16,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import sync_playwright
 from sink_results import fares, make_result
+from web_node import Node
 
 from drivenet.health import State
 from drivenet.labels import CAMVID
@@ -31,27 +32,33 @@ NAMES = ("front", "rear", "left", "right", "gate", "yard", "roof")
 BLUE, RED = (200, 40, 40), (40, 40, 200)
 #: The middle of a picture, as the screen has it.
 _COLOUR = """(name) => {
-  const image = document.querySelector(`[href="live/${name}/"] img`);
-  if (!image?.naturalWidth) return null;
+  const image = document.querySelector(`[href="live/${name}/"] canvas`);
+  if (!image) return null;
   const canvas = new OffscreenCanvas(1, 1).getContext("2d");
-  canvas.drawImage(image, image.naturalWidth * 0.8, image.naturalHeight * 0.3, 1, 1, 0, 0, 1, 1);
+  canvas.drawImage(image, image.width * 0.8, image.height * 0.3, 1, 1, 0, 0, 1, 1);
   return [...canvas.getImageData(0, 0, 1, 1).data];
 }"""
 
 
 @contextmanager
-def playing(port: int, colour: tuple[int, int, int], states: dict[str, State]) -> Iterator[MultiPage]:
+def playing(
+    port: int,
+    colour: tuple[int, int, int],
+    states: dict[str, State],
+    names: tuple[str, ...] = NAMES,
+    token: str | None = None,
+) -> Iterator[MultiPage]:
     """All sources give frames of one colour, ten a second."""
     page = MultiPage(
-        "127.0.0.1", port, token=None, allow_anonymous=False, painter=Painter(CAMVID, hud="off", alpha=0.1),
-        sources={name: f"rtsp://cam/{name}" for name in NAMES}, engine={"backend": "null"}, stages=STAGES,
+        "127.0.0.1", port, token=token, allow_anonymous=False, painter=Painter(CAMVID, hud="off", alpha=0.1),
+        sources={name: f"rtsp://cam/{name}" for name in names}, engine={"backend": "null"}, stages=STAGES,
     )  # fmt: skip
     stop = threading.Event()
 
     def play() -> None:
         index = 0
         while not stop.wait(0.1):
-            for name in NAMES:
+            for name in names:
                 page.sinks[name].publish(make_result(index, captured_ns=now_ns(), colour=colour))
                 page.sinks[name].health(fares(states.get(name, "ok"), 5.0))
             index += 1
@@ -140,7 +147,7 @@ def test_a_node_that_is_gone_is_never_taken_for_live_and_found_again(browser_pag
         shows(browser_page, "front", 2)
     says(browser_page, "front", "RECONNECTING")
     browser_page.wait_for_function("() => document.querySelectorAll('.tile[data-old]').length === 7")
-    filtered = browser_page.evaluate("getComputedStyle(document.querySelector('.tile img')).filter")
+    filtered = browser_page.evaluate("getComputedStyle(document.querySelector('.tile canvas')).filter")
     assert "grayscale" in filtered
     with playing(port, RED, {}):
         shows(browser_page, "front", 0)
@@ -184,3 +191,49 @@ def test_from_one_source_there_is_a_way_back(browser_page: Any) -> None:
         )
         browser_page.click("#overview")
         browser_page.wait_for_url(node.url)
+
+
+def test_a_source_that_a_restarted_node_lacks_is_gone(browser_page: Any) -> None:
+    with playing(0, BLUE, {}, ("front", "rear")) as node:
+        browser_page.goto(node.url)
+        says(browser_page, "rear", "LIVE")
+        port = node.port
+    with playing(port, RED, {}, ("front", "gate")):
+        browser_page.wait_for_selector("[href='live/gate/']")
+        assert browser_page.locator(".tile b").all_inner_texts() == ["front", "gate"]
+
+
+def test_a_node_that_comes_back_with_one_source_is_shown_and_the_other_way_round(browser_page: Any) -> None:
+    with playing(0, BLUE, {}, ("front", "rear")) as node:
+        browser_page.goto(node.url)
+        says(browser_page, "rear", "LIVE")
+        port = node.port
+    with Node(port=port) as one:
+        one.play()
+        browser_page.wait_for_function("() => document.querySelector('#stage')?.dataset.state === 'ok'")
+    with playing(port, RED, {}, ("front", "rear")):
+        browser_page.wait_for_selector("[href='live/rear/']")
+
+
+def test_each_page_asks_for_the_token_and_keeps_it(browser_page: Any) -> None:
+    token = "correct-horse-battery"
+    with playing(0, BLUE, {}, ("front", "rear"), token) as node:
+        browser_page.goto(f"{node.url}live/rear/")
+        browser_page.fill("input[name=token]", token)
+        browser_page.click("button")
+        browser_page.wait_for_function("() => document.querySelector('#badge')?.textContent === 'LIVE'")
+        assert browser_page.url == f"{node.url}live/rear/"
+        browser_page.context.clear_cookies()
+        browser_page.goto(f"{node.url}live/front/?token={token}")
+        browser_page.wait_for_function("() => document.querySelector('#badge')?.textContent === 'LIVE'")
+        assert browser_page.url == f"{node.url}live/front/"
+
+
+def test_pictures_that_were_shown_are_not_kept(browser_page: Any) -> None:
+    """A browser has a copy of each <img> that it loaded, up to 0.9 GB of them."""
+    counted = "new Proxy(Image, { construct: (of, how) => { made++; return new of(...how); } })"
+    browser_page.add_init_script(f"window.made = 0; window.Image = {counted}")
+    with playing(0, BLUE, {}, ("front", "rear")) as node:
+        browser_page.goto(node.url)
+        shows(browser_page, "rear", 2)
+        assert browser_page.evaluate("window.made + document.images.length") == 0

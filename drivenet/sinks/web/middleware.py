@@ -78,7 +78,7 @@ class AccessMiddleware:
             return PlainTextResponse("not for pages of other sites\n", 403)
         if (refusal := self._token_refusal(request, query)) is not None:
             return refusal
-        if request.url.path == "/" and access.token_in_query(query):
+        if _is_page(request) and access.token_in_query(query):
             return self._without_token(request)
         return None
 
@@ -100,7 +100,7 @@ class AccessMiddleware:
 
     def _ask(self, request: HTTPConnection) -> Response:
         headers = {"www-authenticate": 'Bearer realm="drivenet"'}
-        if request.scope["type"] == "http" and request.url.path == "/":
+        if request.scope["type"] == "http" and _is_page(request):
             return HTMLResponse(_ASK, 401, headers)
         return PlainTextResponse(_REFUSED_WITH_TOKEN, 401, headers)
 
@@ -112,3 +112,8 @@ class AccessMiddleware:
             samesite="strict", secure=request.url.scheme in ("https", "wss"),
         )  # fmt: skip
         return response
+
+
+def _is_page(request: HTTPConnection) -> bool:
+    """Whether a browser asks for what people see: the page, or that of one of several sources."""
+    return request.url.path.endswith("/")

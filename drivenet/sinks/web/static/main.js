@@ -1,5 +1,6 @@
 // Puts the parts together: what arrives, what the viewer chooses, and what state it all is in.
 
+import { reopenIfOther } from "./again.js";
 import { Charts } from "./charts.js";
 import { Legend } from "./legend.js";
 import { Picture } from "./picture.js";
@@ -36,10 +37,15 @@ const live = new Live({
   async frame(shot) {
     if (live.paused) { shot.image.close(); return; }
     await picture.show(shot);
+    if (!picture.shot) return;  // of classes that a restarted node no longer has
     legend.update(picture.shot.classes);
     document.body.dataset.frame = picture.shot.frame;
   },
-  closed() { setState(state.name === "connecting" ? "connecting" : "reconnecting", 0); },
+  closed() {
+    if (state.name === "connecting") return;
+    setState("reconnecting", 0);
+    reopenIfOther("stats.json", (stats) => "state" in stats);
+  },
 });
 
 function setState(name, seconds) {

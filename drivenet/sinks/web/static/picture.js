@@ -30,7 +30,10 @@ export class Picture {
   relabel(labels) {
     const hidden = new Set([...this.hidden].map((id) => this.labels[id].name));
     this.hidden = new Set([...labels.keys()].filter((id) => hidden.has(labels[id].name)));
-    if (JSON.stringify(labels) !== JSON.stringify(this.labels)) this.forget();
+    if (JSON.stringify(labels) !== JSON.stringify(this.labels)) {
+      this.forget();
+      this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    }
     this.labels = labels;
   }
 

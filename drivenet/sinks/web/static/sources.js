@@ -1,5 +1,6 @@
 // All sources side by side: the overlay of each, its state, and the way to its own page.
 
+import { reopenIfOther } from "./again.js";
 import { WORDS } from "./states.js";
 
 const PICTURE_EVERY_MS = 100;
@@ -15,8 +16,9 @@ function tile(name) {
   const link = document.createElement("a");
   link.href = `live/${encodeURIComponent(name)}/`;
   link.className = "tile";
-  const [picture, title, state, reason] = ["img", "b", "span", "small"].map((tag) => document.createElement(tag));
-  picture.alt = `Overlay of ${name}`;
+  const [picture, title, state, reason] = ["canvas", "b", "span", "small"].map((tag) => document.createElement(tag));
+  picture.setAttribute("role", "img");
+  picture.setAttribute("aria-label", `Overlay of ${name}`);
   title.textContent = name;
   state.className = "badge";
   const caption = document.createElement("span");
@@ -29,20 +31,17 @@ function tile(name) {
 }
 
 // Picture by picture: browsers open six connections to a server, and endless streams would keep all of them.
-async function play(link, shown) {
-  for (let count = Date.now(); ; count++) {
+async function play(link, canvas) {
+  const shown = canvas.getContext("bitmaprenderer");
+  while (link.isConnected) {
     let pause = PICTURE_EVERY_MS;
     if (!document.hidden) {
-      const next = new Image();
       try {
-        next.alt = shown.alt;
-        next.src = `${link.href}overlay.jpg?${count}`;
-        await inTime(next.decode());
-        shown.replaceWith(next);
-        shown = next;
+        const picture = await next(`${link.href}overlay.jpg`);
+        [canvas.width, canvas.height] = [picture.width, picture.height];
+        shown.transferFromImageBitmap(picture);
         delete link.dataset.old;
       } catch {
-        next.removeAttribute("src");  // else a request that never ends keeps one of the connections
         link.dataset.old = "";
         pause = RETRY_MS;
       }
@@ -51,14 +50,14 @@ async function play(link, shown) {
   }
 }
 
-function after(ms) { return new Promise((done) => setTimeout(done, ms)); }
-
-// What a promise gives, if it does so before others would take the page for dead.
-function inTime(promise) {
-  let timer;
-  const late = new Promise((_, fail) => { timer = setTimeout(fail, SILENT_MS); });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+// Not an <img>: browsers keep each that was loaded, until hundreds of megabytes are full of them.
+async function next(url) {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(SILENT_MS) });
+  if (!answer.ok) throw new Error(`no picture: ${answer.status}`);
+  return createImageBitmap(await answer.blob());
 }
+
+function after(ms) { return new Promise((done) => setTimeout(done, ms)); }
 
 function tell(element, state, word = WORDS[state]) {
   element.dataset.state = state;
@@ -75,11 +74,23 @@ async function look() {
       tell(tiles.get(name).state, one.state, one.state === "ok" && one.replay ? "REPLAY" : WORDS[one.state]);
       tiles.get(name).reason.textContent = one.reason;
     }
+    forget(sources);
   } catch {
     tell(badge, "reconnecting");
     for (const { state, reason } of tiles.values()) {
       tell(state, "reconnecting");
       reason.textContent = "";
+    }
+    if (tiles.size) await reopenIfOther("sources.json", (told) => "sources" in told);
+  }
+}
+
+// A node that was started again may have other sources.
+function forget(sources) {
+  for (const [name, { link }] of tiles) {
+    if (!(name in sources)) {
+      link.remove();
+      tiles.delete(name);
     }
   }
 }
