@@ -30,8 +30,9 @@ from drivenet.record import Record
 from drivenet.stages import default_stages, run_stages
 from drivenet.things.measure import of_one_class
 
-#: What every segment's folder holds beside instances.json; overlays if they were asked for.
+#: What every segment's folder holds; overlays if they were asked for.
 CLASSES, SCENES, OVERLAY, FACTS = "classes.mkv", "scenes.parquet", "overlay.mkv", "segment.json"
+THINGS = "instances.json"
 #: Which frames a segment is; its file may be seen from another folder now and then.
 _FRAMES = "first_frame", "start", "end", "bytes"
 
@@ -54,6 +55,11 @@ class Job:
 def is_done(segment: Segment, out: Path) -> bool:
     """Whether the outputs of a segment are there."""
     return (out / segment.folder / FACTS).is_file()
+
+
+def is_output(file: Path) -> bool:
+    """Whether a file is one of a segment that is done."""
+    return file.name in (CLASSES, SCENES, OVERLAY, FACTS, THINGS) and (file.parent / FACTS).is_file()
 
 
 def facts_of(segment: Segment, out: Path) -> dict[str, Any]:

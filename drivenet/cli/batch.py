@@ -13,7 +13,7 @@ import click
 from drivenet.artefacts.catalog import files_read
 from drivenet.batch.plan import SEGMENT_FRAMES
 from drivenet.batch.run import MANIFEST, executor, run
-from drivenet.batch.work import Job
+from drivenet.batch.work import Job, is_output
 from drivenet.cli.engine_options import engine_options
 from drivenet.cli.output import check_file, console, progress
 from drivenet.engine import open_engine
@@ -48,7 +48,7 @@ def batch(videos: tuple[str, ...], out: Path, workers: int | None, address: str 
         raise UsageError("drivenet batch needs pyarrow", cure="pip install 'drivenet[batch]'")
     if address is not None and find_spec("ray") is None:
         raise UsageError("--address needs ray", cure="pip install 'drivenet[cluster]'")
-    found = (file for pattern in videos for file in _files(pattern, out))
+    found = (file for pattern in videos for file in _files(pattern))
     files = list({os.path.abspath(file): file for file in found}.values())
     check_file(str(out / MANIFEST), *files, *files_read(opener["engine"], opener["backend"]))
     open_engine(**opener).close()  # an engine that is not there is told before the workers start
@@ -61,12 +61,12 @@ def batch(videos: tuple[str, ...], out: Path, workers: int | None, address: str 
     console.print(f"{done} segments done now; {out / MANIFEST} lists all")
 
 
-def _files(pattern: str, out: Path) -> list[Path]:
-    """A file, or those of a glob; but for what an earlier run has written to ``out``."""
+def _files(pattern: str) -> list[Path]:
+    """A file, or those of a glob; but for what a batch has written, which may lie beside the videos."""
     if Path(pattern).is_file():
         return [Path(pattern)]
     found = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-    files = [file for file in found if file.is_file() and not file.absolute().is_relative_to(out.absolute())]
+    files = [file for file in found if file.is_file() and not is_output(file)]
     if not files:
         raise SourceNotFoundError(f"no videos match {pattern}", "a file, or a quoted glob such as 'videos/**/*.mp4'")
     return files

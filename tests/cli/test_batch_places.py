@@ -32,8 +32,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work
 
 
-def batch(*videos: str) -> int:
-    return call("batch", *videos, "--out", "out", "--engine", "city.onnx", "--backend", "onnxruntime")
+def batch(*videos: str, out: str = "out") -> int:
+    return call("batch", *videos, "--out", out, "--engine", "city.onnx", "--backend", "onnxruntime")
 
 
 def test_videos_of_folders_above_have_their_outputs_in_out(here: Path) -> None:
@@ -53,6 +53,12 @@ def test_a_glob_passes_over_what_an_earlier_run_has_written(here: Path) -> None:
     for _ in range(2):
         assert batch("**/[ac]*.mkv") == 0
     assert [file.parent.name for file in here.rglob("segment.json")] == ["00000"]
+
+
+def test_outputs_may_lie_beside_the_videos(here: Path) -> None:
+    for _ in range(2):
+        assert batch("*.mkv", out=".") == 0
+    assert [str(file.relative_to(here)) for file in here.rglob("segment.json")] == ["a/00000/segment.json"]
 
 
 def test_outputs_within_a_segment_of_another_video_are_told_before_anything_is_done(here: Path) -> None:
