@@ -23,6 +23,7 @@ from drivenet.engine.base import Engine
 from drivenet.errors import SinkError, SourceError, UsageError
 from drivenet.files import read_kept
 from drivenet.frame import Image
+from drivenet.labels import GROUPS
 from drivenet.latency import Timeline
 from drivenet.panoptic import thing_classes
 from drivenet.prepare import resize_ids
@@ -150,7 +151,7 @@ def _row(segment: Segment, result: Record) -> dict[str, Any]:
         "file": segment.file.encode(errors="backslashreplace").decode(),  # a name may be no UTF-8
         "frame": result.frame.index, "media_ns": result.frame.media_ns or 0,
         "classes": json.dumps(scene["classes"]), "things": json.dumps(scene["things"]),
-        **{f"group_{name}": float(fraction) for name, fraction in sorted(result.scene.groups.items())},
+        **{f"group_{name}": float(result.scene.groups.get(name, 0.0)) for name in GROUPS},
     }  # fmt: skip
 
 
@@ -159,9 +160,8 @@ def _parquet(rows: list[dict[str, Any]]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = sorted({name for row in rows for name in row})
-    table = pa.table({name: [row.get(name, 0.0 if name.startswith("group_") else None) for row in rows]
-                      for name in columns})  # fmt: skip
+    columns = sorted(rows[0])  # the same in every segment: readers take a folder's from the first file
+    table = pa.table({name: [row[name] for row in rows] for name in columns})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())

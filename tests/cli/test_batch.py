@@ -29,7 +29,7 @@ from drivenet.batch.run import MANIFEST, executor, run
 from drivenet.batch.work import Job, is_done
 from drivenet.engine import open_engine
 from drivenet.errors import EngineError, NoVideoError, SourceError, UsageError
-from drivenet.labels import CITYSCAPES
+from drivenet.labels import CITYSCAPES, GROUPS
 from drivenet.sources.video import VideoFile
 
 pytest.importorskip("pyarrow", reason="pyarrow (extra [batch]) is not installed")
@@ -165,6 +165,8 @@ def test_a_segment_has_its_classes_scenes_and_things(here: Path) -> None:
     rows = pq.read_table(folder / "scenes.parquet").to_pylist()
     assert [row["frame"] for row in rows] == list(range(len(stored)))
     assert rows[0]["group_road"] > 0.5
+    columns = {name for name in rows[0] if name.startswith("group_")}
+    assert columns == {f"group_{name}" for name in GROUPS}, "also of what is in no frame of the segment"
     assert json.loads((folder / "instances.json").read_text())["annotations"]
     assert json.loads((folder / "segment.json").read_text())["frames"] == len(stored)
 
