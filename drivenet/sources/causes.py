@@ -38,6 +38,10 @@ _BY_TEXT = (
 
 #: What messages say of a host's name that nobody knows.
 NOBODY = "no machine is called"
+#: What messages say of an RTSP server that accepts connections and does not speak.
+LATE, HANGS_UP = "no answer in time", "it hangs up without an answer"
+#: What a message says before the error that it stands for, which FFmpeg has another word for.
+_SAID = {NOBODY: "not found", LATE: "timeout", HANGS_UP: "refused"}
 #: Causes that no waiting mends where a source was never there: somebody has mistyped its address or password.
 _MISTAKES = ("not found", "unauthorised", "device gone")
 
@@ -59,8 +63,8 @@ def cause_of(error: BaseException) -> str:
     >>> cause_of(SourceError("camera.local: connection refused"))
     'refused'
     """
-    if NOBODY in str(error):  # of which FFmpeg says that reading failed
-        return "not found"
+    if said := next((cause for words, cause in _SAID.items() if words in str(error)), ""):
+        return said
     link: BaseException | None = error
     while link is not None:
         found = _BY_CLASS.get(type(link).__name__) or _BY_ERRNO.get(getattr(link, "errno", None) or 0)

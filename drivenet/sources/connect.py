@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import time
 from typing import Any
 
 import av
@@ -11,7 +13,7 @@ from av.container import InputContainer
 
 from drivenet.address import check_credentials, credentials_hint, mask_uri, parts_of, scheme_of
 from drivenet.errors import NoVideoError, SourceError, SourceNotFoundError, UsageError, nearest
-from drivenet.sources.causes import NOBODY
+from drivenet.sources.causes import HANGS_UP, LATE, NOBODY
 from drivenet.sources.container import READING
 
 # a playlist or redirect may lead only to what stands here: never to files of this machine
@@ -67,25 +69,49 @@ def connect(uri: str, timeout_s: float, form: str | None = None) -> InputContain
     options: dict[str, Any] = {"protocol_whitelist": _PROTOCOLS[scheme]}
     if scheme in ("rtsp", "rtsps"):
         options |= _RTSP
-    hint = credentials_hint(uri)
+    began = time.monotonic()
     try:
         opened: InputContainer = av.open(uri, "r", form, options=options, timeout=(timeout_s, timeout_s), **READING)
         return opened
-    except _REFUSED as error:
-        why = reason_of(error, timeout_s)
-        raise SourceError(f"{name} refuses: {why}", cure=hint or "check user and password in the address") from None
-    except _ABSENT as error:
-        why = reason_of(error, timeout_s)
-        raise SourceNotFoundError(f"nothing at {name}: {why}", cure=hint or "check host, port and path") from None
-    except (av.error.InvalidDataError, av.error.EOFError):
-        raise NoVideoError(f"{name} answers with no video", "a video stream", "check the path") from None
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if host := _unknown_host(uri):
-            raise SourceNotFoundError(f"{name}: {NOBODY} {host}", cure="check the name") from None
-        why = reason_of(error, timeout_s)
-        raise SourceError(
-            f"{name} cannot be opened: {why}", cure=hint or "check that the machine is reachable"
-        ) from None
+        left_s = timeout_s - (time.monotonic() - began)
+        why = _silence(uri, left_s) if scheme == "rtsp" and _is_vague(error) else ""
+        raise _explained(error, uri, why or reason_of(error, timeout_s), silent=bool(why)) from None
+
+
+def _explained(error: Exception, uri: str, why: str, *, silent: bool) -> SourceError:
+    """What keeps an address from being opened, and what to look at."""
+    name, hint = mask_uri(uri), credentials_hint(uri)
+    if silent or isinstance(error, _ABSENT):
+        return SourceNotFoundError(f"nothing at {name}: {why}", cure=hint or "check host, port and path")
+    if isinstance(error, _REFUSED) and not _is_vague(error):
+        return SourceError(f"{name} refuses: {why}", cure=hint or "check user and password in the address")
+    if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):
+        return NoVideoError(f"{name} answers with no video", "a video stream", "check the path")
+    if host := _unknown_host(uri):
+        return SourceNotFoundError(f"{name}: {NOBODY} {host}", cure="check the name")
+    return SourceError(f"{name} cannot be opened: {why}", cure=hint or "check that the machine is reachable")
+
+
+def _is_vague(error: Exception) -> bool:
+    """Whether FFmpeg may also mean an RTSP server that says nothing: for some of its failures it has no word but -1."""
+    found = getattr(error, "errno", None)
+    return isinstance(error, (av.error.InvalidDataError, av.error.EOFError)) or found == errno.EPERM
+
+
+def _silence(uri: str, left_s: float) -> str:
+    """How an RTSP server says nothing, within the rest of its time; empty if it does speak."""
+    if left_s <= 0:
+        return LATE
+    parts = parts_of(uri)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 554), left_s) as peer:
+            peer.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+            return "" if peer.recv(1) else HANGS_UP
+    except TimeoutError:
+        return LATE
+    except OSError as error:
+        return (error.strerror or type(error).__name__).lower()
 
 
 def _unknown_host(uri: str) -> str:
