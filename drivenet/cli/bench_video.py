@@ -98,6 +98,7 @@ def bench_video(
         check_writable(folder / PAGE)
     earlier = _read(before) if before else None
     video = open_video_set(dataset, root, split)
+    check_file(json_file, *(file for sequence in video.sequences for file in sequence.files))
     for line in video.missing:
         console.print(f"left out: {line}")
     plan = Plan(mode, rate, FlowSource.of(flow), lambda e: _mapping(video, e, mapping))

@@ -121,6 +121,7 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
     part = None
     if not clips or given(_SCORING):
         samples = _samples(dataset, root, split, None if labels is None else load_labels(labels))
+        check_file(json_file, *samples.files)
         part = Part(dataset, view(samples, protocol, ignore_fringes), mapping)
     loaded = open_for_many(engine, **how)
     if record and part:

@@ -26,6 +26,7 @@ def score_suite(engines: Sequence[str], file: Path, json_file: str | None, **how
     names = list(engines) or [model["name"] for model in list_models()]
     check_file(json_file, yaml_file(file), *(f for name in names for f in files_read(name, how["backend"])))
     parts = load_suite(file)
+    check_file(json_file, *(f for part in parts for f in part.samples.files))
     scores = {name: _scores(name, parts, **how) for name in names}
     if json_file != "-":
         _show(parts, scores)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,11 @@ class Dataset:
     def __getitem__(self, index: int) -> Sample:
         """The sample with a number of 0 .. len - 1; IndexError outside."""
         raise NotImplementedError
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it is read from; nothing of what is drawn."""
+        return ()
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))

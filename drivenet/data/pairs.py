@@ -99,6 +99,11 @@ class PairDataset(Dataset):
             )
         return Sample(image, ids, pair.image.name)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Pictures and label files."""
+        return tuple(file for pair in self.pairs for file in (pair.image, pair.label))
+
     def __repr__(self) -> str:
         return f"PairDataset({self.name} {self.split}, {len(self)} pictures, labels {self.labels.name})"
 

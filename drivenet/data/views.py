@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -30,6 +31,11 @@ class View(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         return self.change(self.dataset[index])
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those of the whole."""
+        return self.dataset.files
 
     def change(self, sample: Sample) -> Sample:
         """The sample as it is seen."""

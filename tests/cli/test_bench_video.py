@@ -124,6 +124,13 @@ def test_what_was_kept_and_is_damaged_is_told(
     assert told.endswith(f"; {cure}\n")
 
 
+def test_figures_are_not_written_over_what_is_scored(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("a-labels/005.png").read_bytes()
+    assert call(*BENCH, "--json", "a-labels/005.png") == 2
+    assert "a-labels/005.png" in capsys.readouterr().err
+    assert Path("a-labels/005.png").read_bytes() == before
+
+
 def test_sustained_compares_the_end_with_the_beginning(here: Path) -> None:
     sustained = figures("--sustained", 0.02)["rows"][0]["sustained"]
     assert sustained["first"]["n"] > 0

@@ -239,6 +239,19 @@ def test_a_suite_is_one_table_of_all_engines_on_all_data_sets(here: Path, capsys
     assert lane == ["lane", f"{100 * 3 / 3.5:.2f}", "-"]
 
 
+def test_figures_are_not_written_over_what_is_scored(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    label = min((here / "data" / "labels").iterdir())
+    before = label.read_bytes()
+    Path("suite.yaml").write_text(SUITE, encoding="utf-8")
+    for options in (
+        (*FOLDER, "--labels", "mine.yaml", "--protocol", "24x16"),
+        ("eval", "two.onnx", "--suite", "suite.yaml"),
+    ):
+        assert call(*options, "--json", label.relative_to(here)) == 2
+        assert f"{label.name}" in capsys.readouterr().err
+    assert label.read_bytes() == before
+
+
 def test_a_suite_that_is_not_right_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text, says in (
         ("sets: []", "sets: "),
