@@ -131,7 +131,7 @@ def need_folder(folder: Path, layout: str) -> Path:
 
 
 def match(
-    images: Mapping[str, Path], labels: Mapping[str, Path], where: str, layout: str
+    images: Mapping[str, Path], labels: Mapping[str, Path], where: str, layout: str = "pictures with their labels"
 ) -> list[tuple[Path, Path]]:  # fmt: skip
     """Pictures and label files with equal keys, in the order of the keys; messages say the layout that is looked for.
 
