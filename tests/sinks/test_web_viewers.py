@@ -272,8 +272,9 @@ def test_close_waits_for_no_viewer_that_reads_nothing(node: Node, caplog: pytest
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("path", ["/stream.mjpg", "/overlay.jpg"])
 def test_close_waits_for_no_picture_that_is_still_encoded(
-    node: Node, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    node: Node, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """As on a machine that is short of processors."""
     entered, go_on = threading.Event(), threading.Event()
@@ -286,8 +287,8 @@ def test_close_waits_for_no_picture_that_is_still_encoded(
     monkeypatch.setattr(snapshot.Snapshot, "overlay_jpeg", slowly)
     try:
         with socket.create_connection(("127.0.0.1", node.port), timeout=10) as stream:
-            stream.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             node.publish()
+            stream.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             assert entered.wait(PATIENCE_S)
             node.close()
             assert not go_on.is_set()

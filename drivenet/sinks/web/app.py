@@ -41,6 +41,7 @@ _BOUNDARY = "drivenet-frame"
 _SEPARATOR = f"--{_BOUNDARY}\r\n".encode()
 #: A marked picture is sent again after so long without a new one, so that its seconds count.
 _LOST_TICK_S = 1.0
+_ENDS = "the node ends\n"
 #: Pictures may be shown by pages of other sites (a dashboard); what a page could read may not.
 _PICTURE_HEADERS = {"cross-origin-resource-policy": "cross-origin"}
 
@@ -73,7 +74,10 @@ class Pictures:
         snapshot, (state, seconds) = self._hub.newest, self._stats.state()
         if snapshot is None or state not in WORKING:
             return _unavailable(f"{state} for {seconds:.0f} s: no new picture\n")
-        data = await self._hub.encoded(snapshot, kind, lambda: encode(snapshot))
+        try:
+            data = await self._hub.encoded(snapshot, kind, lambda: encode(snapshot))
+        except EndedError:
+            return _unavailable(_ENDS)
         return Response(data, media_type=media, headers={**_PICTURE_HEADERS, "x-frame-index": _index(snapshot)})
 
     async def overlay(self, request: Request) -> Response:
@@ -81,7 +85,10 @@ class Pictures:
         snapshot = self._hub.newest
         if snapshot is None:
             return _unavailable("starting: no picture yet\n")
-        data = await self._overlay(snapshot)
+        try:
+            data = await self._overlay(snapshot)
+        except EndedError:
+            return _unavailable(_ENDS)
         headers = {**_PICTURE_HEADERS, "x-frame-index": _index(snapshot)}
         return Response(data, media_type="image/jpeg", headers=headers)
 
@@ -98,13 +105,14 @@ class Pictures:
             yield _SEPARATOR
             while True:
                 try:
-                    snapshot = await asyncio.wait_for(slot.take(), _LOST_TICK_S)
-                except asyncio.TimeoutError:
-                    if snapshot is None or self._stats.state()[0] in WORKING:
-                        continue
+                    try:
+                        snapshot = await asyncio.wait_for(slot.take(), _LOST_TICK_S)
+                    except asyncio.TimeoutError:
+                        if snapshot is None or self._stats.state()[0] in WORKING:
+                            continue
+                    data = await self._overlay(snapshot)
                 except EndedError:
                     return
-                data = await self._overlay(snapshot)
                 head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                 # with the separator after it: a browser shows a part when the next one begins
                 yield head.encode() + data + b"\r\n" + _SEPARATOR

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 from drivenet.result import Result
 from drivenet.sinks.web.snapshot import Snapshot
@@ -105,14 +106,17 @@ class Hub:
         self._slots: set[Slot] = set()
         self._seq = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Future[None] | None = None
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="drivenet-web-encode")
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Viewers live in this loop from now on."""
-        self._loop = loop
+        self._loop, self._end = loop, loop.create_future()
 
     def end_viewers(self) -> None:
         """Send everybody home. Called in the loop."""
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
         for slot in self._slots:
             slot.end()
 
@@ -163,10 +167,16 @@ class Hub:
     ) -> bytes:
         """What ``encode`` gives, in another thread and once for all who ask for this kind of this snapshot.
 
-        Of one that is ``marked`` otherwise every second, while nothing new comes, the last is kept.
+        Of one that is ``marked`` otherwise every second, while nothing new comes, the last is kept. EndedError when
+        the server stops before it is ready.
         """
         of, task = snapshot.encodings.get(kind, (None, None))
         if task is None or of != marked:
             task = asyncio.get_running_loop().run_in_executor(self._pool, encode)
             snapshot.encodings[kind] = marked, task
-        return await asyncio.shield(task)  # a viewer who leaves takes nothing from the others
+        # unlike wait_for, it cancels nothing: a viewer who leaves takes nothing from the others
+        awaited: list[asyncio.Future[Any]] = [task, *([self._end] if self._end else [])]
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise EndedError
+        return task.result()
