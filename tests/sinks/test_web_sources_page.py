@@ -230,7 +230,7 @@ def test_each_page_asks_for_the_token_and_keeps_it(browser_page: Any) -> None:
 
 
 def test_pictures_that_were_shown_are_not_kept(browser_page: Any) -> None:
-    """A browser has a copy of each <img> that it loaded, up to 0.9 GB of them."""
+    """A browser keeps each <img> that it loaded, up to 0.6 GB of them."""
     counted = "new Proxy(Image, { construct: (of, how) => { made++; return new of(...how); } })"
     browser_page.add_init_script(f"window.made = 0; window.Image = {counted}")
     with playing(0, BLUE, {}, ("front", "rear")) as node:
