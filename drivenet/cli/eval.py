@@ -39,10 +39,21 @@ from drivenet.sources import files_of, kind_of, open_source
 #: The one of the thresholds, 0..1, that the line about confidence tells of.
 SURE = 0.9
 #: The options of one data set, by the names of their parameters.
-_OF_ONE = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_fringes", "flicker", "flicker_frames",
-           "same", "record", "folder")  # fmt: skip
+_OF_ONE = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_fringes", "instances", "flicker",
+           "flicker_frames", "same", "record", "folder")  # fmt: skip
 #: Those that labelled pictures are asked for with; without one of them, --flicker and --agreement need none.
-_SCORING = ("dataset", "root", "split", "labels", "mapping", "protocol", "ignore_fringes", "record", "folder")
+_SCORING = (
+    "dataset",
+    "root",
+    "split",
+    "labels",
+    "mapping",
+    "protocol",
+    "ignore_fringes",
+    "instances",
+    "record",
+    "folder",
+)
 #: Those that make another score of it than the one that an artefact records.
 _OTHERWISE = ("mapping", "protocol", "ignore_fringes")
 #: The data sets that --labels is for.
@@ -71,6 +82,12 @@ _UNNAMED = "|".join(WITHOUT_LABEL_SET)
     help="Rims of this class thinner than 3 pixels have no truth; may be repeated.",
 )
 @click.option(
+    "--instances",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="8-bit PNG of single things, named as the images: 0 none, 255 not known [default: the data set's own].",
+)
+@click.option(
     "--suite",
     type=click.Path(path_type=Path),
     metavar="FILE.yaml",
@@ -89,9 +106,9 @@ _UNNAMED = "|".join(WITHOUT_LABEL_SET)
 @click.option("--report", "folder", type=click.Path(path_type=Path), metavar="DIR", help=f"Write DIR/{PAGE}.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the scores as JSON; - is standard output.")
 def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: str, labels: str | None,
-             mapping: Path | None, protocol: str | None, ignore_fringes: tuple[str, ...], suite: Path | None,
-             flicker: str | None, flicker_frames: int, same: str | None, record: bool, folder: Path | None,
-             json_file: str | None, **how: Any) -> None:  # fmt: skip
+             mapping: Path | None, protocol: str | None, ignore_fringes: tuple[str, ...], instances: Path | None,
+             suite: Path | None, flicker: str | None, flicker_frames: int, same: str | None, record: bool,
+             folder: Path | None, json_file: str | None, **how: Any) -> None:  # fmt: skip
     """Score ENGINE (a file or a name; without it, the default model) on labelled images.
 
     Images are resized to the engine's input, and class ids (nearest) to the label's size. One confusion matrix counts
@@ -122,10 +139,13 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
     if not clips or given(_SCORING):
         samples = _samples(dataset, root, split, None if labels is None else load_labels(labels))
         check_file(json_file, *samples.files)
-        part = Part(dataset, view(samples, protocol, ignore_fringes), mapping)
+        part = Part(dataset, view(samples, protocol, ignore_fringes, instances), mapping)
     loaded = open_for_many(engine, **how)
     if record and part:
         check_record(loaded, part.samples)
+    if instances and loaded.spec.things is None:
+        loaded.close()
+        raise UsageError(f"--instances for {loaded.file}, which separates no single things", "an engine that does")
     gallery = Gallery()
     try:
         report = _score(loaded, part, gallery if folder else None) if part else None
@@ -217,7 +237,8 @@ def _show_scores(report: Report) -> None:
     if not classes:
         shown.print("engine and labels have other classes: compared on groups, background not in the mIoU")
     if report.panoptic:
-        shown.print(_things(report.panoptic))
+        whole = report.parted == report.images
+        shown.print(_things(report.panoptic) + ("" if whole else f"; {report.parted} pictures have instances"))
     if report.calibration:
         shown.print(_confidence(report.calibration))
 

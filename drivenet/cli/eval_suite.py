@@ -71,6 +71,9 @@ def _figures(one: Report) -> dict[str, float]:
     found = {"mIoU": one.miou, "mIoU of groups": one.group_miou, **groups, "boundary F": one.boundary.mean()}
     if one.compared_on == "classes":
         found.update(one.matrix.iou())
+    if one.panoptic is not None:
+        means = one.panoptic.means()
+        found.update({"PQ": means["all"]["pq"], "PQ of things": means["things"]["pq"]})
     return {name: value for name, value in found.items() if not math.isnan(value)}
 
 

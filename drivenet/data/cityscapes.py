@@ -11,6 +11,7 @@ from drivenet.picture_files import list_files, list_folders
 
 IMAGE_SUFFIX = "_leftImg8bit.png"
 TRAIN_ID_SUFFIX = "_gtFine_labelTrainIds.png"
+INSTANCE_SUFFIX = "_gtFine_instanceIds.png"
 LABEL_ID_SUFFIX = "_gtFine_labelIds.png"
 #: The label ids 0..33 (cityscapesScripts ``labels.py``) that are train ids 0..18, in the order of the latter.
 EVALUATED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -23,7 +24,8 @@ LABEL_IDS = LabelValues(
 
 
 def open_cityscapes(root: Path | None, split: str, labels: LabelSet | None = None) -> Dataset:
-    """Pictures with the 19 train ids. A ``labelTrainIds`` file is taken where there is one, else ``labelIds``.
+    """Pictures with the 19 train ids. A ``labelTrainIds`` file is taken where there is one, else ``labelIds``; single
+    things are those of ``instanceIds`` files, for :func:`drivenet.data.views.with_things`.
 
     Args:
         root: the folder with ``leftImg8bit`` and ``gtFine``.
@@ -40,11 +42,19 @@ def open_cityscapes(root: Path | None, split: str, labels: LabelSet | None = Non
     # The later suffix wins: train ids need no translation.
     truths = {**_by_key(truth_folder, LABEL_ID_SUFFIX), **_by_key(truth_folder, TRAIN_ID_SUFFIX)}
     files = match(_by_key(image_folder, IMAGE_SUFFIX), truths, str(top), layout)
-    pairs = [Pair(i, t, TRAIN_IDS if t.name.endswith(TRAIN_ID_SUFFIX) else LABEL_IDS) for i, t in files]
+    things = _by_key(truth_folder, INSTANCE_SUFFIX)
+    pairs = [
+        Pair(i, t, TRAIN_IDS if t.name.endswith(TRAIN_ID_SUFFIX) else LABEL_IDS, things.get(_key(i, IMAGE_SUFFIX)))
+        for i, t in files
+    ]
     return PairDataset("cityscapes", split, CITYSCAPES, pairs)
 
 
 def _by_key(folder: Path, suffix: str) -> dict[str, Path]:
     """``CITY/aachen_000000_000019`` -> file, for the files with a suffix."""
     files = (file for city in list_folders(folder) for file in list_files(city, (".png",), ending=suffix))
-    return {f"{f.parent.name}/{f.name.removesuffix(suffix)}": f for f in files}
+    return {_key(file, suffix): file for file in files}
+
+
+def _key(file: Path, suffix: str) -> str:
+    return f"{file.parent.name}/{file.name.removesuffix(suffix)}"

@@ -65,11 +65,12 @@ class LabelValues:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture file, its label file, and what the values in that mean."""
+    """A picture file, its label file, what the values in that mean, and a Cityscapes ``instanceIds`` file if any."""
 
     image: Path
     label: Path
     values: LabelValues
+    instances: Path | None = None
 
 
 class PairDataset(Dataset):
@@ -101,8 +102,8 @@ class PairDataset(Dataset):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Pictures and label files."""
-        return tuple(file for pair in self.pairs for file in (pair.image, pair.label))
+        """Pictures and label files, of instances too."""
+        return tuple(file for pair in self.pairs for file in (pair.image, pair.label, pair.instances) if file)
 
     def __repr__(self) -> str:
         return f"PairDataset({self.name} {self.split}, {len(self)} pictures, labels {self.labels.name})"

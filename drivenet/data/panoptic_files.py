@@ -21,7 +21,6 @@ from drivenet.files import write_atomic
 from drivenet.labels import CITYSCAPES, IGNORE_ID, LabelSet
 from drivenet.panoptic import CITYSCAPES_THINGS, SHIFT, Segments, class_of, thing_table
 
-INSTANCE_SUFFIX = "_gtFine_instanceIds.png"
 #: So many things of one class an ``instanceIds`` file can hold.
 _MOST = 1000
 
@@ -49,6 +48,19 @@ def read_instance_ids(path: Path) -> tuple[Ids, Numbers]:
     table[list(EVALUATED)] = np.arange(len(EVALUATED))
     ids = np.asarray(table[label])
     return ids, np.where(single & (ids != IGNORE_ID), values % _MOST + 1, 0).astype(np.int32)
+
+
+def read_numbered_things(path: Path) -> Numbers:
+    """The things of a Cityscapes ``*_instanceIds.png``, apart over all classes.
+
+    Returns:
+        instances (H, W) int32: train id x 1000 + number from 1 on; 0 for stuff and groups.
+
+    Raises:
+        SourceError: as :func:`read_instance_ids`.
+    """
+    classes, numbers = read_instance_ids(path)
+    return np.where(numbers > 0, numbers + classes.astype(np.int32) * _MOST, 0).astype(np.int32)
 
 
 def write_instance_ids(path: Path, ids: Ids, instances: npt.NDArray[np.integer]) -> None:

@@ -1,8 +1,9 @@
-"""A dataset as seen otherwise: at another size, or without the fringes of a class."""
+"""A dataset as seen otherwise: at another size, without the fringes of a class, with single things."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.data.base import Dataset, Sample
+from drivenet.data.pairs import PairDataset
+from drivenet.data.panoptic_files import read_instances, read_numbered_things
+from drivenet.errors import SourceError, SourceNotFoundError
 from drivenet.labels import IGNORE_ID
 from drivenet.prepare import prepare, resize_ids
 
@@ -60,6 +64,66 @@ class Part(View):
 
     def __getitem__(self, index: int) -> Sample:
         return self.dataset[self.indices[index]]
+
+
+class WithInstances(View):
+    """Single things from files beside those of the dataset.
+
+    Args:
+        dataset: of any layout.
+        folder: 8-bit PNG of the pictures' stems: 0 no thing, 1..254 a thing, 255 not known.
+
+    Raises:
+        SourceError: if there is no such folder; when a sample is read, for a file that is missing or does not fit.
+    """
+
+    def __init__(self, dataset: Dataset, folder: Path) -> None:
+        super().__init__(dataset)
+        if not folder.is_dir():
+            raise SourceNotFoundError(f"no folder {folder} of instances", "8-bit PNG named as the images")
+        self.folder = folder
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those of the dataset, and of the folder."""
+        return (*self.dataset.files, *sorted(self.folder.glob("*.png")))
+
+    def change(self, sample: Sample) -> Sample:
+        """The same picture with its things."""
+        return replace(sample, instances=beside(self.folder, sample))
+
+
+class _Numbered(View):
+    """The pictures of Cityscapes with the things of their ``instanceIds``, as far as there are such files."""
+
+    dataset: PairDataset
+
+    def __getitem__(self, index: int) -> Sample:
+        sample, file = self.dataset[index], self.dataset.pairs[index].instances
+        return sample if file is None else replace(sample, instances=read_numbered_things(file))
+
+
+def with_things(dataset: Dataset) -> Dataset:
+    """The same samples with single things where files of the dataset tell them, which takes longer to read."""
+    if isinstance(dataset, View):
+        twin = copy(dataset)
+        twin.dataset = with_things(dataset.dataset)
+        return twin
+    return (
+        _Numbered(dataset) if isinstance(dataset, PairDataset) and any(p.instances for p in dataset.pairs) else dataset
+    )
+
+
+def beside(folder: Path, sample: Sample) -> Ids:
+    """More labels of a picture: the PNG of its stem, (H, W) uint8.
+
+    Raises:
+        SourceError: if it is missing, no such PNG, or of another size.
+    """
+    found = read_instances(folder / f"{Path(sample.name).stem}.png")
+    if found.shape != sample.ids.shape:
+        raise SourceError(f"{folder}: {sample.name} is {found.shape}", f"{sample.ids.shape}, as its label")
+    return found
 
 
 class Resized(View):

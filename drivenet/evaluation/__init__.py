@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.data.base import Dataset, Sample
+from drivenet.data.views import with_things
 from drivenet.engine.base import Engine
 from drivenet.engine.laned import in_order
 from drivenet.engine.things import infer_all
@@ -58,6 +59,7 @@ class Report:
         boundary: the boundary pixels, by the same classes or groups.
         calibration: confidence against truth; None where the engine offers no confidence.
         panoptic: single things too; None where the engine has no centres, or the truth no things with ids.
+        parted: how many pictures ``panoptic`` is of.
     """
 
     matrix: ConfusionMatrix
@@ -69,6 +71,7 @@ class Report:
     boundary: BoundaryScore = field(init=False)
     calibration: Calibration | None = None
     panoptic: PanopticQuality | None = None
+    parted: int = 0
 
     def __post_init__(self) -> None:
         self.boundary = BoundaryScore.empty(self.matrix.labels)
@@ -124,7 +127,7 @@ class Report:
         if self.calibration is not None:
             out["confidence"] = self.calibration.to_dict()
         if self.panoptic is not None:
-            out["panoptic"] = panoptic_dict(self.panoptic)
+            out["panoptic"] = {"images": self.parted, **panoptic_dict(self.panoptic)}
         return out
 
 
@@ -136,6 +139,8 @@ def evaluate(
     mapping: LabelMapping | None = None,
 ) -> Report:
     """Score an engine: resize to its input, infer, resize the ids (nearest) to the labels' size, count all pixels.
+
+    Single things are compared where the engine separates them and the truth of a picture has instances.
 
     Where engine and dataset have other classes, the engine's are mapped onto the dataset's own; where no mapping leads
     there, both are reduced to the groups road, sign, pedestrian, vehicle and background before they are compared, and
@@ -160,6 +165,8 @@ def evaluate(
         engine=engine.describe(),
         dataset={"name": dataset.name, "split": dataset.split, "labels": dataset.labels.name},
     )
+    if engine.spec.things is not None:
+        dataset = with_things(dataset)
     total = len(dataset)
     if not total:
         raise SourceError(f"{dataset.name} {dataset.split} holds no pictures")
@@ -179,6 +186,7 @@ def evaluate(
             report.panoptic = report.panoptic or panoptic_of(common)
             if report.panoptic is not None:
                 count_things(report.panoptic, common, spec, sample, ids, maps)
+                report.parted += 1
         report.images += 1
         if visit is not None:
             visit(Scored(sample, truth, predicted, common.labels, one.miou()))

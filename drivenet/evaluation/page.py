@@ -69,6 +69,9 @@ def _figures(report: Report, flicker: Flicker | None) -> str:
         ("pixel accuracy", report.pixel_accuracy),
         ("boundary F-score", report.boundary.mean()),
     ]
+    if report.panoptic:
+        means = report.panoptic.means()
+        figures += [("PQ", means["all"]["pq"]), ("PQ of things", means["things"]["pq"])]
     if report.calibration:
         figures.append(("calibration error", report.calibration.ece()))
     if flicker:

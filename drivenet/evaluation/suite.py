@@ -12,7 +12,7 @@ from drivenet.config import Settings, load_labels, load_yaml
 from drivenet.config_texts import Place
 from drivenet.data import DatasetName, open_dataset
 from drivenet.data.base import Dataset
-from drivenet.data.views import Resized, WithoutFringes
+from drivenet.data.views import Resized, WithInstances, WithoutFringes
 from drivenet.engine.base import Engine
 from drivenet.errors import ConfigError, UsageError
 from drivenet.evaluation import Progress, Report, Scored, evaluate
@@ -33,6 +33,9 @@ class SetSettings(Settings):
     mapping: Place | None = Field(None, description="A label mapping of your own, FILE.yaml.")
     protocol: str | None = Field(None, description="WxH: pictures and labels are brought to that size first.")
     ignore_fringes: tuple[str, ...] = Field((), description="Classes whose rims thinner than 3 pixels have no truth.")
+    instances: Place | None = Field(
+        None, description="Folder of 8-bit PNG of single things, named as the images: 0 none, 255 not known."
+    )
 
 
 class SuiteSettings(Settings):
@@ -84,8 +87,17 @@ def load_suite(file: Path) -> list[Part]:
     return [_open(one) for one in settings.sets]
 
 
-def view(samples: Dataset, protocol: str | None, ignore_fringes: tuple[str, ...]) -> Dataset:
-    """A data set without fringes, at the size of a protocol; UsageError for a size or class that is none."""
+def view(
+    samples: Dataset, protocol: str | None, ignore_fringes: tuple[str, ...], instances: Path | None = None
+) -> Dataset:
+    """A data set with the single things of a folder, without fringes, at the size of a protocol.
+
+    Raises:
+        UsageError: for a size or class that is none.
+        SourceError: for a folder that is none.
+    """
+    if instances is not None:
+        samples = WithInstances(samples, instances)
     if ignore_fringes:
         samples = WithoutFringes(samples, ignore_fringes)
     return Resized(samples, protocol_size(protocol)) if protocol else samples
@@ -106,4 +118,5 @@ def _open(one: SetSettings) -> Part:
         raise UsageError(f"split {one.split} of {one.name}: {one.root} has none of that name",
                          f"{one.split}/images and {one.split}/labels in it, or no split")  # fmt: skip
     mapping = Path(one.mapping) if one.mapping else None
-    return Part(one.name, view(samples, one.protocol, one.ignore_fringes), mapping)
+    instances = Path(one.instances) if one.instances else None
+    return Part(one.name, view(samples, one.protocol, one.ignore_fringes, instances), mapping)

@@ -10,15 +10,13 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.config import load_labels
 from drivenet.data import open_dataset
 from drivenet.data.base import Dataset, Sample
-from drivenet.data.pairs import read_label
 from drivenet.data.synthetic import SyntheticDataset
-from drivenet.data.views import Part, WithoutFringes
+from drivenet.data.views import Part, WithInstances, WithoutFringes, beside, with_things
 from drivenet.errors import SourceError, UsageError
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import CAMVID, CITYSCAPES, IGNORE_ID, LabelSet
@@ -80,15 +78,13 @@ class Coded:
         mapping: from their labels to the network's.
         codes: of the run.
         finer: a folder of finer labels in the network's classes, and the data set's classes that they refine.
-        instances: a folder of thing ids.
     """
 
     def __init__(
-        self, pictures: Dataset, mapping: LabelMapping, codes: SetCodes, finer: tuple[Path, Ids] | None = None,
-        instances: Path | None = None,
-    ) -> None:  # fmt: skip
+        self, pictures: Dataset, mapping: LabelMapping, codes: SetCodes, finer: tuple[Path, Ids] | None = None
+    ) -> None:
         self._pictures, self._table, self._members = pictures, codes.table(mapping), codes.members
-        self._finer, self._instances = finer, instances
+        self._finer = finer
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -98,25 +94,14 @@ class Coded:
         coded = self._table[sample.ids]
         if self._finer is not None:
             folder, refined = self._finer
-            fine = _beside(folder, sample)
+            fine = beside(folder, sample)
             known = np.where(fine < self._members.shape[1], fine, 0)
             use = (refined[sample.ids] != 0) & (fine == known) & self._members[coded, known]
             coded = np.where(use, fine, coded)
-        instances: npt.NDArray[np.integer] | None = sample.instances
-        if self._instances is not None:
-            instances = _beside(self._instances, sample)
-        return replace(sample, ids=coded.astype(np.uint8), instances=instances)
+        return replace(sample, ids=coded.astype(np.uint8))
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))
-
-
-def _beside(folder: Path, sample: Sample) -> Ids:
-    """More labels of a picture, of its stem and size."""
-    found = read_label(folder / f"{Path(sample.name).stem}.png")
-    if found.shape != sample.ids.shape:
-        raise SourceError(f"{folder}: {sample.name} is {found.shape}", f"{sample.ids.shape}, as its label")
-    return found
 
 
 class Joined:
@@ -153,11 +138,12 @@ def load(settings: TrainSettings, root: Path | None = None) -> Material:
     opened = [_open(one, labels, root, {*one.splits, *(["val"] if one.select else [])}) for one in settings.data]
     _check_mappings([(one.known_as, mapping) for one, (_, mapping) in zip(settings.data, opened, strict=True)], labels)
     codes = SetCodes(labels, (mapping for _, mapping in opened), [walls(labels)] if settings.augment.tunnel else [])
+    parted = bool(settings.paste.share or settings.model.options.get("things"))
     sources, vals = [], []
     for one, (splits, mapping) in zip(settings.data, opened, strict=True):
         drawn = one.dataset == "synthetic"
         parts = [
-            Coded(splits[name], mapping, codes, _finer(one, name, mapping, root), _instances(one, name, root))
+            Coded(_parted(splits[name], one, name, root, parted), mapping, codes, _finer(one, name, mapping, root))
             for name in one.splits
         ]
         pictures: Pictures = parts[0] if len(parts) == 1 else Joined(parts)
@@ -257,8 +243,11 @@ def _finer(one: SourceSettings, split: str, mapping: LabelMapping, root: Path | 
     return _folder(one.refine.folder, one, split, root), refined
 
 
-def _instances(one: SourceSettings, split: str, root: Path | None) -> Path | None:
-    return None if one.instances is None else _folder(one.instances, one, split, root)
+def _parted(pictures: Dataset, one: SourceSettings, split: str, root: Path | None, wanted: bool) -> Dataset:
+    """With single things: of the folder that the settings name, or, if they are wanted, of the layout's own files."""
+    if one.instances is None:
+        return with_things(pictures) if wanted else pictures
+    return WithInstances(pictures, _folder(one.instances, one, split, root))
 
 
 def _folder(pattern: str, one: SourceSettings, split: str, root: Path | None) -> Path:

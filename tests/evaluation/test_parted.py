@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import click
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -12,9 +15,11 @@ from onnx_models import SIZE, paint, palette_model, sure_things_model
 
 from drivenet.cli.eval import evaluate as command
 from drivenet.data.base import Dataset, Sample
+from drivenet.data.panoptic_files import write_instance_ids
 from drivenet.engine import open_engine
+from drivenet.errors import DrivenetError
 from drivenet.evaluation import Report, evaluate
-from drivenet.labels import CAMVID
+from drivenet.labels import CAMVID, CITYSCAPES
 
 CAR, ROAD = CAMVID.id_of("Car"), CAMVID.id_of("Road")
 CELLS = (SIZE[0] // 2, SIZE[1] // 2)
@@ -99,4 +104,73 @@ def test_the_command_tells_and_writes_them(tmp_path: Path, monkeypatch: pytest.M
     assert "PQ, SQ, RQ of all 100.00 100.00 100.00, things 100.00" in told
     assert "100.00 % of those there are found" in told
     panoptic = json.loads(out.read_text(encoding="utf-8"))["panoptic"]
-    assert {"all", "things", "stuff", "precision", "recall", "by_class"} == panoptic.keys()
+    assert {"images", "all", "things", "stuff", "precision", "recall", "by_class"} == panoptic.keys()
+
+
+def score(tmp_path: Path, *how: object) -> dict[str, Any]:
+    """The scores of an engine that finds both cars, by the command."""
+    model = sure_things_model(tmp_path, *maps(7, 15), labels=CITYSCAPES)
+    out = tmp_path / "scores.json"
+    asked = [str(model), "--backend", "onnxruntime", "--json", str(out), *map(str, how)]
+    result = CliRunner().invoke(command, asked)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    return {**found, "told": " ".join(result.output.split())}
+
+
+def street(root: Path, name: str, group: bool = False) -> None:
+    """The two cars in the files of Cityscapes; with ``group``, one of them is a group of cars."""
+    ids, instances = two_cars()
+    ids = np.where(ids == CAR, CITYSCAPES.id_of("car"), CITYSCAPES.id_of("road")).astype(np.uint8)
+    instances[(instances == 301) & group] = 0
+    for kind in ("leftImg8bit", "gtFine"):
+        (root / kind / "val" / "aachen").mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(root / f"leftImg8bit/val/aachen/{name}_leftImg8bit.png"), paint(ids, CITYSCAPES))
+    cv2.imwrite(str(root / f"gtFine/val/aachen/{name}_gtFine_labelTrainIds.png"), ids)
+    write_instance_ids(root / f"gtFine/val/aachen/{name}_gtFine_instanceIds.png", ids, instances)
+
+
+def test_the_things_of_cityscapes_are_those_of_its_files(tmp_path: Path) -> None:
+    root = tmp_path / "cityscapes"
+    street(root, "one")
+    street(root, "two", group=True)
+    found = score(tmp_path, "--dataset", "cityscapes", "--root", root)
+    assert (found["images"], found["panoptic"]["images"]) == (2, 2)
+    assert found["panoptic"]["all"]["pq"] == 1.0
+    assert found["panoptic"]["precision"] == 1.0, "what lies in a group is no wrong thing"
+    sizes = score(tmp_path, "--dataset", "cityscapes", "--root", root, "--protocol", f"{SIZE[1] * 2}x{SIZE[0] * 2}")
+    assert sizes["panoptic"]["all"]["pq"] == 1.0
+    (root / "gtFine/val/aachen/two_gtFine_instanceIds.png").unlink()
+    part = score(tmp_path, "--dataset", "cityscapes", "--root", root)
+    assert (part["images"], part["panoptic"]["images"]) == (2, 1)
+    assert "are found; 1 pictures have instances" in part["told"]
+
+
+def test_the_things_of_a_folder_are_those_of_the_files_that_are_named(tmp_path: Path) -> None:
+    ids, instances = two_cars()
+    ids = np.where(ids == CAR, CITYSCAPES.id_of("car"), CITYSCAPES.id_of("road")).astype(np.uint8)
+    things = np.where(instances > 0, instances - 299, 0).astype(np.uint8)
+    for kind, picture in (("images", paint(ids, CITYSCAPES)), ("labels", ids), ("things", things)):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "mine" / kind / "a.png"), picture)
+    folder = ("--dataset", "folder", "--root", tmp_path / "mine", "--labels", "cityscapes")
+    assert "panoptic" not in score(tmp_path, *folder)
+    found = score(tmp_path, *folder, "--instances", tmp_path / "mine/things")
+    assert (found["panoptic"]["recall"], found["panoptic"]["things"]["pq"]) == (1.0, 1.0)
+    suite = tmp_path / "suite.yaml"
+    one = {"name": "mine", "root": str(tmp_path / "mine"), "labels": "cityscapes"}
+    suite.write_text(json.dumps({"sets": [{**one, "instances": str(tmp_path / "mine/things")}]}))
+    (row,) = score(tmp_path, "--suite", suite)["scores"]
+    assert row["panoptic"] == found["panoptic"]
+
+
+def test_instances_that_nothing_comes_of_are_refused(tmp_path: Path) -> None:
+    model = palette_model(tmp_path)
+    for how, told in (
+        (("--instances", str(tmp_path)), "separates no single things"),
+        (("--instances", str(tmp_path / "none")), "no folder"),
+        (("--suite", "s.yaml", "--instances", str(tmp_path)), "--instances"),
+    ):
+        result = CliRunner().invoke(command, [str(model), "--backend", "onnxruntime", *how])
+        assert isinstance(result.exception, DrivenetError | click.UsageError | SystemExit), result.output
+        assert told in f"{result.exception} {result.output}"

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="torch (extra [train]) is not instal
 from tiny_runs import TINY, losses, tiny  # noqa: E402
 
 from drivenet.data.base import Sample  # noqa: E402
+from drivenet.data.panoptic_files import write_instance_ids  # noqa: E402
 from drivenet.labels import CITYSCAPES  # noqa: E402
 from drivenet.training.paste import SCALES, Paste  # noqa: E402
 from drivenet.training.samples import Source  # noqa: E402
@@ -157,6 +158,24 @@ def write(root: Path) -> dict[str, Any]:
                 (root / split / part).mkdir(parents=True, exist_ok=True)
                 assert cv2.imwrite(str(root / split / part / f"{number}.png"), np.asarray(picture, np.uint8))
     return {"dataset": "folder", "labels": "cityscapes", "root": str(root), "instances": "{split}/things"}
+
+
+def test_the_things_of_cityscapes_are_learnt_from_its_own_files_where_they_are_wanted(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        one, stem = people(), f"{split}/aachen/a"
+        for kind in ("leftImg8bit", "gtFine"):
+            (tmp_path / kind / split / "aachen").mkdir(parents=True)
+        assert cv2.imwrite(f"{tmp_path}/leftImg8bit/{stem}_leftImg8bit.png", one.image)
+        assert cv2.imwrite(f"{tmp_path}/gtFine/{stem}_gtFine_labelTrainIds.png", one.ids)
+        write_instance_ids(tmp_path / f"gtFine/{stem}_gtFine_instanceIds.png", one.ids, np.asarray(one.instances))
+    model = {**TINY, "labels": "cityscapes", "data": [{"dataset": "cityscapes", "root": str(tmp_path)}]}
+    (plain,) = load(tiny(**model)).sources[0].pictures
+    assert plain.instances is None
+    (parted,) = load(tiny(**model, paste={"share": 1.0})).sources[0].pictures
+    assert parted.instances is not None
+    before = np.asarray(people().instances)
+    assert len(np.unique(parted.instances)) == len(np.unique(before))
+    np.testing.assert_array_equal(parted.instances > 0, before > 0)
 
 
 def test_a_source_names_its_thing_ids_and_a_run_with_them_goes_on(tmp_path: Path) -> None:

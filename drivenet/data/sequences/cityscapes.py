@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from drivenet.data.cityscapes import IMAGE_SUFFIX, LABEL_ID_SUFFIX, LABEL_IDS, TRAIN_ID_SUFFIX, TRAIN_IDS
+from drivenet.data.cityscapes import (
+    IMAGE_SUFFIX,
+    INSTANCE_SUFFIX,
+    LABEL_ID_SUFFIX,
+    LABEL_IDS,
+    TRAIN_ID_SUFFIX,
+    TRAIN_IDS,
+)  # fmt: skip
 from drivenet.data.pairs import need_folder
-from drivenet.data.panoptic_files import INSTANCE_SUFFIX
 from drivenet.data.sequences.base import VideoSet
 from drivenet.data.sequences.files import FileSequence, LabelFile, semantic, with_instances
 from drivenet.errors import SourceError

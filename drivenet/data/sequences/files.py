@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.data.pairs import LabelValues, read_label
-from drivenet.data.panoptic_files import read_instance_ids
+from drivenet.data.panoptic_files import read_numbered_things
 from drivenet.data.sequences.base import FrameSequence, Truth
 from drivenet.decoding import decode, read_bytes, read_labelled, read_picture
 from drivenet.errors import SourceError
@@ -83,8 +83,7 @@ def with_instances(file: Path, values: LabelValues, instances: Path) -> LabelFil
 
     def read() -> Truth:
         ids = values.to_ids(read_label(file), str(file))
-        classes, numbers = read_instance_ids(instances)
-        return _both(ids, np.where(numbers > 0, numbers + classes.astype(np.int32) * 1000, 0), instances)
+        return _both(ids, read_numbered_things(instances), instances)
 
     return LabelFile(read, (file, instances))
 

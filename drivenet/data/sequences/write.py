@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from drivenet.data.cityscapes import EVALUATED, IMAGE_SUFFIX, LABEL_ID_SUFFIX
+from drivenet.data.cityscapes import EVALUATED, IMAGE_SUFFIX, INSTANCE_SUFFIX, LABEL_ID_SUFFIX
 from drivenet.data.flow_files import write_flo
-from drivenet.data.panoptic_files import INSTANCE_SUFFIX, write_instance_ids
+from drivenet.data.panoptic_files import write_instance_ids
 from drivenet.data.sequences.base import FrameSequence
 from drivenet.data.sequences.cityscapes import BEFORE
 
