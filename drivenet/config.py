@@ -194,7 +194,7 @@ class NodeSettings(Settings):
         (), description="Address or network of a proxy whose X-Forwarded headers are trusted; may be repeated."
     )
     visualize: Literal["overlay", "mask", "side-by-side", "instances", "panoptic", "cutout"] = Field(
-        "overlay", description="What images show; panoptic and cutout are for folders [default: overlay]."
+        "overlay", description="What images show; panoptic and cutout are for folders and PNG [default: overlay]."
     )
     hud: Literal["off", "small", "full"] | None = Field(
         None, description="Figures drawn on the image [default: full; off for masks and image folders]."

@@ -20,8 +20,8 @@ from drivenet.scene import Scene
 from drivenet.things import InstanceMap, Thing
 
 VIEWS = ("overlay", "mask", "side-by-side", "instances")
-#: What a folder of pictures can hold besides, and what other outputs show then.
-FOLDER_VIEWS = {"panoptic": "instances", "cutout": "overlay"}
+#: What PNG files can hold besides, and what other outputs show then.
+PNG_VIEWS = {"panoptic": "instances", "cutout": "overlay"}
 
 #: How much of the run's figures a picture shows.
 HUDS = ("off", "small", "full")
@@ -38,7 +38,7 @@ class Painter:
         labels: what the ids mean and which colours they have.
         visualize: one of :data:`VIEWS`: colours blended over the frame with outlines and boxes of things, colours
             alone, the frame as captured beside the overlay, or a colour for each thing over the grey frame; or one of
-            :data:`FOLDER_VIEWS`.
+            :data:`PNG_VIEWS`.
         alpha: share of the class colour in the blend, 0..1.
         hud: one of :data:`HUDS`: nothing but the scene, one line with age and rate, or legend, figures and names.
         trail: whether the way of each thing in the last second is drawn.
@@ -55,7 +55,7 @@ class Painter:
         if not 0 <= alpha <= 1:
             raise UsageError(f"overlay alpha {alpha}", "0 (frame only) to 1 (class colours only)")
         self.labels, self.alpha, self.hud, self.trail = labels, alpha, hud, trail
-        self.visualize = check_view(FOLDER_VIEWS.get(visualize, visualize))
+        self.visualize = check_view(PNG_VIEWS.get(visualize, visualize))
         self._colours = labels.bgr_table.reshape(256, 1, 3)
         self._hud: Hud | None = None
 

@@ -18,7 +18,7 @@ from drivenet.cli.stages import names_in
 from drivenet.config import NodeSettings, yaml_file
 from drivenet.engine.base import Engine
 from drivenet.errors import UsageError
-from drivenet.overlay import FOLDER_VIEWS, Painter
+from drivenet.overlay import PNG_VIEWS, Painter
 from drivenet.result import Totals
 from drivenet.sinks import (
     CUTOUT_SUFFIXES,
@@ -214,16 +214,18 @@ def check_views(settings: NodeSettings) -> None:
     if settings.visualize == "cutout" and not names_in(settings.classes):
         raise UsageError(
             "--visualize cutout alone",
-            "--visualize cutout --classes NAME,... with --out FOLDER/, FILE.mov or FILE.webm",
+            "--visualize cutout --classes NAME,... with --out FOLDER/, FILE.png, FILE.mov or FILE.webm",
         )
-    if settings.visualize in FOLDER_VIEWS and not any(_holds(target, settings.visualize) for target in settings.out):
-        videos = " or FILE.mov or FILE.webm" if settings.visualize == "cutout" else ""
-        raise UsageError(f"--visualize {settings.visualize} without a folder", f"--out FOLDER/{videos}")
+    if settings.visualize in PNG_VIEWS and not any(_holds(target, settings.visualize) for target in settings.out):
+        videos = ", FILE.mov or FILE.webm" if settings.visualize == "cutout" else ""
+        raise UsageError(f"--visualize {settings.visualize} without an output for it",
+                         f"--out FOLDER/, FILE.png for one picture{videos}")  # fmt: skip
 
 
 def _holds(target: str, visualize: str) -> bool:
     """Whether an output can hold a view that is no plain picture."""
-    return is_folder(target) or (visualize == "cutout" and Path(target).suffix.lower() in CUTOUT_SUFFIXES)
+    files = (".png", *(CUTOUT_SUFFIXES if visualize == "cutout" else ()))
+    return is_folder(target) or Path(target).suffix.lower() in files
 
 
 def recording_options(settings: NodeSettings) -> RecordingOptions:

@@ -25,7 +25,7 @@ from drivenet.config import NodeSettings, check, load_yaml
 from drivenet.engine import BACKENDS, PRECISIONS
 from drivenet.errors import UsageError
 from drivenet.log import FORMATS, LEVELS, hide
-from drivenet.overlay import FOLDER_VIEWS, HUDS, VIEWS
+from drivenet.overlay import HUDS, PNG_VIEWS, VIEWS
 from drivenet.palettes import PALETTES
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
@@ -78,7 +78,7 @@ def _once(_: click.Context, option: click.Parameter, values: tuple[str, ...]) ->
 @_setting("--allowed-host", "allowed_hosts", multiple=True, metavar="NAME")
 @_setting("--root-path", metavar="PATH")
 @_setting("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS")
-@_setting("--visualize", type=click.Choice([*VIEWS, *FOLDER_VIEWS]))
+@_setting("--visualize", type=click.Choice([*VIEWS, *PNG_VIEWS]))
 @_setting("--hud", type=click.Choice(HUDS))
 @_setting("--palette", type=click.Choice(PALETTES))
 @_setting("--mask-size", type=click.Choice(["engine", "source"]))

@@ -10,7 +10,7 @@ from typing import cast
 
 from drivenet.address import check_slashes, mask_uri, scheme_of
 from drivenet.errors import UsageError, nearest
-from drivenet.overlay import FOLDER_VIEWS, check_view
+from drivenet.overlay import PNG_VIEWS, check_view
 from drivenet.sinks.base import Sink
 from drivenet.sinks.recording import RecordingSession
 
@@ -59,7 +59,7 @@ def open_sink(
             one that exists, a path that ends in ``/`` or has no suffix; or an address with one of :data:`SCHEMES`; or
             for one frame a file with one of :data:`PICTURE_SUFFIXES`.
         fps: frames a second of a recorded source, 0 for a live one, whose capture times are kept instead.
-        visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; a folder has ids for ``mask``,
+        visualize: the view that results hold, one of :data:`~drivenet.overlay.VIEWS`; pictures have ids for ``mask``,
             and can be ``panoptic`` or ``cutout``.
         session: what the recordings of a run share: whether they write over files, segments, a disk budget; None =
             the next free name, and one file.
@@ -75,10 +75,8 @@ def open_sink(
     if scheme_of(target):
         return sink_class(kind)(target)
     path, open_kind = Path(target), sink_class(kind)
-    if kind == "images":
+    if kind in ("images", "image"):
         return open_kind(path, visualize=visualize, session=session, classes=classes, mask_size=mask_size)
-    if kind == "image":
-        return open_kind(path, visualize=visualize, mask_size=mask_size, session=session)
     if kind == "video":
         return open_kind(path, fps=fps, session=session)
     if kind == "cutout-video":
@@ -88,7 +86,7 @@ def open_sink(
 
 def kind_of_target(target: str, visualize: str = "overlay") -> str:
     """Which of :data:`KINDS` an output is of; UsageError as :func:`open_sink`. Nothing is opened."""
-    check_view(FOLDER_VIEWS.get(visualize, visualize))
+    check_view(PNG_VIEWS.get(visualize, visualize))
     if scheme := scheme_of(target):
         return _kind_of_scheme(scheme, target)
     check_slashes(target, SCHEMES)

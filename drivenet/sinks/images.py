@@ -10,7 +10,7 @@ import cv2
 from drivenet.errors import SinkError, UsageError
 from drivenet.files import write_atomic
 from drivenet.frame import Frame
-from drivenet.overlay import VIEWS
+from drivenet.overlay import PNG_VIEWS
 from drivenet.palette_png import encode_palette_png
 from drivenet.result import Result, Totals
 from drivenet.sinks.base import Sink, view_of
@@ -23,6 +23,32 @@ from drivenet.sinks.target import cannot_write, check_writable
 from drivenet.things.pictures import PanopticEncoder, cutout, wanted_classes
 
 _QUALITY = 90
+
+
+class _Exact:
+    """The views that need exact values, as PNG: class ids, classes and things, cut-outs.
+
+    Args:
+        visualize: ``mask``, ``panoptic``, ``cutout`` or a view that is none of these.
+        classes: classes or groups that a cut-out keeps.
+        mask_size: of masks.
+    """
+
+    def __init__(self, visualize: str, classes: Sequence[str], mask_size: str) -> None:
+        self._visualize, self._classes, self._mask_size = visualize, classes, mask_size
+        self._panoptic: PanopticEncoder | None = None
+
+    def __bool__(self) -> bool:
+        return self._visualize in ("mask", *PNG_VIEWS)
+
+    def png(self, result: Result) -> bytes:
+        """One frame."""
+        if self._visualize == "cutout":
+            return cutout(result.frame.image, result.ids, wanted_classes(self._classes, result.labels))
+        if self._visualize == "panoptic":
+            self._panoptic = self._panoptic or PanopticEncoder(result.labels, single=bool(result.frame.file))
+            return self._panoptic.encode(result.classmap.ids, result.scene.instances, result.scene.things)
+        return mask_png(result, self._mask_size)
 
 
 class ImageFolderSink(Sink):
@@ -55,9 +81,8 @@ class ImageFolderSink(Sink):
     ) -> None:  # fmt: skip
         self._pictures = PictureFolder(Path(folder), session or RecordingSession())
         self.target = str(self._pictures.folder)
-        self.needs_view = visualize in VIEWS and visualize != "mask"
-        self._visualize, self._classes, self._mask_size = visualize, classes, mask_size
-        self._panoptic: PanopticEncoder | None = None
+        self._exact = _Exact(visualize, classes, mask_size)
+        self.needs_view = not self._exact
         self._named: set[str] = set()
 
     def publish(self, result: Result) -> None:
@@ -66,17 +91,9 @@ class ImageFolderSink(Sink):
             if self.needs_view:
                 self._pictures.write(self._name(result.frame, ".jpg"), encode_jpeg(view_of(result), _QUALITY))
             else:
-                self._pictures.write(self._name(result.frame, ".png"), self._png(result))
+                self._pictures.write(self._name(result.frame, ".png"), self._exact.png(result))
         except (OSError, SinkError) as error:
             raise failure(self._pictures.folder, error) from error
-
-    def _png(self, result: Result) -> bytes:
-        if self._visualize == "cutout":
-            return cutout(result.frame.image, result.ids, wanted_classes(self._classes, result.labels))
-        if self._visualize == "panoptic":
-            self._panoptic = self._panoptic or PanopticEncoder(result.labels, single=bool(result.frame.file))
-            return self._panoptic.encode(result.classmap.ids, result.scene.instances, result.scene.things)
-        return mask_png(result, self._mask_size)
 
     def _name(self, frame: Frame, suffix: str) -> str:
         if not frame.file:
@@ -98,31 +115,32 @@ class ImageFileSink(Sink):
     """Writes one frame into one picture file, whole or not at all; a second frame is an error.
 
     Args:
-        path: its suffix is the format: JPEG, PNG, WebP, BMP or TIFF; ``.png`` for the view ``mask``.
-        visualize: the view that results hold; ``mask`` writes class ids with the label colours as palette.
-        mask_size: as for a folder.
+        path: its suffix is the format: JPEG, PNG, WebP, BMP or TIFF.
+        visualize, classes, mask_size: as for a folder; ``panoptic`` and ``cutout`` in PNG only, others hold the view.
         session: whether it writes over a file that exists, else the next free name is taken; and is told what was
             written; None = the next free name.
 
     Raises:
-        UsageError: for a mask in another format.
+        UsageError: for a mask that is no PNG.
         SinkError: if nothing can be written there.
     """
 
     name = "image"
 
     def __init__(
-        self, path: Path, *, visualize: str = "overlay", mask_size: str = "engine",
-        session: RecordingSession | None = None,
+        self, path: Path, *, visualize: str = "overlay", session: RecordingSession | None = None,
+        classes: Sequence[str] = (), mask_size: str = "engine",
     ) -> None:  # fmt: skip
-        if visualize == "mask" and path.suffix.lower() != ".png":
+        is_png = path.suffix.lower() == ".png"
+        if visualize == "mask" and not is_png:
             raise UsageError(f"class ids as {path.suffix}", "--out FILE.png", "other formats may change ids")
+        self._exact = _Exact(visualize if is_png else "overlay", classes, mask_size)
         check_writable(path)
         self._session = session or RecordingSession()
         self._path = path if self._session.options.overwrite else next_free(path)
         self.target = str(self._path)
-        self.needs_view = visualize != "mask"
-        self._mask_size, self._written = mask_size, False
+        self.needs_view = not self._exact
+        self._written = False
 
     def publish(self, result: Result) -> None:
         """Write the picture."""
@@ -137,8 +155,8 @@ class ImageFileSink(Sink):
         self._session.written.append(self._path)
 
     def _encoded(self, result: Result) -> bytes:
-        if not self.needs_view:
-            return mask_png(result, self._mask_size)
+        if self._exact:
+            return self._exact.png(result)
         good, data = cv2.imencode(self._path.suffix.lower(), view_of(result))
         if not good:
             raise SinkError(f"a picture that cannot be written as {self._path.suffix}", cure="use .png")

@@ -205,7 +205,7 @@ def test_options_of_a_run(
         (("--out", "rtsp://h"), "rtsp://h; expected rtsp://HOST"),
         (("--out", "o.mov"), "o.mov of the view overlay"),
         (("--visualize", "cutout", "--out", "o/"), "--visualize cutout alone"),
-        (("--visualize", "panoptic", "--out", "o.mp4"), "--visualize panoptic without a folder"),
+        (("--visualize", "panoptic", "--out", "o.mp4"), "--visualize panoptic without an output for it"),
         (("--zones", "gone.yaml"), "gone.yaml"),
         (("--stage", "gone.py:Mine"), "stage gone.py:Mine cannot be imported"),
         (("--budget-engine", "fast"), "--budget-engine without a budget"),

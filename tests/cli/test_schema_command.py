@@ -15,7 +15,7 @@ from drivenet.cli.schema import KINDS
 from drivenet.config import NodeSettings, check
 from drivenet.engine import BACKENDS, PRECISIONS
 from drivenet.errors import ConfigError
-from drivenet.overlay import FOLDER_VIEWS, VIEWS
+from drivenet.overlay import PNG_VIEWS, VIEWS
 from drivenet.pipeline import POLICIES
 from drivenet.resources import configs_dir
 
@@ -91,5 +91,5 @@ def test_the_choices_are_those_of_the_parts() -> None:
     kinds = {name: get_args(field.annotation) for name, field in NodeSettings.model_fields.items()}
     assert committed("node")["properties"]["backend"]["enum"] == ["auto", *BACKENDS]
     assert kinds["precision"] == PRECISIONS
-    assert kinds["visualize"] == (*VIEWS, *FOLDER_VIEWS)
+    assert kinds["visualize"] == (*VIEWS, *PNG_VIEWS)
     assert set(get_args(kinds["policy"][0])) == set(POLICIES)

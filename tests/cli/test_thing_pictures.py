@@ -44,13 +44,29 @@ def test_a_run_records_cut_outs(tmp_path: Path) -> None:
     assert 0 < np.mean(frames[2][..., 3] > 127) < 1
 
 
+@pytest.mark.parametrize(("view", "depth"), [("panoptic", np.uint16), ("cutout", np.uint8), ("mask", np.uint8)])
+def test_one_picture_is_the_same_in_a_file_as_in_a_folder(view: str, depth: type, tmp_path: Path) -> None:
+    file = tmp_path / "one.png"
+    how = ("--visualize", view, "--max-frames", "1", *(("--classes", "vehicle") if view == "cutout" else ()))
+    assert call("run", DRIVE, *NULL, *EVERY, *how, "--out", f"{tmp_path}/many/", "--out", str(file)) == 0
+    assert file.read_bytes() == (tmp_path / "many" / "000000.png").read_bytes()
+    pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    assert pixels.dtype == depth
+    assert view != "cutout" or pixels.shape == (64, 96, 4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--visualize", "cutout", "--classes", "vehicle", "--out", "a.mp4"), "--out FOLDER/ or FILE.mov or FILE.webm"),
+        (
+            ("--visualize", "cutout", "--classes", "vehicle", "--out", "a.mp4"),
+            "--out FOLDER/, FILE.png for one picture, FILE.mov or FILE.webm",
+        ),
+        (("--visualize", "panoptic", "--out", "a.jpg", "--max-frames", "1"), "--out FOLDER/, FILE.png for one picture"),
+        (("--visualize", "panoptic", "--out", "a.png"), "the picture a.png for 3 frames"),
         (("--out", "a.webm"), "a.webm of the view overlay; expected FILE.mp4 or FILE.mkv"),
         (("--visualize", "cutout", "--out", "a/"), "--classes"),
-        (("--visualize", "panoptic", "--out", "a.mp4"), "without a folder"),
+        (("--visualize", "panoptic", "--out", "a.mp4"), "--out FOLDER/, FILE.png for one picture"),
         (("--visualize", "cutout", "--classes", "cat", "--out", "a/"), "no class or group 'cat'"),
     ],
 )
