@@ -149,7 +149,7 @@ class NodeSettings(Settings):
     lanes: int | None = Field(
         None, ge=1,
         description="Frames at the engine at a time, each with its part of the threads [default: one, or two "
-        "where those keep up with a live source and one does not; for a recording or several sources one a thread, "
+        "where a live source is recorded and one does not keep up; for a recording or several sources one a thread, "
         "at most 4].",
     )  # fmt: skip
     rebuild: bool = Field(

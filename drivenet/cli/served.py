@@ -68,8 +68,9 @@ def _measured(settings: NodeSettings, file: Path, tell: Tell, lanes: int) -> tup
 
 def lanes_of(settings: NodeSettings) -> int:
     """How many frames a run has at the engine at a time: several where frames a second count, not how long one takes:
-    for a recording that is processed as fast as it can be, and for several sources; two where frames come by the clock
-    and one at a time, by what was measured here, takes nearly as long as until the next or a little longer.
+    for a recording that is processed as fast as it can be, and for several sources; two where frames that come by the
+    clock are recorded, and one at a time, by what was measured here, takes nearly as long as until the next or a little
+    longer.
 
     Args:
         settings: of the node.
@@ -83,7 +84,12 @@ def lanes_of(settings: NodeSettings) -> int:
         return most
     if is_offline(settings):
         return min(most, _most_frames(settings))
-    return 2 if _is_late(settings) else 1
+    return 2 if _is_recorded(settings) and _is_late(settings) else 1
+
+
+def _is_recorded(settings: NodeSettings) -> bool:
+    """Whether results go to files, in which a frame that is missing is worse than one that comes later."""
+    return settings.stats not in (None, "-") or any(not scheme_of(target) for target in settings.out)
 
 
 def _is_late(settings: NodeSettings) -> bool:

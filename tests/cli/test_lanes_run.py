@@ -68,7 +68,7 @@ def test_two_frames_by_the_clock_where_one_at_a_time_is_late(
     monkeypatch.setattr("drivenet.engine.laned.physical_cores", lambda: 4)
     model = palette_model(tmp_path)
     found = candidates(model)
-    live = NodeSettings(source="rtsp://camera/1", engine=str(model))
+    live = NodeSettings(source="rtsp://camera/1", engine=str(model), out=OUT)
     assert lanes_of(live) == 1  # not measured yet
     rows = tuple(
         Timing(file=str(c.file), backend=c.backend, precision=c.precision, ms=ms + i) for i, c in enumerate(found)
@@ -76,7 +76,9 @@ def test_two_frames_by_the_clock_where_one_at_a_time_is_late(
     write_timings(model, read_timings(model, None).model_copy(update={"rows": rows}))
     assert lanes_of(live) == lanes
     assert lanes_of(live.model_copy(update={"backend": found[0].backend})) == lanes
-    assert lanes_of(NodeSettings(source="drive.mp4", engine=str(model), rate=800 / ms)) == 2
+    assert lanes_of(NodeSettings(source="drive.mp4", engine=str(model), stats="s.jsonl", rate=800 / ms)) == 2
+    for out in ((), ("mqtt://broker/car", "rtsp://host/seen")):  # whoever looks on wants each result early
+        assert lanes_of(live.model_copy(update={"out": out, "stats": "-", "serve": "127.0.0.1:0"})) == 1
     assert lanes_of(live.model_copy(update={"budget_ms": 50.0})) == 1
     assert lanes_of(live.model_copy(update={"threads": 1})) == 1
 
