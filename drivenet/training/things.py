@@ -81,7 +81,13 @@ def train_head(
 
     Returns:
         the progress: iterations, minutes and the mean loss of the last tenth.
+
+    Raises:
+        UsageError: for a training that would end before its first iteration, which takes as long as a batch of crops.
     """
+    budget = iterations if minutes is None else minutes
+    if budget <= 0:
+        raise _too_short(iterations, minutes)
     torch.manual_seed(seed)
     head = (ThingsHead(trunk.shape[1], width) if start is None else read_head(start)).train()
     head = head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -90,7 +96,7 @@ def train_head(
     began, losses = time.monotonic(), []
     for i, (features, truth) in enumerate(_batches(trunk, samples, batch, seed, view)):
         spent = (time.monotonic() - began) / 60
-        done = i / iterations if minutes is None else spent / minutes
+        done = (i if minutes is None else spent) / budget
         if done >= 1:
             break
         for group in optimiser.param_groups:
@@ -104,6 +110,8 @@ def train_head(
         optimiser.step()
         losses.append(float(loss.detach()))
         report(i, losses[-1])
+    if not losses:
+        raise _too_short(iterations, minutes)
     last = losses[-max(1, len(losses) // 10) :]
     progress = {
         "iterations": len(losses), "minutes": round((time.monotonic() - began) / 60, 1),
@@ -112,6 +120,11 @@ def train_head(
     settings = {"trunk": trunk.origin, "trunk_name": trunk.file.name, "width": head.width}
     checkpoints.save(out, {"network": head.eval().state_dict(), "settings": settings, "progress": progress})
     return progress
+
+
+def _too_short(iterations: int, minutes: float | None) -> UsageError:
+    given = f"{iterations} iterations" if minutes is None else f"{minutes} minutes"
+    return UsageError(f"no iteration in {given}", "time for one at least")
 
 
 def _batches(

@@ -199,6 +199,15 @@ def test_a_head_goes_on_from_another_one(
     assert np.mean(again) < np.mean(trained[1][:5])
 
 
+@pytest.mark.parametrize("length", [{"iterations": 0}, {"minutes": 0.0}, {"minutes": 1e-9}])
+def test_a_training_that_ends_before_it_begins_is_refused(
+    model: Path, samples: list[Sample], tmp_path: Path, length: dict[str, float]
+) -> None:
+    with pytest.raises(UsageError, match="no iteration in"):
+        train_head(Trunk(model), samples, tmp_path / "head.pt", batch=2, width=16, **length)
+    assert not (tmp_path / "head.pt").exists()
+
+
 def test_a_checkpoint_of_a_network_is_no_head(tmp_path: Path) -> None:
     save(tmp_path / "best.pt", {"network": {"a": torch.zeros(1)}, "settings": {}})
     with pytest.raises(UsageError, match="is no head for single things; expected one that tools"):
