@@ -50,7 +50,7 @@ def origin_of(spec: ModelSpec, file: Path) -> str:
 
 
 def features_of(model: onnx.ModelProto, where: str) -> tuple[str, tuple[int, int, int, int]]:
-    """Name and shape (1, C, h, w) of what the last convolution before the argmax reads; UsageError if there is none."""
+    """Name and shape (1, C, h, w) of what the last convolution before the argmax reads; UsageError if unknown."""
     graph = Graph(model.graph)
     node = next((n for n in graph.nodes if n.op_type == "ArgMax"), None)
     while node is not None and node.op_type != "Conv":
@@ -59,6 +59,10 @@ def features_of(model: onnx.ModelProto, where: str) -> tuple[str, tuple[int, int
         raise UsageError(f"{where} has no convolution before an argmax", "a model that drivenet trained")
     name = node.input[0]
     inferred = onnx.shape_inference.infer_shapes(model)
-    dims = next(v.type.tensor_type.shape.dim for v in inferred.graph.value_info if v.name == name)
-    batch, channels, rows, columns = (d.dim_value for d in dims)
+    known = [*inferred.graph.value_info, *inferred.graph.input]
+    dims = [d.dim_value for v in known if v.name == name for d in v.type.tensor_type.shape.dim]
+    if len(dims) != 4 or 0 in dims:
+        told = f"{where}: the shape of {name} before its last convolution is unknown"
+        raise UsageError(told, "a model that drivenet trained")
+    batch, channels, rows, columns = dims
     return name, (batch, channels, rows, columns)

@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 pytest.importorskip("onnx", reason="onnx (extra [train]) is not installed")
 
+import onnx  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 
 from drivenet.build.build import build  # noqa: E402
@@ -25,8 +26,9 @@ from drivenet.labels import CITYSCAPES, LabelSet  # noqa: E402
 from drivenet.models import create  # noqa: E402
 from drivenet.models.checkpoint import save  # noqa: E402
 from drivenet.models.things_head import Maps, ThingsHead, read_head  # noqa: E402
-from drivenet.models.trunk import Trunk  # noqa: E402
+from drivenet.models.trunk import Trunk, features_of  # noqa: E402
 from drivenet.modelspec import LabelsSpec, ModelSpec  # noqa: E402
+from drivenet.onnx_graph import fill  # noqa: E402
 from drivenet.synthetic import SyntheticDrive  # noqa: E402
 from drivenet.things import UNSURE  # noqa: E402
 from drivenet.training.instances import targets, things_loss  # noqa: E402
@@ -206,6 +208,21 @@ def test_a_training_that_ends_before_it_begins_is_refused(
     with pytest.raises(UsageError, match="no iteration in"):
         train_head(Trunk(model), samples, tmp_path / "head.pt", batch=2, width=16, **length)
     assert not (tmp_path / "head.pt").exists()
+
+
+@pytest.mark.parametrize("known", [None, [1, 24]])
+def test_features_whose_shape_nobody_knows_are_refused(model: Path, tmp_path: Path, known: list[int] | None) -> None:
+    """An operator that is none of ONNX makes them: nothing is inferred behind it."""
+    found = onnx.load(model)
+    name, _ = features_of(found, "x")
+    maker = next(node for node in found.graph.node if name in node.output)
+    maker.op_type, maker.domain = "Other", "somewhere"
+    found.opset_import.append(onnx.helper.make_opsetid("somewhere", 1))
+    typed = [value for value in found.graph.value_info if value.name != name]
+    typed += [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, known)] if known else []
+    fill(found.graph.value_info, typed)
+    with pytest.raises(UsageError, match=r"x: the shape of .* before its last convolution is unknown"):
+        features_of(found, "x")
 
 
 def test_a_checkpoint_of_a_network_is_no_head(tmp_path: Path) -> None:
