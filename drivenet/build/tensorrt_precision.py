@@ -90,12 +90,9 @@ def sign(model: Any) -> Any:
         zero = node.input[2]
         if zero not in graph.tensors or graph.constant(zero).dtype != np.uint8:
             continue
-        names = [f"{name}_signed" for name in node.input[1:]]
-        if names[0] not in graph.tensors:
-            scale = graph.constant(node.input[1])
-            graph.add(names[0], (scale * np.float32(255 / 127)).astype(scale.dtype))
-            graph.add(names[1], np.zeros(scale.shape, np.int8))
-        graph.rewire(node, 1, *names)
+        scale = graph.constant(node.input[1])
+        scales = graph.add(f"{node.input[1]}_signed", (scale * np.float32(255 / 127)).astype(scale.dtype))
+        graph.rewire(node, 1, scales, graph.add(f"{zero}_signed", np.zeros(scale.shape, np.int8)))
     for node in graph.nodes:
         if node.op_type == "QuantizeLinear":
             graph.forget_type(node.output[0])

@@ -370,6 +370,29 @@ def test_unsigned_activations_are_int8_of_the_same_range_for_tensorrt() -> None:
     assert (ours == theirs).mean() > THRESHOLDS["int8"][0]
 
 
+@pytest.mark.parametrize("shared", ["scale", "zero"])
+def test_what_unsigned_activations_share_is_shared_by_signed_ones(shared: str) -> None:
+    """Other programs than ours give one scale to several zero points, and the other way round."""
+    helper, kinds = onnx.helper, onnx.TensorProto
+    names = {"scale": (["s", "a"], ["s", "b"]), "zero": (["s", "a"], ["t", "a"])}[shared]
+    nodes = [
+        helper.make_node(kind, [given, *by], [made])
+        for (given, middle, end), by in zip((("x", "q", "y"), ("y", "r", "z")), names, strict=True)
+        for kind, given, made in (("QuantizeLinear", given, middle), ("DequantizeLinear", middle, end))
+    ]
+    scales = [onnx.numpy_helper.from_array(np.array(v, np.float32), n) for n, v in (("s", 0.1), ("t", 0.2))]
+    zeros = [onnx.numpy_helper.from_array(np.array(0, np.uint8), name) for name in ("a", "b")]
+    ends = [[helper.make_tensor_value_info(name, kinds.FLOAT, [4])] for name in ("x", "z")]
+    read = {name for by in names for name in by}
+    graph = helper.make_graph(nodes, "g", *ends, [one for one in [*scales, *zeros] if one.name in read])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    signed = sign(model)
+    onnx.checker.check_model(signed, full_check=True)
+    x = np.array([0, 0.3, 2, 9], np.float32)
+    session = ort.InferenceSession(signed.SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], x, atol=0.25)
+
+
 def test_weights_in_float_are_quantised_to_what_they_were() -> None:
     """For TensorRT 8, which takes no int8 weights."""
     file = engines_dir() / "fast-int8.onnx"
