@@ -13,6 +13,7 @@ from drivenet.evaluation.confusion import confusion_svg
 from drivenet.evaluation.flicker import Flicker
 from drivenet.evaluation.gallery import Gallery, Shown
 from drivenet.evaluation.html import bar, document, dot, figure, percent, plain, table, text
+from drivenet.evaluation.parted import precision_recall
 from drivenet.evaluation.reliability import reliability_svg
 from drivenet.files import write_atomic
 from drivenet.labels import LabelSet
@@ -92,11 +93,29 @@ def _scores(report: Report, labels: LabelSet) -> str:
          percent(int(counts[i].sum()) / total)]
         for i, name in enumerate(report.matrix.labels.classes)
     ]  # fmt: skip
+    head, told = ["", "IoU", "", "boundary F", "share of truth"], ""
+    if report.panoptic:
+        by_class, head = report.panoptic.by_class(), [*head, "PQ"]
+        rows = [
+            [*row, percent(by_class.get(name, {}).get("pq", math.nan))]
+            for row, name in zip(rows, report.matrix.labels.classes, strict=True)
+        ]
+        told = _things(report)
     what = "Classes" if report.compared_on == "classes" else "Groups, background included"
     return (
         f"<h2>{what}</h2><p>IoU: intersection over union of all pixels. Boundary F: outlines that agree within "
-        f"{100 * TOLERANCE:g} % of the diagonal. A dash: neither in truth nor in prediction.</p>"
-        + table(["", "IoU", "", "boundary F", "share of truth"], rows)
+        f"{100 * TOLERANCE:g} % of the diagonal.{told} A dash: neither in truth nor in prediction.</p>"
+        + table(head, rows)
+    )
+
+
+def _things(report: Report) -> str:
+    """What the figures of single things are of."""
+    assert report.panoptic
+    precision, recall = precision_recall(report.panoptic)
+    return (
+        f" PQ: panoptic quality, of {report.parted} pictures with instances; at IoU 0.5 {percent(precision)} of the "
+        f"found things are there, {percent(recall)} of those there are found."
     )
 
 

@@ -155,7 +155,9 @@ def test_the_things_of_a_folder_are_those_of_the_files_that_are_named(tmp_path: 
         cv2.imwrite(str(tmp_path / "mine" / kind / "a.png"), picture)
     folder = ("--dataset", "folder", "--root", tmp_path / "mine", "--labels", "cityscapes")
     assert "panoptic" not in score(tmp_path, *folder)
-    found = score(tmp_path, *folder, "--instances", tmp_path / "mine/things")
+    found = score(tmp_path, *folder, "--instances", tmp_path / "mine/things", "--report", tmp_path / "page")
+    page = (tmp_path / "page/index.html").read_text(encoding="utf-8")
+    assert "of 1 pictures with instances; at IoU 0.5 100.00 % of the found things are there" in page
     assert (found["panoptic"]["recall"], found["panoptic"]["things"]["pq"]) == (1.0, 1.0)
     suite = tmp_path / "suite.yaml"
     one = {"name": "mine", "root": str(tmp_path / "mine"), "labels": "cityscapes"}
