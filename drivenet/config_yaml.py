@@ -28,16 +28,28 @@ _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 
 class Loader(yaml.SafeLoader):
-    """A safe one, of YAML 1.2; refuses a key that is given twice: YAML forbids it, and PyYAML takes the last."""
+    """A safe one, of YAML 1.2; refuses what YAML forbids or settings do not have: a key that is given twice, of
+    which PyYAML takes the last, a key that is no scalar, and a tag of another program.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As the base class, which tells the name of an alias of nothing: that may be a password."""
+        if self.check_event(yaml.AliasEvent):
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            if event.anchor not in self.anchors:
+                raise _problem("an alias of nothing (a text with * at its start stands in quotes)", event)
+        return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """As the base class, with the keys checked before merges add to them."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[tuple[str, str]] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                kind = "list" if isinstance(key, yaml.SequenceNode) else "mapping"
+                raise _problem(f"a key that is a {kind} (a text with {{ or [ stands in quotes)", key)
             if (key.tag, key.value) in seen:
-                problem = f"key {key.value} is given twice, the second time"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                raise _problem(f"key {key.value} is given twice, the second time", key)
             seen.add((key.tag, key.value))
         return node
 
@@ -47,10 +59,19 @@ def _int(loader: Loader, node: yaml.ScalarNode) -> int:
     return int(text, _BASES.get(text[:2], 10))
 
 
+def _problem(told: str, where: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=told, problem_mark=where.start_mark)
+
+
+def _unknown(loader: Loader, node: yaml.Node) -> None:
+    raise _problem("a tag that means nothing here (a text with ! at its start stands in quotes)", node)
+
+
 Loader.yaml_implicit_resolvers = {}
 for _name, (_pattern, _first) in _SCALARS.items():
     Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
 Loader.add_constructor(_TAG + "int", _int)
+Loader.add_constructor(None, _unknown)
 
 
 def unseen(text: str) -> str:

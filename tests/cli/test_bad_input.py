@@ -254,6 +254,20 @@ def test_no_display(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("nonsense: 1\njunk: 2\nsorce: 0\n", "unknown keys nonsense, junk, choose from [^;]*; unknown key sorce, did"),
         ("model: fast.onnx\n", r"unknown key model, choose from [^;]*\n"),
         ("out: a\nalpha: 1\nout: b\n", "no YAML: key out is given twice, the second time in line 3, column 1"),
+        (
+            "source: {{camera}}\n",
+            r"no YAML: a key that is a mapping \(a text with . or . stands in quotes\) in line 1, c",
+        ),
+        ("? [a, b]\n: 1\n", "no YAML: a key that is a list .* in line 1, column 3;"),
+        ("token: !secret page\n", "no YAML: a tag that means nothing here .* in line 1, column 8;"),
+        (
+            "token: !Passw0rd\n",
+            r"no YAML: a tag that means nothing here \(a text with ! at its start stands in quotes\) in",
+        ),
+        (
+            "token: *Passw0rd\n",
+            r"no YAML: an alias of nothing \(a text with . at its start stands in quotes\) in line 1",
+        ),
         ("out:\n", "out: must be a text or a list, got nothing"),
         ("out: {a: b}\n", "out: must be a text or a list\n"),
         ("policy: newest\n", "policy: .*'latest' or 'every'.*got 'newest'"),
