@@ -88,6 +88,7 @@ def _record(state: dict[str, Any], machine: str) -> dict[str, Any]:
     licences = [DATA_LICENCES[name] for name in dict.fromkeys(n for n, _ in shares) if name in DATA_LICENCES]
     lineage = state["lineage"] if "lineage" in state else checkpoint_file.lineage(settings)
     return {
+        **state.get("normalisation", {}),
         "trained_on": " + ".join(parts),
         "data_licence": "; ".join(licences),
         "recipe": settings["name"],

@@ -16,6 +16,7 @@ from drivenet.errors import UsageError
 from drivenet.files import sha256_of, write_atomic
 from drivenet.labels import LabelSet, built_in
 from drivenet.models import create
+from drivenet.models.deployed import MEAN, STD, Normalisation
 from drivenet.modelspec import LabelsSpec
 
 
@@ -80,6 +81,12 @@ def network_of(state: dict[str, Any], where: str) -> nn.Module:
     return network
 
 
+def normalisation_of(state: Mapping[str, Any]) -> Normalisation:
+    """Mean and standard deviation that a checkpoint's network takes pictures with: a publisher's, else ours."""
+    told = state.get("spec") or state.get("normalisation") or {}
+    return tuple(told.get("mean", MEAN)), tuple(told.get("std", STD))
+
+
 def check_classes(state: dict[str, Any], labels: LabelSet, where: str, cure: str = "") -> None:
     """UsageError naming ``where`` unless a checkpoint's network tells the classes of a label set, in their order."""
     if state.get("labels") != labels.name:
@@ -101,7 +108,8 @@ def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dic
         shares: of each, in any scale; None for equal ones.
 
     Raises:
-        UsageError: for fewer than two, shares that do not fit, or checkpoints of other networks or labels.
+        UsageError: for fewer than two, shares that do not fit, or checkpoints of other networks, labels or
+            normalisations.
     """
     shares = [1.0] * len(files) if shares is None else shares
     if len(files) < 2 or len(shares) != len(files) or min(shares) < 0 or sum(shares) <= 0:
@@ -112,6 +120,10 @@ def average(files: Sequence[Path], shares: Sequence[float] | None = None) -> dic
         model = [(s["settings"]["model"]["architecture"], s["settings"]["model"]["options"]) for s in (other, last)]
         if model[0] != model[1]:
             raise UsageError(f"{file} is of {model[0]}", f"{model[1]}, as {files[-1]}")
+        shown = [normalisation_of(state) for state in (other, last)]
+        if shown[0] != shown[1]:
+            told = ["less {} over {}".format(*one) for one in shown]
+            raise UsageError(f"{file} is of pictures {told[0]}", f"{told[1]}, as {files[-1]}")
         check_classes(other, labels_of(last), str(file), f"average it with others than {files[-1]}")
     parts = [share / sum(shares) for share in shares]
     network = {

@@ -8,9 +8,12 @@ from torch.nn import functional as F
 
 from drivenet.modelspec import TAILS, Tail
 
-#: RGB mean and standard deviation of values divided by 255 that all networks of this project train with.
+#: RGB mean and standard deviation of values divided by 255.
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+#: That of all networks of this project which did not start from one with another.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+OURS: Normalisation = (MEAN, STD)
 
 
 def normalise(images: torch.Tensor, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> torch.Tensor:

@@ -23,8 +23,8 @@ from drivenet.label_mapping import LabelMapping
 from drivenet.labels import IGNORE_ID
 from drivenet.metrics import ConfusionMatrix
 from drivenet.models import create
-from drivenet.models.checkpoint import labels_of
-from drivenet.models.deployed import Deployed
+from drivenet.models.checkpoint import labels_of, normalisation_of
+from drivenet.models.deployed import OURS, Deployed, Normalisation
 from drivenet.prepare import prepare, resize_ids
 from drivenet.training.settings import TrainSettings
 from drivenet.training.sources import Val, load_vals
@@ -140,7 +140,7 @@ def balanced(state: dict[str, Any], sizes: Sequence[tuple[int, int]]) -> tuple[d
     vals = load_vals(settings)
     if not vals:
         raise UsageError("no val pictures to select on", "a run with select above 0 for a source of data")
-    parts = [pixels(network, val, size) for val in vals for size in sizes]
+    parts = [pixels(network, val, size, normalisation_of(state)) for val in vals for size in sizes]
     offsets = fit(parts)
     name = next(key for key, tensor in network.state_dict(keep_vars=True).items() if tensor is last.bias)
     changed = {**state["network"], name: state["network"][name] + torch.tensor(offsets, dtype=torch.float32)}
@@ -151,9 +151,11 @@ def balanced(state: dict[str, Any], sizes: Sequence[tuple[int, int]]) -> tuple[d
 
 
 @torch.no_grad()
-def pixels(network: nn.Module, val: Val, size: tuple[int, int]) -> Pixels:
+def pixels(
+    network: nn.Module, val: Val, size: tuple[int, int], normalisation: Normalisation = OURS
+) -> Pixels:  # fmt: skip
     """What a network sees of val at an input size, as its deployed graph computes it."""
-    deployed = Deployed(network, "half").eval()
+    deployed = Deployed(network, "half", *normalisation).eval()
     logits, truths = [], []
     for sample in val.pictures:
         found = deployed.logits(torch.from_numpy(prepare(sample.image, size))[None])[0]

@@ -12,7 +12,7 @@ from drivenet.errors import UsageError
 from drivenet.labels import LabelSet
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
-from drivenet.models.deployed import MEAN, STD
+from drivenet.models.deployed import OURS, Normalisation
 from drivenet.training.settings import DistilSettings, TrainSettings
 
 
@@ -48,6 +48,13 @@ def start_from(network: nn.Module, checkpoint: Path) -> list[str]:
     return sorted(mine.keys() - fitting.keys())
 
 
+def normalisation_of(settings: TrainSettings, last: Path) -> Normalisation:
+    """What a run normalises pictures with: what it did before, else as the network that it starts from."""
+    start = settings.model.start
+    file = last if last.exists() else Path(start) if start not in (None, "imagenet") else None
+    return checkpoints.normalisation_of(checkpoints.load(file)) if file is not None else OURS
+
+
 def freeze(network: nn.Module, parts: int) -> list[nn.Module]:
     """Keep the first parts of the encoder (its stem, then its stages) as they are; returns them.
 
@@ -66,21 +73,23 @@ def freeze(network: nn.Module, parts: int) -> list[nn.Module]:
 
 
 class Renormalised(nn.Module):
-    """A network behind pictures that are normalised as the networks of this project take them.
+    """A network behind pictures that are normalised as another one takes them.
 
     Args:
         network: takes pictures that are normalised its own way.
-        mean, std: RGB, of values divided by 255, that it was trained with.
+        own: that it was trained with.
+        given: that of the pictures.
     """
 
     scale: torch.Tensor
     offset: torch.Tensor
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, network: nn.Module, own: Normalisation, given: Normalisation) -> None:
         super().__init__()
+        (mean, std), (given_mean, given_std) = own, given
         self.network = network
-        self.register_buffer("scale", _planes(STD) / _planes(std))
-        self.register_buffer("offset", (_planes(MEAN) - _planes(mean)) / _planes(std))
+        self.register_buffer("scale", _planes(given_std) / _planes(std))
+        self.register_buffer("offset", (_planes(given_mean) - _planes(mean)) / _planes(std))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of (N, 3, H, W) float RGB."""
@@ -93,8 +102,9 @@ def _planes(values: Sequence[float]) -> torch.Tensor:
 
 
 def teacher_of(
-    distil: DistilSettings | None, labels: LabelSet, student: nn.Module, device: torch.device
-) -> nn.Module | None:
+    distil: DistilSettings | None, labels: LabelSet, student: nn.Module, device: torch.device,
+    normalisation: Normalisation = OURS,
+) -> nn.Module | None:  # fmt: skip
     """The network to imitate, frozen; None if there is none. It takes what the student does, however it was trained.
 
     Raises:
@@ -107,8 +117,8 @@ def teacher_of(
     network = checkpoints.network_of(state, f"teacher {distil.teacher}")
     if network.stride != student.stride:
         raise UsageError(f"teacher {distil.teacher} with logits at 1/{network.stride}", f"1/{student.stride}")
-    mean, std = (tuple(state.get("spec", {}).get(name, ours)) for name, ours in (("mean", MEAN), ("std", STD)))
-    if (mean, std) != (MEAN, STD):  # of a publisher
-        network = Renormalised(network, mean, std)
+    own = checkpoints.normalisation_of(state)
+    if own != normalisation:
+        network = Renormalised(network, own, normalisation)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)

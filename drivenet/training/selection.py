@@ -12,6 +12,7 @@ from torch import nn
 from drivenet.errors import UsageError
 from drivenet.labels import IGNORE_ID
 from drivenet.metrics import ConfusionMatrix
+from drivenet.models.deployed import OURS, Normalisation
 from drivenet.training.sources import Val
 from drivenet.training.validation import Validation
 
@@ -48,17 +49,20 @@ class Selection:
         vals: of each source that counts.
         size: (height, width) of the network's input.
         device: where it is done.
+        normalisation: that the networks take pictures with.
 
     Raises:
         UsageError: if there are none, or a source's show no class that the network tells, so that it has no mIoU.
     """
 
-    def __init__(self, vals: Sequence[Val], size: tuple[int, int], device: torch.device) -> None:
+    def __init__(
+        self, vals: Sequence[Val], size: tuple[int, int], device: torch.device, normalisation: Normalisation = OURS
+    ) -> None:
         if not vals:
             raise UsageError("no val pictures to select on", "select above 0 for a source of data")
         for val in vals:
             _check_truth(val)
-        self._parts = {val.name: Validation(val.pictures, val.mapping, size, device) for val in vals}
+        self._parts = {val.name: Validation(val.pictures, val.mapping, size, device, normalisation) for val in vals}
         self._weights = {val.name: val.weight for val in vals}
 
     def __call__(self, network: nn.Module) -> Score:

@@ -28,7 +28,7 @@ from drivenet.training.depthwise_cpu import quick_depthwise
 from drivenet.training.ema import Ema
 from drivenet.training.instances import batch_loss
 from drivenet.training.loss import SegmentationLoss, distillation_loss
-from drivenet.training.networks import freeze, start_from, start_imagenet, teacher_of
+from drivenet.training.networks import freeze, normalisation_of, start_from, start_imagenet, teacher_of
 from drivenet.training.optimiser import learning_rate, optimiser_of
 from drivenet.training.ranks import ALONE, Ranks
 from drivenet.training.samples import BatchSource
@@ -87,11 +87,12 @@ class Trainer:
         self.settings, self.batches, self.labels = settings, batches, material.labels
         self.folder, self.device, self.ranks = folder, device, ranks
         torch.manual_seed(settings.seed)
+        self.normalisation = normalisation_of(settings, folder / "last.pt")
         self.network = self._network()
         self.frozen = freeze(self.network, settings.model.freeze)
         if not settings.compile:
             quick_depthwise(self.network)
-        self.teacher = teacher_of(settings.distil, self.labels, self.network, self.device)
+        self.teacher = teacher_of(settings.distil, self.labels, self.network, self.device, self.normalisation)
         self.lineage = checkpoints.lineage(settings.model_dump(mode="json"))
         self.ema = Ema(self.network, self._on_device(self._create()), settings.ema)
         loss = settings.loss
@@ -99,7 +100,7 @@ class Trainer:
         self.loss = SegmentationLoss(weights, loss.dice, loss.auxiliary, loss.ohem, members, loss.lovasz)
         self.loss.to(self.device)
         self.optimiser = optimiser_of(self.network, settings.optimiser, self.device)
-        self.validation = Selection(material.vals, settings.input, self.device)
+        self.validation = Selection(material.vals, settings.input, self.device, self.normalisation)
         self.progress = Progress()
         self._clock = time.monotonic()
         self._resume()
@@ -184,7 +185,7 @@ class Trainer:
         self.network.train()
         for part in self.frozen:
             part.eval()
-        x = normalise(images.to(self.device)).contiguous(memory_format=torch.channels_last)
+        x = normalise(images.to(self.device), *self.normalisation).contiguous(memory_format=torch.channels_last)
         try:
             with autocast(self.device):
                 logits = self._forward(x)
@@ -264,6 +265,7 @@ class Trainer:
             "settings": self.settings.model_dump(mode="json"),
             "labels": self.labels.name,
             "label_set": LabelsSpec.of(self.labels).model_dump(mode="json"),
+            "normalisation": dict(zip(("mean", "std"), self.normalisation, strict=True)),
             "lineage": self.lineage,
             "progress": dict(vars(self.progress)),
             "iou": score.iou() if score else {},

@@ -12,7 +12,7 @@ from torch import nn
 from drivenet.data.base import Sample
 from drivenet.label_mapping import LabelMapping
 from drivenet.metrics import ConfusionMatrix
-from drivenet.models.deployed import Deployed
+from drivenet.models.deployed import OURS, Deployed, Normalisation
 from drivenet.prepare import prepare, resize_ids
 from drivenet.training.autocast import autocast
 from drivenet.training.samples import Pictures
@@ -31,12 +31,16 @@ class Validation:
         mapping: from the labels of the samples to the network's classes.
         size: (height, width) of the network's input.
         device: where it is done.
+        normalisation: that the networks take pictures with.
     """
 
-    def __init__(self, samples: Pictures, mapping: LabelMapping, size: tuple[int, int], device: torch.device) -> None:
+    def __init__(
+        self, samples: Pictures, mapping: LabelMapping, size: tuple[int, int], device: torch.device,
+        normalisation: Normalisation = OURS,
+    ) -> None:  # fmt: skip
         self.samples, self.labels, self.size, self.device = samples, mapping.dataset, size, device
         self._table = torch.from_numpy(mapping.to_dataset.clip(max=len(self.labels))).to(device)
-        self._truth = mapping.truth
+        self._truth, self._normalisation = mapping.truth, normalisation
         self._kept: list[Prepared] | None = None
 
     def _prepare(self, sample: Sample) -> Prepared:
@@ -53,7 +57,7 @@ class Validation:
     @torch.no_grad()
     def __call__(self, network: nn.Module) -> ConfusionMatrix:
         """Score a network in the classes of the samples that it can tell; what it gives none of them is wrong."""
-        deployed = Deployed(network, "half").to(self.device).eval()
+        deployed = Deployed(network, "half", *self._normalisation).to(self.device).eval()
         n = len(self.labels) + 1  # the last one: what no class of the samples is
         counts = torch.zeros(n * n, dtype=torch.int64, device=self.device)
         for frames, truths in self._batches():

@@ -22,6 +22,7 @@ from tiny_runs import TINY, losses, tiny  # noqa: E402
 
 from drivenet.cli.train import train  # noqa: E402
 from drivenet.errors import UsageError  # noqa: E402
+from drivenet.export.onnx import export_checkpoint  # noqa: E402
 from drivenet.files import sha256_of  # noqa: E402
 from drivenet.labels import CAMVID, LabelSet  # noqa: E402
 from drivenet.models import checkpoint, create  # noqa: E402
@@ -235,6 +236,46 @@ def test_a_published_teacher_sees_pictures_as_it_was_trained(tmp_path: Path) -> 
     with torch.no_grad():
         wanted = network(normalise(images, **theirs))
         torch.testing.assert_close(teacher(normalise(images)), wanted, rtol=1e-3, atol=1e-4)
+
+
+THEIRS: dict[str, Any] = {"mean": (0.3, 0.5, 0.4), "std": (0.2, 0.3, 0.25)}
+
+
+def published(file: Path, network: torch.nn.Module, **changes: Any) -> Path:
+    """A checkpoint as an import writes it, of a publisher with another normalisation."""
+    state = {"network": network.state_dict(), "settings": {"model": TINY["model"]}, "labels": "camvid", "spec": THEIRS}
+    checkpoint.save(file, {**state, **changes})
+    return file
+
+
+def test_a_run_from_a_published_network_shows_it_pictures_as_its_publisher_did(tmp_path: Path) -> None:
+    """In training, to a teacher of the project's own, on val, in the exported graph, and after a resume."""
+    network = create("bisenetv2", len(CAMVID), TINY["model"]["options"]).eval()
+    start = published(tmp_path / "start.pt", network)
+    ours = published(tmp_path / "ours.pt", network, spec={})
+    distil = {"teacher": str(ours)}
+    settings = tiny(model={**TINY["model"], "start": str(start)}, distil=distil, iterations=2, validate_every=2)
+    trainer = prepare_run(settings, None, tmp_path / "run", "cpu")
+    seen: list[torch.Tensor] = []
+    trainer.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    trainer._step(images, torch.zeros(2, 64, 96, dtype=torch.uint8))
+    torch.testing.assert_close(seen[0], normalise(images, **THEIRS))
+    assert trainer.teacher is not None
+    with torch.no_grad():
+        wanted = network(normalise(images))
+        torch.testing.assert_close(trainer.teacher(normalise(images, **THEIRS)), wanted, rtol=1e-3, atol=1e-4)
+    trainer.run()
+    spec = export_checkpoint(tmp_path / "run" / "best.pt", tmp_path / "best.onnx")
+    assert (spec.mean, spec.std) == (THEIRS["mean"], THEIRS["std"])
+    scored: list[torch.Tensor] = []
+    again = prepare_run(tiny(distil=distil), None, tmp_path / "run", "cpu")  # without start: as last.pt says
+    again.ema.average.register_forward_pre_hook(lambda _, given: scored.append(given[0]))
+    again.validation(again.ema.average)
+    shown = next(iter(again.validation._parts.values()))._prepared()
+    torch.testing.assert_close(scored[0], normalise(next(shown)[0].permute(0, 3, 1, 2), **THEIRS), rtol=1e-3, atol=1e-4)
+    with pytest.raises(UsageError, match=r"start\.pt is of pictures less \(0\.3, 0\.5, 0\.4\) over .*; expected"):
+        checkpoint.average([start, ours])
 
 
 def test_a_teacher_of_other_labels_is_refused(tmp_path: Path) -> None:
