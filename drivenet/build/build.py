@@ -106,6 +106,10 @@ class FallsShortError(EngineError):
         self.precision, self.options = precision, dict(options or {})
 
 
+class NoRoomError(EngineError):
+    """A build that failed on a full disk, and may go well once there is room."""
+
+
 @dataclass(frozen=True)
 class _Job:
     """What all attempts of one build share."""
@@ -142,7 +146,8 @@ def _attempt(job: _Job, attempt: Attempt) -> Built:
             )  # fmt: skip
         parity = parity.model_copy(update={"accepted": not parity.passed})
         passport = passport.model_copy(update={"parity": parity}).sealed()
-        _put_in_place(product.files, request.folder, passport)
+        with _room_in(request.folder):
+            _put_in_place(product.files, request.folder, passport)
     return Built(target, passport, seconds)
 
 
@@ -194,7 +199,7 @@ def _room_in(folder: Path) -> Iterator[None]:
     except (OSError, EngineError) as error:
         if shutil.disk_usage(folder).free >= _NO_ROOM:
             raise
-        raise EngineError(f"no room in {folder}", cure="free some, or name another folder with --out") from error
+        raise NoRoomError(f"no room in {folder}", cure="free some, or name another folder with --out") from error
 
 
 def scratch_prefix(process: int) -> str:

@@ -19,6 +19,8 @@ from drivenet.errors import DrivenetError
 from drivenet.modelspec import ModelSpec
 
 Tell = Callable[[str], None]
+#: Bytes that a build leaves free.
+_SPARE = 4 << 20
 #: What the lock of a builder says that takes idle time only.
 _IDLE = " idle"
 #: Seconds that a killed process has to let go of its lock.
@@ -58,17 +60,33 @@ def _precision(backend: Backend, spec: ModelSpec) -> str:
 
 
 def build_missing(onnx: Path, threads: int | None = None, tell: Tell = lambda text: None) -> None:
-    """Build what is missing, one after the other; what fails is noted and not tried again for this model here."""
-    from drivenet.build.build import build  # not at the top: every run imports this module, and few build
+    """Build what is missing, one after the other; what fails is noted and not tried again for this model here.
+
+    But for want of room, which may come: then it ends.
+    """
+    from drivenet.build.build import NoRoomError, build  # not at the top: every run imports this module, and few build
 
     for request in missing(onnx, threads):
+        if not has_room(onnx):
+            tell(f"no room in {build_folder(onnx)} for {request.backend} {request.precision}")
+            return
         try:
             build(request, tell)
+        except (NoRoomError, OSError) as error:
+            tell(str(error))
+            return
         except DrivenetError as error:
             tell(str(error))
             known = read_timings(onnx, threads)
             key = build_key(request.onnx, request.backend, request.precision)
             write_timings(onnx, known.model_copy(update={"refused": {**known.refused, key: str(error)}}))
+
+
+def has_room(onnx: Path) -> bool:
+    """Whether the disk has room for what is built of a model: twice the model, and a little."""
+    with contextlib.suppress(OSError):  # is told where it is written
+        return shutil.disk_usage(build_folder(onnx)).free > 2 * onnx.stat().st_size + _SPARE
+    return True
 
 
 @contextlib.contextmanager

@@ -120,13 +120,15 @@ def _most_frames(settings: NodeSettings) -> int:
 def _built_meanwhile(file: Path, threads: int | None, tell: Tell) -> bool:
     """Whether something of a model is being built, now or already; it is started here if it can be."""
     from drivenet.build import background
-    from drivenet.build.missing import being_built, missing
+    from drivenet.build.missing import being_built, has_room, missing
 
     if being_built(file):
         tell("faster engines are still being built in idle time; drivenet build --all does it at once")
         return True
     absent = missing(file, threads)
-    if absent:
+    if absent and not has_room(file):
+        tell(f"no room in {build_folder(file)} to build faster engines")
+    elif absent:
         names = ", ".join(f"{request.backend} {request.precision}" for request in absent)
         tell(f"built in the background for the next run: {names}")
         background.start(file, threads)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,37 @@ def test_a_build_that_falls_short_is_tried_once(onnx: Path) -> None:
     assert artefacts_of(onnx) == []
     assert "falls short" in read_timings(onnx, None).refused["palette.onnx openvino bf16"]
     assert missing(onnx) == []
+
+
+@needs_bf16
+@pytest.mark.parametrize("filled", ["before", "meanwhile"])
+def test_a_build_without_room_is_tried_again_once_there_is_some(
+    tmp_path_factory: pytest.TempPathFactory, onnx: Path, filled: str
+) -> None:
+    """It began at every run, or was noted as one that fails for good."""
+    small = tmp_path_factory.mktemp("small")
+    inside = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size=24k none {small} && exec "$@"', "sh"]
+    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a file system")
+    program = f"""
+import shutil, sys
+from pathlib import Path
+from drivenet.artefacts.timings import read_timings
+from drivenet.build import missing
+onnx = Path(shutil.copytree({str(onnx.parent)!r}, {str(small)!r}, dirs_exist_ok=True)) / {onnx.name!r}
+if {filled == "meanwhile"}:
+    missing.has_room = lambda onnx: True
+wanted = missing.missing(onnx)
+missing.build_missing(onnx, None, print)
+assert read_timings(onnx, None).refused == {{}}, read_timings(onnx, None).refused
+assert missing.missing(onnx) == wanted
+"""
+    command = [*inside, sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert f"no room in {small}" in told[-1]
+    assert len([line for line in told if line.startswith("building ")]) == (filled == "meanwhile")
 
 
 def test_one_builds_at_a_time(onnx: Path) -> None:
