@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
+from drivenet.at_work import AT_WORK
 from drivenet.classmap import ClassMap, Confidence, Ids
 from drivenet.errors import UsageError
 from drivenet.frame import Frame, Image
@@ -122,7 +123,8 @@ class Record:
         Raises:
             UsageError: for an alpha outside of 0 to 1.
         """
-        return Painter(self.labels, alpha=alpha).paint(self.frame, self.classmap, self.scene)
+        with AT_WORK.on("an overlay"):
+            return Painter(self.labels, alpha=alpha).paint(self.frame, self.classmap, self.scene)
 
     def to_dict(self) -> dict[str, Any]:
         """One ``frame`` line of the stats file."""

@@ -123,3 +123,62 @@ AT_WORK._changed.wait_for = lambda there, _: os._exit(7 if there() else 1)
 AT_WORK.end()
 """
     assert run(program).returncode == 7
+
+
+@pytest.mark.parametrize("way", ['on("x.onnx")', "for_another()"])
+def test_a_process_that_is_forked_at_work_ends_once_that_is_done(way: str) -> None:
+    """It counted one less than nothing, and its end waited for that."""
+    program = f"""
+import os, sys
+from drivenet.at_work import AT_WORK
+with AT_WORK.{way}:
+    child = os.fork()
+    at_work = set(AT_WORK._inside)
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+AT_WORK._changed.wait_for = lambda there, _: os._exit(7 if there() and len(at_work) == 1 else 1)
+AT_WORK.end()
+"""
+    assert run(program).returncode == 7
+
+
+def test_who_works_for_another_may_go_deeper_while_the_interpreter_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine's own thread was held by what it called, and the end waited for it in vain."""
+    monkeypatch.setattr("drivenet.at_work._EXIT_S", 0.0)
+    work, seen = AtWork(), list[str]()
+
+    def own() -> None:
+        with work.for_another():
+            work.end()
+            with work.on("x.onnx"):
+                seen.append("deeper")
+
+    thread = threading.Thread(target=own)
+    thread.start()
+    thread.join(LONG_S)
+    assert seen == ["deeper"]
+
+
+@pytest.mark.parametrize("call", ["read_model((str(file),), file)", "record.overlay()"])
+def test_nor_does_one_that_reads_a_model_or_draws(call: str) -> None:
+    """A model is read before it is compiled, by the thread that asks for it."""
+    program = f"""
+import threading, time
+from pathlib import Path
+import numpy as np
+from drivenet import Segmenter
+from drivenet.artefacts.catalog import engine_file
+from drivenet.engine.openvino.model import read_model
+file, begun = engine_file("accurate", {backend("openvino")!r}), threading.Event()
+record = Segmenter(backend="null").segment(np.zeros((1080, 1920, 3), np.uint8))
+def work():
+    while True:
+        {call}
+        begun.set()
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+time.sleep(0.2)
+raise SystemExit(7)
+"""
+    done = run(program)
+    assert (done.returncode, done.stderr) == (7, "")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from drivenet.at_work import AT_WORK
 from drivenet.errors import EngineError
 from drivenet.host.cpu import cpu_model
 from drivenet.host.cpu_features import cpu_features
@@ -71,7 +72,8 @@ def read_model(source: tuple[Any, ...], file: Path) -> Any:
     """A model from its path, or from the bytes of its two files."""
     openvino = import_openvino()
     try:
-        return openvino.Core().read_model(*source)
+        with AT_WORK.on(str(file)):
+            return openvino.Core().read_model(*source)
     except Exception as error:  # OpenVINO raises plain RuntimeError and more
         raise EngineError(f"OpenVINO cannot read {file}: {reason(error)}", cure="export or build it again") from error
 
