@@ -15,9 +15,14 @@ from drivenet.errors import SinkError, UsageError
 from drivenet.evaluation.comparison import Comparison
 from drivenet.evaluation.score_state import matrix_of, matrix_state, score_of, score_state
 from drivenet.files import read_kept, write_atomic
+from drivenet.latency import END_TO_END, STAGES
 
 #: What was run, and in it every sequence that is done, once.
 MANIFEST = "manifest.json"
+_COLUMNS: dict[str, type] = {
+    "engine": int, "sequence": str, "group": str, "frame": str, "index": int, "published": bool,
+    **dict.fromkeys(("miou", "mtc", "flicker", f"{END_TO_END}_ms", *(f"{stage}_ms" for stage in STAGES)), float),
+}  # fmt: skip
 
 
 class Store:
@@ -105,9 +110,11 @@ def _parquet(results: Sequence[SequenceResult]) -> bytes:
     rows = [{"engine": i, **{k: v for k, v in frame.items() if k != "stages_ms"},
              **{f"{stage}_ms": ms for stage, ms in dict(frame["stages_ms"]).items()}}  # type: ignore[call-overload]
             for i, result in enumerate(results) for frame in result.frames]  # fmt: skip
-    columns = sorted({name for row in rows for name in row})
+    kinds = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), float: pa.float64()}
+    # the same for every sequence: readers take a folder's from the first file
+    schema = pa.schema([(name, kinds[kind]) for name, kind in sorted(_COLUMNS.items())])
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in columns}), sink, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema), sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
 
 

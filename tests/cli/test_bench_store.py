@@ -101,6 +101,19 @@ def test_rows_of_frames_are_parquet(here: Path) -> None:
     assert all(row["infer_ms"] > 0 for row in rows)
 
 
+@pytest.mark.parametrize("mode", [(), ("--mode", "open", "--rate", 1000, "--slow-down", 60)], ids=["infer", "dropped"])
+def test_rows_of_all_sequences_have_the_same_columns(here: Path, mode: tuple[object, ...]) -> None:
+    """Readers of a folder take them from its first file, here of a sequence without labels, or of dropped frames."""
+    Path("set.yaml").write_text(SET.replace(", labels: l0", ""))
+    figures("--out", "kept", *mode)
+    files = sorted((here / "kept").glob("*.parquet"))
+    schemas = [pq.read_schema(file) for file in files]
+    assert len(schemas) == 3
+    assert all(schema.equals(schemas[0]) for schema in schemas)
+    assert {"miou", "mtc", "flicker", "infer_ms", "end_to_end_ms"} <= set(schemas[0].names)
+    assert {row["sequence"] for row in pq.read_table(files).to_pylist() if row["miou"]} == {"b", "c/d"}
+
+
 def test_a_folder_of_another_run_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures("--out", "kept")
     assert call(*BENCH, "--out", "kept", "--mode", "closed") == 2
