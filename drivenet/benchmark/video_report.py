@@ -24,6 +24,7 @@ from drivenet.evaluation.calibration import as_number
 from drivenet.files import sha256_of
 from drivenet.latency import STAGES
 
+_Row = Mapping[str, Any]
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -108,22 +109,39 @@ def check_earlier(video: VideoSet, plan: Plan, engines: Sequence[Engine], before
     other = [f"{name} {told.get(name)}, not {now[name]}" for name in now if told.get(name) != now[name]]
     if other:
         raise SourceError(f"an earlier run on {set_title(told)}: {'; '.join(other)}", "one on the same set")
-    earlier = [_key(one) for one in before["rows"]]
-    if not {_key({"engine": engine.describe()}) for engine in engines}.intersection(earlier):
-        raise SourceError("an earlier run of other engines", f"one of {', '.join(' '.join(k) for k in earlier)}")
+    mine = [{"engine": {**engine.describe(), "sha256": digest_of(engine)}} for engine in engines]
+    if not any(_earlier(one, mine, before["rows"]) for one in mine):
+        raise SourceError("an earlier run of other engines", f"one of {', '.join(_names(before['rows']))}")
 
 
 def against(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each row of a report over the row of an earlier one with the same engine, backend and precision."""
-    earlier = {_key(one): one for one in before["rows"]}
     found = []
-    for one in now["rows"]:
-        if _key(one) in earlier:
-            old = earlier[_key(one)]["overall"]
-            found.append({"engine": " ".join(_key(one)), "p50": _ratio(one["overall"], old).to_dict(),
+    for one, name in zip(now["rows"], _names(now["rows"]), strict=True):
+        if (row := _earlier(one, now["rows"], before["rows"])) is not None:
+            old = row["overall"]
+            found.append({"engine": name, "p50": _ratio(one["overall"], old).to_dict(),
                           "miou": _difference(one["overall"], old),
                           "same_machine": now["environment"]["cpu"] == before["environment"]["cpu"]})  # fmt: skip
     return found
+
+
+def _earlier(one: _Row, now: Sequence[_Row], before: Sequence[_Row]) -> _Row | None:
+    """The earlier row of an engine: of those of its name the one of its folder, or content, else the only one."""
+    alike = [old for old in before if _key(old) == _key(one)]
+    for what in ("file", "sha256"):
+        for old in alike:
+            if one["engine"].get(what) is not None and old["engine"].get(what) == one["engine"][what]:
+                return old
+    is_only = len(alike) == 1 == sum(_key(other) == _key(one) for other in now)
+    return alike[0] if is_only else None
+
+
+def _names(rows: Sequence[_Row]) -> list[str]:
+    """What rows are called: file, backend and precision, with the folder where another file is called alike."""
+    keys = [_key(row) for row in rows]
+    return [" ".join((row["engine"]["file"] if keys.count(key) > 1 else key[0], *key[1:]))
+            for row, key in zip(rows, keys, strict=True)]  # fmt: skip
 
 
 def provenance() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import reduce
 from operator import add
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -279,6 +280,44 @@ def test_a_row_is_compared_with_an_earlier_one(engine: Engine) -> None:
     with pytest.raises(SourceError, match=r"earlier run of other engines; expected one of .* onnxruntime fp32"):
         check_earlier(found, plan, [NullEngine()], slow)
     check_earlier(found, plan, [engine], slow)
+
+
+class Placed(Lent):
+    """An engine called model.onnx in a folder."""
+
+    def __init__(self, engine: Engine, folder: str) -> None:
+        super().__init__(engine)
+        self.folder = folder
+
+    def describe(self) -> dict[str, object]:
+        return {**super().describe(), "file": f"{self.folder}/model.onnx"}
+
+
+def called_alike(engine: Engine, folders: str, digest: str = "") -> dict[str, Any]:
+    """A report of engines FOLDER/model.onnx, the mIoU of each that of its folder."""
+    found, plan = video(Painted("a")), Plan(flow=EXACT)
+    results = [run(engine, found, plan) for _ in folders]
+    told = report(found, plan, [Placed(engine, folder) for folder in folders], results, [Usage() for _ in folders])
+    for row, folder in zip(told["rows"], folders, strict=True):
+        row["overall"]["scores"]["miou"] = "abc".index(folder) / 4
+        row["engine"]["sha256"] = digest + folder
+    return told
+
+
+def test_engines_of_one_name_are_told_apart_by_their_folders(engine: Engine) -> None:
+    before = called_alike(engine, "ab")
+    a, b = (f"{folder}/model.onnx onnxruntime fp32" for folder in "ab")
+    for digest in ("", "trained again "):
+        found = against(called_alike(engine, "ba", digest), before)
+        assert [(row["engine"], row["miou"]) for row in found] == [(b, 0), (a, 0)]
+    (moved,) = against(called_alike(engine, "c"), called_alike(engine, "a"))
+    assert (moved["engine"], moved["miou"]) == ("model.onnx onnxruntime fp32", 0.5)
+    copied = called_alike(engine, "c")
+    copied["rows"][0]["engine"]["sha256"] = "b"
+    assert [row["miou"] for row in against(copied, before)] == [0.25]
+    assert against(called_alike(engine, "c"), before) == []  # nobody knows which of them is meant
+    with pytest.raises(SourceError, match=f"an earlier run of other engines; expected one of {a}, {b}"):
+        check_earlier(video(Painted("a")), Plan(flow=EXACT), [Placed(engine, "c")], before)
 
 
 def test_a_rate_is_for_open_loop_alone() -> None:
