@@ -101,8 +101,11 @@ def known_answer(onnx: Path) -> tuple[Candidate, str] | None:
 
 def known_ms(onnx: Path, backend: str, precision: str, threads: int | None) -> float | None:
     """Milliseconds of an inference of what a run takes of a model, on all threads; None where that was not measured."""
+    some = candidates(onnx, backend, precision)
+    if not some:  # as of a file that is no model
+        return None
     known = read_timings(onnx, threads)
-    found = {c.key: c for c in candidates(onnx, backend, precision) if _name(c) not in known.refused}
+    found = {c.key: c for c in some if _name(c) not in known.refused}
     rows = tuple(row for row in known.rows if _key(row) in found)
     return fastest(rows, next(iter(found.values())).precision).ms if found and len(rows) == len(found) else None
 

@@ -17,6 +17,7 @@ from drivenet.cli.served import lanes_of
 from drivenet.config import NodeSettings
 from drivenet.engine.candidates import candidates
 from drivenet.engine.laned import Laned
+from drivenet.errors import EngineError
 
 OUT = ("o.mp4",)
 
@@ -81,6 +82,15 @@ def test_two_frames_by_the_clock_where_one_at_a_time_is_late(
         assert lanes_of(live.model_copy(update={"out": out, "stats": "-", "serve": "127.0.0.1:0"})) == 1
     assert lanes_of(live.model_copy(update={"budget_ms": 50.0})) == 1
     assert lanes_of(live.model_copy(update={"threads": 1})) == 1
+
+
+def test_an_engine_that_is_no_file_is_told_of_live_sources_too(tmp_path: Path) -> None:
+    """To look up what was measured of it came before, and read the folder."""
+    folder = tmp_path / "folder.onnx"
+    folder.mkdir()
+    live = NodeSettings(source="rtsp://camera/1", out=OUT, engine=str(folder), threads=2)
+    with ExitStack() as opened, pytest.raises(EngineError, match=r"folder\.onnx is no file"):
+        open_engine_of(live, opened)
 
 
 def test_all_lanes_are_open_before_a_frame_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
