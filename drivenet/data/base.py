@@ -24,7 +24,7 @@ class Sample:
         ids: (H, W) uint8 class ids; 255 where there is no truth.
         name: how messages name it.
         instances: (H, W) integers, an id for each countable thing, 0 elsewhere; None where there is no such truth. In
-            8-bit ones 255 is where nobody knows which thing it is.
+            8-bit ones 255 is where nobody knows which thing it is; in others things with 0 are a group.
 
     Raises:
         SourceError: if picture, ids and instances differ in size.

@@ -105,13 +105,14 @@ class _Numbered(View):
 
 def with_things(dataset: Dataset) -> Dataset:
     """The same samples with single things where files of the dataset tell them, which takes longer to read."""
+    if isinstance(dataset, WithInstances):  # what is named counts, and the dataset's own files need not be read
+        return dataset
     if isinstance(dataset, View):
         twin = copy(dataset)
         twin.dataset = with_things(dataset.dataset)
         return twin
-    return (
-        _Numbered(dataset) if isinstance(dataset, PairDataset) and any(p.instances for p in dataset.pairs) else dataset
-    )
+    has_them = isinstance(dataset, PairDataset) and any(pair.instances for pair in dataset.pairs)
+    return _Numbered(dataset) if has_them else dataset
 
 
 def beside(folder: Path, sample: Sample) -> Ids:

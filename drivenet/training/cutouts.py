@@ -107,7 +107,7 @@ def _found(sample: Sample, regions: Regions, codes: set[int], horizon: float) ->
 
 
 def known(instances: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Instances with -1 where nobody knows which thing it is: 255 in 8-bit ones."""
+    """Instances with -1 where nobody knows which thing it is: 255 in 8-bit ones, -1 in others."""
     numbers = instances.astype(np.int64)
     if instances.dtype == np.uint8:
         numbers[instances == IGNORE_ID] = -1

@@ -94,9 +94,10 @@ def batch_loss(maps: Maps, instances: torch.Tensor) -> torch.Tensor:
 
 
 def numbered(instances: Instances) -> npt.NDArray[np.uint16]:
-    """Instances as uint16, ids that are too large renumbered; 8-bit ones keep their meaning."""
+    """Instances as uint16: ids that are too large renumbered, -1 as :data:`UNSURE`; 8-bit ones keep their meaning."""
     if instances.dtype == np.uint8:
         return instances.astype(np.uint16)
     keys, of = np.unique(instances, return_inverse=True)
-    numbers = np.arange(len(keys)) + (keys[0] != 0)
-    return np.asarray((numbers + (numbers >= UNSURE)).astype(np.uint16)[of].reshape(instances.shape))
+    numbers = np.cumsum(keys > 0)
+    numbers = np.where(keys < 0, UNSURE, numbers + (numbers >= UNSURE))
+    return np.asarray(numbers.astype(np.uint16)[of].reshape(instances.shape))

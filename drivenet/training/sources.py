@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.config import load_labels
@@ -84,7 +85,7 @@ class Coded:
         self, pictures: Dataset, mapping: LabelMapping, codes: SetCodes, finer: tuple[Path, Ids] | None = None
     ) -> None:
         self._pictures, self._table, self._members = pictures, codes.table(mapping), codes.members
-        self._finer = finer
+        self._finer, self._things = finer, pictures.labels.countable_table != 0
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -98,7 +99,14 @@ class Coded:
             known = np.where(fine < self._members.shape[1], fine, 0)
             use = (refined[sample.ids] != 0) & (fine == known) & self._members[coded, known]
             coded = np.where(use, fine, coded)
-        return replace(sample, ids=coded.astype(np.uint8))
+        return replace(sample, ids=coded.astype(np.uint8), instances=self._single(sample))
+
+    def _single(self, sample: Sample) -> npt.NDArray[np.integer] | None:
+        """Instances, with -1 in things without one: in Cityscapes' files groups and signs. Nobody knows which they are."""
+        found = sample.instances
+        if found is None or found.dtype == np.uint8:
+            return found
+        return np.where(self._things[sample.ids] & (found == 0), -1, found)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[i] for i in range(len(self)))

@@ -146,6 +146,16 @@ def test_the_things_of_cityscapes_are_those_of_its_files(tmp_path: Path) -> None
     assert "are found; 1 pictures have instances" in part["told"]
 
 
+def test_files_of_cityscapes_that_others_stand_in_for_are_not_read(tmp_path: Path) -> None:
+    root, named = tmp_path / "cityscapes", tmp_path / "named"
+    street(root, "one")
+    (root / "gtFine/val/aachen/one_gtFine_instanceIds.png").write_bytes(b"damaged")
+    named.mkdir()
+    cv2.imwrite(str(named / "one_leftImg8bit.png"), np.minimum(two_cars()[1], 254).astype(np.uint8))
+    found = score(tmp_path, "--dataset", "cityscapes", "--root", root, "--instances", named)
+    assert found["panoptic"]["images"] == 1
+
+
 def test_the_things_of_a_folder_are_those_of_the_files_that_are_named(tmp_path: Path) -> None:
     ids, instances = two_cars()
     ids = np.where(ids == CAR, CITYSCAPES.id_of("car"), CITYSCAPES.id_of("road")).astype(np.uint8)

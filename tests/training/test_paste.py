@@ -16,6 +16,8 @@ from tiny_runs import TINY, losses, tiny  # noqa: E402
 from drivenet.data.base import Sample  # noqa: E402
 from drivenet.data.panoptic_files import write_instance_ids  # noqa: E402
 from drivenet.labels import CITYSCAPES  # noqa: E402
+from drivenet.things import UNSURE  # noqa: E402
+from drivenet.training.instances import numbered  # noqa: E402
 from drivenet.training.paste import SCALES, Paste  # noqa: E402
 from drivenet.training.samples import Source  # noqa: E402
 from drivenet.training.sets import SetCodes  # noqa: E402
@@ -160,22 +162,41 @@ def write(root: Path) -> dict[str, Any]:
     return {"dataset": "folder", "labels": "cityscapes", "root": str(root), "instances": "{split}/things"}
 
 
-def test_the_things_of_cityscapes_are_learnt_from_its_own_files_where_they_are_wanted(tmp_path: Path) -> None:
+def city(root: Path, one: Sample) -> dict[str, Any]:
+    """A sample in the files of Cityscapes; the settings of a run with it."""
     for split in ("train", "val"):
-        one, stem = people(), f"{split}/aachen/a"
+        stem = f"{split}/aachen/a"
         for kind in ("leftImg8bit", "gtFine"):
-            (tmp_path / kind / split / "aachen").mkdir(parents=True)
-        assert cv2.imwrite(f"{tmp_path}/leftImg8bit/{stem}_leftImg8bit.png", one.image)
-        assert cv2.imwrite(f"{tmp_path}/gtFine/{stem}_gtFine_labelTrainIds.png", one.ids)
-        write_instance_ids(tmp_path / f"gtFine/{stem}_gtFine_instanceIds.png", one.ids, np.asarray(one.instances))
-    model = {**TINY, "labels": "cityscapes", "data": [{"dataset": "cityscapes", "root": str(tmp_path)}]}
+            (root / kind / split / "aachen").mkdir(parents=True)
+        assert cv2.imwrite(f"{root}/leftImg8bit/{stem}_leftImg8bit.png", one.image)
+        assert cv2.imwrite(f"{root}/gtFine/{stem}_gtFine_labelTrainIds.png", one.ids)
+        write_instance_ids(root / f"gtFine/{stem}_gtFine_instanceIds.png", one.ids, np.asarray(one.instances))
+    return {**TINY, "labels": "cityscapes", "data": [{"dataset": "cityscapes", "root": str(root)}]}
+
+
+def test_the_things_of_cityscapes_are_learnt_from_its_own_files_where_they_are_wanted(tmp_path: Path) -> None:
+    model = city(tmp_path, people())
     (plain,) = load(tiny(**model)).sources[0].pictures
     assert plain.instances is None
     (parted,) = load(tiny(**model, paste={"share": 1.0})).sources[0].pictures
     assert parted.instances is not None
     before = np.asarray(people().instances)
-    assert len(np.unique(parted.instances)) == len(np.unique(before))
+    assert len(np.unique(parted.instances[before > 0])) == before.max()
     np.testing.assert_array_equal(parted.instances > 0, before > 0)
+
+
+def test_groups_and_signs_of_cityscapes_neither_teach_nor_are_pasted(tmp_path: Path) -> None:
+    """Nobody knows which things they are: the network was taught that none is there."""
+    one = people()
+    things = np.asarray(one.instances).copy()
+    things[one.ids == PERSON] = 0
+    model = city(tmp_path, sample(one.ids, things))
+    (parted,) = load(tiny(**model, paste={"share": 1.0})).sources[0].pictures
+    assert parted.instances is not None
+    unsure = np.isin(one.ids, (PERSON, SIGN))
+    np.testing.assert_array_equal(numbered(parted.instances) == UNSURE, unsure)
+    np.testing.assert_array_equal(numbered(parted.instances) == 0, (things == 0) & ~unsure)
+    assert set(Paste(PasteSettings(share=1.0), [Source([parted], 1)], CODES).cutouts) == {RIDER, CAR, SIGN}
 
 
 def test_a_source_names_its_thing_ids_and_a_run_with_them_goes_on(tmp_path: Path) -> None:
