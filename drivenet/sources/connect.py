@@ -36,6 +36,7 @@ _ABSENT = (
 #: What the system's resolver says of a name that there is not.
 _NOBODY = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _REFUSED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError, av.error.PermissionError)
+_VAGUE = errno.EPERM, errno.ECONNRESET, errno.EPIPE
 _RTSP = {
     # over TCP nothing is lost; what answers "461 Unsupported Transport" is asked again over UDP
     "rtsp_transport": "tcp+udp",
@@ -96,7 +97,7 @@ def _explained(error: Exception, uri: str, why: str, *, silent: bool) -> SourceE
 def _is_vague(error: Exception) -> bool:
     """Whether FFmpeg may also mean an RTSP server that says nothing: for some of its failures it has no word but -1."""
     found = getattr(error, "errno", None)
-    return isinstance(error, (av.error.InvalidDataError, av.error.EOFError)) or found == errno.EPERM
+    return isinstance(error, (av.error.InvalidDataError, av.error.EOFError)) or found in _VAGUE
 
 
 def _silence(uri: str, left_s: float) -> str:
@@ -110,6 +111,8 @@ def _silence(uri: str, left_s: float) -> str:
             return "" if peer.recv(1) else HANGS_UP
     except TimeoutError:
         return LATE
+    except (ConnectionResetError, BrokenPipeError):  # it has not even read what it was asked
+        return HANGS_UP
     except OSError as error:
         return (error.strerror or type(error).__name__).lower()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
@@ -48,6 +49,10 @@ def test_a_camera_with_a_password() -> None:
             open_source(f"rtsp://admin:s3cret@127.0.0.1:{port}/other", timeout_s=PATIENT_S)
 
 
+#: In place of an answer: what is asked is left unread, and the connection reset.
+RESET = b"reset"
+
+
 @contextlib.contextmanager
 def no_camera(answer: bytes | None) -> Iterator[int]:
     """A port that takes connections, and answers with this and hangs up; with None it keeps them and says nothing."""
@@ -57,9 +62,12 @@ def no_camera(answer: bytes | None) -> Iterator[int]:
         with contextlib.suppress(OSError):
             while True:
                 kept.append(server.accept()[0])
-                if answer is not None:
+                if answer == RESET:
+                    kept[-1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                elif answer is not None:
                     kept[-1].recv(4096)
                     kept[-1].sendall(answer)
+                if answer is not None:
                     kept[-1].close()
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -75,6 +83,7 @@ def no_camera(answer: bytes | None) -> Iterator[int]:
     [
         (None, "no answer", "timeout"),
         (b"", "hangs up without an answer", "refused"),
+        (RESET, "hangs up without an answer", "refused"),
         (b"HTTP/1.1 200 OK\r\n\r\nhello", "answers with no video", "undecodable"),
         (b"RTSP/1.0 503 Busy\r\nCSeq: 1\r\n\r\n", "5xx", "failed"),
     ],
