@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def batch(videos: tuple[str, ...], out: Path, workers: int | None, address: str 
     if address is not None and find_spec("ray") is None:
         raise UsageError("--address needs ray", cure="pip install 'drivenet[cluster]'")
     found = (file for pattern in videos for file in _files(pattern))
-    files = list({os.path.abspath(file): file for file in found}.values())
+    files = list({file.parent.resolve() / file.name: file for file in found}.values())
     check_file(str(out / MANIFEST), *files, *files_read(opener["engine"], opener["backend"]))
     open_engine(**opener).close()  # an engine that is not there is told before the workers start
     with progress() as bar:

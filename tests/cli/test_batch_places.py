@@ -48,6 +48,17 @@ def test_one_video_named_in_two_ways_is_done_once(here: Path) -> None:
     assert len((here / "out" / MANIFEST).read_text().splitlines()) == 1
 
 
+def test_another_video_behind_a_link_is_not_taken_for_the_same(here: Path) -> None:
+    """``link/..`` is the folder above the one that the link leads to: one of the two was left out without a word."""
+    (here.parent / "a.mkv").symlink_to(here / "a.mkv")
+    (here / "link").symlink_to(here)
+    with pytest.raises(UsageError, match="two files named 'a'"):
+        plan([here / "a.mkv", here / "link/../a.mkv"])
+    assert batch("a.mkv", "link/../a.mkv") == UsageError.exit_code
+    assert batch("a.mkv", "link/a.mkv") == 0
+    assert len((here / "out" / MANIFEST).read_text().splitlines()) == 1
+
+
 def test_a_glob_passes_over_what_an_earlier_run_has_written(here: Path) -> None:
     """The same command once more took its own class maps for videos."""
     for _ in range(2):
