@@ -102,7 +102,7 @@ class Coded:
         return replace(sample, ids=coded.astype(np.uint8), instances=self._single(sample))
 
     def _single(self, sample: Sample) -> npt.NDArray[np.integer] | None:
-        """Instances, with -1 in things without one, such as groups in Cityscapes' files: nobody knows which they are."""
+        """Instances, with -1 in things without one, such as Cityscapes' groups: nobody knows which they are."""
         found = sample.instances
         if found is None or found.dtype == np.uint8:
             return found
