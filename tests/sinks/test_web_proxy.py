@@ -6,6 +6,7 @@ import base64
 import http.client
 import logging
 import os
+from urllib.parse import urljoin
 
 import pytest
 from web_node import Node
@@ -42,6 +43,18 @@ def test_the_page_under_a_path_with_the_path_stripped_or_not(prefix: str) -> Non
         status, _, body = node.get(f"{prefix}/")
         assert status == 401
         assert b'action="./"' in body
+
+
+@pytest.mark.parametrize("prefix", ["", "/cars/front"])
+@pytest.mark.parametrize(("path", "method"), [("/healthz", "GET"), ("/style.css", "GET"), ("/lock", "POST")])
+def test_a_slash_at_the_end_leads_back_under_any_path(prefix: str, path: str, method: str) -> None:
+    """It led to the path as the proxy had stripped it, at the host and scheme that the node was asked by."""
+    with Node(allow_anonymous=True, root_path="/cars/front/") as node:
+        status, headers, _ = node.get(f"{prefix}{path}/?a=1", method=method)
+        assert status == 307
+        for seen in (f"https://cars.example/cars/front{path}/", f"http://10.0.0.1:8080{path}/"):
+            assert urljoin(seen, headers["location"]) == seen.rstrip("/") + "?a=1"
+        assert node.get(f"{prefix}/nothing/")[0] == 404
 
 
 def test_without_a_root_path_the_token_leads_back_to_where_it_was_given() -> None:

@@ -112,6 +112,7 @@ def test_each_source_has_its_own_pictures_and_page(page: MultiPage) -> None:
     assert b"sources.js" in get(page, "")[1]
     assert list(json.loads(get(page, "sources.json")[1])["sources"]) == ["front", "rear"]
     assert get(page, "live/front")[0] == 200, "the slash is added"
+    assert get(page, "live/rear/healthz/")[0] == 200 == get(page, "healthz/")[0], "it is taken away"
     assert json.loads(get(page, "stats.json")[1])["sources"]["front"]["source"] == "rtsp://cam/1"
 
 

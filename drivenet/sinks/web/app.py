@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
@@ -14,8 +14,8 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from drivenet.health import SILENT, WORKING
@@ -198,13 +198,30 @@ def channel_app(hub: Hub, stats: RunStats, painter: Painter) -> Starlette:
         **static_routes(),
     }
     live = LivePage(hub, stats, painter)
-    return Starlette(
-        routes=[
-            *(Route(path, handler, methods=["GET"]) for path, handler in routes.items()),
-            Route("/lock", _locking(hub), methods=["POST"]),
-            WebSocketRoute("/live", live.serve),
-        ]
-    )
+    found = [Route(path, handler, methods=["GET"]) for path, handler in routes.items()]
+    found.append(Route("/lock", _locking(hub), methods=["POST"]))
+    return application([*found, *slashed(found), WebSocketRoute("/live", live.serve)])
+
+
+def application(routes: Sequence[BaseRoute]) -> Starlette:
+    """Of these routes alone: Starlette's own redirects are to host and path as it was asked, not as a proxy was."""
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    return app
+
+
+def slashed(routes: Sequence[Route]) -> list[Route]:
+    """From each path with a slash at its end to the path, under any path of a proxy."""
+    return [
+        Route(f"{one.path}/", _without_slash, methods=list(one.methods or ()))
+        for one in routes
+        if not one.path.endswith("/")
+    ]
+
+
+async def _without_slash(request: Request) -> Response:
+    name, query = request.scope["path"].split("/")[-2], request.url.query
+    return RedirectResponse(f"../{name}?{query}" if query else f"../{name}")
 
 
 def _locking(hub: Hub) -> Handler:

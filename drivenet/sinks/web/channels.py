@@ -9,7 +9,6 @@ from importlib.resources import files
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp
 from drivenet.health import STATES, WORKING, Health, State
 from drivenet.overlay import Painter
 from drivenet.sinks.web.access import Access
-from drivenet.sinks.web.app import Handler, channel_app, json_response, static_routes
+from drivenet.sinks.web.app import Handler, application, channel_app, json_response, slashed, static_routes
 from drivenet.sinks.web.channel import Channel
 from drivenet.sinks.web.forwarded import Proxy
 from drivenet.sinks.web.metrics import CONTENT_TYPE, RunStatsCollector
@@ -121,7 +120,8 @@ def build_channels_app(
         Route("/readyz", overview.ready),
         Route("/stats.json", overview.stats),
         Route("/metrics", overview.metrics),
-        *(Route(f"/live/{name}", slash(name)) for name in channels),
     ]
+    routes += slashed(routes)
+    routes += [Route(f"/live/{name}", slash(name)) for name in channels]
     mounts = [Mount(f"/live/{name}", channel_app(c.hub, c.stats, painter)) for name, c in channels.items()]
-    return AccessMiddleware(Starlette(routes=[*routes, *mounts]), access, proxy)
+    return AccessMiddleware(application([*routes, *mounts]), access, proxy)
