@@ -107,6 +107,16 @@ def test_each_of_many_sources_shows_its_pictures_and_its_state(browser_page: Any
         browser_page.wait_for_function("() => document.querySelector('#badge').textContent === 'LOST'")
 
 
+def test_sources_stand_in_the_order_in_which_they_were_given(browser_page: Any) -> None:
+    """Of an object of JSON, browsers put keys that are numbers first, by value."""
+    names = ("rear", "10", "2", "0")
+    with playing(0, BLUE, {}, names) as node:
+        browser_page.goto(node.url)
+        says(browser_page, "0", "LIVE")
+        shown = browser_page.evaluate("[...document.querySelectorAll('.tile b')].map((one) => one.textContent)")
+        assert tuple(shown) == names
+
+
 def test_a_recording_is_not_called_live(browser_page: Any) -> None:
     with playing(0, BLUE, {}) as node:
         node.sinks["rear"].shows(replay=True)

@@ -76,7 +76,8 @@ class Overview:
             name: {"state": health.state, "reason": health.reason, "replay": self._channels[name].stats.replay}
             for name, health in found.items()
         }
-        return json_response({"state": self._worst(found), "sources": told})
+        # the order by itself: browsers put keys that are numbers first
+        return json_response({"state": self._worst(found), "order": list(found), "sources": told})
 
     async def metrics(self, request: Request) -> Response:
         """``/metrics``, for Prometheus."""

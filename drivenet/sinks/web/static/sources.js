@@ -66,10 +66,11 @@ function tell(element, state, word = WORDS[state]) {
 
 async function look() {
   try {
-    const { state, sources } = await (await fetch("sources.json", { signal: AbortSignal.timeout(SILENT_MS) })).json();
+    const { state, order, sources } = await (await fetch("sources.json", { signal: AbortSignal.timeout(SILENT_MS) })).json();
     const replays = Object.values(sources).some((one) => one.replay);
     tell(badge, state, state === "ok" ? (replays ? "ALL OK" : "ALL LIVE") : WORDS[state]);
-    for (const [name, one] of Object.entries(sources)) {
+    for (const name of order) {
+      const one = sources[name];
       if (!tiles.has(name)) tile(name);
       tell(tiles.get(name).state, one.state, one.state === "ok" && one.replay ? "REPLAY" : WORDS[one.state]);
       tiles.get(name).reason.textContent = one.reason;
