@@ -6,6 +6,9 @@ const COLOURS = ["#8a94a6", "#4c9be8", "#e8833a", "#b48be0", "#3fb36f", "#d9598c
 const KEPT_MS = 300_000;
 const POINTS = 240;
 const HEIGHT = 190;
+// Nothing is drawn across so long without a frame, and so many times what is usual between two.
+const GAP_MS = 1000;
+const GAP = 4;
 
 export class Charts {
   constructor(elements) {
@@ -64,7 +67,7 @@ export class Charts {
     this.drawHistogram(chosen);
   }
 
-  // Cumulated means of equal spans of time; [0] is seconds before now.
+  // Cumulated means of equal spans of time, nulls where there was no frame for long; [0] is seconds before now.
   stacked() {
     const span = this.window === "run" ? KEPT_MS : 1000 * Number(this.window);
     const last = this.samples.at(-1)?.[0] ?? 0;
@@ -79,7 +82,11 @@ export class Charts {
       bins.set(bin, sums);
     }
     const columns = [[], ...this.stages.map(() => [])];
+    const longest = Math.max(GAP_MS, GAP * usual(this.samples));
+    let before = Infinity;
     for (const [bin, sums] of bins) {
+      if ((bin - before - 1) * step > longest) columns.forEach((column, i) => column.push(i ? null : ((bin - 0.5) * step - last) / 1000));
+      before = bin;
       columns[0].push(((bin + 0.5) * step - last) / 1000);
       let total = 0;
       this.stages.forEach((_, i) => { total += sums[i + 1] / sums[0]; columns[i + 1].push(total); });
@@ -165,6 +172,12 @@ export class Charts {
     const line = { stroke: colour("--line"), width: 1 };
     return { values, stroke: colour("--dim"), grid: line, ticks: line, ...(size ? { size } : {}) };
   }
+}
+
+// The median of the milliseconds from one frame to the next.
+function usual(samples) {
+  const between = samples.slice(1).map((row, i) => row[0] - samples[i][0]).sort((a, b) => a - b);
+  return between[between.length >> 1] ?? 0;
 }
 
 // Where a time lies among the buckets, whose middles are the whole numbers.
