@@ -26,6 +26,7 @@ from drivenet.engine.laned import open_for_many
 from drivenet.errors import UsageError
 from drivenet.evaluation import Report
 from drivenet.evaluation.calibration import Calibration
+from drivenet.evaluation.comparison import compare
 from drivenet.evaluation.flicker import Flicker, evaluate_flicker
 from drivenet.evaluation.gallery import Gallery
 from drivenet.evaluation.page import PAGE, write_page
@@ -138,16 +139,15 @@ def evaluate(engines: tuple[str, ...], dataset: str, root: Path | None, split: s
     part = None
     if not clips or given(_SCORING):
         samples = _samples(dataset, root, split, None if labels is None else load_labels(labels))
-        check_file(json_file, *samples.files)
         part = Part(dataset, view(samples, protocol, ignore_fringes, instances), mapping)
+        check_file(json_file, *part.samples.files)
     loaded = open_for_many(engine, **how)
     if record and part:
         check_record(loaded, part.samples)
-    if instances and loaded.spec.things is None:
-        loaded.close()
-        raise UsageError(f"--instances for {loaded.file}, which separates no single things", "an engine that does")
     gallery = Gallery()
     try:
+        if instances and part:
+            _check_instances(loaded, part)
         report = _score(loaded, part, gallery if folder else None) if part else None
         flickers = _flicker(loaded, flicker, flicker_frames) if flicker else None
     finally:
@@ -170,6 +170,16 @@ def _score(engine: Engine, part: Part, gallery: Gallery | None) -> Report:
     with progress() as bar:
         task = bar.add_task("pictures", total=len(part.samples), note="")
         return part.score(engine, lambda done, _: bar.update(task, completed=done), gallery.visit if gallery else None)
+
+
+def _check_instances(engine: Engine, part: Part) -> None:
+    """UsageError where single things would be compared with nothing."""
+    if engine.spec.things is None:
+        raise UsageError(f"--instances for {engine.file}, which separates no single things", "an engine that does")
+    model = engine.spec.label_set
+    if compare(model, part.samples.labels, part.mapping_to(model)).on != "classes":
+        told = f"--instances of {part.samples.labels.name} for {engine.file}, which has other classes"
+        raise UsageError(told, "--mapping FILE.yaml, as groups have no single things")
 
 
 def _only(engines: tuple[str, ...]) -> str | None:
@@ -237,8 +247,8 @@ def _show_scores(report: Report) -> None:
     if not classes:
         shown.print("engine and labels have other classes: compared on groups, background not in the mIoU")
     if report.panoptic:
-        whole = report.parted == report.images
-        shown.print(_things(report.panoptic) + ("" if whole else f"; {report.parted} pictures have instances"))
+        told = f"; {report.parted} of {report.images} pictures have instances"
+        shown.print(_things(report.panoptic) + (told if report.parted < report.images else ""))
     if report.calibration:
         shown.print(_confidence(report.calibration))
 

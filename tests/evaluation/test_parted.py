@@ -17,11 +17,13 @@ from drivenet.cli.eval import evaluate as command
 from drivenet.data.base import Dataset, Sample
 from drivenet.data.panoptic_files import write_instance_ids
 from drivenet.engine import open_engine
-from drivenet.errors import DrivenetError
+from drivenet.errors import DrivenetError, UsageError
 from drivenet.evaluation import Report, evaluate
 from drivenet.labels import CAMVID, CITYSCAPES
 
 CAR, ROAD = CAMVID.id_of("Car"), CAMVID.id_of("Road")
+#: Classes that are none of Cityscapes', and their groups.
+OWN = ("way", "road"), ("truck or bus", "vehicle")
 CELLS = (SIZE[0] // 2, SIZE[1] // 2)
 
 
@@ -143,7 +145,7 @@ def test_the_things_of_cityscapes_are_those_of_its_files(tmp_path: Path) -> None
     (root / "gtFine/val/aachen/two_gtFine_instanceIds.png").unlink()
     part = score(tmp_path, "--dataset", "cityscapes", "--root", root)
     assert (part["images"], part["panoptic"]["images"]) == (2, 1)
-    assert "are found; 1 pictures have instances" in part["told"]
+    assert "are found; 1 of 2 pictures have instances" in part["told"]
 
 
 def test_files_of_cityscapes_that_others_stand_in_for_are_not_read(tmp_path: Path) -> None:
@@ -186,3 +188,32 @@ def test_instances_that_nothing_comes_of_are_refused(tmp_path: Path) -> None:
         result = CliRunner().invoke(command, [str(model), "--backend", "onnxruntime", *how])
         assert isinstance(result.exception, DrivenetError | click.UsageError | SystemExit), result.output
         assert told in f"{result.exception} {result.output}"
+
+
+def test_instances_of_classes_that_are_compared_as_groups_are_refused(tmp_path: Path) -> None:
+    """They were read and nothing was said of them."""
+    two = tmp_path / "two.yaml"
+    rows = [{"name": name, "colour": [i, 0, 0], "group": group} for i, (name, group) in enumerate(OWN)]
+    two.write_text(json.dumps({"name": "two", "classes": rows}), encoding="utf-8")
+    for kind in ("images", "labels"):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "mine" / kind / "a.png"), np.zeros(SIZE, np.uint8))
+    model = sure_things_model(tmp_path, *maps(7, 15), labels=CITYSCAPES)
+    asked = [str(model), "--backend", "onnxruntime", "--dataset", "folder", "--root", str(tmp_path / "mine")]
+    asked += ["--labels", str(two), "--instances", str(tmp_path / "mine/labels")]
+    result = CliRunner().invoke(command, asked)
+    assert isinstance(result.exception, UsageError), result.output
+    assert "other classes; expected --mapping FILE.yaml" in str(result.exception)
+
+
+def test_figures_are_not_written_over_instances(tmp_path: Path) -> None:
+    root, named = tmp_path / "cityscapes", tmp_path / "named"
+    street(root, "one")
+    named.mkdir()
+    file = named / "one_leftImg8bit.png"
+    cv2.imwrite(str(file), np.minimum(two_cars()[1], 254).astype(np.uint8))
+    before, model = file.read_bytes(), sure_things_model(tmp_path, *maps(7, 15), labels=CITYSCAPES)
+    asked = [str(model), "--backend", "onnxruntime", "--dataset", "cityscapes", "--root", str(root)]
+    result = CliRunner().invoke(command, [*asked, "--instances", str(named), "--json", str(file)])
+    assert isinstance(result.exception, UsageError), result.output
+    assert file.read_bytes() == before
