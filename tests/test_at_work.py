@@ -28,27 +28,48 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LONG_S)
 
 
-@pytest.mark.parametrize("call", [INFER, SEGMENT, OPEN])
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_a_daemon_thread_that_infers_or_loads_does_not_abort_the_process(name: str, call: str) -> None:
-    program = f"""
+def ended_at(call: str, setup: str) -> tuple[int, str]:
+    """The exit code, 7 if all went well, and errors of a script that ends while a daemon thread calls something."""
+    done = run(f"""
 import threading, time
+from pathlib import Path
 import numpy as np
 from drivenet import Segmenter, open_engine
-backend = {backend(name)!r}
-segmenter = Segmenter("fast", backend)
-engine, begun = segmenter.engine, threading.Event()
+{setup}
+begun = threading.Event()
 def work():
     while True:
         begun.set()
         {call}
 threading.Thread(target=work, daemon=True).start()
 begun.wait()
-time.sleep(0.1)
+time.sleep(0.2)
 raise SystemExit(7)
+""")
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("call", [INFER, SEGMENT, OPEN])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_daemon_thread_that_infers_or_loads_does_not_abort_the_process(name: str, call: str) -> None:
+    setup = f"""
+backend = {backend(name)!r}
+segmenter = Segmenter("fast", backend)
+engine = segmenter.engine
 """
-    done = run(program)
-    assert (done.returncode, done.stderr) == (7, "")
+    assert ended_at(call, setup) == (7, "")
+
+
+@pytest.mark.parametrize("call", ["read_model((str(file),), file)", "record.overlay()"])
+def test_nor_does_one_that_reads_a_model_or_draws(call: str) -> None:
+    """A model is read before it is compiled, by the thread that asks for it."""
+    setup = f"""
+from drivenet.artefacts.catalog import engine_file
+from drivenet.engine.openvino.model import read_model
+file = engine_file("accurate", {backend("openvino")!r})
+record = Segmenter(backend="null").segment(np.zeros((1080, 1920, 3), np.uint8))
+"""
+    assert ended_at(call, setup) == (7, "")
 
 
 def test_ctrl_c_in_a_script_does_not_abort_the_process() -> None:
@@ -157,28 +178,3 @@ def test_who_works_for_another_may_go_deeper_while_the_interpreter_ends(monkeypa
     thread.start()
     thread.join(LONG_S)
     assert seen == ["deeper"]
-
-
-@pytest.mark.parametrize("call", ["read_model((str(file),), file)", "record.overlay()"])
-def test_nor_does_one_that_reads_a_model_or_draws(call: str) -> None:
-    """A model is read before it is compiled, by the thread that asks for it."""
-    program = f"""
-import threading, time
-from pathlib import Path
-import numpy as np
-from drivenet import Segmenter
-from drivenet.artefacts.catalog import engine_file
-from drivenet.engine.openvino.model import read_model
-file, begun = engine_file("accurate", {backend("openvino")!r}), threading.Event()
-record = Segmenter(backend="null").segment(np.zeros((1080, 1920, 3), np.uint8))
-def work():
-    while True:
-        {call}
-        begun.set()
-threading.Thread(target=work, daemon=True).start()
-begun.wait()
-time.sleep(0.2)
-raise SystemExit(7)
-"""
-    done = run(program)
-    assert (done.returncode, done.stderr) == (7, "")
