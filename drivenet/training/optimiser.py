@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -30,6 +32,14 @@ def optimiser_of(network: nn.Module, options: OptimiserSettings, device: torch.d
     if options.name == "sgd":
         return torch.optim.SGD(groups, options.lr, momentum=options.momentum, fused=fused)
     return torch.optim.AdamW(groups, options.lr, fused=fused)
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take an earlier state, moments and all, but keep the options: PyTorch takes back those of before."""
+    options = [{name: value for name, value in group.items() if name != "params"} for group in optimiser.param_groups]
+    optimiser.load_state_dict(state)
+    for group, mine in zip(optimiser.param_groups, options, strict=True):
+        group.update(mine)
 
 
 def _encodes(parameter: str) -> bool:

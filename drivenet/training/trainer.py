@@ -29,10 +29,11 @@ from drivenet.training.ema import Ema
 from drivenet.training.instances import batch_loss
 from drivenet.training.loss import SegmentationLoss, distillation_loss
 from drivenet.training.networks import freeze, normalisation_of, start_from, start_imagenet, teacher_of
-from drivenet.training.optimiser import learning_rate, optimiser_of
+from drivenet.training.optimiser import learning_rate, load_optimiser, optimiser_of
 from drivenet.training.ranks import ALONE, Ranks
+from drivenet.training.resume import CURE, check_run
 from drivenet.training.samples import BatchSource
-from drivenet.training.selection import Score, Selection, check_selection
+from drivenet.training.selection import Score, Selection
 from drivenet.training.settings import TrainSettings
 from drivenet.training.sources import Material
 
@@ -77,7 +78,7 @@ class Trainer:
         ranks: which process of the run this is. All have equal weights at all times; the first one writes.
 
     Raises:
-        UsageError: if ``last.pt`` is of another network, or was selected on other pictures.
+        UsageError: if ``last.pt`` is of another network or optimiser, or was selected on other pictures.
     """
 
     def __init__(
@@ -164,7 +165,8 @@ class Trainer:
                     stopped = self._agree(loss, stop)
                 self._after(board)
                 report(self.progress)
-            if not self.progress.history or self.progress.history[-1]["iteration"] < self.progress.iteration:
+            history = self.progress.history
+            if not history or history[-1]["iteration"] < self.progress.iteration or self.progress.best < 0:
                 self._validate(board)
             self._save()
         return self.progress
@@ -231,9 +233,21 @@ class Trainer:
         self.progress.loss, minutes, wish = self.ranks.sum(said).tolist()
         self.progress.minutes += minutes
         if not math.isfinite(self.progress.loss):
-            i = self.progress.iteration - 1
-            raise UsageError(f"loss {self.progress.loss} at iteration {i}", "a finite loss", "lower optimiser.lr")
+            told = f"loss {self.progress.loss} at iteration {self.progress.iteration - 1}"
+            raise UsageError(told, "a finite loss", self._slower())
         return bool(wish)
+
+    def _slower(self) -> str:
+        """What helps a run that diverged: the same folder may lead there again, whatever the rate."""
+        last = self.folder / "last.pt"
+        again = f"; if it comes again, choose another folder, since {last} has diverged" if last.exists() else ""
+        return f"lower optimiser.lr{again}"
+
+    def _need_finite(self) -> None:
+        """UsageError for weights that are no numbers: a run would never leave them."""
+        if not all(bool(v.isfinite().all()) for v in self.network.state_dict().values()):
+            told = f"weights that are no numbers after iteration {self.progress.iteration - 1}"
+            raise UsageError(told, "finite weights", self._slower())
 
     def _after(self, board: Board) -> None:
         i = self.progress.iteration
@@ -249,11 +263,12 @@ class Trainer:
     def _validate(self, board: Board) -> None:
         if not self.ranks.first:
             return
+        self._need_finite()
         score, i = self.validation(self.ema.average), self.progress.iteration
         for name, miou in {"miou": score.miou, **score.by_source()}.items():
             board.add_scalar(f"val/{name}", miou, i)
         row = {"iteration": i, "minutes": self.progress.minutes, "val_miou": score.miou, **score.by_source()}
-        self.progress.history.append(row)
+        self.progress.history = [before for before in self.progress.history if before["iteration"] < i] + [row]
         if score.miou > self.progress.best:
             self.progress.best, self.progress.best_iteration = score.miou, i
             checkpoints.save(self.folder / "best.pt", self.state(self.ema.average.state_dict(), score))
@@ -274,6 +289,7 @@ class Trainer:
     def _save(self) -> None:
         if not self.ranks.first:
             return
+        self._need_finite()
         more = {"ema": self.ema.average.state_dict(), "optimiser": self.optimiser.state_dict()}
         checkpoints.save(self.folder / "last.pt", {**self.state(self.network.state_dict()), **more})
         write_atomic(self.folder / "history.json", json.dumps(self.progress.history))
@@ -283,15 +299,19 @@ class Trainer:
         if not last.exists():
             return
         state = checkpoints.load(last)
-        mine = self.settings.model.model_dump(mode="json", include={"architecture", "options"})
-        theirs = {key: state["settings"].get("model", {}).get(key) for key in mine}
-        cure = "choose another folder, or remove the old run"
-        if "optimiser" not in state or theirs != mine:
-            raise UsageError(f"{last} is of {theirs}", f"{mine}", cure)
-        checkpoints.check_classes(state, self.labels, str(last), cure)
-        check_selection(state["settings"], self.settings.model_dump(mode="json"), str(last), cure)
+        check_run(state, self.settings, self.labels, str(last))
+        try:
+            self._take(state)
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UsageError(f"cannot go on from {last}: {told}", "what this version writes", CURE) from error
+        if not (self.folder / "best.pt").exists():  # it was moved away: the next average is the best of what is there
+            self.progress.best, self.progress.best_iteration = -1.0, 0
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of this run; the optimiser's options are those of the settings."""
         self.network.load_state_dict(state["network"])
         self.ema.average.load_state_dict(state["ema"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self.progress = Progress(**state["progress"])
         self.lineage = state.get("lineage", self.lineage)

@@ -185,6 +185,57 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "last.pt").exists()
 
 
+def test_weights_that_are_no_numbers_are_never_kept(whole: tuple[Path, dict[int, float]], tmp_path: Path) -> None:
+    """The loss is one iteration older than the weights; a run that went on from them could not be mended."""
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    before = sha256_of(tmp_path / "last.pt")
+    trainer = prepare_run(tiny(), None, tmp_path, "cpu")
+    trainer.network.head[-1].bias.data.fill_(float("inf"))  # type: ignore[index, union-attr]
+    with pytest.raises(UsageError, match=r"no numbers after iteration 7; .*optimiser\.lr; .*choose another folder"):
+        trainer.run()
+    assert sha256_of(tmp_path / "last.pt") == before
+
+
+def test_the_best_average_is_written_again_where_it_was_moved_away(
+    whole: tuple[Path, dict[int, float]], tmp_path: Path
+) -> None:
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "best.pt").unlink()
+    trainer, _ = losses(tmp_path, tiny())
+    assert [row["iteration"] for row in trainer.progress.history] == [4, 8]
+    assert checkpoint.load(tmp_path / "best.pt")["progress"]["best"] == trainer.progress.history[-1]["val_miou"]
+
+
+def test_options_of_the_optimiser_count_from_a_resume_on(whole: tuple[Path, dict[int, float]]) -> None:
+    """PyTorch takes back the groups of before: another weight decay or encoder_lr did nothing."""
+    trainer = prepare_run(tiny(optimiser={**TINY["optimiser"], "weight_decay": 0.5}), None, whole[0], "cpu")
+    assert {group["weight_decay"] for group in trainer.optimiser.param_groups} == {0.5, 0.0}
+    assert trainer.optimiser.state
+
+
+def _without(name: str, state: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda s: _without("optimiser", s), "holds no state of an optimiser; expected last.pt of a run"),
+        (lambda s: _without("ema", s), "cannot go on from .*last.pt: 'ema'"),
+        (lambda s: {**s, "progress": {**s["progress"], "epochs": 1}}, "cannot go on from .*'epochs'"),
+        (lambda s: {**s, "optimiser": {"state": {}, "param_groups": []}}, "cannot go on from .*parameter groups"),
+        (lambda s: {**s, "settings": {**s["settings"], "optimiser": {"name": "sgd"}}},
+         "was trained with optimiser sgd; expected adamw"),
+    ],
+)  # fmt: skip
+def test_what_a_run_cannot_go_on_from_is_one_line(
+    whole: tuple[Path, dict[int, float]], tmp_path: Path, damage: Any, says: str
+) -> None:
+    checkpoint.save(tmp_path / "last.pt", damage(checkpoint.load(whole[0] / "last.pt")))
+    with pytest.raises(UsageError, match=says + ".*choose another folder"):
+        prepare_run(tiny(), None, tmp_path, "cpu")
+
+
 def test_a_run_starts_from_the_weights_that_fit(whole: tuple[Path, dict[int, float]], tmp_path: Path) -> None:
     """A wider head is new; all else is the other network's."""
     best = whole[0] / "best.pt"
