@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 import numpy.typing as npt
 
+from drivenet.errors import UsageError
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import IGNORE_ID, LabelSet
 
@@ -20,6 +21,9 @@ class SetCodes:
         labels: the network's classes.
         mappings: of the data sets' labels to them.
         more: sets that are needed besides.
+
+    Raises:
+        UsageError: if a byte cannot tell all of them and 255 apart.
     """
 
     def __init__(
@@ -30,6 +34,9 @@ class SetCodes:
         for members in (*(m for mapping in mappings for m in mapping.members), *more):
             if members and members not in self.sets:
                 self.sets.append(members)
+        if len(self.sets) > IGNORE_ID:
+            told = f"{len(labels)} classes and {len(self.sets) - len(labels)} sets of them that labels may be"
+            raise UsageError(told, f"at most {IGNORE_ID} together", "merge classes, or sets of the mappings")
 
     def table(self, mapping: LabelMapping) -> npt.NDArray[np.uint8]:
         """Codes by the data set's class id, (256,) uint8; 255 for what means no class."""

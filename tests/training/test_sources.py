@@ -20,6 +20,7 @@ from drivenet.models.deployed import normalise  # noqa: E402
 from drivenet.training.assemble import class_shares, prepare_run  # noqa: E402
 from drivenet.training.on_device.batches import DeviceBatches  # noqa: E402
 from drivenet.training.packing import write_pack  # noqa: E402
+from drivenet.training.sets import SetCodes  # noqa: E402
 from drivenet.training.settings import DistilSettings  # noqa: E402
 from drivenet.training.sources import Material, load  # noqa: E402
 
@@ -90,6 +91,16 @@ def test_a_label_is_the_set_of_what_it_may_be(places: Path) -> None:
     assert material.codes.within([CAR, TRUCK])[:5].tolist() == [False, True, True, False, False]
     assert material.codes.holding(CAR)[:5].tolist() == [False, True, False, False, True]
     assert [(val.name, val.weight) for val in material.vals] == [("fine", 2), ("vehicles", 1)]
+
+
+def test_more_sets_than_a_byte_tells_apart_are_refused() -> None:
+    """The 256th was taken for "no truth" without a word, one more was a traceback."""
+    colours = [(i, 0, 0) for i in range(254)]
+    names = [f"c{i}" for i in range(254)]
+    many = LabelSet("many", tuple(names), tuple(colours), dict.fromkeys(names, "background"))
+    assert len(SetCodes(many, more=[frozenset({0, 1})]).sets) == 255
+    with pytest.raises(UsageError, match=r"254 classes and 2 sets of them .*at most 255 together; merge"):
+        SetCodes(many, more=[frozenset({0, 1}), frozenset({1, 2})])
 
 
 def test_sets_count_evenly_for_their_members_and_sources_by_their_share(places: Path) -> None:
