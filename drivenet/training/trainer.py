@@ -148,6 +148,7 @@ class Trainer:
 
         Raises:
             UsageError: if the loss is no longer finite.
+            SinkError: if a checkpoint cannot be written, as on a full disk; the one before stays.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -271,7 +272,7 @@ class Trainer:
         self.progress.history = [before for before in self.progress.history if before["iteration"] < i] + [row]
         if score.miou > self.progress.best:
             self.progress.best, self.progress.best_iteration = score.miou, i
-            checkpoints.save(self.folder / "best.pt", self.state(self.ema.average.state_dict(), score))
+            self._write("best.pt", self.state(self.ema.average.state_dict(), score))
 
     def state(self, network: dict[str, Any], score: Score | None = None) -> dict[str, Any]:
         """A checkpoint with these weights of the network, as ``drivenet export`` takes it."""
@@ -291,8 +292,19 @@ class Trainer:
             return
         self._need_finite()
         more = {"ema": self.ema.average.state_dict(), "optimiser": self.optimiser.state_dict()}
-        checkpoints.save(self.folder / "last.pt", {**self.state(self.network.state_dict()), **more})
-        write_atomic(self.folder / "history.json", json.dumps(self.progress.history))
+        self._write("last.pt", {**self.state(self.network.state_dict()), **more})
+        self._write("history.json", self.progress.history)
+
+    def _write(self, name: str, content: Any) -> None:
+        """A whole file of the run, a checkpoint or JSON; what was there before stays where there is no room."""
+        file = self.folder / name
+        try:
+            if file.suffix == ".pt":
+                checkpoints.save(file, content)
+            else:
+                write_atomic(file, json.dumps(content))
+        except OSError as error:
+            raise cannot_write(file, error) from error
 
     def _resume(self) -> None:
         last = self.folder / "last.pt"

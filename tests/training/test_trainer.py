@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shlex
 import shutil
 import signal
@@ -21,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_runs import TINY, losses, tiny  # noqa: E402
 
 from drivenet.cli.train import train  # noqa: E402
-from drivenet.errors import UsageError  # noqa: E402
+from drivenet.errors import SinkError, UsageError  # noqa: E402
 from drivenet.export.onnx import export_checkpoint  # noqa: E402
 from drivenet.files import sha256_of  # noqa: E402
 from drivenet.labels import CAMVID, LabelSet  # noqa: E402
@@ -211,6 +212,23 @@ def test_options_of_the_optimiser_count_from_a_resume_on(whole: tuple[Path, dict
     trainer = prepare_run(tiny(optimiser={**TINY["optimiser"], "weight_decay": 0.5}), None, whole[0], "cpu")
     assert {group["weight_decay"] for group in trainer.optimiser.param_groups} == {0.5, 0.0}
     assert trainer.optimiser.state
+
+
+def test_a_checkpoint_without_room_is_named_and_the_one_before_stays(
+    whole: tuple[Path, dict[int, float]], tmp_path: Path
+) -> None:
+    """Behind a file size limit, which the kernel sets as a full disk would: errno alone told of no file."""
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    before = sha256_of(tmp_path / "last.pt")
+    trainer = prepare_run(tiny(iterations=10), None, tmp_path, "cpu")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(SinkError, match=r"cannot write .*last\.pt: File too large; .*has room"):
+            trainer.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sha256_of(tmp_path / "last.pt") == before
 
 
 def _without(name: str, state: dict[str, Any]) -> dict[str, Any]:
