@@ -329,8 +329,7 @@ class Pipeline:
         now = now_ns()
         if now - self._status_ns >= _STATUS_NS:
             self._status_ns = now
-            totals = self._totals()
-            self._renderer.status(totals)
+            self._renderer.status(totals := self._totals())
             self.report(totals)
 
 
