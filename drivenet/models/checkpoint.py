@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -30,13 +31,23 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def read(path: Path, expected: str) -> Any:
     """What a file of PyTorch holds, without running code from it; UsageError with ``expected`` if it is none."""
     try:
+        _check_whole(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # PyTorch advises to run the code in it
         told = "no checkpoint, or one that holds more than tensors"
         raise UsageError(f"cannot read checkpoint {path}: {told}", expected) from error
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
         told = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"cannot read checkpoint {path}: {told}", expected) from error
+
+
+def _check_whole(path: Path) -> None:
+    """ValueError for a file with a part that is not what was written: PyTorch reads it without looking at its sums."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} in it is damaged")
 
 
 def load(path: Path) -> dict[str, Any]:

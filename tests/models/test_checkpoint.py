@@ -137,3 +137,15 @@ def test_what_has_no_mean_is_refused(tmp_path: Path) -> None:
     for files, shares in (([one], None), ([one, one], [1.0]), ([one, one], [0.0, 0.0]), ([one, one], [2.0, -1.0])):
         with pytest.raises(UsageError, match="two or more"):
             checkpoint.average(files, shares)
+
+
+def test_a_checkpoint_with_flipped_bytes_is_refused(tmp_path: Path) -> None:
+    """PyTorch reads it as it is: a run went on from, or exported, weights that nobody trained."""
+    file = tmp_path / "best.pt"
+    checkpoint.save(file, {"network": {"w": torch.ones(5000)}, "settings": {}})
+    content = bytearray(file.read_bytes())
+    at = content.index(torch.ones(100).numpy().tobytes()) + 400
+    content[at] ^= 0x40
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=r"cannot read checkpoint .*best\.pt: .*data/0 in it is damaged; expected"):
+        checkpoint.load(file)
