@@ -54,14 +54,24 @@ def train(
     console.print(f"loading data; the run is in {folder}")
     with ranks.joined(ranks.device(device)), progress() as bar:
         trainer = prepare_run(settings, root, folder, device, ranks)
-        task = bar.add_task("training", total=1.0, note="")
+        task, told = bar.add_task("training", total=1.0, note=""), trainer.progress.iteration
 
         def report(p: Progress) -> None:
+            nonlocal told
+            if p.history and p.history[-1]["iteration"] > told:
+                told = p.iteration
+                console.print(f"iteration {told}, {p.minutes:.1f} minutes: {_val(p.history[-1])}")
             note = f"iteration {p.iteration}, loss {p.loss:.3f}, val mIoU {max(p.best, 0):.3f}"
             bar.update(task, completed=min(1.0, trainer.share_done()), note=note)
 
         done = trainer.run(report)
+        report(done)
     console.print(f"val mIoU {done.best:.4f} at iteration {done.best_iteration} of {done.iteration}")
     console.print(f"{done.minutes:.1f} minutes of training")
     best = folder / "best.pt"
     console.print(f"wrote {best}; next: drivenet export {shlex.quote(str(best))} --out model.onnx")
+
+
+def _val(row: dict[str, float]) -> str:
+    """What val said, for people."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in row.items() if name not in ("iteration", "minutes"))

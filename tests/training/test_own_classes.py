@@ -85,9 +85,13 @@ def test_the_tutorial(place: Path) -> None:
     assert (place / "overlay.mp4").stat().st_size > 0
 
 
-def test_own_classes_from_pictures_to_statistics(place: Path) -> None:
+def test_own_classes_from_pictures_to_statistics(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The short way: one iteration, the float model, the names in the stats."""
     assert call("train", "--config", "train.yaml", "--out", "run", "--iterations", 2) == 0
+    told = capsys.readouterr().err
+    assert re.search(r"^iteration 2, \d+\.\d minutes: val_miou 0\.\d{4}, ", told, re.M), "a log has it too"
+    assert call("train", "--config", "train.yaml", "--out", "run", "--iterations", 2) == 0
+    assert not re.search("^iteration", capsys.readouterr().err, re.M), "what was told before"
     assert call("export", "run/best.pt", "--out", "own.onnx") == 0
     assert (
         call("eval", "own.onnx", "--dataset", "folder", "--root", "mine", "--labels", "mine.yaml", "--json", "s.json")
