@@ -50,6 +50,7 @@ def write_clip(
         container.metadata["title"] = title
         stream = container.add_stream(codec, rate=stated)
         stream.codec_context.time_base = Fraction(1, ticks)
+        stream.codec_context.thread_count = 3  # or the bytes, and what damages them, would differ with the cores
         stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.options = {"g": "10", "preset": "ultrafast"} if codec == "libx264" else {}
