@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from drivenet.at_work import AT_WORK
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine import open_engine, open_like
 from drivenet.engine.base import Engine
@@ -25,8 +23,8 @@ T = TypeVar("T")
 F = TypeVar("F")
 #: More lanes than that give little more than the threads that read pictures and take results can use.
 _MOST_LANES = 4
-#: How long the end waits for a lane that is just being opened, the interpreter's end, and a start that wants all lanes.
-_PATIENCE_S, _EXIT_S, _START_S = 0.5, 4.0, 5.0
+#: How long the end waits for a lane that is just being opened, and a start that wants all lanes.
+_PATIENCE_S, _START_S = 0.5, 5.0
 log = logging.getLogger("drivenet.engine")
 
 
@@ -142,22 +140,18 @@ class Laned(Engine):
 
     def close(self) -> None:
         """Release all engines; raises what the first raises."""
-        self._open_no_more()
+        with self._ending:
+            self._closing = True
         if self._opener.ident is not None:
             self._opener.join(_PATIENCE_S)
         with ExitStack() as closing:
             for engine in self._open:
                 closing.callback(engine.close)
 
-    def _open_no_more(self) -> None:
-        with self._ending:
-            self._closing = True
-
     def open_more(self) -> None:
         """Begin to open the other lanes, if that was not begun yet; the first picture that is served does so too."""
         with self._ending:
             if self._opener.ident is None and not self._closing:
-                _opening.add(self)
                 self._opener.start()
 
     def open_all(self) -> None:
@@ -168,12 +162,12 @@ class Laned(Engine):
     def _open_others(self) -> None:
         try:
             while len(self._open) < self.lanes and not self._closing:
-                self._add(self._another())
+                with AT_WORK.on("a lane"):
+                    engine = self._another()
+                self._add(engine)
         except Exception as error:  # noqa: BLE001 - whatever it is, the frames go on
             self._there = len(self._open)
             log.warning("the engine serves %d frames at a time, not %d: %s", self._there, self.lanes, error)
-        finally:
-            _opening.discard(self)
 
     def _add(self, engine: Engine) -> None:
         with self._ending:
@@ -209,20 +203,3 @@ class Laned(Engine):
         with self._given_back:
             self._free.append(engine)
             self._given_back.notify()
-
-
-_opening: set[Laned] = set()
-
-
-def _end_all() -> None:
-    """What is still at work in C++ when the interpreter ends aborts the process."""
-    opening = list(_opening)
-    for engine in opening:
-        engine._open_no_more()
-    until = time.monotonic() + _EXIT_S
-    for engine in opening:
-        engine._opener.join(max(0.0, until - time.monotonic()))
-
-
-atexit.register(_end_all)
-os.register_at_fork(after_in_child=_opening.clear)
