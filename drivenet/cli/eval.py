@@ -30,7 +30,7 @@ from drivenet.evaluation.comparison import compare
 from drivenet.evaluation.flicker import Flicker, evaluate_flicker
 from drivenet.evaluation.gallery import Gallery
 from drivenet.evaluation.page import PAGE, write_page
-from drivenet.evaluation.parted import precision_recall
+from drivenet.evaluation.parted import found_things
 from drivenet.evaluation.suite import Part, view
 from drivenet.labels import LabelSet
 from drivenet.panoptic.quality import PanopticQuality
@@ -254,12 +254,10 @@ def _show_scores(report: Report) -> None:
 
 
 def _things(quality: PanopticQuality) -> str:
-    means, (precision, recall) = quality.means(), precision_recall(quality)
+    means = quality.means()
     parts = [f"{part} {' '.join(_percent(means[part][key]) for key in ('pq', 'sq', 'rq'))}" for part in means]
-    return (
-        f"PQ, SQ, RQ of {', '.join(parts)} %; at IoU 0.5 {_percent(precision)} % of the found things are there, "
-        f"{_percent(recall)} % of those there are found"
-    )
+    found = found_things(quality, lambda share: f"{_percent(share)} %")
+    return f"PQ, SQ, RQ of {', '.join(parts)} %; {found}"
 
 
 def _confidence(calibration: Calibration) -> str:

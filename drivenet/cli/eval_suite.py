@@ -13,6 +13,7 @@ from drivenet.config import yaml_file
 from drivenet.engine.base import Engine
 from drivenet.engine.laned import open_for_many
 from drivenet.evaluation import Report
+from drivenet.evaluation.parted import headline
 from drivenet.evaluation.suite import Part, load_suite
 
 
@@ -72,8 +73,7 @@ def _figures(one: Report) -> dict[str, float]:
     if one.compared_on == "classes":
         found.update(one.matrix.iou())
     if one.panoptic is not None:
-        means = one.panoptic.means()
-        found.update({"PQ": means["all"]["pq"], "PQ of things": means["things"]["pq"]})
+        found.update(headline(one.panoptic))
     return {name: value for name, value in found.items() if not math.isnan(value)}
 
 

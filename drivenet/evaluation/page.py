@@ -13,7 +13,7 @@ from drivenet.evaluation.confusion import confusion_svg
 from drivenet.evaluation.flicker import Flicker
 from drivenet.evaluation.gallery import Gallery, Shown
 from drivenet.evaluation.html import bar, document, dot, figure, percent, plain, table, text
-from drivenet.evaluation.parted import precision_recall
+from drivenet.evaluation.parted import found_things, headline
 from drivenet.evaluation.reliability import reliability_svg
 from drivenet.files import write_atomic
 from drivenet.labels import LabelSet
@@ -71,8 +71,7 @@ def _figures(report: Report, flicker: Flicker | None) -> str:
         ("boundary F-score", report.boundary.mean()),
     ]
     if report.panoptic:
-        means = report.panoptic.means()
-        figures += [("PQ", means["all"]["pq"]), ("PQ of things", means["things"]["pq"])]
+        figures += headline(report.panoptic).items()
     if report.calibration:
         figures.append(("calibration error", report.calibration.ece()))
     if flicker:
@@ -100,22 +99,13 @@ def _scores(report: Report, labels: LabelSet) -> str:
             [*row, percent(by_class.get(name, {}).get("pq", math.nan))]
             for row, name in zip(rows, report.matrix.labels.classes, strict=True)
         ]
-        told = _things(report)
+        found = found_things(report.panoptic, percent)
+        told = f" PQ: panoptic quality, of {report.parted} pictures with instances; {found}."
     what = "Classes" if report.compared_on == "classes" else "Groups, background included"
     return (
         f"<h2>{what}</h2><p>IoU: intersection over union of all pixels. Boundary F: outlines that agree within "
         f"{100 * TOLERANCE:g} % of the diagonal.{told} A dash: neither in truth nor in prediction.</p>"
         + table(head, rows)
-    )
-
-
-def _things(report: Report) -> str:
-    """What the figures of single things are of."""
-    assert report.panoptic
-    precision, recall = precision_recall(report.panoptic)
-    return (
-        f" PQ: panoptic quality, of {report.parted} pictures with instances; at IoU 0.5 {percent(precision)} of the "
-        f"found things are there, {percent(recall)} of those there are found."
     )
 
 

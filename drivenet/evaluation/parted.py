@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,23 @@ def panoptic_dict(quality: PanopticQuality) -> dict[str, Any]:
     precision, recall = precision_recall(quality)
     parts = _rounded({**quality.means(), "by_class": quality.by_class()})
     return {**parts, "precision": as_number(precision), "recall": as_number(recall)}
+
+
+def headline(quality: PanopticQuality) -> dict[str, float]:
+    """The figures that tables and pages have, by the name of their row, 0..1."""
+    means = quality.means()
+    return {"PQ": means["all"]["pq"], "PQ of things": means["things"]["pq"]}
+
+
+def found_things(quality: PanopticQuality, percent: Callable[[float], str]) -> str:
+    """How many of the found things are there, and of those there are found, whatever their class, for people.
+
+    Args:
+        quality: of all pictures.
+        percent: writes a share, which may be NaN.
+    """
+    precision, recall = map(percent, precision_recall(quality))
+    return f"at IoU 0.5 {precision} of the found things are there, {recall} of those there are found"
 
 
 def precision_recall(quality: PanopticQuality) -> tuple[float, float]:
