@@ -105,20 +105,27 @@ def known_ms(onnx: Path, backend: str, precision: str, threads: int | None) -> f
     if not some:  # as of a file that is no model
         return None
     known = read_timings(onnx, threads)
-    found = {c.key: c for c in some if _name(c) not in known.refused}
-    rows = tuple(row for row in known.rows if _key(row) in found)
-    return fastest(rows, next(iter(found.values())).precision).ms if found and len(rows) == len(found) else None
+    chosen = _chosen([candidate for candidate in some if _name(candidate) not in known.refused], known)
+    return None if chosen is None else chosen[1].ms
 
 
 def _answer(usable: list[Candidate], known: Timings) -> tuple[Candidate, str] | None:
-    """The fastest of some candidates by figures that are there for all of them."""
+    """The fastest of several candidates by figures that are there for all of them, and why it is that one."""
+    chosen = _chosen(usable, known) if len({candidate.key for candidate in usable}) > 1 else None
+    if chosen is None:
+        return None
+    candidate, row, rows = chosen
+    return candidate, why(rows, row, candidate.parity)
+
+
+def _chosen(usable: list[Candidate], known: Timings) -> tuple[Candidate, Timing, tuple[Timing, ...]] | None:
+    """The fastest of some candidates, its figures and those of all; None where one of them has none."""
     by_key = {candidate.key: candidate for candidate in usable}
     rows = tuple(row for row in known.rows if _key(row) in by_key)
-    if len(by_key) < 2 or len(rows) != len(by_key):
+    if not rows or len(rows) != len(by_key):
         return None
-    chosen = fastest(rows, usable[0].precision)
-    candidate = by_key[_key(chosen)]
-    return candidate, why(rows, chosen, candidate.parity)
+    row = fastest(rows, usable[0].precision)
+    return by_key[_key(row)], row, rows
 
 
 def measure_and_open(
