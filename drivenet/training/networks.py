@@ -12,6 +12,7 @@ from drivenet.errors import UsageError
 from drivenet.labels import LabelSet
 from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
+from drivenet.models.blocks import STRIDE
 from drivenet.models.deployed import OURS, Normalisation
 from drivenet.training.settings import DistilSettings, TrainSettings
 
@@ -97,6 +98,31 @@ class Renormalised(nn.Module):
         return out
 
 
+class Enlarged(nn.Module):
+    """A network that sees its input at another size, and answers at the size of the input it was given.
+
+    Args:
+        network: of (N, 3, H, W) to logits (N, C, H / stride, W / stride); H and W multiples of 32.
+        stride: of the network.
+        scale: of height and width; each becomes the nearest multiple of 32.
+    """
+
+    def __init__(self, network: nn.Module, stride: int, scale: float) -> None:
+        super().__init__()
+        self.network, self.stride, self.scale = network, stride, scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, C, H / stride, W / stride) of (N, 3, H, W) floats."""
+        size = [max(1, round(side * self.scale / STRIDE)) * STRIDE for side in x.shape[2:]]
+        logits = self.network(_resized(x, size))
+        return _resized(logits, [side // self.stride for side in x.shape[2:]])
+
+
+def _resized(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Bilinear, corners not aligned; (h, w) afterwards."""
+    return nn.functional.interpolate(x, tuple(size), mode="bilinear", align_corners=False)
+
+
 def _planes(values: Sequence[float]) -> torch.Tensor:
     return torch.tensor(values).view(1, 3, 1, 1)
 
@@ -120,5 +146,7 @@ def teacher_of(
     own = checkpoints.normalisation_of(state)
     if own != normalisation:
         network = Renormalised(network, own, normalisation)
+    if distil.scale != 1:
+        network = Enlarged(network, student.stride, distil.scale)  # type: ignore[arg-type]
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)

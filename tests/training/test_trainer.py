@@ -307,6 +307,19 @@ def test_a_published_teacher_sees_pictures_as_it_was_trained(tmp_path: Path) -> 
         torch.testing.assert_close(teacher(normalise(images)), wanted, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("spec", [{}, {"mean": (0.3, 0.5, 0.4), "std": (0.2, 0.3, 0.25)}])
+def test_a_teacher_sees_a_larger_picture_and_answers_at_the_students_size(spec: dict[str, Any], tmp_path: Path) -> None:
+    network = create("bisenetv2", len(CAMVID), TINY["model"]["options"]).eval()
+    file = published(tmp_path / "t.pt", network, spec=spec)
+    teacher = teacher_of(DistilSettings(teacher=str(file), scale=1.6), CAMVID, network, torch.device("cpu"))
+    images = torch.randint(0, 256, (1, 3, 64, 96), dtype=torch.uint8)
+    assert teacher is not None
+    with torch.no_grad():
+        given = torch.nn.functional.interpolate(normalise(images, **spec), (96, 160), mode="bilinear")
+        wanted = torch.nn.functional.interpolate(network(given), network(normalise(images)).shape[2:], mode="bilinear")
+        torch.testing.assert_close(teacher(normalise(images)), wanted, rtol=1e-3, atol=1e-4)
+
+
 THEIRS: dict[str, Any] = {"mean": (0.3, 0.5, 0.4), "std": (0.2, 0.3, 0.25)}
 
 
