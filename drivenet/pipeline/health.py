@@ -66,8 +66,7 @@ class HealthMonitor:
         """A frame of that (height, width) came."""
         self._asked_ns, self._gave_ns = 0, now_ns()
         before, self._size = self._size, size
-        is_video = self._source.live or self._source.fps > 0  # the pictures of a folder may all differ
-        if before is not None and before != size and is_video:
+        if before is not None and before != size and self._source.continuous:  # pictures of a folder may all differ
             self.happened(
                 "info", "source.resized", f"{before[1]}x{before[0]} before, frames are now {size[1]}x{size[0]}"
             )

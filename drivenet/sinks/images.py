@@ -55,8 +55,8 @@ class ImageFolderSink(Sink):
     """Writes a file a frame: ``.jpg``, or ``.png`` for the views that need exact values.
 
     Pictures of a folder or a glob keep their names and sub-folders (``aachen/aachen_000019.png`` becomes
-    ``aachen/aachen_000019.jpg``; a second one of that name keeps its suffix too), all other frames are named by their
-    index: ``%06d.jpg``.
+    ``aachen/aachen_000019.jpg``; a second one of that name keeps its suffix too), also where it comes again; all other
+    frames are named by their index: ``%06d.jpg``.
 
     ``mask`` gives class ids, 8 bits a pixel, with the label colours as palette: it shows in colour and reads back as
     ids. ``panoptic`` gives classes and things at engine size (see :class:`~drivenet.things.pictures.PanopticEncoder`),
@@ -83,7 +83,8 @@ class ImageFolderSink(Sink):
         self.target = str(self._pictures.folder)
         self._exact = _Exact(visualize, classes, mask_size)
         self.needs_view = not self._exact
-        self._named: set[str] = set()
+        #: The file that each name is of: in a recording that begins again, the same one comes again.
+        self._named: dict[str, str] = {}
 
     def publish(self, result: Result) -> None:
         """Write one picture."""
@@ -99,9 +100,8 @@ class ImageFolderSink(Sink):
         if not frame.file:
             return f"{frame.index:06d}{suffix}"
         name = str(Path(frame.file).with_suffix(suffix))
-        name = f"{frame.file}{suffix}" if name in self._named else name
-        self._named.add(name)
-        return name
+        is_another = self._named.setdefault(name, frame.file) != frame.file
+        return f"{frame.file}{suffix}" if is_another else name
 
     def close(self, totals: Totals) -> None:
         """Sync what was written last."""

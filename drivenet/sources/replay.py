@@ -33,7 +33,8 @@ class Replay(Source):
         if source.live:
             source.close()
             raise UsageError(f"a rate for {source.name}, which is live", "a recording", "leave --rate out")
-        self.name, self.fps, self.frames, self.size = source.name, rate, source.frames, source.size
+        self.name, self.continuous, self.fps = source.name, source.continuous, rate
+        self.frames, self.size = source.frames, source.size
         self._source = source
         self._stop = threading.Event()
 

@@ -48,6 +48,15 @@ def test_a_video_has_media_times_and_no_file(here: Path) -> None:
     assert sorted(p.name for p in Path("frames").iterdir()) == ["000000.jpg", "000001.jpg"]
 
 
+def test_a_rate_makes_no_video_of_single_pictures(here: Path) -> None:
+    assert cv2.imwrite("city/bonn/upright.png", np.full((160, 90, 3), 90, np.uint8))
+    assert call("run", "city", *NULL, "--rate", "100", "--stats", "s.jsonl", "--out", "out/") == 0
+    *frames, summary = lines(here / "s.jsonl")
+    assert [line["type"] for line in frames] == ["frame"] * 3  # another size is no event
+    assert not any("id" in thing for line in frames for thing in line["things"])
+    assert "source.resized" not in summary["events"]
+
+
 @pytest.mark.parametrize("path", ["stats/", "s.mp4", "s.CSV"])
 def test_statistics_are_no_video_and_no_folder(here: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "city", *NULL, "--stats", path) == 2

@@ -108,7 +108,7 @@ def test_of_two_nodes_that_begin_with_one_folder_the_later_says_so_once(tmp_path
 def test_pictures_keep_their_names_and_sub_folders(tmp_path: Path) -> None:
     sink = ImageFolderSink(tmp_path / "out")
     names = ["aachen/aachen_000000_000019_leftImg8bit.png", "a.b.jpg", "a.b.png", "plain.tif"]
-    for name in names:
+    for name in 3 * names:  # as with --loop
         sink.publish(of_file(name))
     sink.close(Totals())
     written = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.*")}
