@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,12 +13,6 @@ from onnx_models import paint, palette_model
 
 from drivenet.labels import CITYSCAPES
 
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-from playwright.sync_api import sync_playwright
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 #: Texts of a table that a reader has to scroll for, or that lie upon each other.
 HIDDEN = """() => [...document.querySelectorAll('.scores tr')].flatMap(row => {
   const cells = [...row.children].filter(c => c.textContent).map(c => {
@@ -47,13 +41,12 @@ def write_page(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("width", [1280, 360])
-def test_figures_and_what_they_are_can_be_read_without_scrolling_sideways(tmp_path: Path, width: int) -> None:
+def test_figures_and_what_they_are_can_be_read_without_scrolling_sideways(
+    tmp_path: Path, browser: Any, width: int
+) -> None:
     file = write_page(tmp_path)
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 740})
-        page.goto(file.as_uri())
-        assert page.locator(".told").count() > 5
-        assert page.evaluate(HIDDEN) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        browser.close()
+    page = browser.new_page(viewport={"width": width, "height": 740})
+    page.goto(file.as_uri())
+    assert page.locator(".told").count() > 5
+    assert page.evaluate(HIDDEN) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

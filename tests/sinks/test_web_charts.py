@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from playwright.sync_api import sync_playwright
 from web_node import Node
+from web_viewer import OpenPage
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 #: By asked second before now, whether the stacked chart of frames at these times is filled there.
 _FILLED = """async ([window, ends, step, asked]) => {
   const { Charts } = await import("./charts.js");
@@ -37,20 +30,10 @@ _FILLED = """async ([window, ends, step, asked]) => {
 }"""
 
 
-@pytest.fixture
-def page() -> Iterator[Any]:
-    with Node() as node, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(node.sink.url)
-        yield page
-        browser.close()
-
-
 @pytest.mark.parametrize("window", ["60", "300", "run"])
 @pytest.mark.parametrize("step", [0.04, 1.5], ids=["25 fps", "2 in 3 s"])
-def test_nothing_is_drawn_over_a_time_without_frames(page: Any, step: float, window: str) -> None:
+def test_nothing_is_drawn_over_a_time_without_frames(node: Node, open_page: OpenPage, step: float, window: str) -> None:
     """A ramp led from the latency before to that behind; frames that seldom come are one surface as before."""
     asked = [-50, -45.3, -42, -25, -11, -5.6, -1]
-    filled = page.evaluate(_FILLED, [window, [(-54, -40), (-12, 0)], step, asked])
+    filled = open_page(node).evaluate(_FILLED, [window, [(-54, -40), (-12, 0)], step, asked])
     assert filled == [True, True, True, False, True, True, True]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,12 +24,6 @@ from drivenet.latency import Histogram, Timeline
 from drivenet.prepare import resize_ids
 from drivenet.sinks.web import run_stats
 from drivenet.sinks.web.snapshot import PAGE_WIDTH, _page_size
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node() as node:
-        yield node
 
 
 def decoded(data: bytes, flags: int = cv2.IMREAD_UNCHANGED) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("uvicorn", reason="the extra [web] is not installed")
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from playwright.sync_api import sync_playwright
 from sink_results import fares, make_result
 from web_node import Node
 
@@ -25,8 +22,6 @@ from drivenet.overlay import Painter
 from drivenet.result import Totals
 from drivenet.sinks.web.page import MultiPage
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
 #: One more than the connections that a browser opens to a server.
 NAMES = ("front", "rear", "left", "right", "gate", "yard", "roof")
 BLUE, RED = (200, 40, 40), (40, 40, 200)
@@ -74,13 +69,11 @@ def playing(
 
 
 @pytest.fixture
-def browser_page() -> Iterator[Any]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(15_000)
-        yield page
-        browser.close()
+def browser_page(browser: Any) -> Iterator[Any]:
+    page = browser.new_page()
+    page.set_default_timeout(15_000)
+    yield page
+    page.close()
 
 
 def shows(page: Any, name: str, channel: int) -> None:

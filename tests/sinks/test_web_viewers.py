@@ -8,7 +8,6 @@ import socket
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, cast
 from unittest.mock import AsyncMock
@@ -30,12 +29,6 @@ from drivenet.overlay import Painter
 from drivenet.sinks.web import run_stats, server, snapshot
 from drivenet.sinks.web.hub import Hub, Slot
 from drivenet.sinks.web.websocket import LivePage, Viewer
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node() as node:
-        yield node
 
 
 def picture(viewer: ClientConnection) -> dict[str, Any]:
