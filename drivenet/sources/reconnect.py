@@ -27,7 +27,8 @@ class Reconnecting(Source):
     When the source fails or ends it is opened again after 0.5 s and then every second, until ``close``; where the
     password is refused after 1, 2, 4 ... and every 30 s.
     Frame indices go on counting; meanwhile no frames come. One that then begins as it did before is a recording that
-    did not say so (see :attr:`~drivenet.sources.base.Source.begins`): it is not read again.
+    did not say so (see :attr:`~drivenet.sources.base.Source.begins`): it is not read again. A camera that answers with
+    a file, as proxies do while it is away, stays lost.
 
     Args:
         open_once: opens the source anew; called first on construction, where its failure is final.
@@ -45,6 +46,8 @@ class Reconnecting(Source):
     #: As :class:`~drivenet.sources.base.SourceStatus` has them.
     reconnects = 0
     last_error = cause = ""
+    #: Whether it was live, and whether that is sure: it is then no recording that ends, whatever answers in its place.
+    _lived = _is_sure = False
 
     def __init__(
         self,
@@ -108,7 +111,8 @@ class Reconnecting(Source):
     def _gone_on(self, before: Source) -> Source | None:
         """The source opened anew; None once closed, or if it is a recording that came to its end."""
         again = self._reopened()
-        if again is None or not before.ended or before.begins is None or again.begins != before.begins:
+        alike = again is not None and before.begins is not None and again.begins == before.begins
+        if self._is_sure or not (before.ended and alike):
             return again
         self._drop()
         log.info("%s begins as it did before: a recording, which has ended", self.name)
@@ -121,7 +125,7 @@ class Reconnecting(Source):
         self._refused.reset()
         while not self._stop.wait(self._next_wait_s()):
             try:
-                source = self._open_once()
+                source = self._opened()
             except SourceError as error:
                 self._note(error)
                 continue
@@ -129,6 +133,14 @@ class Reconnecting(Source):
             self._take(source)
             return source
         return None
+
+    def _opened(self) -> Source:
+        """The source opened anew; SourceError for a file where it was live."""
+        source = self._open_once()
+        if self._lived and not source.live:
+            source.close()
+            raise SourceError(f"{source.name} answers with a file", "the live stream that was there")
+        return source
 
     def _next_wait_s(self) -> float:
         return (self._refused if self.cause == "unauthorised" else self._backoff).next_s()
@@ -139,6 +151,8 @@ class Reconnecting(Source):
     def _take(self, source: Source) -> None:
         self.name, self.live, self.continuous = source.name, source.live, source.continuous
         self.fps, self.frames, self.size = source.fps, source.frames, source.size
+        self._lived = self._lived or source.live
+        self._is_sure = self._is_sure or (source.live and source.begins is None)
         with self._lock:
             self._current = source
         if self._stop.is_set():

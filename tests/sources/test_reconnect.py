@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from source_clips import write_clip
 from source_scripts import Scripted
@@ -176,6 +178,34 @@ def test_a_server_that_is_down_for_a_while(tmp_path: Path) -> None:
         source.close()
     assert indices == list(range(45))
     assert source.reconnects >= 1
+
+
+def motion_jpeg(request: Request) -> None:
+    """Five pictures of a camera, which then hangs up."""
+    request.head(Content_Type="multipart/x-mixed-replace; boundary=frame")
+    for index in range(5):
+        part = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg(index))}\r\n\r\n".encode()
+        request.wfile.write(part + jpeg(index) + b"\r\n")
+
+
+def jpeg(shade: int) -> bytes:
+    return cv2.imencode(".jpg", np.full((24, 32, 3), 40 * shade, np.uint8))[1].tobytes()
+
+
+def test_a_file_in_the_place_of_a_camera_is_no_end() -> None:
+    """As proxies answer with a picture that says so while the camera starts."""
+    with serve({"/cam": a_connection_each(motion_jpeg, *[recording(jpeg(6))] * 3, motion_jpeg)}) as address:
+        source = Reconnecting(lambda: NetworkStream(f"{address}/cam", LONG_S), 0.001, 0.002)
+        assert [f.index for f in itertools.islice(source, 10)] == list(range(10))
+        assert source.last_error == f"{address}/cam answers with a file; expected the live stream that was there"
+        source.close()
+
+
+def test_a_picture_without_a_length_in_the_place_of_a_camera_is_no_end() -> None:
+    with serve({"/cam": a_connection_each(motion_jpeg, *[stream(jpeg(6))] * 3, motion_jpeg)}) as address:
+        source = Reconnecting(lambda: NetworkStream(f"{address}/cam", LONG_S), 0.001, 0.002)
+        assert [f.index for f in itertools.islice(source, 13)] == list(range(13))
+        source.close()
 
 
 def test_a_server_that_refuses_everybody() -> None:
