@@ -20,6 +20,9 @@ from drivenet.models import create
 from drivenet.models.deployed import MEAN, STD, Normalisation
 from drivenet.modelspec import LabelsSpec
 
+#: How PyTorch's files begin, which are archives.
+_ZIP_START = b"PK"
+
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint atomically."""
@@ -33,21 +36,28 @@ def read(path: Path, expected: str) -> Any:
     try:
         _check_whole(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # PyTorch advises to run the code in it
+    except (pickle.UnpicklingError, EOFError, LookupError) as error:  # PyTorch advises to run the code in it
         told = "no checkpoint, or one that holds more than tensors"
         raise UsageError(f"cannot read checkpoint {path}: {told}", expected) from error
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         told = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"cannot read checkpoint {path}: {told}", expected) from error
+        raise UsageError(f"cannot read checkpoint {path}: {told.partition('. ')[0]}", expected) from error
 
 
 def _check_whole(path: Path) -> None:
-    """ValueError for a file with a part that is not what was written: PyTorch reads it without looking at its sums."""
+    """ValueError for a file that is cut short, or has a part that is not what was written: PyTorch tells the one with
+    advice on its own files, and reads the other without looking at its sums.
+    """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
         if damaged is not None:
             raise ValueError(f"{damaged} in it is damaged")
+        return
+    with path.open("rb") as begun:
+        start = begun.read(len(_ZIP_START))
+    if start in (_ZIP_START, b""):
+        raise ValueError("it is cut short" if start else "it is empty")
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _folders(settings: TrainSettings, root: Path | None) -> Iterator[tuple[str, 
         patterns = {"refine.folder": one.refine and one.refine.folder, "instances": one.instances}
         for key, pattern in patterns.items():
             for split in one.splits if pattern else ():
-                yield f"data.{i}.{key}", (root or Path(one.root or ".")) / str(pattern).format(split=split)
+                yield f"data.{i}.{key}", one.place(str(pattern), split, root)
 
 
 def _name(number: int, file: Path) -> str:

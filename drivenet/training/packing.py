@@ -137,7 +137,7 @@ def _entries(one: SourceSettings, folder: str, quality: int) -> Iterator[tuple[s
                 yield f"{folder}/{split}/images/{name}.jpg", image
                 yield f"{folder}/{split}/labels/{name}.png", truth
                 for part, pattern in (("finer", one.refine and one.refine.folder), ("instances", one.instances)):
-                    more = pattern and Path(one.root or ".") / pattern.format(split=split) / f"{name}.png"
+                    more = pattern and one.place(pattern, split) / f"{name}.png"
                     if more and more.is_file():
                         yield f"{folder}/{split}/{part}/{name}.png", more.read_bytes()
 

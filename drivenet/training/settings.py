@@ -69,6 +69,10 @@ class SourceSettings(Settings):
         """How figures and records call it."""
         return self.name or (Path(self.labels).stem if self.dataset == "folder" and self.labels else self.dataset)
 
+    def place(self, folder: str, split: str, root: Path | None = None) -> Path:
+        """Where further labels of a split are: a folder's name with ``{split}``, seen from ``root`` or its own."""
+        return (root or Path(self.root or ".")) / folder.replace("{split}", split)
+
 
 class FocusSettings(Settings):
     """Samples whose crop holds a pixel of a rare class."""

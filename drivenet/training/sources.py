@@ -248,19 +248,14 @@ def _finer(one: SourceSettings, split: str, mapping: LabelMapping, root: Path | 
         return None
     refined = np.zeros(256, np.uint8)
     refined[[mapping.dataset.id_of(name) for name in one.refine.classes]] = 1
-    return _folder(one.refine.folder, one, split, root), refined
+    return one.place(one.refine.folder, split, root), refined
 
 
 def _parted(pictures: Dataset, one: SourceSettings, split: str, root: Path | None, wanted: bool) -> Dataset:
     """With single things: of the folder that the settings name, or, if they are wanted, of the layout's own files."""
     if one.instances is None:
         return with_things(pictures) if wanted else pictures
-    return WithInstances(pictures, _folder(one.instances, one, split, root))
-
-
-def _folder(pattern: str, one: SourceSettings, split: str, root: Path | None) -> Path:
-    """A folder of a source's split; one that is absolute is taken as it is."""
-    return (root or Path(one.root or ".")) / pattern.format(split=split)
+    return WithInstances(pictures, one.place(one.instances, split, root))
 
 
 def _kept(one: SourceSettings, pictures: Pictures) -> Pictures:

@@ -40,7 +40,15 @@ def test_a_torn_file_is_refused(file: Path, share: float) -> None:
     file.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(UsageError, match="cannot read checkpoint") as caught:
         checkpoint.load(file)
-    assert "\n" not in str(caught.value)
+    told = "it is cut short" if share else "it is empty"
+    assert str(caught.value) == f"cannot read checkpoint {file}: {told}; expected a .pt file that drivenet train wrote"
+
+
+@pytest.mark.parametrize("content", [b"hello world\n", b"{}", b"\x00" * 100, b"\x89PNG\r\n"])
+def test_a_file_of_another_kind_is_told_in_words(tmp_path: Path, content: bytes) -> None:
+    (file := tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(UsageError, match=r"last\.pt: no checkpoint, or one that holds more than tensors; expected"):
+        checkpoint.load(file)
 
 
 class Evil:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,16 @@ def test_finer_labels_of_another_size_are_refused(places: Path) -> None:
         assert cv2.imwrite(str(file), np.zeros((4, 4), np.uint8))
     with pytest.raises(SourceError, match=r"small: .*png is \(4, 4\); expected \(64, 96\), as its label"):
         refined(places, "{split}/small")
+
+
+@pytest.mark.parametrize("name", ["{city}/fine", "fine{", "{0}", "{split}/{split.none}"])
+def test_braces_in_a_folder_of_labels_that_are_not_the_split_are_its_name(places: Path, name: str) -> None:
+    settings = two_sources(places)
+    with pytest.raises(SourceError, match=re.escape(name.replace("{split}", "train"))):
+        refined(places, name)
+    row = {**settings.data[1].model_dump(), "instances": name}
+    with pytest.raises(SourceError, match=r"no folder .* of instances"):
+        load(settings.model_copy(update={"data": (settings.data[1].model_validate(row),)}))
 
 
 def test_a_source_without_a_label_is_refused(places: Path, tmp_path: Path) -> None:
