@@ -194,10 +194,11 @@ class NodeSettings(Settings):
         (), description="Address or network of a proxy whose X-Forwarded headers are trusted; may be repeated."
     )
     visualize: Literal["overlay", "mask", "side-by-side", "instances", "panoptic", "cutout"] = Field(
-        "overlay", description="What images show; panoptic and cutout are for folders and PNG [default: overlay]."
+        "overlay",
+        description="What images show; panoptic is for folders and PNG, cutout also for MOV, WebM [default: overlay].",
     )
     hud: Literal["off", "small", "full"] | None = Field(
-        None, description="Figures drawn on the image [default: full; off for masks and image folders]."
+        None, description="Figures drawn on the image [default: full; off for masks, and where the source is images]."
     )
     palette: Literal["official", "contrast"] = Field(
         "official", description="Colours: the data set's, or one where signs, people and vehicles stand out."

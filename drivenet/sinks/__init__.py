@@ -100,8 +100,15 @@ def kind_of_target(target: str, visualize: str = "overlay") -> str:
         raise UsageError(f"{target} of the view {visualize}", "FILE.mp4 or FILE.mkv",
                          "--visualize cutout --classes NAME,... gives it a transparent background")  # fmt: skip
     if not kind:
-        raise UsageError(f"output {target} ends in {suffix}", _expected(), f"a folder of that name is {target}/")
+        raise UsageError(f"output {target} ends in {suffix}", _expected(), _cure(target))
     return kind
+
+
+def _cure(target: str) -> str:
+    """What was meant by a file that nothing writes: the stats file has an option, and a class, of its own."""
+    if target.lower().endswith((".jsonl", ".json")):
+        return f"a line of figures for every frame: --stats {target}, in Python drivenet.sinks.jsonl.JsonlSink"
+    return f"a folder of that name is {target}/"
 
 
 def is_folder(target: str) -> bool:

@@ -75,6 +75,13 @@ def test_a_view_that_does_not_exist_is_named_with_the_nearest(tmp_path: Path, ta
         open_sink(target if "://" in target else f"{tmp_path}/{target}", fps=30, visualize="masks")
 
 
+@pytest.mark.parametrize("target", ["drive.jsonl", "rec/DRIVE.JSON"])
+def test_a_stats_file_among_the_outputs_is_told_its_option_and_class(target: str) -> None:
+    with pytest.raises(UsageError, match=rf"--stats {target}, in Python drivenet\.sinks\.jsonl\.JsonlSink$"):
+        open_sink(target, fps=0)
+    assert sink_class("jsonl").__module__ == "drivenet.sinks.jsonl"
+
+
 @pytest.mark.parametrize("target", ["out.avi", "a/b.txt", "", "-", "gopher://host/live"])
 def test_any_other_target_is_a_usage_error_that_says_what_works(target: str) -> None:
     with pytest.raises(UsageError, match=r"expected FILE\.mp4, FILE\.mkv, .*FOLDER/ or an address"):
