@@ -71,6 +71,24 @@ def installed(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
+def test_the_least_backend_of_the_documentation_runs_an_engine(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/engines.md").read_text(encoding="utf-8")
+    (written,) = [code for code in re.findall(r"```python\n(.*?)```", page, flags=re.S) if "BACKEND" in code]
+    (told,) = re.findall(r"^    (\[project\.entry-points.*?)\n\n", page, flags=re.S | re.M)
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package/__init__.py").write_text(written)
+    (tmp_path / "my_package-1.dist-info").mkdir()
+    (tmp_path / "my_package-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1\n")
+    name, reference = re.findall(r'(\w+) = "(.*)"', told)[0]
+    (tmp_path / "my_package-1.dist-info/entry_points.txt").write_text(f"[drivenet.backends]\n{name} = {reference}\n")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])}
+    asked = ("--backend", name, "--engine", "fast", "--headless", "--stats", "-")
+    done = drivenet(tmp_path, env, "run", "synthetic://320x180@30?frames=2", "--policy", "every", *asked)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["classes"] for line in lines if line["type"] == "frame"] == [{"road": 1.0}, {"road": 1.0}]
+
+
 def drivenet(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "drivenet", *arguments]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
