@@ -246,6 +246,7 @@ class SinkDispatcher:
                 self._halt()
             self._room.notify_all()
             self._here.notify_all()
+        del error, asked, failure  # their tracebacks hold this call, and with it the frame, until the collector comes
 
     def _act(self, queue: SinkQueue, act: Callable[[Sink], None]) -> BaseException | None:
         """What a sink raised, None if it did as it should."""
@@ -266,11 +267,15 @@ class SinkDispatcher:
             self.serving = None
 
     def _note_away(self, queue: SinkQueue, failure: BaseException | None) -> BaseException | None:
-        """A sink is tried again, or works again; what ends the run: that nothing can be expected of any output."""
+        """A sink is tried again, works again, or is away for another reason; what ends the run: that nothing can be
+        expected of any output.
+        """
         error = failure if isinstance(failure, SinkAwayError) else None
         if bool(error) != bool(queue.away_ns):
             queue.away_ns = now_ns() if error else 0
             queue.gone = error is not None and error.for_good
+        if (why := None if error is None else str(error)) != queue.why:
+            queue.why = why
             self._away(queue.name, error)
         return error if all(map(self._is_given_up, self._queues)) else None
 

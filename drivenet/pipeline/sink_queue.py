@@ -53,6 +53,8 @@ class SinkQueue:
     failed = False
     #: Since when it takes no frame, and is tried again; 0 while it does.
     away_ns = 0
+    #: Why, as it was told last; None while it does.
+    why: str | None = None
     #: It will never take one again.
     gone = False
     #: It was closed.

@@ -119,7 +119,13 @@ class MqttSink(Sink):
 
     def _away(self) -> SinkAwayError:
         self._missed += 1
+        if self._refusal:
+            return SinkAwayError(*self._refused())
         return SinkAwayError(f"the MQTT broker at {self._address} is away", cure="check it and the network")
+
+    def _refused(self) -> tuple[str, str, str]:
+        """What it says, what would be right, and the cure."""
+        return f"the MQTT broker at {self._address} refuses: {self._refusal}", "", "check user and password"
 
     def _is_waiting(self) -> bool:
         """Whether the last scene is still to be written to the network."""
@@ -151,7 +157,7 @@ class MqttSink(Sink):
             raise SinkError(f"what listens at {address} does not answer as an MQTT broker", cure="check the port")
         if self._refusal:
             self._leave()
-            raise SinkError(f"the MQTT broker at {address} refuses: {self._refusal}", cure="check user and password")
+            raise SinkError(*self._refused())
 
     def _make_client(self, address: MqttAddress) -> Client:
         from paho.mqtt.client import Client
@@ -159,6 +165,7 @@ class MqttSink(Sink):
 
         client = Client(CallbackAPIVersion.VERSION2, client_id=f"drivenet-{uuid4().hex[:12]}")
         client.on_connect, client.on_disconnect = self._on_connect, lambda *_: self._left.set()
+        client.on_connect_fail = self._on_connect_fail
         client.connect_timeout = _CONNECT_S
         client.reconnect_delay_set(*_DELAYS_S)
         client.will_set(self._state, to_json({"state": "offline", "reason": "connection lost"}), qos=1, retain=True)
@@ -174,12 +181,15 @@ class MqttSink(Sink):
         self, client: Client, _: object, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         """In the network's thread, at the first connection and at every later one."""
-        if reason.is_failure:
-            self._refusal = str(reason)
-        else:
+        self._refusal = str(reason) if reason.is_failure else ""
+        if not reason.is_failure:
             with self._telling:
                 self._send_state()
         self._answered.set()
+
+    def _on_connect_fail(self, *_: object) -> None:
+        """In the network's thread: nobody is there, who could refuse."""
+        self._refusal = ""
 
     def _leave(self) -> None:
         """Disconnect after what is already on its way; a thread that still tries to connect ends by itself."""
@@ -188,7 +198,7 @@ class MqttSink(Sink):
         if self._client.disconnect() == 0 and self._left.wait(_WRITE_S):
             self._client.loop_stop()
         # who refers to each other is let go of late, and with paho's client go two sockets
-        self._client.on_disconnect = None
+        self._client.on_disconnect = self._client.on_connect_fail = None
 
 
 def _turn_back(client: Client, *_: object) -> None:

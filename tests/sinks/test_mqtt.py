@@ -294,6 +294,37 @@ def test_a_password_is_needed_and_never_shown(tmp_path: Path, listen: Callable[.
         broker.stop()
 
 
+def test_a_broker_that_refuses_a_node_that_it_knew_is_told_as_that(tmp_path: Path) -> None:
+    """As after its passwords were changed: nobody would look at the network then."""
+    broker = Broker(tmp_path, "allow_anonymous true")
+    broker.start()
+    sink = opened(f"mqtt://127.0.0.1:{broker.port}/cars")
+    try:
+        restart(broker, tmp_path, "allow_anonymous false")
+        wait_until(lambda: why_away(sink).endswith("refuses: Not authorized; check user and password"))
+        restart(broker, tmp_path, "allow_anonymous true")
+        wait_until(lambda: not why_away(sink))
+    finally:
+        sink.close(Totals())
+        broker.stop()
+
+
+def restart(broker: Broker, folder: Path, setting: str) -> None:
+    """The broker with another setting."""
+    broker.stop()
+    (folder / "mosquitto.conf").write_text(f"listener {broker.port} 127.0.0.1\nuser root\n{setting}\n")
+    broker.start()
+
+
+def why_away(sink: Sink) -> str:
+    """Why a scene is not taken; empty if it is."""
+    try:
+        sink.publish(make_result())
+    except SinkAwayError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.filterwarnings("ignore:unclosed <ssl:ResourceWarning")  # paho leaves what failed to the collector
 def test_an_encrypted_connection_trusts_only_whom_it_is_told_to(
     tmp_path: Path, listen: Callable[..., Listener]

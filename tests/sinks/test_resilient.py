@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import av
+import numpy as np
 import pytest
 from sink_results import make_result
 
@@ -99,6 +102,37 @@ def test_the_others_lose_nothing_and_the_end_tells_of_it() -> None:
     assert 2 <= len(Flaky.opened) <= 21
     assert all(sink.closed for sink in Flaky.opened)
     assert totals.errors == ["flaky: Input/output error"]
+
+
+class Away(Sink):
+    """Takes nothing, for one reason first and then for another; knows which images are still held."""
+
+    name = "away"
+    needs_view = False
+
+    def __init__(self) -> None:
+        self.images: list[weakref.ref[np.ndarray]] = []
+
+    def publish(self, result: Result) -> None:
+        self.images.append(weakref.ref(result.frame.image))
+        raise SinkAwayError("it was pulled out" if len(self.images) < 30 else "the disk is full")
+
+
+def test_an_output_that_is_away_for_another_reason_says_so_and_keeps_no_frames() -> None:
+    away, watcher = Away(), Watcher()
+    source = open_source("synthetic://96x64@60?frames=60", paced=False, seed=0)
+    run = Pipeline(source, open_engine(None, "null", "auto"), [away, watcher], policy="every")
+    gc.collect()
+    gc.disable()  # an hour without a broker shall not fill the memory until the collector comes
+    try:
+        with pytest.raises(SinkAwayError, match=r"^it was pulled out$"):
+            run.run()
+        assert sum(image() is not None for image in away.images) < 10 < len(away.images)
+    finally:
+        gc.enable()
+    assert watcher.frames == 60
+    assert run.accounting.totals().events["output.away"] == 2
+    assert run.monitor.health.parts["outputs"].reason == "the disk is full"
 
 
 def test_an_offline_run_ends_when_its_last_output_has_failed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ import drivenet
 from drivenet.cli import cli
 from drivenet.config import NodeSettings, load_yaml
 from drivenet.supervise import check
+from drivenet.supervise.policy import shell_code
 
 ROOT = Path(drivenet.__file__).parents[1]
 UNIT = ROOT / "packaging" / "systemd" / "drivenet@.service"
@@ -35,6 +37,11 @@ def test_systemd_finds_no_fault_in_the_service(tmp_path: Path) -> None:
     )  # fmt: skip
     ours = [line for line in (done.stderr + done.stdout).splitlines() if "drivenet@" in line]
     assert (done.returncode, ours) == (0, [])
+
+
+def test_a_node_that_is_stopped_while_it_loads_has_not_failed() -> None:
+    """Its parent then ends with what the signal is to a shell, see :meth:`drivenet.supervise.parent.Parent.run`."""
+    assert f"SuccessExitStatus={shell_code(-signal.SIGTERM)}\n" in UNIT.read_text()
 
 
 def test_the_configuration_of_the_guide_is_one(tmp_path: Path) -> None:
