@@ -30,7 +30,8 @@ class Losses:
     def picture(self, why: str, count: int = 1) -> None:
         """Pictures that are left out."""
         self.damaged += count
-        log.warning("%s: %d pictures lost so far (%s)", self._name, self.damaged, why)
+        what = "picture" if self.damaged == 1 else "pictures"
+        log.warning("%s: %d %s lost since it was opened (%s)", self._name, self.damaged, what, why)
 
     def gap(self, at_s: float, seconds: float) -> None:
         """A piece that is not there."""

@@ -81,7 +81,8 @@ def test_damage_in_the_middle_ends_a_recording_or_is_left_out_and_counted(
     assert len(before) < len(frames)
     packets = 30 if kind != "hevc" else 58
     assert len(frames) + source.losses.damaged == packets
-    assert f"{source.losses.damaged} pictures lost so far" in caplog.text
+    count = source.losses.damaged
+    assert f"{count} picture{'s' * (count > 1)} lost since it was opened" in caplog.text
 
 
 def test_a_good_recording_has_lost_nothing(tmp_path: Path) -> None:
