@@ -74,6 +74,26 @@ def test_wheel_carries_the_whole_package_and_nothing_else(names: set[str]) -> No
     assert names - shipped - about == package
 
 
+def of_git(*arguments: str) -> set[str]:
+    """What git lists of this checkout."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("this is no checkout of git")
+    listed = subprocess.run(["git", "ls-files", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return set(listed.stdout.split("\n")[:-1])
+
+
+def test_the_source_distribution_carries_what_its_tests_and_pages_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "setup.py", "--quiet", "egg_info", "--egg-base", tmp_path]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    carried = set((tmp_path / "drivenet.egg-info/SOURCES.txt").read_text().splitlines())
+    kept = {name for name in of_git() if not name.startswith(".") and (REPOSITORY / name).exists()}
+    assert kept - carried == set()
+
+
+def test_git_keeps_nothing_that_a_run_writes() -> None:
+    assert of_git("--cached", "--ignored", "--exclude-standard") == set()
+
+
 def test_metadata(metadata: Message) -> None:
     assert metadata["Name"] == "drivenet"
     assert metadata["Version"] == drivenet.__version__
