@@ -60,8 +60,8 @@ class Predictions:
         ids = common.predicted[resize_ids(seen.found.ids, size)] if seen.predicted is None else seen.predicted
         lasting = seen.followed.at((ids.shape[0], ids.shape[1])) if writer.lasting else None
         parted, instances = lasting or seen.things or things_of(seen.found, ids, common, self._things)
-        name = sequence.names[index]
-        writer.add(Prediction(name, sequence.name, sequence.group, ids, instances, parted))
+        name, place = sequence.names[index], sequence.place(index)
+        writer.add(Prediction(name, sequence.name, sequence.group, ids, instances, parted, place))
 
     def close(self) -> None:
         """Write what lists them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,8 +15,10 @@ from drivenet.data.panoptic_files import read_coco_panoptic
 from drivenet.data.predictions import FORMATS, Prediction, open_writer
 from drivenet.data.predictions.coco import run_lengths
 from drivenet.data.predictions.masks import voc_colours
+from drivenet.data.sequences.base import VideoSet
+from drivenet.data.sequences.listed import open_listed
 from drivenet.errors import UsageError
-from drivenet.labels import CAMVID, CITYSCAPES
+from drivenet.labels import CAMVID, CITYSCAPES, LabelSet, Rgb
 from drivenet.panoptic import CITYSCAPES_THINGS, segments, thing_table
 
 CAR, ROAD = CITYSCAPES.id_of("car"), CITYSCAPES.id_of("road")
@@ -117,6 +120,64 @@ def test_cvat_archive_has_colours_of_classes_and_of_things(tmp_path: Path) -> No
     assert (classes[one.ids == 255] == 0).all()
     assert (objects[one.ids == 255] == 0).all()
     assert len({tuple(objects[y, x]) for y, x in ((5, 5), (5, 15), (0, 0), (19, 29))}) == 4
+
+
+@pytest.mark.parametrize("first", [("background", (0, 0, 0)), ("road", (0, 0, 0)), ("background", (9, 9, 9))])
+def test_cvat_knows_each_name_and_each_colour_once(tmp_path: Path, first: tuple[str, Rgb]) -> None:
+    labels = LabelSet("own", (first[0], "car"), (first[1], (0, 0, 142)), {first[0]: "background", "car": "vehicle"})
+    open_writer("cvat", tmp_path, labels, ("car",)).close()
+    with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
+        rows = [row.split(":") for row in archive.read("labelmap.txt").decode().splitlines()[1:]]
+    names, colours = [row[0] for row in rows], [row[1] for row in rows]
+    assert (len(set(names)), len(set(colours))) == (len(rows), len(rows))
+    assert {*names} >= {*labels.classes}
+    assert "0,0,0" in colours
+
+
+def images_in(*folders: Path) -> None:
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for number in (7, 8):
+            assert cv2.imwrite(str(folder / f"{number:06d}.jpg"), np.zeros((20, 30, 3), np.uint8))
+
+
+def listed(folder: Path, *frames: str) -> VideoSet:
+    file = folder / "drives.yaml"
+    file.write_text("sequences:\n" + "".join(f"- {{frames: {name}}}\n" for name in frames))
+    return open_listed(file)
+
+
+def names_in_cvat(folder: Path, video: VideoSet) -> list[str]:
+    writer, one = open_writer("cvat", folder, CITYSCAPES, CITYSCAPES_THINGS), prediction()
+    for sequence in video.sequences:
+        for i, name in enumerate(sequence.names):
+            writer.add(replace(one, name=name, sequence=sequence.name, place=sequence.place(i)))
+    writer.close()
+    with zipfile.ZipFile(folder / "masks.zip") as archive:
+        names = archive.read("ImageSets/Segmentation/default.txt").decode().split()
+        assert set(archive.namelist()) >= {f"Segmentation{kind}/{n}.png" for n in names for kind in ("Class", "Object")}
+    return names
+
+
+def test_cvat_masks_are_called_as_the_frames_in_its_task(tmp_path: Path) -> None:
+    images_in(tmp_path / "day/front", tmp_path / "day/rear")
+    assert names_in_cvat(tmp_path, listed(tmp_path, "day/front")) == ["000007", "000008"]
+    several = ["front/000007", "front/000008", "rear/000007", "rear/000008"]
+    assert names_in_cvat(tmp_path, listed(tmp_path, "day/front", "day/rear")) == several
+
+
+def test_cvat_masks_of_a_video_are_called_by_the_numbers_of_its_frames(tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "drive.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 30, (30, 20))
+    for _ in range(2):
+        writer.write(np.zeros((20, 30, 3), np.uint8))
+    writer.release()
+    assert names_in_cvat(tmp_path, listed(tmp_path, "drive.mp4")) == ["000000", "000001"]
+
+
+def test_a_cvat_archive_without_frames_is_one_still(tmp_path: Path) -> None:
+    open_writer("cvat", tmp_path, CITYSCAPES, CITYSCAPES_THINGS).close()
+    with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
+        assert archive.read("ImageSets/Segmentation/default.txt") == b""
 
 
 def test_voc_colours_are_those_of_its_palette() -> None:

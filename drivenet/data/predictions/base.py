@@ -27,6 +27,7 @@ class Prediction:
         ids: (H, W) uint8 class ids, 255 for none.
         instances: (H, W) of single things, 0 for none.
         parted: (H, W) as ``ids``, but each thing is of one class; None where that makes no difference.
+        place: where the frame is kept, as a sequence tells it; None for its name.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Prediction:
     ids: Ids
     instances: npt.NDArray[np.integer]
     parted: Ids | None = None
+    place: Path | None = None
 
     @property
     def of_things(self) -> Ids:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import numpy as np
 from drivenet.data.cityscapes import EVALUATED
 from drivenet.data.predictions.base import Prediction, PredictionWriter, png
 from drivenet.errors import UsageError
-from drivenet.labels import CITYSCAPES, LabelSet
+from drivenet.labels import CITYSCAPES, LabelSet, Rgb
+
+#: What CVAT's masks have where there is no class.
+NO_CLASS: Rgb = (0, 0, 0)
 
 
 class CityscapesMasks(PredictionWriter):
@@ -47,38 +51,50 @@ class StepMasks(PredictionWriter):
 
 
 class CvatMasks(PredictionWriter):
-    """``masks.zip`` for CVAT's import as "Segmentation mask 1.1": colours of classes, and of things."""
+    """``masks.zip`` for CVAT's import as "Segmentation mask 1.1": colours of classes, and of things.
+
+    CVAT finds the frame of a mask by its name: a frame's is its path below the folder that holds them all.
+    """
 
     def __init__(self, folder: Path, labels: LabelSet, things: tuple[str, ...]) -> None:
         super().__init__(folder, labels, things)
-        self._content = io.BytesIO()
-        self._zip = zipfile.ZipFile(self._content, "w", zipfile.ZIP_DEFLATED)
-        self._names: list[str] = []
+        self._frames: dict[Path, dict[str, bytes]] = {}
 
     def add(self, prediction: Prediction) -> None:
         """Add one frame."""
-        self._names.append(prediction.name)
         # an object is a class's part or a thing: each has a colour of its own in the second image
         keys = prediction.of_things.astype(np.int64) << 16 | np.where(
             prediction.of_things < 255, prediction.instances, 0
         )
         _, objects = np.unique(np.where(prediction.of_things < 255, keys + 1, 0), return_inverse=True)
         objects = objects.reshape(prediction.of_things.shape) + (prediction.of_things < 255).all()
-        for folder, pixels in (
-            ("Class", self.labels.bgr_table[prediction.of_things]),
-            ("Object", voc_colours(objects)),
-        ):
-            self._zip.writestr(f"Segmentation{folder}/{prediction.name}.png", png(pixels))
+        self._frames[Path(os.path.abspath(prediction.place or prediction.name))] = {
+            "Class": png(self.labels.bgr_table[prediction.of_things]), "Object": png(voc_colours(objects))
+        }  # fmt: skip
 
     def close(self) -> None:
         """Write the archive with its label map and list of images."""
-        rows = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
-        rows += [f"{name}:{','.join(map(str, colour))}::" for name, colour in
-                 zip(self.labels.classes, self.labels.palette, strict=True)]  # fmt: skip
-        self._zip.writestr("labelmap.txt", "\n".join(rows) + "\n")
-        self._zip.writestr("ImageSets/Segmentation/default.txt", "\n".join(self._names) + "\n")
-        self._zip.close()
-        self.write("masks.zip", self._content.getvalue())
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            self._fill(archive)
+        self.write("masks.zip", content.getvalue())
+
+    def _fill(self, archive: zipfile.ZipFile) -> None:
+        common = os.path.commonpath([place.parent for place in self._frames]) if self._frames else ""
+        names = {place.relative_to(common).as_posix(): images for place, images in self._frames.items()}
+        for name, images in names.items():
+            for kind, image in images.items():
+                archive.writestr(f"Segmentation{kind}/{name}.png", image)
+        rows = [f"{name}:{','.join(map(str, colour))}::" for name, colour in self._colours()]
+        rows.insert(0, "# label:color_rgb:parts:actions")
+        archive.writestr("labelmap.txt", "\n".join(rows) + "\n")
+        archive.writestr("ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in names))
+
+    def _colours(self) -> list[tuple[str, Rgb]]:
+        """The classes, after what has none: readers refuse a name, and confuse a colour, that is there twice."""
+        classes, names = list(zip(self.labels.classes, self.labels.palette, strict=True)), ("background", "void")
+        none = next((name for name in names if name not in self.labels.classes), "no class")
+        return classes if NO_CLASS in self.labels.palette else [(none, NO_CLASS), *classes]
 
 
 def voc_colours(numbers: np.ndarray) -> np.ndarray:

@@ -61,6 +61,10 @@ class FrameSequence:
         """What it is read from; nothing of what is drawn."""
         return ()
 
+    def place(self, index: int) -> Path:
+        """Where a frame is kept: its file without the suffix, or its number below its video."""
+        return Path(self.name, self.names[index])
+
     def frames(self) -> Iterator[Image]:
         """The images, (H, W, 3) uint8 BGR, one for each name."""
         raise NotImplementedError

@@ -59,6 +59,10 @@ class FileSequence(FrameSequence):
         """Images and label files."""
         return (*self.images, *(path for label in self.labels.values() for path in label.paths))
 
+    def place(self, index: int) -> Path:
+        """The image file without its suffix."""
+        return self.images[index].with_suffix("")
+
     def frames(self) -> Iterator[Image]:
         """The images, read one by one; labelled ones in the orientation of their label."""
         return map(self._image, range(len(self)))

@@ -58,6 +58,10 @@ class VideoSequence(FrameSequence):
         """The video and label files."""
         return (self.file, *(path for label in self.labels.values() for path in label.paths))
 
+    def place(self, index: int) -> Path:
+        """The frame's number below the video."""
+        return self.file.with_suffix("") / f"{index:06d}"
+
     def frames(self) -> Iterator[Image]:
         """The frames as a run of the file would have them: upright, and all of them."""
         return _decode(self.file)
