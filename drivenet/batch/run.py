@@ -15,6 +15,8 @@ from drivenet.batch.pool import in_pool, in_process
 from drivenet.batch.work import Job, check_same, clean, facts_of, is_done
 from drivenet.errors import SinkError, UsageError
 from drivenet.files import digest_of, write_atomic
+from drivenet.sinks.recording.disk import sole_writer
+from drivenet.sinks.target import cannot_write
 
 #: One line a segment that is done, in the order of the plan.
 MANIFEST = "manifest.jsonl"
@@ -40,6 +42,7 @@ def run(files: Sequence[Path], opener: dict[str, Any], job: Job, executor: Execu
 
     Raises:
         UsageError: if the folder holds outputs of other files, another cut or another engine at the same places.
+        SinkError: if it cannot be made, or another command writes into it.
         DrivenetError: as it comes; what was done stays done.
     """
     if not files:
@@ -48,6 +51,17 @@ def run(files: Sequence[Path], opener: dict[str, Any], job: Job, executor: Execu
     for segment in segments:
         if is_done(segment, job.out):
             check_same(segment, job)
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(job.out, error) from error
+    with sole_writer(job.out):
+        return _do(segments, opener, job, executor, progress)
+
+
+def _do(segments: Sequence[Segment], opener: dict[str, Any], job: Job, executor: Executor,
+        progress: Callable[[int, int], None]) -> int:  # fmt: skip
+    """Do what is missing, in a folder that no other command writes into; returns how many segments."""
     clean(job.out)
     left = [segment for segment in segments if not is_done(segment, job.out)]
     before = len(segments) - len(left)

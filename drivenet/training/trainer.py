@@ -21,6 +21,7 @@ from drivenet.models import checkpoint as checkpoints
 from drivenet.models import create
 from drivenet.models.deployed import normalise
 from drivenet.modelspec import LabelsSpec
+from drivenet.sinks.recording.disk import sole_writer
 from drivenet.sinks.target import cannot_write
 from drivenet.training.autocast import autocast
 from drivenet.training.board import Board, NoBoard, open_board
@@ -148,7 +149,8 @@ class Trainer:
 
         Raises:
             UsageError: if the loss is no longer finite.
-            SinkError: if a checkpoint cannot be written, as on a full disk; the one before stays.
+            SinkError: if a checkpoint cannot be written, as on a full disk; the one before stays. If another program
+                trains in the folder.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -156,6 +158,8 @@ class Trainer:
             raise cannot_write(self.folder, error) from error
         first = self.progress.iteration + 1  # what a killed run logged after its last checkpoint comes again
         with contextlib.ExitStack() as stack:
+            if self.ranks.first:
+                stack.enter_context(sole_writer(self.folder))
             board: Board = stack.enter_context(open_board(self.folder, first)) if self.ranks.first else NoBoard()
             batches = stack.enter_context(contextlib.closing(self.batches.start(self.progress.iteration)))
             self._clock = time.monotonic()

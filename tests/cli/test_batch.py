@@ -28,7 +28,7 @@ from drivenet.batch.pool import in_pool
 from drivenet.batch.run import MANIFEST, executor, run
 from drivenet.batch.work import Job, is_done
 from drivenet.engine import open_engine
-from drivenet.errors import EngineError, NoVideoError, SourceError, UsageError
+from drivenet.errors import EngineError, NoVideoError, SinkError, SourceError, UsageError
 from drivenet.labels import CITYSCAPES, GROUPS
 from drivenet.sources.video import VideoFile
 
@@ -203,6 +203,21 @@ def test_a_second_run_does_nothing_twice(here: Path) -> None:
     run(videos(here)[:1], OPENER, Job(out), executor(1), least=LEAST)
     assert len(before_manifest.read_text().splitlines()) == 2
     assert not list(out.rglob(".00001.*")), "what a kill left is gone"
+
+
+def test_a_folder_that_another_command_works_in_is_refused(here: Path) -> None:
+    """It removed what the other one had begun, which then ended with "cannot write"."""
+    refused = []
+
+    def meanwhile(done: int, total: int) -> None:
+        (begun := here / "out" / "two" / ".00000.0123abcd").mkdir(parents=True, exist_ok=True)
+        with pytest.raises(SinkError, match="out is being written by another program; expected an output of its own"):
+            run(videos(here)[1:2], OPENER, Job(here / "out"), executor(1), least=LEAST)
+        refused.append(begun.is_dir())
+
+    assert run(videos(here)[:1], OPENER, Job(here / "out"), executor(1), meanwhile, least=LEAST) == 2
+    assert refused == [True] * 3
+    assert run(videos(here)[1:2], OPENER, Job(here / "out"), executor(1), least=LEAST) == 2
 
 
 @pytest.mark.parametrize("other", ["cut", "video", "model", "precision", "overlay"])

@@ -34,6 +34,7 @@ from drivenet.training.ema import Ema  # noqa: E402
 from drivenet.training.networks import start_from, teacher_of  # noqa: E402
 from drivenet.training.optimiser import learning_rate  # noqa: E402
 from drivenet.training.settings import DistilSettings, OptimiserSettings  # noqa: E402
+from drivenet.training.trainer import Progress  # noqa: E402
 
 #: Runs the settings on its standard input; says every finished iteration on its standard output.
 CHILD = """
@@ -229,6 +230,20 @@ def test_a_checkpoint_without_room_is_named_and_the_one_before_stays(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert sha256_of(tmp_path / "last.pt") == before
+
+
+def test_a_folder_that_another_run_trains_in_is_refused(tmp_path: Path) -> None:
+    """Each wrote its own last.pt, and over a best.pt of the other that was better."""
+    first, second = (prepare_run(tiny(iterations=2, seed=seed), None, tmp_path, "cpu") for seed in (0, 1))
+
+    def meanwhile(progress: Progress) -> None:
+        if progress.iteration == 1:
+            with pytest.raises(SinkError, match="is being written by another program; expected an output of its own"):
+                second.run()
+
+    assert first.run(meanwhile).iteration == 2
+    assert second.progress.iteration == 0
+    assert second.run().iteration == 2, "the first one has ended"
 
 
 def _without(name: str, state: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from drivenet.errors import SinkError
@@ -79,6 +80,17 @@ def lock(descriptor: int, path: Path) -> None:
             raise
 
 
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Keep a folder that is there to one program; SinkError as :func:`lock` if another one has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def is_being_written(path: Path) -> bool:
     """Whether another program holds the lock on a file."""
     with suppress(OSError):
@@ -94,4 +106,4 @@ def is_being_written(path: Path) -> bool:
 
 def being_written(path: Path) -> SinkError:
     """The SinkError for a file that another program has locked."""
-    return SinkError(f"{path} is being written by another program", "an output of its own for every node")
+    return SinkError(f"{path} is being written by another program", "an output of its own for each")
