@@ -107,8 +107,8 @@ class Record:
         Args:
             image: (H, W, 3) uint8 BGR, C-contiguous, of the same size.
         """
-        if image.shape != self.frame.image.shape:
-            raise UsageError(f"a picture of {image.shape} in place of one of {self.frame.image.shape}", "the same size")
+        if image.shape != (*self.frame.size, 3):
+            raise UsageError(f"a picture of {image.shape} in place of one of {(*self.frame.size, 3)}", "the same size")
         return replace(self, frame=replace(self.frame, image=image))
 
     def overlay(self, alpha: float = 0.5) -> Image:

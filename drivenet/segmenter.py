@@ -161,7 +161,7 @@ class Segmenter:
         def prepared() -> Iterator[Image]:
             for picture in pictures:
                 frame, start = self._frame(picture), now_ns()
-                image = prepare_for(frame.image, self.engine.spec)
+                image = prepare_for(frame, self.engine.spec)
                 waiting.append((frame, start, now_ns()))
                 yield image
 

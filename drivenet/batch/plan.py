@@ -6,7 +6,7 @@ import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
@@ -14,18 +14,17 @@ from typing import Any, NamedTuple
 
 import av
 import av.error
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from drivenet.errors import NoVideoError, SourceError, UsageError
 from drivenet.frame import Frame
 from drivenet.sources.choice import video_stream
+from drivenet.sources.decoded import Converter, DecodedPicture
 from drivenet.sources.kinds import by_suffix
-from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of, turned
+from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of
 from drivenet.sources.video import VideoFile, check_whole, open_container
 
 #: A segment ends at the first key frame after so many frames.
@@ -97,7 +96,7 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
     if segment.start is None:
         yield from _whole(segment)
         return
-    turn, index, converter = UPRIGHT, segment.first_frame, VideoReformatter()
+    turn, index, converter = UPRIGHT, segment.first_frame, Converter()
     try:
         for picture, base in _pictures(segment):
             if picture.pts is None or picture.pts < segment.start:
@@ -106,10 +105,8 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
                 return
             mark = display_matrix(picture)
             turn = turn_of(*mark) if mark is not None else UPRIGHT if picture.key_frame else turn
-            shown = converter.reformat(picture, format="bgr24", threads=1)
-            image = turned(np.asarray(shown.to_ndarray(), np.uint8), turn)
             media_ns = round(float((picture.pts - segment.origin) * base) * 1e9) if base is not None else index
-            yield Frame(image, index, media_ns, media_ns)
+            yield Frame(DecodedPicture(picture, turn, converter), index, media_ns, media_ns)
             index += 1
     except av.error.FFmpegError as error:
         raise SourceError(f"{segment.file} cannot be decoded: {error.strerror or error}", "a whole video") from error
@@ -120,7 +117,7 @@ def _whole(segment: Segment) -> Iterator[Frame]:
     with VideoFile(segment.file) as video:
         for frame in video:
             media_ns = frame.media_ns or 0
-            yield replace(frame, captured_ns=media_ns, media_ns=media_ns)
+            yield frame.changed(captured_ns=media_ns, media_ns=media_ns)
 
 
 def _pictures(segment: Segment) -> Iterator[tuple[VideoFrame, Fraction | None]]:

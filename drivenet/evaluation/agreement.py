@@ -79,7 +79,7 @@ def compare_engines(
     found = [Agreement(other.describe()) for other in others]
     done = 0
     for done, frame in enumerate(frames, 1):
-        image = prepare_for(frame.image, reference.spec)
+        image = prepare_for(frame, reference.spec)
         expected, instances = infer_instances(reference, image, frame.size)
         for other, one in zip(others, found, strict=True):
             ids, found_instances = infer_instances(other, image, frame.size)

@@ -136,7 +136,7 @@ def evaluate_flicker(
     found = Flicker(engine.spec.label_set, source=source)
     before: tuple[Image, Ids] | None = None
     for done, (frame, ids) in enumerate(in_order(engine, _infer, itertools.islice(frames, limit)), 1):
-        grey = cv2.cvtColor(prepare(frame.image, (ids.shape[0], ids.shape[1])), cv2.COLOR_BGR2GRAY)
+        grey = cv2.cvtColor(prepare(frame, (ids.shape[0], ids.shape[1])), cv2.COLOR_BGR2GRAY)
         after = (np.asarray(grey, np.uint8), ids)
         if before is not None and frame.index not in starts:
             found.add(before, after)
@@ -149,7 +149,7 @@ def evaluate_flicker(
 
 
 def _infer(engine: Engine, frame: Frame) -> Ids:
-    return crop_bars(engine.infer(prepare_for(frame.image, engine.spec)), engine.spec, frame.size)
+    return crop_bars(engine.infer(prepare_for(frame, engine.spec)), engine.spec, frame.size)
 
 
 def _consistent(there: Flow, back: Flow, places: Flow) -> Mask:

@@ -83,7 +83,7 @@ def score_regions(engine: Engine, frames: Iterable[Frame], outlines: OutlinedCli
     for frame in frames:
         if frame.index in wanted:
             _check_size(frame, outlines)
-            found = mapping.to_dataset[engine.infer(prepare_for(frame.image, engine.spec))]
+            found = mapping.to_dataset[engine.infer(prepare_for(frame, engine.spec))]
             ids = resize_ids(crop_bars(found, engine.spec, frame.size), frame.size)
             rows.append({"frame": frame.index, "regions": _shares(ids, wanted.pop(frame.index), labels)})
         if not wanted:

@@ -47,7 +47,7 @@ class PictureWatch:
 
     def see(self, frame: Frame) -> None:
         """Look at a frame."""
-        pixels = frame.image[::_STEP, ::_STEP]
+        pixels = frame.sampled(_STEP)
         now_ns = frame.captured_ns
         seen = pixels.tobytes()
         if seen != self._before:

@@ -7,21 +7,20 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import av.error
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError
-from drivenet.frame import Frame, Image
+from drivenet.frame import Frame
 from drivenet.latency import now_ns
 from drivenet.sources.base import Source, SourceStatus
 from drivenet.sources.choice import video_stream
+from drivenet.sources.decoded import Converter, DecodedPicture
 from drivenet.sources.losses import SKIP, Losses
-from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of, turned
+from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of
 from drivenet.sources.waiting import SILENT, Waiting
 
 #: Arguments of ``av.open``: tags that are no UTF-8 end nothing. From 19 on PyAV reads them without being told.
@@ -67,7 +66,9 @@ class ContainerSource(Source):
         self._lock = threading.Lock()
         self._reading = self._closed = self._torn = False
         self._turn = UPRIGHT
-        self._converter = VideoReformatter()
+        self._converter = Converter()
+        #: Pixel format and matrix of the newest picture: known to be convertible.
+        self._colours: tuple[str, int] | None = None
         #: When the newest picture is shown, as its stamp says (s), and counted from the first one (ns).
         self._stamp, self._media_ns, self._step = 0.0, 0, 0.0
         #: When the newest picture was decoded, 0 before the first.
@@ -81,11 +82,11 @@ class ContainerSource(Source):
             self._pictures = self._decode()
             first = self._first_picture()
             self._stamp = self._shown_at(first) or 0.0
-            self._first = self._image(first)
+            self._first = self._decoded(first)
         except BaseException:
             container.close()
             raise
-        self.size = self._first.shape[0], self._first.shape[1]
+        self.size = self._first.size
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else 0.0
 
@@ -117,10 +118,10 @@ class ContainerSource(Source):
         self._container.close()
 
     def _frames(self) -> Iterator[Frame]:
-        image: Image | None = self._first
+        decoded: DecodedPicture | None = self._first
         index = 0
-        while image is not None and not self._closed:
-            yield Frame(image, index, now_ns(), None if self.live else self._media_ns)
+        while decoded is not None and not self._closed:
+            yield Frame(decoded, index, now_ns(), None if self.live else self._media_ns)
             index += 1
             try:
                 picture = next(self._pictures, None)
@@ -130,9 +131,9 @@ class ContainerSource(Source):
                 raise SourceLostError(
                     f"{self.name} failed after {index} frames: {self._why(error)}", cure=cure
                 ) from None
-            image = None
+            decoded = None
             if picture is not None:
-                image = self._image(picture)
+                decoded = self._decoded(picture)
                 self._pass_time(picture)
         if not self._closed:
             self._check_end(index)
@@ -251,23 +252,27 @@ class ContainerSource(Source):
             raise NoVideoError(f"{self.name} holds no picture that can be decoded", "at least one")
         return picture
 
-    def _image(self, picture: VideoFrame) -> Image:
-        """The picture in BGR, turned and mirrored as its mark says."""
+    def _decoded(self, picture: VideoFrame) -> DecodedPicture:
+        """The picture as it is shown, turned and mirrored as its mark says."""
         mark = display_matrix(picture)
         if mark is not None:
             self._turn = turn_of(*mark)
         elif picture.key_frame:
             # a mark within H.264 stands with its first picture and holds until the next key frame
             self._turn = UPRIGHT
+        decoded = DecodedPicture(picture, self._turn, self._converter)
+        colours = picture.format.name, picture.colorspace
+        if colours != self._colours:
+            self._check_colours(decoded, *colours)
+            self._colours = colours
+        return decoded
+
+    def _check_colours(self, picture: DecodedPicture, kind: str, matrix: int) -> None:
         try:
-            # one thread: swscale's start-up of several costs more than it saves at these sizes; one converter for all
-            # pictures: PyAV gives each a new one, whose tables take thrice the time of the pixels
-            image = np.asarray(self._converter.reformat(picture, format="bgr24", threads=1).to_ndarray(), np.uint8)
+            picture.whole()
         except av.error.FFmpegError as error:
-            colours = f"{picture.format.name} with matrix {picture.colorspace}"
             raise SourceError(
-                f"{self.name} has colours that cannot be converted ({colours}): {self._why(error)}",
+                f"{self.name} has colours that cannot be converted ({kind} with matrix {matrix}): {self._why(error)}",
                 "BT.601, BT.709 or BT.2020 (matrix 1, 5, 6 or 9 of H.273)",
                 "convert it to H.264",
             ) from None
-        return turned(image, self._turn)

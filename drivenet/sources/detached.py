@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from drivenet.frame import Frame
 from drivenet.sources.base import Source, SourceStatus
@@ -49,7 +48,7 @@ class Detached(Source):
                 frame = self._next()
                 if frame is None:
                     break
-                yield replace(frame, index=index)
+                yield frame.changed(index=index)
             if self._error is not None and not self._closed:
                 raise self._error
         finally:  # also of an iteration that is left half-way

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from drivenet.errors import SourceError
 from drivenet.frame import Frame
@@ -37,8 +36,8 @@ class Looped(Source):
             for frame in self._current:
                 if frame.media_ns is not None:
                     step_ns, newest_ns = frame.media_ns - newest_ns or step_ns, frame.media_ns
-                    frame = replace(frame, media_ns=start_ns + frame.media_ns)
-                yield replace(frame, index=index)
+                    frame = frame.changed(media_ns=start_ns + frame.media_ns)
+                yield frame.changed(index=index)
                 index += 1
             if self._closed:
                 return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from drivenet.backoff import Backoff
 from drivenet.errors import SourceError
@@ -81,7 +80,7 @@ class Reconnecting(Source):
         source = self._current or self._reopened()
         while source is not None:
             for frame in self._until_lost(source):
-                yield replace(frame, index=index)
+                yield frame.changed(index=index)
                 index += 1
             source = self._gone_on(source) if self.live else None
 

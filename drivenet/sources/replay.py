@@ -46,7 +46,7 @@ class Replay(Source):
             due_ns = start_ns + round(frame.index * 1e9 / self.fps)
             if self._stop.wait(max(0.0, (due_ns - now_ns()) / 1e9)):
                 return
-            yield Frame(frame.image, frame.index, due_ns, file=frame.file)
+            yield frame.changed(captured_ns=due_ns, media_ns=None)
 
     def status(self) -> SourceStatus:
         """How what is replayed fares."""

@@ -78,7 +78,7 @@ class NetworkStream(ContainerSource):
         if self._measures:
             self.fps = 0.0
         if over_http and self.live and container.format.name not in (*PLAYLISTS, *_CAMERAS):
-            self.begins = self._stamp, zlib.crc32(self._first.tobytes())
+            self.begins = self._stamp, zlib.crc32(self._first.whole().tobytes())
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         for packet in self._container.demux():

@@ -30,7 +30,7 @@ class Prepare(Stage):
 
     def __call__(self, record: Record) -> Record:
         """Resize the picture."""
-        return record.with_layers(**{INPUT: prepare_for(record.frame.image, self._engine.spec)})
+        return record.with_layers(**{INPUT: prepare_for(record.frame, self._engine.spec)})
 
 
 class _EachWaits(threading.local):

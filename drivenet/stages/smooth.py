@@ -47,7 +47,7 @@ class Smooth(Stage):
     def __call__(self, record: Record) -> Record:
         """Replace the class map."""
         ids = record.classmap.ids
-        small = prepare(record.frame.image, (ids.shape[0], ids.shape[1]))
+        small = prepare(record.frame, (ids.shape[0], ids.shape[1]))
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         voted, weights = self._vote(grey, ids)
         self._before = grey, voted, weights
