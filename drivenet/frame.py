@@ -47,7 +47,8 @@ class Frame:
 
     Args:
         image: (H, W, 3) uint8 BGR, C-contiguous. The frame holds it read-only: who wants to draw takes a copy. A source
-            may give what its decoder gave instead (:class:`Decoded`), which is converted once somebody looks at it.
+            may give what its decoder gave instead (``drivenet.frame.Decoded``), which is converted once somebody looks
+            at it.
         index: counts every captured frame from 0, also those dropped later.
         captured_ns: ``time.monotonic_ns()`` when the pixels were complete in memory;
             in fixed-rate replay the time at which the frame fell due.
