@@ -83,6 +83,20 @@ def _one_opencv_thread() -> None:
 
 
 @pytest.fixture(scope="session")
+def one_torch_thread() -> Iterator[None]:
+    """One thread for PyTorch where it is installed: threads that wait for each other make tiny runs slow."""
+    if importlib.util.find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree, built from a copy so that the checkout stays as it is."""
     tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")

@@ -17,6 +17,7 @@ import numpy as np
 import drivenet
 from drivenet import cli
 from drivenet.cli import output
+from drivenet.labels import CAMVID
 from drivenet.log import PlainFormatter
 
 #: Bound on what must happen at some time; only a hanging test gets there.
@@ -115,3 +116,15 @@ def write_clip(path: Path, frames: int = 6, size: tuple[int, int] = (96, 64), so
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode())
     return path
+
+
+def write_checkpoint(path: Path, size: tuple[int, int]) -> None:
+    """A tiny network as training leaves it, for pictures of this height and width; needs the extra [train]."""
+    from drivenet.models import checkpoint, create
+
+    options = {"width": 0.25, "semantic": 0.5, "head": 16}
+    settings = {"name": "tiny", "model": {"architecture": "bisenetv2", "options": options}, "input": list(size),
+                "data": {"dataset": "synthetic", "synthetic_share": 1.0}, "batch": 4, "seed": 7}  # fmt: skip
+    network = create("bisenetv2", len(CAMVID), options).state_dict()
+    progress = {"minutes": 1.0, "iteration": 1, "best": 0.1}
+    checkpoint.save(path, {"network": network, "settings": settings, "labels": "camvid", "progress": progress})

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from cli_parts import call, started, write_clip
+from cli_parts import call, started, write_checkpoint, write_clip
 from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
 
 from drivenet.labels import CAMVID
@@ -441,16 +441,7 @@ def test_figures_that_would_write_over_what_is_read(
 
 def test_export_of_an_impossible_size(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
-    from drivenet.models import checkpoint, create
-
-    options = {"width": 0.25, "semantic": 0.5, "head": 16}
-    settings = {"name": "tiny", "model": {"architecture": "bisenetv2", "options": options}, "input": [96, 160],
-                "data": {"dataset": "synthetic", "synthetic_share": 1.0}, "batch": 4, "seed": 7}  # fmt: skip
-    network = create("bisenetv2", len(CAMVID), options).state_dict()
-    progress = {"minutes": 1.0, "iteration": 1, "best": 0.1}
-    checkpoint.save(
-        here / "best.pt", {"network": network, "settings": settings, "labels": "camvid", "progress": progress}
-    )
+    write_checkpoint(here / "best.pt", (96, 160))
     sizes = (("100x100", "use 96x96"), ("100", "WIDTHxHEIGHT such as"), ("0x0", "multiple"))
     order = r"size 288x512, width x height, for best.pt, whose input is 160x96; .*did you mean 512x288\?"
     for size, pattern in (*sizes, ("5²x32", "WIDTHxHEIGHT such as"), ("288x512", order)):

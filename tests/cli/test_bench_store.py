@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from bench_parts import BENCH, figures
 from cli_parts import call
 from onnx_models import paint, palette_model
 
@@ -34,15 +34,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert cv2.imwrite(f"l{number}/0.png", ids)
     Path("set.yaml").write_text(SET)
     return tmp_path
-
-
-BENCH = ("bench", "city.onnx", "--backend", "onnxruntime", "--threads", 1, "--dataset", "listed", "--root", "set.yaml")
-
-
-def figures(*options: object) -> dict[str, Any]:
-    assert call(*BENCH, *options, "--json", "found.json") == 0
-    found: dict[str, Any] = json.loads(Path("found.json").read_text(encoding="utf-8"))
-    return found
 
 
 @pytest.mark.parametrize("mode", [("infer",), ("open", "--rate", 20)], ids=lambda m: m[0])

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_parts import call, write_clip
+from cli_parts import call, write_checkpoint, write_clip
 from onnx_models import palette_model
 
 from drivenet.cli.sizes import parse_size
 from drivenet.engine import open_engine
 from drivenet.errors import UsageError
-from drivenet.labels import CAMVID
 
 
 def test_width_comes_first() -> None:
@@ -37,16 +36,7 @@ def test_the_other_order_is_told_by_the_model() -> None:
 
 def test_a_run_with_a_high_input_is_exported_at_another_one(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
-    from drivenet.models import checkpoint, create
-
-    options = {"width": 0.25, "semantic": 0.5, "head": 16}
-    settings = {"name": "tiny", "model": {"architecture": "bisenetv2", "options": options}, "input": [160, 96],
-                "data": {"dataset": "synthetic", "synthetic_share": 1.0}, "batch": 4, "seed": 7}  # fmt: skip
-    network = create("bisenetv2", len(CAMVID), options).state_dict()
-    progress = {"minutes": 1.0, "iteration": 1, "best": 0.1}
-    checkpoint.save(
-        tmp_path / "best.pt", {"network": network, "settings": settings, "labels": "camvid", "progress": progress}
-    )
+    write_checkpoint(tmp_path / "best.pt", (160, 96))
     out = tmp_path / "high.onnx"
     assert call("export", tmp_path / "best.pt", "--out", out, "--size", "64x128") == 0
     engine = open_engine(out, "onnxruntime")

@@ -6,32 +6,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from pipeline_parts import Keeper
 
 from drivenet.engine import open_engine
 from drivenet.pipeline import Pipeline
-from drivenet.result import Result, Totals
-from drivenet.sinks.base import Sink
+from drivenet.result import Result
 from drivenet.sources import open_source
 
 
-class Keeping(Sink):
-    """Keeps the scenes."""
-
-    name = "keeping"
-    needs_view = False
-
-    def __init__(self) -> None:
-        self.results: list[Result] = []
-
-    def publish(self, result: Result) -> None:
-        self.results.append(result)
-
-    def close(self, totals: Totals) -> None:
-        """Nothing to release."""
-
-
 def run(source: str, **options: object) -> list[Result]:
-    sink = Keeping()
+    sink = Keeper()
     Pipeline(open_source(source, **options), open_engine(None, "null"), [sink], policy="every").run()  # type: ignore[arg-type]
     return sink.results
 

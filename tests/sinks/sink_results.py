@@ -1,8 +1,9 @@
-"""Results to publish, as the pipeline makes them."""
+"""Results to publish, as the pipeline makes them, and outputs to publish them to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -11,8 +12,10 @@ from drivenet.frame import Frame
 from drivenet.health import Health, Part, State
 from drivenet.labels import CAMVID
 from drivenet.latency import STAGES, Timeline, now_ns
-from drivenet.result import Result
+from drivenet.result import Result, Totals
 from drivenet.scene import analyse
+from drivenet.sinks import open_sink
+from drivenet.sinks.base import Sink
 
 
 def make_result(
@@ -45,3 +48,13 @@ def fares(state: State, seconds: float = 0.0, reason: str = "") -> Health:
     """A run whose source is in a state for so long, and whose engine is well."""
     since_ns = now_ns() - round(seconds * 1e9)
     return Health({"source": Part(state, since_ns, reason), "engine": Part("ok", since_ns)})
+
+
+@contextmanager
+def opened(uri: str) -> Iterator[Sink]:
+    """An output at an address, closed at the end."""
+    sink = open_sink(uri, fps=0, visualize="overlay")
+    try:
+        yield sink
+    finally:
+        sink.close(Totals())

@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from sink_results import fares, make_result
+from sink_results import fares, make_result, opened
 
 from drivenet.errors import SinkError, UsageError
 from drivenet.latency import now_ns
 from drivenet.result import Totals
 from drivenet.sinks import open_sink
-from drivenet.sinks.base import Sink
 
 pytest.importorskip("cyclonedds", reason="cyclonedds is not installed (extra [ros2], x86 only)")
 typesys = pytest.importorskip("rosbags.typesys", reason="rosbags is not installed (extra [test])")
@@ -71,15 +70,6 @@ def ros() -> Any:
     for name, text in VISION.items():
         store.register(typesys.get_types_from_msg(text, name))
     return store
-
-
-@contextlib.contextmanager
-def opened(uri: str) -> Iterator[Sink]:
-    sink = open_sink(uri, fps=0, visualize="overlay")
-    try:
-        yield sink
-    finally:
-        sink.close(Totals())
 
 
 def heard(domain: int, topics: tuple[str, ...], speak: Callable[[], object]) -> dict[str, dict[str, Any]]:

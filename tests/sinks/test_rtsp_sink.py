@@ -8,32 +8,22 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from rtsp_servers import rtsp_process, rtsp_server
-from sink_results import fares, make_result
+from sink_results import fares, make_result, opened
 
 from drivenet.errors import SinkError, UsageError
 from drivenet.frame import Image
-from drivenet.result import Totals
 from drivenet.sinks import open_sink
 from drivenet.sinks.base import Sink, SinkAwayError
 
 PATIENT_S = 60
 FRAME_NS = 40_000_000
-
-
-@contextlib.contextmanager
-def opened(uri: str) -> Iterator[Sink]:
-    sink = open_sink(uri, fps=0, visualize="overlay")
-    try:
-        yield sink
-    finally:
-        sink.close(Totals())
 
 
 def push(sink: Sink, index: int, colour: tuple[int, int, int] = (40, 90, 200)) -> None:
