@@ -63,8 +63,9 @@ def candidates(onnx: Path, backend: str = "auto", precision: str = "auto") -> li
     if backend_of(onnx) is not None:
         return []
     usable = [b for b in ranked() if backend in ("auto", b.name)]
-    found = [candidate for source in sources_of(onnx)[:1] for candidate in _as_it_is(*source, usable)]
-    found += [c for file, _ in sources_of(onnx) for c in _compiled(file, [b for b in usable if b.suffix])]
+    sources = sources_of(onnx)
+    found = [candidate for source in sources[:1] for candidate in _as_it_is(*source, usable)]
+    found += [c for file, _ in sources for c in _compiled(file, [b for b in usable if b.suffix])]
     return [candidate for candidate in found if precision in ("auto", candidate.precision)]
 
 
