@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,11 +50,17 @@ def start_from(network: nn.Module, checkpoint: Path) -> list[str]:
     return sorted(mine.keys() - fitting.keys())
 
 
-def normalisation_of(settings: TrainSettings, last: Path) -> Normalisation:
-    """What a run normalises pictures with: what it did before, else as the network that it starts from."""
+def normalisation_of(settings: TrainSettings, before: Mapping[str, Any] | None) -> Normalisation:
+    """What a run normalises pictures with: what it did before, else as the network that it starts from.
+
+    Args:
+        settings: of the run.
+        before: ``last.pt``, if it has one.
+    """
     start = settings.model.start
-    file = last if last.exists() else Path(start) if start not in (None, "imagenet") else None
-    return checkpoints.normalisation_of(checkpoints.load(file)) if file is not None else OURS
+    if before is None and start not in (None, "imagenet"):
+        before = checkpoints.load(Path(start))
+    return checkpoints.normalisation_of(before) if before is not None else OURS
 
 
 def freeze(network: nn.Module, parts: int) -> list[nn.Module]:

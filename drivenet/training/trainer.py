@@ -89,7 +89,9 @@ class Trainer:
         self.settings, self.batches, self.labels = settings, batches, material.labels
         self.folder, self.device, self.ranks = folder, device, ranks
         torch.manual_seed(settings.seed)
-        self.normalisation = normalisation_of(settings, folder / "last.pt")
+        last = folder / "last.pt"
+        before = checkpoints.load(last) if last.exists() else None
+        self.normalisation = normalisation_of(settings, before)
         self.network = self._network()
         self.frozen = freeze(self.network, settings.model.freeze)
         if not settings.compile:
@@ -105,7 +107,8 @@ class Trainer:
         self.validation = Selection(material.vals, settings.input, self.device, self.normalisation)
         self.progress = Progress()
         self._clock = time.monotonic()
-        self._resume()
+        if before is not None:
+            self._resume(before, last)
         self._forward = self._parallel()
 
     def _create(self) -> nn.Module:
@@ -310,11 +313,7 @@ class Trainer:
         except OSError as error:
             raise cannot_write(file, error) from error
 
-    def _resume(self) -> None:
-        last = self.folder / "last.pt"
-        if not last.exists():
-            return
-        state = checkpoints.load(last)
+    def _resume(self, state: dict[str, Any], last: Path) -> None:
         check_run(state, self.settings, self.labels, str(last))
         try:
             self._take(state)
