@@ -135,7 +135,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6.1",
             "setuptools>=77",
-            "playwright>=1.49",
+            "playwright>=1.65",  # older ones evaluate strings in the page, which its policy forbids
             # Real parser and builder, which need no GPU; the whole of it is in the wheels. Older ones build no int8.
             "tensorrt-rtx>=1.7; sys_platform == 'linux' and platform_machine == 'x86_64'",
             *BATCH,
