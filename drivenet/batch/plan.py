@@ -96,7 +96,7 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
     if segment.start is None:
         yield from _whole(segment)
         return
-    turn, index, converter = UPRIGHT, segment.first_frame, Converter()
+    turn, index, converter = UPRIGHT, segment.first_frame, Converter(str(segment.file))
     try:
         for picture, base in _pictures(segment):
             if picture.pts is None or picture.pts < segment.start:

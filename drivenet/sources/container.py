@@ -66,7 +66,7 @@ class ContainerSource(Source):
         self._lock = threading.Lock()
         self._reading = self._closed = self._torn = False
         self._turn = UPRIGHT
-        self._converter = Converter()
+        self._converter = Converter(name)
         #: Pixel format and matrix of the newest picture: known to be convertible.
         self._colours: tuple[str, int] | None = None
         #: When the newest picture is shown, as its stamp says (s), and counted from the first one (ns).
@@ -263,16 +263,6 @@ class ContainerSource(Source):
         decoded = DecodedPicture(picture, self._turn, self._converter)
         colours = picture.format.name, picture.colorspace
         if colours != self._colours:
-            self._check_colours(decoded, *colours)
+            decoded.whole()  # fails here, if at all, and not where somebody looks at it
             self._colours = colours
         return decoded
-
-    def _check_colours(self, picture: DecodedPicture, kind: str, matrix: int) -> None:
-        try:
-            picture.whole()
-        except av.error.FFmpegError as error:
-            raise SourceError(
-                f"{self.name} has colours that cannot be converted ({kind} with matrix {matrix}): {self._why(error)}",
-                "BT.601, BT.709 or BT.2020 (matrix 1, 5, 6 or 9 of H.273)",
-                "convert it to H.264",
-            ) from None

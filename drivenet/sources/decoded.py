@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import av.error
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from drivenet.errors import SourceError
 from drivenet.frame import Image
 from drivenet.sources.turning import Turn, turned
 
@@ -21,19 +23,32 @@ class Converter(threading.local):
     """Converts the pictures of one source to BGR.
 
     Each thread has tables of its own for each size: making them takes thrice the time of the pixels.
+
+    Args:
+        name: how messages call the source; without credentials.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self._made: dict[_Way, VideoReformatter] = {}
 
     def __call__(self, picture: VideoFrame, width: int, height: int, how: Interpolation) -> Image:
-        """(height, width, 3) uint8 BGR, C-contiguous; FFmpegError for colours that cannot be converted."""
+        """(height, width, 3) uint8 BGR, C-contiguous; SourceError for colours that cannot be converted."""
         way = width, height, how
         if way not in self._made and len(self._made) >= _SIZES:
             self._made.clear()
         made = self._made.setdefault(way, VideoReformatter())
-        # one thread: swscale's start-up of several costs more than it saves at these sizes
-        image = made.reformat(picture, width, height, "bgr24", interpolation=how, threads=1).to_ndarray()
+        try:
+            # one thread: swscale's start-up of several costs more than it saves at these sizes
+            image = made.reformat(picture, width, height, "bgr24", interpolation=how, threads=1).to_ndarray()
+        except av.error.FFmpegError as error:
+            why = (error.strerror or "unknown error").lower()
+            colours = f"{picture.format.name} with matrix {picture.colorspace}"
+            raise SourceError(
+                f"{self.name} has colours that cannot be converted ({colours}): {why}",
+                "BT.601, BT.709 or BT.2020 (matrix 1, 5, 6 or 9 of H.273)",
+                "convert it to H.264",
+            ) from None
         return np.ascontiguousarray(image, np.uint8)  # rows of odd widths are padded
 
 

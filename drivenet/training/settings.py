@@ -163,7 +163,7 @@ class DistilSettings(Settings):
     teacher: Place = Field(description="checkpoint of drivenet train, of the same labels and stride")
     weight: float = Field(1.0, gt=0, description="of the imitation, relative to the labels")
     temperature: float = Field(2.0, gt=0, description="softens both probabilities")
-    scale: float = Field(1.0, gt=0, le=4, description="size at which the teacher sees a sample, relative to its own")
+    scale: float = Field(1.0, gt=0, le=4, description="how much larger the teacher sees a sample than the student")
 
 
 class TrainSettings(Settings):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from source_clips import write_clip
+from source_clips import read, remux, write_clip
 
 from drivenet import Pipeline, Sink, open_source
 from drivenet.classmap import Ids
@@ -37,7 +40,7 @@ def street(width: int, height: int) -> Image:
 def decoded(pixels: Image, kind: str = "yuv420p", turn: Turn = UPRIGHT) -> DecodedPicture:
     """The picture as a decoder of that pixel format gives it."""
     picture = av.VideoFrame.from_ndarray(pixels, format="bgr24").reformat(format=kind)
-    return DecodedPicture(picture, turn, Converter())
+    return DecodedPicture(picture, turn, Converter("a.mp4"))
 
 
 @pytest.mark.parametrize("to", [(256, 448), (416, 736)])
@@ -153,13 +156,26 @@ def test_a_run_that_nobody_watches_converts_the_first_picture_only(
     assert seen[1:] == seen[:1] * 3
 
 
-def test_colours_that_change_on_the_way_are_checked_where_they_change(tmp_path: Path) -> None:
-    """Where they cannot be converted, the source says so, not the stage that asks for its pixels."""
-    source = VideoFile(write_clip(tmp_path / "a.mp4", frames=4))
-    frames = iter(source)
-    assert next(frames).image.size
-    picture = av.VideoFrame(160, 120, "yuv420p")
-    picture.colorspace = 8  # YCgCo
-    with pytest.raises(Exception, match=r"a\.mp4 has colours that cannot be converted \(yuv420p with matrix 8\)"):
-        source._decoded(picture)
-    frames.close()
+@pytest.fixture
+def changing(tmp_path: Path) -> Path:
+    """A video whose second half has colours that cannot be converted."""
+    plain = write_clip(tmp_path / "a.h264", frames=10)
+    strange = remux(plain, tmp_path / "b.h264", "h264_metadata=matrix_coefficients=8")
+    file = tmp_path / "c.h264"
+    file.write_bytes(plain.read_bytes() + strange.read_bytes())
+    return file
+
+
+def test_colours_that_change_on_the_way_are_told_by_the_source(changing: Path) -> None:
+    """And not by the stage that first asks for the pixels."""
+    frames, error = read(VideoFile(changing))
+    assert len(frames) == 10
+    assert re.search(r"c\.h264 has colours that cannot be converted \(yuv420p with matrix 8\): \w", str(error))
+
+
+def test_a_batch_tells_them_too(changing: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "drivenet", "batch", changing, "--out", tmp_path / "out", "--backend", "null"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stderr.count("c.h264 has colours that cannot be converted (yuv420p with matrix 8)") == 1
+    assert "Traceback" not in ended.stderr
