@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from drivenet.classmap import Ids
 from drivenet.data.base import Dataset, Sample
+from drivenet.data.lookup import SPLITS
 from drivenet.decoding import decode, read_bytes, read_labelled
 from drivenet.errors import SourceError, SourceNotFoundError
 from drivenet.labels import IGNORE_ID, LabelSet
@@ -127,8 +129,15 @@ def need_folder(folder: Path, layout: str) -> Path:
     except OSError as error:
         raise unreadable(folder, error) from None
     if not is_folder:
-        raise SourceNotFoundError(f"no folder {folder}", layout, "give --root the folder that holds these")
+        raise SourceNotFoundError(f"no folder {folder}", layout, _instead(folder))
     return folder
+
+
+def _instead(folder: Path) -> str:
+    """The cure for a missing folder: another split where there is one, else another root."""
+    by_split = folder.name in (*SPLITS, "images")
+    there = [f"--split {split}" for split in SPLITS if by_split and os.path.isdir(folder.with_name(split))]
+    return f"give {' or '.join(there)}, which is there" if there else "give --root the folder that holds these"
 
 
 def match(

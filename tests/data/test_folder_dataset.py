@@ -123,3 +123,21 @@ def test_labels_that_could_mean_something_else_are_refused(tmp_path: Path, conte
     (tmp_path / "labels" / "one.png").write_bytes(content)
     with pytest.raises(SourceError, match=rf"one\.png {told}; expected"):
         open_dataset("folder", tmp_path, "val", CITYSCAPES)[0]
+
+
+def test_a_missing_split_is_told_beside_those_that_are_there(tmp_path: Path) -> None:
+    """The cure was another root, where the root was right."""
+    lay(tmp_path / "own" / "train")
+    with pytest.raises(SourceError, match="give --split train, which is there"):
+        open_dataset("folder", tmp_path / "own", "val", CITYSCAPES)
+    for part in ("train", "test"):
+        (tmp_path / "camvid" / part).mkdir(parents=True)
+        (tmp_path / "cityscapes" / "leftImg8bit" / part).mkdir(parents=True)
+    for name in ("camvid", "cityscapes"):
+        with pytest.raises(SourceError, match="give --split train or --split test, which is there"):
+            open_dataset(name, tmp_path / name, "val")
+    (tmp_path / "camvid" / "val").mkdir()
+    with pytest.raises(SourceError, match=r"valannot.*give --root"):
+        open_dataset("camvid", tmp_path / "camvid", "val")
+    with pytest.raises(SourceError, match="give --root"):
+        open_dataset("folder", tmp_path / "camvid" / "val", "val", CITYSCAPES)
