@@ -16,7 +16,7 @@ from drivenet.errors import SourceError
 from drivenet.evaluation.calibration import Calibration, as_number
 from drivenet.evaluation.comparison import GROUP_LABELS as GROUP_LABELS
 from drivenet.evaluation.comparison import compare
-from drivenet.evaluation.parted import count_things, panoptic_dict, panoptic_of
+from drivenet.evaluation.parted import ThingScore, panoptic_dict
 from drivenet.label_mapping import LabelMapping
 from drivenet.labels import LabelSet
 from drivenet.metrics import TOLERANCE, BoundaryScore, ConfusionMatrix
@@ -170,6 +170,7 @@ def evaluate(
     total = len(dataset)
     if not total:
         raise SourceError(f"{dataset.name} {dataset.split} holds no pictures")
+    things = ThingScore(common)
     for sample, found in in_order(engine, _infer, (dataset[i] for i in range(total))):
         (ids, confidence, maps), size, spec = found, _size(sample.ids), engine.spec
         truth, predicted = common.truth[sample.ids], common.predicted[resize_ids(ids, size)]
@@ -182,16 +183,15 @@ def evaluate(
             report.calibration = report.calibration or Calibration()
             sure = resize_ids(confidence, size)
             report.calibration.add(truth, predicted, sure, len(common.labels))
-        if maps is not None and sample.instances is not None:
-            report.panoptic = report.panoptic or panoptic_of(common)
-            if report.panoptic is not None:
-                count_things(report.panoptic, common, spec, sample, ids, maps)
-                report.parted += 1
+        if maps is not None and sample.instances is not None and common.on == "classes":  # groups have no single things
+            things.add(spec, sample, ids, maps)
+            report.parted += 1
         report.images += 1
         if visit is not None:
             visit(Scored(sample, truth, predicted, common.labels, one.miou()))
         if progress is not None:
             progress(report.images, total)
+    report.panoptic = things.quality() if report.parted else None
     return report
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from drivenet.classmap import Ids, ThingMaps
 from drivenet.data.base import Sample
 from drivenet.evaluation.calibration import as_number
 from drivenet.evaluation.comparison import Comparison
 from drivenet.modelspec import ModelSpec
-from drivenet.panoptic import Segments, segments, thing_classes, thing_table
+from drivenet.panoptic import CITYSCAPES_THINGS, segments, thing_classes, thing_table
 from drivenet.panoptic.quality import PanopticQuality
 from drivenet.prepare import Size, resize_ids
 from drivenet.scene import parted
@@ -21,33 +20,60 @@ from drivenet.things import UNSURE, InstanceMap
 from drivenet.things.measure import of_one_class
 
 
-def panoptic_of(common: Comparison) -> PanopticQuality | None:
-    """Counts to add to; None where engine and truth are compared on groups, in which single things are not told."""
-    if common.on != "classes":
-        return None
-    return PanopticQuality.empty(common.labels, thing_classes(common.labels))
+class ThingScore:
+    """Panoptic quality over pictures.
 
-
-def count_things(
-    quality: PanopticQuality, common: Comparison, spec: ModelSpec, sample: Sample, ids: Ids, maps: ThingMaps
-) -> None:
-    """Count one picture; one whose truth has no instances is left out.
+    Cityscapes' things are things. Of other label sets, a class that occurs and of which no picture's truth has a single
+    one (signs, mostly) is stuff: no found one could be right.
 
     Args:
-        quality: is added to.
-        common: what is compared.
-        spec: of the engine.
-        sample: the truth, (H, W).
-        ids, maps: what the engine gave, without the bars of a letterbox.
+        common: what is compared, on classes.
     """
-    if sample.instances is None or spec.things is None:
-        return
-    table = thing_table(quality.labels, quality.things)
-    truth = common.truth[sample.ids]
-    if sample.instances.dtype == np.uint8:
-        truth = np.where(sample.instances == UNSURE, np.uint8(UNSURE), truth)
-    found = _predicted(ids, maps, spec, common, table, (truth.shape[0], truth.shape[1]))
-    quality.add(segments(truth, sample.instances, table, crowds=True), found)
+
+    def __init__(self, common: Comparison) -> None:
+        labels = common.labels
+        self.common = common
+        self._things = PanopticQuality.empty(labels, thing_classes(labels))
+        self._stuff = PanopticQuality.empty(labels, ())
+        self._table = thing_table(labels, self._things.things)
+        self._seen, self._single = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+
+    def add(self, spec: ModelSpec, sample: Sample, ids: Ids, maps: ThingMaps) -> None:
+        """Count one picture; one whose truth has no instances is left out.
+
+        Args:
+            spec: of the engine.
+            sample: the truth, (H, W).
+            ids, maps: what the engine gave, without the bars of a letterbox.
+        """
+        if sample.instances is None or spec.things is None:
+            return
+        truth, single = self.common.truth[sample.ids], sample.instances
+        if single.dtype == np.uint8:
+            truth = np.where(single == UNSURE, np.uint8(UNSURE), truth)
+        self._seen[truth], self._single[truth[single > 0]] = True, True
+        instances = parted(ids, maps, spec.things, spec.label_set).instances
+        found, numbers = compared(ids, instances, self.common, (truth.shape[0], truth.shape[1]))
+        self._things.add(
+            segments(truth, single, self._table, crowds=True), segments(found, numbers.astype(np.int64), self._table)
+        )
+        if self._whole():
+            nothing, table = np.zeros(truth.shape, np.int64), np.zeros(256, np.bool_)
+            self._stuff.add(segments(truth, nothing, table), segments(found, nothing, table))
+
+    def quality(self) -> PanopticQuality:
+        """The counts so far."""
+        whole = [name for name in self._whole() if self._seen[self.common.labels.id_of(name)]]
+        rows = [self.common.labels.id_of(name) for name in whole]
+        counts = self._things.counts.copy()
+        counts[rows] = self._stuff.counts[rows]
+        return PanopticQuality(self.common.labels, tuple(t for t in self._things.things if t not in whole), counts)
+
+    def _whole(self) -> list[str]:
+        """The classes that may be stuff: the truth had no single one so far."""
+        things = self._things.things
+        own = things != CITYSCAPES_THINGS
+        return [name for name in things if own and not self._single[self.common.labels.id_of(name)]]
 
 
 def panoptic_dict(quality: PanopticQuality) -> dict[str, Any]:
@@ -82,15 +108,6 @@ def precision_recall(quality: PanopticQuality) -> tuple[float, float]:
     _, hits, wrong, missed = quality.counts[rows].sum(0).tolist()
     nothing = float("nan")
     return hits / (hits + wrong) if hits + wrong else nothing, hits / (hits + missed) if hits + missed else nothing
-
-
-def _predicted(
-    ids: Ids, maps: ThingMaps, spec: ModelSpec, common: Comparison, table: npt.NDArray[np.bool_], size: Size
-) -> Segments:
-    """What the engine gave, each thing with the class that most of its pixels have; other thing pixels are none."""
-    assert spec.things is not None
-    found, instances = compared(ids, parted(ids, maps, spec.things, spec.label_set).instances, common, size)
-    return segments(found, instances.astype(np.int64), table)
 
 
 def compared(ids: Ids, instances: InstanceMap, common: Comparison, size: Size) -> tuple[Ids, InstanceMap]:
