@@ -23,7 +23,7 @@ from drivenet.convert.reference import Agreement, Reference, compare
 from drivenet.data.pictures import folder_pictures, synthetic_pictures
 from drivenet.engine.onnxruntime.engine import OnnxRuntimeEngine
 from drivenet.engine.onnxruntime.file import open_session
-from drivenet.errors import DrivenetError, UsageError
+from drivenet.errors import DrivenetError, EngineError, UsageError
 from drivenet.export.stored import check_target, store
 from drivenet.files import sha256_of
 from drivenet.frame import Image
@@ -142,7 +142,7 @@ def convert_onnx(request: Request, pictures: Sequence[Image], source: str) -> Im
     spec = _spec(request, original, model, declared, taken, output)
     reference = Reference(session, taken, given, declared, output, len(request.labels))
     images = [prepare_for(picture, spec) for picture in pictures]
-    agreement = _prove(model, spec, reference, images, source)
+    agreement = _prove(model, spec, reference, images, source, file)
     spec = spec.model_copy(update={"training": {**spec.training, "comparison": str(agreement)}})
     store(model, spec, out, full_check=False)
     return Imported(spec, agreement)
@@ -205,13 +205,16 @@ def _spec(
 
 
 def _prove(
-    model: onnx.ModelProto, spec: ModelSpec, reference: Reference, images: Sequence[Image], source: str
+    model: onnx.ModelProto, spec: ModelSpec, reference: Reference, images: Sequence[Image], source: str, file: Path
 ) -> Agreement:  # fmt: skip
-    """Run the file as it will be deployed behind the original."""
+    """Run the file as it will be deployed behind the original, whose name errors have."""
     wanted = [reference.ids(image) for image in images]
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / "trial.onnx"
         store(model, spec, trial, full_check=False)
-        engine = OnnxRuntimeEngine(trial, providers=("CPUExecutionProvider",))
-        with closing(engine):
-            return compare(wanted, engine.infer, images, source, spec.labels.classes)
+        try:
+            with closing(OnnxRuntimeEngine(trial, providers=("CPUExecutionProvider",))) as engine:
+                return compare(wanted, engine.infer, images, source, spec.labels.classes)
+        except EngineError as error:
+            told = error.received.replace(str(trial), str(file))
+            raise type(error)(told, error.expected, error.cure) from error

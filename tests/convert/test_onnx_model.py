@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -239,6 +240,20 @@ def test_ids_that_no_class_has_are_told_as_the_original_gives_them(
     net = Net().add("ArgMax", axis=1, keepdims=0).add("Add", np.array(shift, np.int64))
     file = net.write(tmp_path / "net.onnx", (net.end, TensorProto.INT64, 3))
     with pytest.raises(UsageError, match=rf"the original gives class id {found}; expected ids 0\.\.4 of its labels"):
+        convert(file, pictures, Declaration())
+
+
+def test_ids_without_a_class_on_other_pictures_are_told_of_the_file_that_was_given(
+    tmp_path: Path, pictures: list
+) -> None:
+    """On flat grey it gives 255. The message named a temporary file."""
+    net = Net().add("ArgMax", axis=1, keepdims=0)
+    ids, net.end = net.end, "image"
+    net.add("ReduceMin", keepdims=0).add("Greater", np.float32(0.45)).add("Cast", to=TensorProto.INT64)
+    net.add("Mul", np.int64(255))
+    net.nodes.append(helper.make_node("Max", [ids, net.end], ["found"]))
+    file = net.write(tmp_path / "net.onnx", ("found", TensorProto.INT64, 3))
+    with pytest.raises(EngineError, match=rf"^{re.escape(str(file))} gave class id 255; expected ids 0\.\.4 of"):
         convert(file, pictures, Declaration())
 
 
