@@ -19,6 +19,9 @@ LOCAL = "local"
 #: An address where nobody answers is given up after so many seconds; Ray alone tries for minutes.
 ANSWER_S = 10.0
 
+#: While nothing ends, the nodes are looked at after so many seconds: without any, Ray waits for ever.
+_LOOK_S = 10.0
+
 
 def in_cluster(segments: Sequence[Segment], address: str, workers: int | None, opener: dict[str, Any], job: Job
                ) -> Iterator[Segment]:  # fmt: skip
@@ -61,6 +64,7 @@ class _Actors:
 
     def __init__(self, address: str, opener: dict[str, Any], job: Job) -> None:
         self._ray: Any = _connect(address)
+        self._address = address
         self._threads = opener.get("threads") or 1
         # no restarts: an actor that died is replaced like any worker, which opens its engine anew
         self._actor = self._ray.remote(max_restarts=0, max_task_retries=0, num_cpus=self._threads)(Hand)
@@ -78,10 +82,18 @@ class _Actors:
         return _Actor(self._ray, self._actor.remote(*self._arguments))
 
     def answers(self, workers: Sequence[_Actor]) -> list[tuple[_Actor, DrivenetError | None]]:
-        """Those whose last task has ended."""
+        """Those whose last task has ended. EngineError if no node is left."""
         asked = {worker.asked: worker for worker in workers}
-        ended, _ = self._ray.wait(list(asked), num_returns=1)
+        try:
+            while not (ended := self._ray.wait(list(asked), num_returns=1, timeout=_LOOK_S)[0]):
+                self._look()
+        except ConnectionError as error:
+            raise _lost(self._address, str(error)) from error
         return [(asked[task], self._answer(task)) for task in ended]
+
+    def _look(self) -> None:
+        if not any(node["Alive"] for node in self._ray.nodes()):
+            raise _lost(self._address, "none of its nodes is alive")
 
     def close(self) -> None:
         """Leave the cluster."""
@@ -101,9 +113,21 @@ def _connect(address: str) -> Any:
         if host and port.isdecimal():
             _call(host, int(port))
         return _joined(address)
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray's own are bare, where a raylet does not start in time
+        if address == LOCAL:
+            raise EngineError(f"Ray does not start on this machine: {error}", *_ON_THIS_MACHINE) from error
         raise EngineError(f"no Ray cluster at {address}: {error}", "ray://HOST:PORT, HOST:PORT or local",
                           "start one (ray start --head), or set RAY_AUTH_MODE=token") from error  # fmt: skip
+
+
+#: What is expected where Ray runs on this machine alone, and the cure.
+_ON_THIS_MACHINE = ("a cluster that starts and stays", "ray/session_latest/logs in RAY_TMPDIR (/tmp) says why; "
+                    "--workers N without --address does without Ray")  # fmt: skip
+
+
+def _lost(address: str, why: str) -> EngineError:
+    how = _ON_THIS_MACHINE if address == LOCAL else ("one that stays", "start it again; the same command goes on")
+    return EngineError(f"the Ray cluster at {address} is lost: {why}", *how)
 
 
 def _call(host: str, port: int) -> None:

@@ -45,8 +45,9 @@ def batch(videos: tuple[str, ...], out: Path, workers: int | None, address: str 
     """
     if find_spec("pyarrow") is None:
         raise UsageError("drivenet batch needs pyarrow", cure="pip install 'drivenet[batch]'")
-    if address is not None and find_spec("ray") is None:
-        raise UsageError("--address needs ray", cure="pip install 'drivenet[cluster]'")
+    for part in () if address is None else ("ray", "grpc") if ":" in address else ("ray",):
+        if find_spec(part) is None:
+            raise UsageError(f"--address {address} needs {part}", cure="pip install 'drivenet[cluster]'")
     found = (file for pattern in videos for file in _files(pattern))
     files = list({file.parent.resolve() / file.name: file for file in found}.values())
     check_file(str(out / MANIFEST), *files, *files_read(opener["engine"], opener["backend"]))
