@@ -54,6 +54,23 @@ def test_the_tolerance_is_a_distance_and_no_direction_counts_more(size: tuple[in
         assert score(truth, predicted).f_score()["Car"] == (math.hypot(dy, dx) <= limit), (dy, dx)
 
 
+@pytest.mark.parametrize("size", [(360, 480), (150, 3300), (2400, 2500)])
+def test_far_tolerances_count_as_near_ones_do(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dilation takes minutes at 8K; the distance transform has the same pixels within the distance."""
+    truth, predicted = (np.full(size, 3, np.uint8) for _ in range(2))
+    random = np.random.default_rng(size[0])
+    for ids, cls in ((truth, 8), (predicted, 8), (truth, 0), (predicted, 0), (truth, 255)):
+        for y, x in random.integers(0, size, (max(12, truth.size // 20_000), 2)):
+            ids[y : y + 20, x : x + 30] = cls
+    truth[:, :40], predicted[:, -40:] = 5, 6  # classes of one of the two alone
+    counts = []
+    for far in (0, 1000):
+        monkeypatch.setattr("drivenet.metrics._FAR", far)
+        counts.append(score(truth, predicted).counts)
+    assert 0 < counts[0][8, 1] < counts[0][8, 0], "some are found"
+    np.testing.assert_array_equal(*counts)
+
+
 def plain_counts(truth: np.ndarray, predicted: np.ndarray, cls: int, radius: int) -> list[int]:
     """Boundary pixels by the definition, pixel by pixel (no ignored ones)."""
 
