@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorrt_double import GPU, RecordingDriver
+from driver_double import RecordingDriver
+from tensorrt_double import GPU
 
 from drivenet.build import tensorrt as builder
 from drivenet.build.request import BuildRequest, Product

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from driver_double import RecordingDriver
 from onnx_models import palette_model
-from tensorrt_double import GPU, RecordingDriver, TensorRt
+from tensorrt_double import GPU, TensorRt
 
 from drivenet.build import tensorrt as builder
 from drivenet.engine.tensorrt import engine as tensorrt

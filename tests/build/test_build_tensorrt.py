@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from driver_double import RecordingDriver
 from onnx_models import palette_graph, palette_model, palette_spec, things_model, write_onnx
-from tensorrt_double import GPU, Builder, Network, RecordingDriver, Tensor, TensorRt
+from tensorrt_double import GPU, Builder, Network, Tensor, TensorRt
 
 from drivenet.build import tensorrt as builder
 from drivenet.build.build import build

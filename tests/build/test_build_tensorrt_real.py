@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from driver_double import RecordingDriver
 from onnx_models import palette_graph, palette_model, palette_spec, write_onnx
-from tensorrt_double import RecordingDriver
 from tensorrt_real import MISSING, compiled
 
 trt = pytest.importorskip("tensorrt_rtx", reason=MISSING)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from driver_double import RecordingDriver
+from tensorrt_double import GPU, TensorRt
+from tensorrt_plans import install
 
 
 @pytest.fixture(params=["onnxruntime", "openvino"])
@@ -11,3 +14,12 @@ def backend(request: pytest.FixtureRequest) -> str:
     if request.param == "openvino":
         pytest.importorskip("openvino", reason="openvino (extra [openvino]) is not installed")
     return str(request.param)
+
+
+@pytest.fixture(params=["8.5", "10", "11"])
+def trt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TensorRt:
+    """TensorRT and a GPU, as far as the runner can tell."""
+    driver = RecordingDriver()
+    double = TensorRt(request.param, driver)
+    install(monkeypatch, double, GPU)
+    return double

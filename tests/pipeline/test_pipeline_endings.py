@@ -15,20 +15,14 @@ import pytest
 from onnx_models import palette_model
 from pipeline_parts import LONG_S, Drive, Engine, Keeper, exact, fair
 
-from drivenet.errors import DrivenetError, EngineError, SinkError, SourceError, SourceLostError, UsageError
+from drivenet.errors import DrivenetError, EngineError, SinkError, SourceError, SourceLostError
 from drivenet.frame import Frame
 from drivenet.pipeline import POLICIES, Pipeline
 from drivenet.result import Totals
 
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
 #: More frames than any run takes; each run here ends for another reason.
 ENDLESS = 10**9
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_running() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
 
 
 @dataclass
@@ -330,62 +324,3 @@ raise SystemExit(7)
 
 def test_runs_follow_each_other_in_one_process() -> None:
     assert [end(Drive(5)).totals.published for _ in range(3)] == [5, 5, 5]
-
-
-def test_a_pipeline_runs_once() -> None:
-    running, refused = threading.Event(), threading.Event()
-    source, engine, sink = Drive(5), Engine(wait=lambda _: (running.set(), refused.wait(LONG_S))), Keeper()
-    pipeline = Pipeline(source, engine, [sink], policy="every")
-
-    def again() -> None:
-        assert running.wait(LONG_S)
-        with pytest.raises(UsageError, match="runs or has run"):
-            pipeline.run()
-        refused.set()
-
-    other = threading.Thread(target=again)
-    other.start()
-    totals = pipeline.run()
-    other.join(LONG_S)
-    with pytest.raises(UsageError, match="runs or has run"):
-        pipeline.run()
-    assert (sink.indices, totals.captured, len(sink.totals)) == (list(range(5)), 5, 1)
-    assert (source.times_closed, engine.times_closed) == (1, 1)
-
-
-@pytest.mark.parametrize("frames", [0, -1])
-def test_fewer_frames_than_one(frames: int) -> None:
-    with pytest.raises(UsageError, match=f"max_frames {frames}; expected at least 1"):
-        Pipeline(Drive(1), Engine(), [], max_frames=frames)
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({"source": "clip.mp4"}, r"^source 'clip\.mp4'; expected a Source; open_source\(\.\.\.\) gives one$"),
-        ({"source": "rtsp://me:pw@host/1"}, r"^source 'rtsp://\*\*\*@host/1'; expected a Source"),
-        ({"source": Path("clip.mp4")}, r"^source 'clip\.mp4'; expected a Source"),
-        ({"engine": "fast"}, r"^engine 'fast'; expected an Engine; open_engine\(\.\.\.\) gives one$"),
-        ({"engine": None}, "^engine of the type NoneType; expected an Engine"),
-        ({"engine": Engine}, "^engine the class Engine; expected an Engine"),
-        ({"sinks": ["o.mp4"]}, r"^sink 'o\.mp4'; expected a Sink; open_sink\(\.\.\.\) gives one$"),
-        ({"sinks": "o.mp4"}, r"^sinks 'o\.mp4'; expected a list of Sinks; put it in \[ \]$"),
-        ({"sinks": Keeper()}, "^sinks of the type Keeper; expected a list of Sinks"),
-    ],
-)
-def test_what_would_open_a_part_is_none(given: dict[str, object], told: str) -> None:
-    parts: dict[str, object] = {"source": Drive(1), "engine": Engine(), "sinks": []} | given
-    with pytest.raises(UsageError, match=told):
-        Pipeline(parts["source"], parts["engine"], parts["sinks"])  # type: ignore[arg-type]
-
-
-def test_without_sinks_it_measures_all_the_same() -> None:
-    totals = Pipeline(Drive(5), Engine(), []).run()
-    assert totals.published == totals.latency.by_stage["infer"].n == 5
-
-
-def test_policies_by_default() -> None:
-    assert Pipeline(Drive(1, live=True), Engine(), []).policy == "latest"
-    assert Pipeline(Drive(1), Engine(), []).policy == "every"
-    with pytest.raises(UsageError, match="did you mean every"):
-        Pipeline(Drive(1), Engine(), [], policy="evry")

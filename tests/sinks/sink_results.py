@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import av
 import numpy as np
 
 from drivenet.classmap import ClassMap
-from drivenet.frame import Frame
+from drivenet.frame import Frame, Image
 from drivenet.health import Health, Part, State
 from drivenet.labels import CAMVID
 from drivenet.latency import STAGES, Timeline, now_ns
@@ -58,3 +60,18 @@ def opened(uri: str) -> Iterator[Sink]:
         yield sink
     finally:
         sink.close(Totals())
+
+
+def result_at(seconds: float, index: int = 0, size: tuple[int, int] = (48, 64)) -> Result:
+    return make_result(index, size=size, captured_ns=round((1000 + seconds) * 1e9))
+
+
+def count(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def decoded(path: Path) -> list[tuple[float, Image]]:
+    """Seconds and BGR picture of every frame."""
+    with av.open(str(path)) as container:
+        return [(float(f.time or 0), f.to_ndarray(format="bgr24")) for f in container.decode(video=0)]

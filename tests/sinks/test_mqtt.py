@@ -30,7 +30,6 @@ from drivenet.result import Result, Totals
 from drivenet.scene import Scene
 from drivenet.sinks import mqtt, open_sink
 from drivenet.sinks.base import Sink, SinkAwayError
-from drivenet.sinks.mqtt_address import parse_address
 from drivenet.sinks.recording.shared import NodeRecordings
 from drivenet.sinks.resilient import Resilient
 from drivenet.sources import open_source
@@ -349,39 +348,3 @@ def test_an_encrypted_connection_trusts_only_whom_it_is_told_to(
             opened(f"mqtts://127.0.0.1:{broker.port}/cars?ca=/no/file")
     finally:
         broker.stop()
-
-
-def test_an_address_in_its_parts() -> None:
-    assert parse_address("mqtt://host/a/b/") == mqtt.MqttAddress("host", 1883, "a/b")
-    address = parse_address("mqtts://me:a%40b@[::1]:99/t?ca=/x.pem")
-    assert (address.host, address.port, address.user, address.password) == ("::1", 99, "me", "a@b")
-    assert (address.tls, address.ca, str(address)) == (True, "/x.pem", "[::1]:99")
-    assert parse_address("mqtts://host/t").port == 8883
-    assert "a@b" not in repr(address)
-
-
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "mqtt://me:s3cret@host",
-        "mqtt://me:s3cret@/topic",
-        "mqtt://me:s3cret@host:0/topic",
-        "mqtt://me:x#s3cret@host/topic",
-        "mqtt://me:x?s3cret@host/topic",
-        "mqtt://me:x/s3cret@host/topic",
-        "mqtt://me:s3cret@host:port/topic",
-        "mqtt://me:s3cret@host/a/%23",
-        "mqtt://me:s3cret@host/+/a",
-        "mqtt://me:s3cret@host/topic?quality=2",
-    ],
-)
-def test_a_wrong_address_is_a_usage_error_that_tells_no_secret(uri: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        opened(uri)
-    assert "s3cret" not in str(caught.value)
-
-
-def test_a_missing_package_says_which_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
-    with pytest.raises(UsageError, match=r'pip install "drivenet\[mqtt\]"'):
-        opened("mqtt://host/topic")
