@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_parts import OPENER, clip, outputs, videos
 from onnx_models import palette_model
-from test_batch import OPENER, clip, outputs, videos
 
 import drivenet
 from drivenet.batch.plan import plan

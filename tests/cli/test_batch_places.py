@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from batch_parts import clip
 from cli_parts import call
 from onnx_models import palette_model
-from test_batch import clip
 
 from drivenet.batch.plan import plan
 from drivenet.batch.run import MANIFEST

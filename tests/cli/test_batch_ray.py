@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from batch_parts import COMMAND, OPENER, clip, outputs, videos
 from cli_parts import call
 from onnx_models import palette_model
-from test_batch import COMMAND, OPENER, clip, outputs, videos
 
 import drivenet
 from drivenet.batch.run import MANIFEST, executor, run
