@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -144,8 +145,12 @@ class Histogram:
         return float(self._sketch.sum / self._sketch.count) if self._sketch.count else 0.0
 
     def percentile(self, percent: float) -> float:
-        """The given percentile (0..100); 0 before the first value."""
-        value = self._sketch.get_quantile_value(percent / 100) if self.n else 0.0
+        """The least value that so many per cent (0..100) of all do not exceed; 0 before the first value."""
+        if self.n < 2:
+            return self.max
+        before = max(0, math.ceil(percent * self.n / 100) - 1)
+        # the sketch gives the first value with more than q * (n - 1) up to it: half a value keeps clear of rounding
+        value = self._sketch.get_quantile_value(min(1.0, (before + 0.5) / (self.n - 1)))
         return min(float(value or 0.0), self.max)
 
     def summary(self) -> dict[str, float | int]:

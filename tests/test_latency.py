@@ -141,3 +141,14 @@ def test_rates_over_one_span_are_as_their_counts() -> None:
         late.tick((1500 + i * 100) * MS)
     assert (early.fps(late, none), late.fps(early, none)) == (pytest.approx(5), pytest.approx(2.5))
     assert none.fps(early) is None
+
+
+def test_percentiles_of_few_values_are_not_exceeded_by_more() -> None:
+    """The p90 of two values was the smaller one."""
+    for n in range(1, 60):
+        values, histogram = [1.5**i for i in range(n)], Histogram()
+        for value in values:
+            histogram.add(value)
+        for percent in (0, 50, 90, 99, 100):
+            expected = values[max(0, -(-percent * n // 100) - 1)]
+            assert histogram.percentile(percent) == pytest.approx(expected, rel=0.006), (n, percent)
