@@ -11,7 +11,7 @@ from typing import Any
 from drivenet.batch.crew import DeadError, Hand, through
 from drivenet.batch.plan import Segment
 from drivenet.batch.work import Job
-from drivenet.errors import DrivenetError, EngineError
+from drivenet.errors import DrivenetError, EngineError, UsageError
 
 #: The address that starts a cluster of this machine alone, for as long as the batch lasts.
 LOCAL = "local"
@@ -38,6 +38,7 @@ def in_cluster(segments: Sequence[Segment], address: str, workers: int | None, o
 
     Raises:
         EngineError: if no cluster answers, or it is lost.
+        UsageError: for more threads than this machine has processors.
     """
     crew = _Actors(address, opener, job)
     yield from through(segments, workers or crew.room(), crew)
@@ -66,6 +67,8 @@ class _Actors:
         self._ray: Any = _connect(address)
         self._address = address
         self._threads = opener.get("threads") or 1
+        if address == LOCAL:
+            self._check_room()
         # no restarts: an actor that died is replaced like any worker, which opens its engine anew
         self._actor = self._ray.remote(max_restarts=0, max_task_retries=0, num_cpus=self._threads)(Hand)
         self._arguments = opener, job, os.getcwd()
@@ -76,6 +79,14 @@ class _Actors:
     def room(self) -> int:
         """Actors that run at the same time."""
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)) // self._threads)
+
+    def _check_room(self) -> None:
+        """UsageError for an actor that would wait for room for ever: no node joins a cluster of this machine."""
+        processors = int(self._ray.cluster_resources().get("CPU", 0))
+        if processors < self._threads:
+            self.close()
+            raise UsageError(f"--threads {self._threads} with --address local",
+                             f"at most {processors}, the processors that Ray sees")  # fmt: skip
 
     def hire(self) -> _Actor:
         """Start an actor; it waits until a node has room."""

@@ -103,6 +103,17 @@ def test_a_raylet_that_does_not_start(batch: Callable[..., subprocess.Popen[str]
     wait_until(lambda: not of_ray(temporary))
 
 
+def test_more_threads_than_processors(batch: Callable[..., subprocess.Popen[str]], temporary: Path) -> None:
+    """No actor of so many would ever have room."""
+    threads = (os.cpu_count() or 1) + 1
+    script = f"import sys; sys.argv += ['--threads', '{threads}']; from drivenet.cli import main; main()"
+    command = batch("-c", script)
+    _, said = command.communicate()
+    assert command.returncode == UsageError.exit_code, said
+    assert is_one_line(said, f"--threads {threads} with --address local"), said
+    wait_until(lambda: not of_ray(temporary))
+
+
 def test_a_raylet_that_dies_at_work(batch: Callable[..., subprocess.Popen[str]], temporary: Path) -> None:
     """Ray would wait for ever for another node. What was done is kept; the same command does the rest."""
     command, done = batch(), Path("out")
