@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import av
 import numpy as np
 
 from drivenet.classmap import ClassMap
@@ -67,11 +66,16 @@ def result_at(seconds: float, index: int = 0, size: tuple[int, int] = (48, 64)) 
 
 
 def count(path: Path) -> int:
+    """How many frames a video has."""
+    import av  # not at the top: OpenCV's windows hang where it was loaded before them
+
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
 
 
 def decoded(path: Path) -> list[tuple[float, Image]]:
     """Seconds and BGR picture of every frame."""
+    import av
+
     with av.open(str(path)) as container:
         return [(float(f.time or 0), f.to_ndarray(format="bgr24")) for f in container.decode(video=0)]

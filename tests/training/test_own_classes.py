@@ -16,6 +16,7 @@ pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
 
 from drivenet.config import load_labels
 from drivenet.errors import SourceError
+from drivenet.host.cpu_features import native_precisions
 from drivenet.labels import CAMVID
 from drivenet.modelspec import ModelSpec
 from drivenet.synthetic import SyntheticDrive
@@ -76,12 +77,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_tutorial(place: Path) -> None:
     if find_spec("openvino") is None:
         pytest.skip("openvino (extra [openvino]) is not installed")
-    for command in commands():
+    int8 = [line for line in commands() if {"mine-int8.onnx", "openvino"} <= set(line)]
+    left = [] if "int8" in native_precisions() else int8
+    for command in (line for line in commands() if line not in left):
         unsure = ["--accept-parity"] if command[0] == "build" else []  # so short a training separates no classes
         assert call(*command, *unsure) == 0, command
     spec = ModelSpec.from_json((place / "mine-int8.json").read_text(), "mine-int8.json")
     assert spec.label_set == load_labels("mine.yaml")
     assert (spec.precision, spec.trained_on) == ("int8", "mine train")
+    if left:
+        pytest.skip(f"this processor computes no int8 (VNNI): {left}; all else of the tutorial was run")
     assert (place / "overlay.mp4").stat().st_size > 0
 
 
