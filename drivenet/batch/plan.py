@@ -24,7 +24,7 @@ from drivenet.frame import Frame
 from drivenet.sources.choice import video_stream
 from drivenet.sources.decoded import Converter, DecodedPicture
 from drivenet.sources.kinds import by_suffix
-from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of
+from drivenet.sources.turning import UPRIGHT, turn_at
 from drivenet.sources.video import VideoFile, check_whole, open_container
 
 #: A segment ends at the first key frame after so many frames.
@@ -103,8 +103,7 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
                 continue
             if segment.end is not None and picture.pts >= segment.end:
                 return
-            mark = display_matrix(picture)
-            turn = turn_of(*mark) if mark is not None else UPRIGHT if picture.key_frame else turn
+            turn = turn_at(picture, turn)
             media_ns = round(float((picture.pts - segment.origin) * base) * 1e9) if base is not None else index
             yield Frame(DecodedPicture(picture, turn, converter), index, media_ns, media_ns)
             index += 1

@@ -20,7 +20,7 @@ from drivenet.sources.base import Source, SourceStatus
 from drivenet.sources.choice import video_stream
 from drivenet.sources.decoded import Converter, DecodedPicture
 from drivenet.sources.losses import SKIP, Losses
-from drivenet.sources.turning import UPRIGHT, display_matrix, turn_of
+from drivenet.sources.turning import UPRIGHT, turn_at
 from drivenet.sources.waiting import SILENT, Waiting
 
 #: Arguments of ``av.open``: tags that are no UTF-8 end nothing. From 19 on PyAV reads them without being told.
@@ -254,12 +254,7 @@ class ContainerSource(Source):
 
     def _decoded(self, picture: VideoFrame) -> DecodedPicture:
         """The picture as it is shown, turned and mirrored as its mark says."""
-        mark = display_matrix(picture)
-        if mark is not None:
-            self._turn = turn_of(*mark)
-        elif picture.key_frame:
-            # a mark within H.264 stands with its first picture and holds until the next key frame
-            self._turn = UPRIGHT
+        self._turn = turn_at(picture, self._turn)
         decoded = DecodedPicture(picture, self._turn, self._converter)
         colours = picture.format.name, picture.colorspace
         if colours != self._colours:

@@ -37,6 +37,17 @@ def turn_of(a: float, b: float, c: float, d: float) -> Turn:
     return False, a < 0, d < 0
 
 
+def turn_at(picture: VideoFrame, before: Turn) -> Turn:
+    """The turn of a picture that follows one of another turn.
+
+    A mark within H.264 stands with its first picture and holds until the next key frame.
+    """
+    mark = display_matrix(picture)
+    if mark is not None:
+        return turn_of(*mark)
+    return UPRIGHT if picture.key_frame else before
+
+
 def turned(image: Image, turn: Turn) -> Image:
     """The picture after a turn, C-contiguous."""
     transposed, mirrored, upside_down = turn

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from batch_parts import FRAMES, LEAST, OPENER, clip, videos
 from cli_parts import decoded
-from onnx_models import SIZE, paint, palette_model, sure_things_model
+from onnx_models import SIZE, paint, sure_things_model
 
 from drivenet.batch.plan import frames_of, plan
 from drivenet.batch.run import MANIFEST, executor, run
@@ -24,13 +24,8 @@ pytest.importorskip("pyarrow", reason="pyarrow (extra [batch]) is not installed"
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three clips and a model."""
-    monkeypatch.chdir(tmp_path)
-    palette_model(tmp_path, "city", CITYSCAPES)
-    for i, name in enumerate(("town/one.mp4", "town/two.mp4", "village/one.mkv")):
-        clip(tmp_path / "videos" / name, 7 * i)
-    return tmp_path
+def here(three_clips: Path) -> Path:
+    return three_clips
 
 
 def test_segments_begin_at_key_frames_and_hold_every_frame_once(here: Path) -> None:

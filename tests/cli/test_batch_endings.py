@@ -34,13 +34,8 @@ pytest.importorskip("pyarrow", reason="pyarrow (extra [batch]) is not installed"
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three clips and a model."""
-    monkeypatch.chdir(tmp_path)
-    palette_model(tmp_path, "city", CITYSCAPES)
-    for i, name in enumerate(("town/one.mp4", "town/two.mp4", "village/one.mkv")):
-        clip(tmp_path / "videos" / name, 7 * i)
-    return tmp_path
+def here(three_clips: Path) -> Path:
+    return three_clips
 
 
 @pytest.mark.parametrize("other", ["cut", "video", "model", "precision", "overlay"])
