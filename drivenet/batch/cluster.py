@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import warnings
@@ -12,6 +13,8 @@ from drivenet.batch.crew import DeadError, Hand, through
 from drivenet.batch.plan import Segment
 from drivenet.batch.work import Job
 from drivenet.errors import DrivenetError, EngineError, UsageError
+
+_LOG = logging.getLogger(__name__)
 
 #: The address that starts a cluster of this machine alone, for as long as the batch lasts.
 LOCAL = "local"
@@ -65,7 +68,7 @@ class _Actors:
 
     def __init__(self, address: str, opener: dict[str, Any], job: Job) -> None:
         self._ray: Any = _connect(address)
-        self._address = address
+        self._address, self._told_small = address, False
         self._threads = opener.get("threads") or 1
         if address == LOCAL:
             self._check_room()
@@ -103,8 +106,14 @@ class _Actors:
         return [(asked[task], self._answer(task)) for task in ended]
 
     def _look(self) -> None:
-        if not any(node["Alive"] for node in self._ray.nodes()):
+        alive = [node["Resources"].get("CPU", 0) for node in self._ray.nodes() if node["Alive"]]
+        if not alive:
             raise _lost(self._address, "none of its nodes is alive")
+        if max(alive) < self._threads and not self._told_small:
+            self._told_small = True  # a larger node may join yet
+            _LOG.warning("the Ray cluster at %s has nodes of at most %g processors; the batch waits for one of %d "
+                         "(ray start --num-cpus %d, or --threads %g)", self._address, max(alive), self._threads,
+                         self._threads, max(alive))  # fmt: skip
 
     def close(self) -> None:
         """Leave the cluster."""

@@ -72,13 +72,18 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(drivenet.__version__, prog_name="drivenet")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Real-time driving-scene segmentation: video in, overlays and honest latency out.
 
     \b
     Try:  drivenet run "synthetic://960x540@30?frames=150" --out drive.mp4
           drivenet run 0 --show
     """
+    if ctx.invoked_subcommand != "run":  # which has options for it
+        from drivenet.cli.logs import logged
+
+        ctx.with_resource(logged("info", "plain"))
 
 
 def main() -> None:

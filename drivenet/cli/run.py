@@ -128,7 +128,8 @@ def run(ctx: click.Context, /, config: Path | None, print_config: bool, blur_che
     if blur_check:
         from drivenet.cli.blur_check import check_blur
 
-        check_blur(settings)
+        with logged(settings.log_level, settings.log_format):
+            check_blur(settings)
         return
     if print_config:
         # ASCII: pydantic's own JSON has no place for file names that are no UTF-8

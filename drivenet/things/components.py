@@ -29,10 +29,12 @@ def components(ids: Ids, kinds: npt.NDArray[np.uint8], min_area: float = MIN_ARE
         the instance map, and how many there are; no more than :data:`~drivenet.things.MOST_THINGS`.
     """
     kind = np.asarray(cv2.LUT(ids, kinds), np.uint8)
-    labelled = label_kinds(kind, range(1, len(COUNTABLE_GROUPS) + 1))
-    areas = np.bincount(labelled.ravel()[places(kind)], minlength=1)
-    order, table = number(areas, min_area * ids.size)
-    return np.asarray(table[labelled]), len(order)
+    pixels = places(kind)
+    labels = label_kinds(kind, range(1, len(COUNTABLE_GROUPS) + 1)).ravel()[pixels]
+    order, table = number(np.bincount(labels, minlength=1), min_area * ids.size)
+    instances = np.zeros(ids.shape, np.uint8)
+    instances.ravel()[pixels] = table[labels]
+    return instances, len(order)
 
 
 def label_kinds(kind: npt.NDArray[np.uint8], wanted: Iterable[int]) -> npt.NDArray[np.int32]:
@@ -43,15 +45,15 @@ def label_kinds(kind: npt.NDArray[np.uint8], wanted: Iterable[int]) -> npt.NDArr
         wanted: kinds, in the order in which they are numbered.
     """
     labels = np.zeros(kind.shape, np.int32)
-    last = 0
+    last, (_, first, _, rows) = 0, cv2.boundingRect(kind)
     for one in wanted:
-        mask = (kind == one).view(np.uint8)
+        mask = (kind[first : first + rows] == one).view(np.uint8)
         left, top, width, height = cv2.boundingRect(mask)  # the components of all of a map take several times as long
         if not width:
             continue
-        part = np.s_[top : top + height, left : left + width]
-        count, found = cv2.connectedComponents(mask[part], connectivity=8)
-        np.add(found, last, out=labels[part], where=found > 0)
+        count, found = cv2.connectedComponents(mask[top : top + height, left : left + width], connectivity=8)
+        part = labels[first + top : first + top + height, left : left + width]
+        np.add(found, last, out=part, where=found > 0)
         last += count - 1
     return labels
 

@@ -41,6 +41,9 @@ class PanopticEncoder:
         self._wide = len(labels) > _MOST_CLASSES
         if self._wide:
             _LOG.warning("%d classes do not fit into 16 bits: panoptic PNG in COCO's colours", len(labels))
+        if labels.countable_table[0]:
+            _LOG.warning("class 0 is %s: its things have values of 1 to 999 in panoptic PNGs, as stuff has; "
+                         "give id 0 to a class of stuff", labels.classes[0])  # fmt: skip
 
     def encode(self, ids: Ids, instances: InstanceMap | None, things: Sequence[Thing]) -> bytes:
         """One frame.

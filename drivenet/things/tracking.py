@@ -199,10 +199,9 @@ class Tracker:
         """How many pixels of every moved track every thing has, (tracks, things)."""
         areas = np.array([len(t.x) for t in self._tracks])
         steps = np.clip(np.rint(moves), -_FARTHEST, _FARTHEST).astype(np.int64).astype(np.uint32)
-        steps = np.repeat(steps, areas, axis=0)
         # unsigned: what leaves the map to the left or above is beyond its right and lower edge
-        x = np.concatenate([t.x for t in self._tracks]) + steps[:, 0]
-        y = np.concatenate([t.y for t in self._tracks]) + steps[:, 1]
+        x = np.concatenate([t.x + dx for t, dx in zip(self._tracks, steps[:, 0], strict=True)])
+        y = np.concatenate([t.y + dy for t, dy in zip(self._tracks, steps[:, 1], strict=True)])
         height, width = instances.shape
         inside = np.flatnonzero((x < width) & (y < height))
         of = np.repeat(np.arange(len(areas)), areas)[inside]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from batch_parts import COMMAND, OPENER, clip, outputs, videos
 from cli_parts import call
+from mqtt_broker import free_port
 from onnx_models import palette_model
 
 import drivenet
@@ -58,8 +59,8 @@ def batch(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> C
     for i in range(6):
         clip(tmp_path / "videos" / f"{i}.mp4", 7 * i, 300)
 
-    def start(*python: str) -> subprocess.Popen[str]:
-        options = ("--address", "local", "--workers", "1", "--segment-frames", str(LEAST))
+    def start(*python: str, address: str = "local") -> subprocess.Popen[str]:
+        options = ("--address", address, "--workers", "1", "--segment-frames", str(LEAST))
         command = [sys.executable, *(python or ("-m", "drivenet")), *map(str, COMMAND), *options]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
@@ -112,6 +113,32 @@ def test_more_threads_than_processors(batch: Callable[..., subprocess.Popen[str]
     assert command.returncode == UsageError.exit_code, said
     assert is_one_line(said, f"--threads {threads} with --address local"), said
     wait_until(lambda: not of_ray(temporary))
+
+
+@pytest.fixture
+def small_cluster(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A cluster with one node of one processor; its address."""
+    port, ray = free_port(), Path(sys.executable).with_name("ray")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # as ray start wants it
+    node = ("--num-cpus=1", "--include-dashboard=false", "--node-ip-address=127.0.0.1", f"--temp-dir={temporary}")
+    subprocess.run([ray, "start", "--head", f"--port={port}", *node], check=True, stdout=subprocess.DEVNULL)
+    yield f"127.0.0.1:{port}"
+    for pid in of_ray(temporary):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_cluster_whose_nodes_are_too_small_for_the_threads(
+    batch: Callable[..., subprocess.Popen[str]], small_cluster: str
+) -> None:
+    """Its actor waits for a larger node, which was not told."""
+    script = "import sys; sys.argv += ['--threads', '2']; from drivenet.cli import main; main()"
+    command = batch("-c", script, address=small_cluster)
+    assert command.stderr is not None
+    told = next((line for line in command.stderr if "processors" in line), "")
+    assert "nodes of at most 1 processors; the batch waits for one of 2" in told
+    command.kill()
+    command.communicate()
 
 
 def test_a_raylet_that_dies_at_work(batch: Callable[..., subprocess.Popen[str]], temporary: Path) -> None:

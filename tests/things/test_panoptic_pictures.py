@@ -84,6 +84,17 @@ def test_many_classes_are_written_in_colours() -> None:
     assert red + 256 * green + 65536 * blue == 69001
 
 
+@pytest.mark.parametrize(("group", "told"), [("vehicle", 1), ("road", 0)])
+def test_things_of_class_0_are_told_once(caplog: pytest.LogCaptureFixture, group: str, told: int) -> None:
+    """Their numbers are those of other classes' stuff."""
+    labels = LabelSet("two", ("first", "second"), ((1, 0, 0), (2, 0, 0)), {"first": group, "second": "background"})
+    with caplog.at_level(logging.WARNING, "drivenet"):
+        encoder = PanopticEncoder(labels)
+        for _ in range(2):
+            encoder.encode(np.zeros((1, 1), np.uint8), None, [])
+    assert sum("class 0 is first" in record.message for record in caplog.records) == told
+
+
 def test_a_cut_out_of_a_drawn_car_is_opaque_exactly_where_the_ids_say() -> None:
     frame = SyntheticDrive(256, 144, seed=0, labels=CITYSCAPES).frame(10)
     pixels = cv2.imdecode(

@@ -1,0 +1,45 @@
+"""What is worth a line in the log is told by every command, not by ``drivenet run`` alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+from cli_parts import call
+from onnx_models import palette_model
+
+from drivenet.labels import CITYSCAPES
+
+
+@pytest.fixture
+def two_streams(tmp_path: Path) -> Path:
+    """A video of a small and a large camera."""
+    path = tmp_path / "two.mp4"
+    with av.open(str(path), "w") as container:
+        for size in ((64, 48), (128, 96)):
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for stream in container.streams.video:
+            for _ in range(5):
+                container.mux(stream.encode(av.VideoFrame(stream.width, stream.height, "yuv420p")))
+            container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "{clip}", "--engine", "{engine}", "--headless"),
+        ("eval", "{engine}", "--flicker", "{clip}"),
+        ("eval", "{engine}", "--agreement", "{clip}"),
+    ],
+    ids=lambda command: " ".join(command[:1] + command[2:3]),
+)
+def test_a_file_with_two_cameras(
+    tmp_path: Path, two_streams: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    palette_model(tmp_path, "city", CITYSCAPES)
+    engine = next(tmp_path.glob("*.onnx"))
+    assert call(*(part.format(clip=two_streams, engine=engine) for part in command)) == 0
+    assert "has 2 video streams (0: 64x48, 1: 128x96)" in " ".join(capsys.readouterr().err.split())
