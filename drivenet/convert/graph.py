@@ -26,7 +26,12 @@ def read(file: Path) -> onnx.ModelProto:
     """
     try:
         model = onnx.load(file)
+        _check_inputs(model.graph, file)
+        if any(not port.type.tensor_type.HasField("shape") for port in model.graph.output):
+            model = onnx.shape_inference.infer_shapes(model)  # some exporters leave it to the runtime
         onnx.checker.check_model(model)
+    except UsageError:
+        raise
     except Exception as error:  # protobuf, onnx and the file system have no base class in common
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         cure = "copy the .data file beside it" if "xternal" in str(error) or ".data" in str(error) else ""
@@ -37,6 +42,14 @@ def read(file: Path) -> onnx.ModelProto:
             f"{file} is of opset {version}", f"{OLDEST} or newer", f"export it with opset {RAISED} or newer"
         )
     return inliner.inline_local_functions(model) if model.functions else model
+
+
+def _check_inputs(graph: onnx.GraphProto, file: Path) -> None:
+    """UsageError for an input without axes: nothing else says what it takes."""
+    for port in graph.input:
+        if not port.type.tensor_type.HasField("shape"):
+            raise UsageError(f"the input {port.name} of {file} has no shape", "axes, as 1x3x512x1024",
+                             "export it with the shape of its input")  # fmt: skip
 
 
 def opset(model: onnx.ModelProto) -> int:

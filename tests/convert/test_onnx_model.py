@@ -116,6 +116,20 @@ def test_external_data_listed_weights_and_half_precision(tmp_path: Path, picture
         convert(files[0], pictures, preset("smp"))
 
 
+def test_ports_without_a_shape(tmp_path: Path, pictures: list) -> None:
+    """Some exporters leave the shapes of outputs to the runtime; onnx refuses such files."""
+    file = Net().write(tmp_path / "net.onnx")
+    model = onnx.load(file)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, file)
+    made, _ = convert(file, pictures, preset("smp"))
+    assert made.agreement.equal > 0.999
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, file)
+    with pytest.raises(UsageError, match=r"the input .* has no shape; expected axes"):
+        convert(file, pictures, preset("smp"))
+
+
 def test_open_axes_need_a_size(tmp_path: Path, pictures: list) -> None:
     file = Net(axes=("height", "width")).write(tmp_path / "net.onnx")
     with pytest.raises(UsageError, match=r"of any size.*give --size"):
