@@ -19,18 +19,21 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from drivenet.errors import NoVideoError, SourceError, UsageError
+from drivenet.errors import NoVideoError, SourceError, SourceLostError, UsageError
 from drivenet.frame import Frame
 from drivenet.sources.choice import video_stream
 from drivenet.sources.decoded import Converter, DecodedPicture
 from drivenet.sources.kinds import by_suffix
 from drivenet.sources.turning import UPRIGHT, turn_at
 from drivenet.sources.video import VideoFile, check_whole, open_container
+from drivenet.sources.waiting import SILENT, Waiting
 
 #: A segment ends at the first key frame after so many frames.
 SEGMENT_FRAMES = 250
 #: What reads another stream of a file.
 _OTHERS = "drivenet run FILE?stream=N"
+#: What helps with a damaged file, on which a batch ends.
+_DAMAGED = "copy it again, or leave it out: drivenet run --damaged skip takes it"
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,18 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
             yield Frame(DecodedPicture(picture, turn, converter), index, media_ns, media_ns)
             index += 1
     except av.error.FFmpegError as error:
-        raise SourceError(f"{segment.file} cannot be decoded: {error.strerror or error}", "a whole video") from error
+        raise SourceError(f"{segment.file} cannot be decoded: {error.strerror or error}", "a whole video", _DAMAGED) from error
 
 
 def _whole(segment: Segment) -> Iterator[Frame]:
     """All frames of a file, as a run has them."""
-    with VideoFile(segment.file) as video:
-        for frame in video:
-            media_ns = frame.media_ns or 0
-            yield frame.changed(captured_ns=media_ns, media_ns=media_ns)
+    try:
+        with VideoFile(segment.file) as video:
+            for frame in video:
+                media_ns = frame.media_ns or 0
+                yield frame.changed(captured_ns=media_ns, media_ns=media_ns)
+    except SourceLostError as error:
+        raise SourceLostError(error.received, "a whole video", _DAMAGED) from error
 
 
 def _pictures(segment: Segment) -> Iterator[tuple[VideoFrame, Fraction | None]]:
@@ -132,9 +138,25 @@ def _pictures(segment: Segment) -> Iterator[tuple[VideoFrame, Fraction | None]]:
             packets = _packets(container, stream, place)
             first = next(packets, None)
             if place is None or (first is not None and _reaches(first, segment)):
-                for packet in chain([] if first is None else [first], packets):
-                    yield from ((picture, stream.time_base) for picture in stream.decode(packet))
+                for picture in _decoded(segment, stream, chain([] if first is None else [first], packets)):
+                    yield picture, stream.time_base
                 return
+
+
+def _decoded(segment: Segment, stream: VideoStream, packets: Iterator[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+    """The pictures of packets; SourceLostError where the decoder leaves one out without a word."""
+    waiting = Waiting()
+    for packet in packets:
+        waiting.sent(packet)
+        for picture in stream.decode(packet):
+            _check_none_lost(segment, stream, waiting.came(picture.pts))
+            yield picture
+    _check_none_lost(segment, stream, waiting.left())
+
+
+def _check_none_lost(segment: Segment, stream: VideoStream, pictures: int) -> None:
+    if pictures and stream.codec_context.name in SILENT:
+        raise SourceLostError(f"{segment.file} lost {pictures} pictures on the way", "a whole video", _DAMAGED)
 
 
 def _packets(container: InputContainer, stream: VideoStream, place: int | None) -> Iterator[Packet[VideoStream]]:

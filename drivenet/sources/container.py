@@ -202,7 +202,7 @@ class ContainerSource(Source):
         for packet in self._whole_packets():
             if self._closed:
                 return
-            waiting.sent(packet.pts)
+            waiting.sent(packet)
             try:
                 pictures = self._stream.decode(packet)
                 failed = 0

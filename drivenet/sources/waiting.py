@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import heapq
 
+from av.packet import Packet
+from av.video.stream import VideoStream
+
 #: Decoders that leave out, without an error, what is damaged or refers to a lost picture.
 SILENT = frozenset({"hevc", "mjpeg", "vvc"})
 
@@ -15,10 +18,10 @@ class Waiting:
         self._stamps: list[int] = []
         self._shown = False
 
-    def sent(self, pts: int | None) -> None:
-        """A packet went into the decoder."""
-        if pts is not None:
-            heapq.heappush(self._stamps, pts)
+    def sent(self, packet: Packet[VideoStream]) -> None:
+        """A packet went into the decoder. What an edit list leaves out is decoded, but never shown, and not owed."""
+        if packet.pts is not None and packet.size and not packet.is_discard:
+            heapq.heappush(self._stamps, packet.pts)
 
     def failed(self, pts: int | None) -> None:
         """The decoder refused a packet, which is counted elsewhere."""

@@ -16,7 +16,7 @@ from drivenet.batch.plan import frames_of, plan
 from drivenet.batch.run import MANIFEST, executor, run
 from drivenet.batch.work import Job
 from drivenet.engine import open_engine
-from drivenet.errors import NoVideoError, SinkError, SourceError, UsageError
+from drivenet.errors import NoVideoError, SinkError, SourceError, SourceLostError, UsageError
 from drivenet.labels import CITYSCAPES, GROUPS
 from drivenet.sources.video import VideoFile
 
@@ -70,6 +70,22 @@ def test_no_container_loses_frames_where_segments_begin(here: Path) -> None:
         for ours, theirs in zip(found, whole, strict=True):
             np.testing.assert_array_equal(ours.image, theirs.image, file.name)
         assert found[0].media_ns == 0, "counted from the beginning of the file, whatever its first stamp"
+
+
+def test_a_picture_that_the_decoder_leaves_out_in_silence_ends_a_batch(here: Path) -> None:
+    """HEVC's decoder gives no error for a picture whose reference is lost: later frames had wrong numbers."""
+    if "libx265" not in av.codecs_available:
+        pytest.skip("needs libx265 in PyAV")
+    whole, file = clip(here / "hevc.mov", 0), here / "damaged.mov"
+    data = bytearray(whole.read_bytes())
+    with av.open(str(whole)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size and not p.is_keyframe]
+    at, size = packets[FRAMES // 2]
+    data[at + 4 : at + size] = bytes(size - 4)
+    file.write_bytes(data)
+    assert sum(len(list(frames_of(segment))) for segment in plan([whole], LEAST)) == FRAMES
+    with pytest.raises(SourceLostError, match=r"damaged\.mov lost \d+ pictures.*copy it again, or leave it out"):
+        [list(frames_of(segment)) for segment in plan([file], LEAST)]
 
 
 def test_what_is_no_video_is_told_before_anything_is_done(here: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+import struct
 from pathlib import Path
 
 import av
@@ -51,8 +52,12 @@ def damaged(folder: Path, kind: str) -> Path:
         return zero_a_jpeg(write_clip(folder / "a.avi", codec="mjpeg"))
     if kind == "h264":
         return spoil(write_clip(folder / "a.mp4"))
-    whole = folder / "whole.mp4"
-    with av.open(str(whole), "w") as container:
+    return without_packets(hevc(folder / "whole.mp4"), folder / "a.mp4", {25, 26})
+
+
+def hevc(path: Path) -> Path:
+    """A clip of 60 pictures."""
+    with av.open(str(path), "w") as container:
         stream = container.add_stream("libx265", rate=10, options={"x265-params": "log-level=none:keyint=20:bframes=2"})
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for index in range(60):
@@ -61,7 +66,7 @@ def damaged(folder: Path, kind: str) -> Path:
                 plane.update(bytes([index * 4]) * plane.buffer_size)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    return without_packets(whole, folder / "a.mp4", {25, 26})
+    return path
 
 
 @pytest.mark.parametrize("kind", ["mjpeg", "h264", "hevc"])
@@ -92,15 +97,35 @@ def test_a_good_recording_has_lost_nothing(tmp_path: Path) -> None:
         assert not source.losses
 
 
+def test_what_a_phone_trimmed_off_a_recording_is_no_loss(tmp_path: Path) -> None:
+    """The pictures stay in the file, which says to show the first 45 of 60: a run ended with 15 of them as lost."""
+    if "libx265" not in av.codecs_available:
+        pytest.skip("needs libx265 in PyAV")
+    path = hevc(tmp_path / "a.mp4")
+    data = bytearray(path.read_bytes())
+    duration = data.index(b"elst") + 12  # after the name, the version and the count
+    struct.pack_into(">I", data, duration, struct.unpack_from(">I", data, duration)[0] * 45 // 60)
+    path.write_bytes(data)
+    source = VideoFile(path)
+    frames, error = read(source)
+    assert (len(frames), error, source.losses.damaged) == (45, None, 0)
+
+
+def packet_at(pts: int) -> av.Packet:
+    packet = av.Packet(b"picture")
+    packet.pts = pts
+    return packet
+
+
 def test_pictures_are_owed_in_the_order_they_are_shown() -> None:
     waiting = Waiting()
     for pts in (0, 3, 1, 2, 4):
-        waiting.sent(pts)
+        waiting.sent(packet_at(pts))
     assert [waiting.came(pts) for pts in (0, 1, 3)] == [0, 0, 1]
     assert waiting.left() == 1
     joined_late = Waiting()
     for pts in (0, 1, 2):
-        joined_late.sent(pts)
+        joined_late.sent(packet_at(pts))
     assert joined_late.came(2) == 0, "whoever joins in mid-stream is owed nothing from before"
 
 
