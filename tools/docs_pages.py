@@ -33,6 +33,7 @@ TITLES = {
     "node": ("Node files", "A node for `drivenet run --config`; the command line wins over the file."),
     "suite": ("Suites of data sets", "Several data sets for `drivenet eval --suite`."),
     "zones": ("Zone files", "Zones and lines for `drivenet run --zones`."),
+    "video": ("Video sets of your own", "Sequences and their labels for `drivenet bench --dataset listed`."),
     "train": ("Training files", "A training run for `drivenet train --config`."),
 }
 
@@ -106,7 +107,7 @@ def keys(kind: str) -> str:
 
 def _key(name: str, field: dict[str, Any], required: bool) -> str:
     default = "required" if required else f"`{json.dumps(field['default'])}`" if "default" in field else ""
-    return f"| `{name}` | {_cell(_type(field))} | {_cell(default)} | {_cell(field.get('description', ''))} |"
+    return f"| `{name}` | {_type(field)} | {default} | {_cell(field.get('description', ''))} |"
 
 
 def _type(field: dict[str, Any]) -> str:

@@ -84,3 +84,6 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for page in ("index.html", "reference/cli/index.html", "reference/node/index.html", "reference/api/index.html"):
         assert (tmp_path / "site" / page).stat().st_size > 5000, page
+    texts = {page.parent.name: page.read_text(encoding="utf-8") for page in (tmp_path / "site").rglob("index.html")}
+    assert [name for name, text in texts.items() if "](#" in text] == []  # a link that is shown as text
+    assert [name for name, text in texts.items() if re.search(r"<code>[^<]*\\[\[|]", text)] == []  # a backslash, likewise
