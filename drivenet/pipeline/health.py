@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drivenet.address import one_line
+from drivenet.errors import SourceError, wrapped
 from drivenet.health import SILENT, STATES, Event, Health, Part, Severity, State
 from drivenet.latency import now_ns
 from drivenet.log import mask_text, release
@@ -195,11 +196,21 @@ class HealthMonitor:
         self.happened(severity or "debug", f"{name}.{found.state}", text)
 
     def _check_source_status(self) -> None:
-        before, self._status = self._status, self._source.status()
+        before, self._status = self._status, self._source_status()
         if self._status.away and self._status.last_error != before.last_error:
             self.happened("warning", "source.away", _told(self._status))
         if self._status.reconnects > before.reconnects:
             self.happened("info", "source.reconnected", f"opened again, {self._status.reconnects} times so far")
+
+    def _source_status(self) -> SourceStatus:
+        """What the source says of itself, or said last before it failed; SourceError if it cannot say."""
+        try:
+            return self._source.status()
+        except Exception as error:  # noqa: BLE001 - raised again
+            if "source" in self._failures:
+                return self._status
+            ours = wrapped(SourceError, f"{self._source.name}: status", error)
+            raise ours from ours.__cause__
 
     def _check_clock(self) -> None:
         WALL.check()

@@ -18,7 +18,7 @@ from drivenet.pipeline.accounting import FrameAccounting
 from drivenet.pipeline.budget import Budget
 from drivenet.pipeline.dispatcher import SinkDispatcher
 from drivenet.pipeline.failures import part_of, raise_all
-from drivenet.pipeline.given import check_parts
+from drivenet.pipeline.given import check_parts, checked_frames
 from drivenet.pipeline.health import HealthMonitor
 from drivenet.pipeline.in_time import InTime
 from drivenet.pipeline.mailbox import Mailbox
@@ -200,10 +200,8 @@ class Pipeline:
     def _capture(self) -> None:
         self.monitor.source_asked()
         try:
-            for frame in self.source:
-                self.monitor.source_gave(
-                    frame.size
-                )  # handing it on may take long, and that is not the source's silence
+            for frame in checked_frames(self.source):
+                self.monitor.source_gave(frame.size)  # handing it on may take long: that is not the source's silence
                 if self.source.live:
                     self._pictures.see(frame)
                 count = self.accounting.captured(frame.captured_ns)
@@ -277,9 +275,11 @@ class Pipeline:
                 if self._dispatcher.stop_requested:
                     self.stop()
         finally:
-            self._tell_health(now=True)
-            self._all_handed = True
-            self._dispatcher.wake()
+            try:
+                self._tell_health(now=True)
+            finally:  # the run waits for this
+                self._all_handed = True
+                self._dispatcher.wake()
 
     def _publish_next(self) -> None:
         # a result is taken only when a sink is ready for it: until then the engine has no place for another one
@@ -308,7 +308,7 @@ class Pipeline:
         shutdown = Shutdown(self._control, self._dispatcher, self.accounting, self._failed)
         shutdown.drain(self.source, (self._frames, self._results), complete=complete)
         stuck = not shutdown.join([*threads, *self._lanes.threads])
-        self._tell_health(now=True)
+        shutdown.attempt(lambda: self._tell_health(now=True))
         totals = shutdown.close_sinks(self._totals, stuck=stuck)
         if not stuck:  # never under a thread that may still be inside it
             for stage in self.stages:
