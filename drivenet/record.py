@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
+
 from drivenet.at_work import AT_WORK
 from drivenet.classmap import ClassMap, Confidence, Ids
 from drivenet.errors import UsageError
 from drivenet.frame import Frame, Image
-from drivenet.labels import LabelSet
+from drivenet.labels import IGNORE_ID, LabelSet
 from drivenet.latency import Timeline
 from drivenet.overlay import Painter
 from drivenet.prepare import resize_ids
@@ -20,6 +22,11 @@ from drivenet.wall_clock import WALL
 
 #: Names of the layers that the default stages make.
 INPUT, CLASSMAP, CONFIDENCE, SCENE, THING_MAPS = "input", "classmap", "confidence", "scene", "thing_maps"
+#: What a frame's line of the stats file has of its own.
+_FIELDS = {
+    "type", "frame", "source_id", "file", "captured_ns", "unix_ns", "media_time_s", "stages_ms", "end_to_end_ms",
+    "classes", "groups", "things",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +81,15 @@ class Record:
         return self.timeline.stages_ms()
 
     def with_layers(self, **layers: Any) -> Record:
-        """This record with layers added or replaced; UsageError for one called ``ids``: see :meth:`with_ids`."""
+        """This record with layers added or replaced.
+
+        Raises:
+            UsageError: for one called ``ids``, see :meth:`with_ids`, or that would replace a field of the stats file.
+        """
         if "ids" in layers:
             raise UsageError("a layer called ids", "another name", "with_ids(ids) replaces the class ids")
+        if taken := [name for name, layer in layers.items() if name in _FIELDS and hasattr(layer, "to_dict")]:
+            raise UsageError(f"a layer called {taken[0]}, as a field of the stats file is", "another name")
         return self._with({**self.layers, **layers}, self.timeline)
 
     def with_ids(self, ids: Ids) -> Record:
@@ -86,11 +99,15 @@ class Record:
             ids: (H', W') uint8 as ``classmap.ids``; 255 where there is no class.
 
         Raises:
-            UsageError: for another size or type.
+            UsageError: for another size or type, or an id that no class has.
         """
-        before = self.classmap
+        before, n = self.classmap, len(self.labels.classes)
         if (ids.shape, ids.dtype) != (before.ids.shape, before.ids.dtype):
-            raise UsageError(f"class ids {ids.dtype} {ids.shape}", f"{before.ids.dtype} {before.ids.shape}")
+            cure = "with_ids takes ids of the size of classmap.ids; those of record.ids have the picture's"
+            raise UsageError(f"class ids {ids.dtype} {ids.shape}", f"{before.ids.dtype} {before.ids.shape}", cure)
+        if int((ids + np.uint8(1)).max()) > n:  # 255 becomes 0
+            top = int(ids[ids != IGNORE_ID].max())
+            raise UsageError(f"class id {top}", f"0..{n - 1} of {self.labels.name}, or {IGNORE_ID} for no class")
         return self.with_layers(**{CLASSMAP: ClassMap(ids, before.index, before.captured_ns)})
 
     def with_only(self, layers: Mapping[str, Any]) -> Record:

@@ -99,10 +99,27 @@ def test_a_stage_changes_ids_before_the_scene_is_made_of_them(own: Path) -> None
     found = after(f"{own}:Blind")
     assert found.scene.classes == {found.labels.classes[0]: 1.0}
     assert (found.classmap.index, found.classmap.captured_ns) == (7, 11)
-    with pytest.raises(UsageError, match=r"class ids uint8 \(96, 64\); expected uint8 \(144, 256\)"):
+    with pytest.raises(UsageError, match=r"class ids uint8 \(96, 64\); expected uint8 \(144, 256\); .* classmap.ids"):
         found.with_ids(found.ids)
+    with pytest.raises(UsageError, match=r"class id 11; expected 0\.\.10 of camvid, or 255 for no class"):
+        found.with_ids(found.classmap.ids * 0 + 11)
     with pytest.raises(UsageError, match=r"a layer called ids; .*with_ids\(ids\) replaces the class ids"):
         found.with_layers(ids=found.ids)
+    nowhere = np.full_like(found.classmap.ids, 255)
+    assert found.with_ids(nowhere).classmap.ids is not found.classmap.ids
+
+
+def test_a_layer_does_not_replace_a_field_of_the_stats_file(own: Path) -> None:
+    found = after(f"{own}:Brightness")
+    layer = found.layers["brightness"]
+    fields = found.to_dict().keys() - {"brightness"}
+    assert len(fields) > 5
+    for field in fields | {"source_id", "file", "media_time_s", "things"}:
+        with pytest.raises(
+            UsageError, match=f"a layer called {field}, as a field of the stats file is; expected another"
+        ):
+            found.with_layers(**{field: layer})
+    assert found.with_layers(things=5).layers["things"] == 5  # not written
 
 
 @pytest.mark.parametrize(
