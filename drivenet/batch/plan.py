@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from drivenet.errors import NoVideoError, SourceError, SourceLostError, UsageError
 from drivenet.frame import Frame
-from drivenet.sources.choice import video_stream
+from drivenet.sources.choice import chosen_stream, video_stream
 from drivenet.sources.decoded import Converter, DecodedPicture
 from drivenet.sources.kinds import by_suffix
 from drivenet.sources.turning import UPRIGHT, turn_at
@@ -111,7 +111,8 @@ def frames_of(segment: Segment) -> Iterator[Frame]:
             yield Frame(DecodedPicture(picture, turn, converter), index, media_ns, media_ns)
             index += 1
     except av.error.FFmpegError as error:
-        raise SourceError(f"{segment.file} cannot be decoded: {error.strerror or error}", "a whole video", _DAMAGED) from error
+        what = f"{segment.file} cannot be decoded: {error.strerror or error}"
+        raise SourceError(what, "a whole video", _DAMAGED) from error
 
 
 def _whole(segment: Segment) -> Iterator[Frame]:
@@ -134,7 +135,7 @@ def _pictures(segment: Segment) -> Iterator[tuple[VideoFrame, Fraction | None]]:
     places = (segment.start, segment.stored, None) if segment.number else (None,)
     for place in places:
         with open_container(Path(segment.file)) as container:
-            stream = video_stream(segment.file, container, None, _OTHERS)
+            stream = chosen_stream(segment.file, container, None)  # told in the plan
             packets = _packets(container, stream, place)
             first = next(packets, None)
             if place is None or (first is not None and _reaches(first, segment)):

@@ -14,35 +14,48 @@ log = logging.getLogger(__name__)
 
 
 def video_stream(name: str, container: InputContainer, wanted: int | None, how: str) -> VideoStream:
+    """As :func:`chosen_stream`; where there are several, the log says which is shown.
+
+    Args:
+        name, container, wanted: as there.
+        how: what names another stream, for the log.
+    """
+    stream, videos = chosen_stream(name, container, wanted), _videos(container)
+    if len(videos) > 1:
+        shown = videos.index(stream)
+        log.info("%s has %d video streams (%s); showing %d, %s names another", name, len(videos), _listed(videos),
+                 shown, how)  # fmt: skip
+    return stream
+
+
+def chosen_stream(name: str, container: InputContainer, wanted: int | None) -> VideoStream:
     """The stream to show: the one that is named, else the largest. The cover picture of a song is none.
 
     Args:
         name: of the source.
         container: what was opened.
         wanted: number among its video streams.
-        how: what names another stream, for the log.
 
     Raises:
         NoVideoError: if there is none, or not that one.
     """
-    streams = container.streams
-    videos = [s for s in streams.video if not s.disposition & Disposition.attached_pic]
+    videos = _videos(container)
     if any(s.disposition & Disposition.dependent for s in videos):
         what = f"{name} is a picture in {len(videos)} tiles (HEIC or AVIF)"
         raise NoVideoError(what, "a video, or a picture in one piece", "convert it to JPEG or PNG")
     if not videos:
-        what = "sound but no video" if streams.audio else "no video"
+        what = "sound but no video" if container.streams.audio else "no video"
         raise NoVideoError(f"{name} holds {what}", "a video stream", "name a file or stream with pictures")
     if wanted is not None and wanted >= len(videos):
         raise NoVideoError(f"{name} has no video stream {wanted}", f"0 to {len(videos) - 1}: {_listed(videos)}")
     stream = videos[wanted] if wanted is not None else _largest(container, videos)
     if stream.codec_context is None:
         raise NoVideoError(f"{name} holds video that cannot be decoded", cure="convert it to H.264")
-    if len(videos) > 1:
-        shown = videos.index(stream)
-        log.info("%s has %d video streams (%s); showing %d, %s names another", name, len(videos), _listed(videos),
-                 shown, how)  # fmt: skip
     return stream
+
+
+def _videos(container: InputContainer) -> list[VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def _largest(container: InputContainer, videos: list[VideoStream]) -> VideoStream:

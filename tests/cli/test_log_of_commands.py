@@ -43,3 +43,13 @@ def test_a_file_with_two_cameras(
     engine = next(tmp_path.glob("*.onnx"))
     assert call(*(part.format(clip=two_streams, engine=engine) for part in command)) == 0
     assert "has 2 video streams (0: 64x48, 1: 128x96)" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_batch_tells_it_once_for_a_file_not_for_each_segment(
+    tmp_path: Path, two_streams: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow (extra [batch]) is not installed")
+    palette_model(tmp_path, "city", CITYSCAPES)
+    engine, out = next(tmp_path.glob("*.onnx")), tmp_path / "found"
+    assert call("batch", two_streams, "--engine", engine, "--out", out) == 0
+    assert capsys.readouterr().err.count("has 2 video streams") == 1
