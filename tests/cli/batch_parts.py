@@ -14,7 +14,7 @@ FRAMES, KEYS, LEAST = 30, 8, 10
 
 
 #: Of the containers that do not hold H.264, or not with frames out of order.
-CODECS = {".mpg": "mpeg2video", ".avi": "mpeg4", ".webm": "libvpx", ".mov": "libx265"}
+CODECS = {".mpg": "mpeg2video", ".avi": "mpeg4", ".webm": "libvpx"}
 
 
 def clip(file: Path, seed: int, frames: int = FRAMES, b_frames: int = 2) -> Path:
@@ -23,8 +23,6 @@ def clip(file: Path, seed: int, frames: int = FRAMES, b_frames: int = 2) -> Path
     ids = np.full(SIZE, CITYSCAPES.id_of("road"), np.uint8)
     with av.open(str(file), "w") as container:
         codec, options = CODECS.get(file.suffix, "libx264"), {"bf": str(b_frames), "sc_threshold": "0"}
-        if codec == "libx265":
-            options = {"x265-params": f"keyint={KEYS}:bframes={b_frames}:log-level=none"}
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height = SIZE[1], SIZE[0]
         stream.gop_size = KEYS
