@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from drivenet.classmap import Confidence, Ids, ThingMaps
+from drivenet.errors import EngineError
 from drivenet.frame import Image
+from drivenet.labels import IGNORE_ID
 from drivenet.modelspec import ModelSpec
 
 
@@ -42,11 +46,30 @@ def infer_layers(
         What ``infer_confident`` and ``infer_things`` give; None where the engine offers nothing, or it is not wanted.
 
     Raises:
-        EngineError: as the engine does.
+        EngineError: as the engine does, and for ids that are none of its model.
     """
     spec = engine.spec
-    if spec.things is None:
-        return (*engine.infer_confident(image), None) if confident else (engine.infer(image), None, None)
-    sure = engine.infer_confident(image)[1] if confident and spec.confidence else None
-    ids, maps = engine.infer_things(image)
-    return ids, sure, maps
+    sure, maps = None, None
+    if spec.things is not None:
+        sure = engine.infer_confident(image)[1] if confident and spec.confidence else None
+        ids, maps = engine.infer_things(image)
+    elif confident:
+        ids, sure = engine.infer_confident(image)
+    else:
+        ids = engine.infer(image)
+    return checked_ids(ids, spec, getattr(engine, "file", "")), sure, maps
+
+
+def checked_ids(ids: Ids, spec: ModelSpec, file: str) -> Ids:
+    """The ids that an engine gave; EngineError if they are none of its model: their type, shape, or an id.
+
+    A few microseconds a frame. Pixels without a class (255) are no fault.
+    """
+    who, n = file or "the engine", len(spec.labels.classes)
+    if not isinstance(ids, np.ndarray) or ids.shape != spec.output or ids.dtype != np.uint8:
+        shown = isinstance(ids, np.ndarray)
+        got = f"{ids.dtype} of {'x'.join(map(str, ids.shape[::-1]))}" if shown else type(ids).__name__
+        raise EngineError(f"{who} gave {got}", f"uint8 of {spec.output[1]}x{spec.output[0]}")
+    if ids.max(initial=0) >= n and (odd := ids[(ids >= n) & (ids != IGNORE_ID)]).size:
+        raise EngineError(f"{who} gave the id {odd[0]}", f"ids below {n}")
+    return ids

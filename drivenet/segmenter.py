@@ -18,6 +18,7 @@ from drivenet.engine import open_engine
 from drivenet.engine.laned import in_lanes
 from drivenet.errors import SourceError, UsageError
 from drivenet.frame import Frame, Image
+from drivenet.inference import checked_ids
 from drivenet.latency import Timeline, now_ns
 from drivenet.prepare import crop_bars, prepare_for
 from drivenet.record import CLASSMAP, SCENE, Record
@@ -166,7 +167,8 @@ class Segmenter:
                 yield image
 
         for ids in self.engine.infer_many(prepared()):
-            yield self._describe(ids, *waiting.popleft())
+            checked = checked_ids(ids, self.engine.spec, self.engine.file)
+            yield self._describe(checked, *waiting.popleft())
 
     def _describe(self, ids: Ids, frame: Frame, start: int, ready: int) -> Segmentation:
         """What ids of ``infer_many`` say about their frame."""

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import TypeVar
 
-import numpy as np
-
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.engine.base import Engine
 from drivenet.errors import EngineError
 from drivenet.frame import Image
-from drivenet.labels import IGNORE_ID
+from drivenet.inference import checked_ids
 
 T = TypeVar("T")
 log = logging.getLogger("drivenet.engine")
@@ -100,16 +98,4 @@ class Watched(Engine):
 
     def _checked(self, ids: Ids) -> Ids:
         """The ids; EngineError if they are none of this model."""
-        spec = self._engine.spec
-        if ids.shape != spec.output or ids.dtype != np.uint8:
-            got = f"{ids.dtype} of {'x'.join(map(str, ids.shape[::-1]))}"
-            raise EngineError(
-                f"{self._engine.file or 'the engine'} gave {got}", f"uint8 of {spec.output[1]}x{spec.output[0]}"
-            )
-        if ids.max(initial=0) >= len(spec.labels.classes):
-            odd = ids[(ids >= len(spec.labels.classes)) & (ids != IGNORE_ID)]
-            if odd.size:
-                raise EngineError(
-                    f"{self._engine.file or 'the engine'} gave the id {odd[0]}", f"ids below {len(spec.labels.classes)}"
-                )
-        return ids
+        return checked_ids(ids, self._engine.spec, self._engine.file)

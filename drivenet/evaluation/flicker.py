@@ -17,6 +17,7 @@ from drivenet.engine.laned import in_order
 from drivenet.errors import SourceError
 from drivenet.evaluation.flow import carried, dis_flow, grid, inside
 from drivenet.frame import Frame, Image
+from drivenet.inference import checked_ids
 from drivenet.labels import LabelSet
 from drivenet.prepare import crop_bars, prepare, prepare_for
 
@@ -149,7 +150,8 @@ def evaluate_flicker(
 
 
 def _infer(engine: Engine, frame: Frame) -> Ids:
-    return crop_bars(engine.infer(prepare_for(frame, engine.spec)), engine.spec, frame.size)
+    ids = checked_ids(engine.infer(prepare_for(frame, engine.spec)), engine.spec, engine.file)
+    return crop_bars(ids, engine.spec, frame.size)
 
 
 def _consistent(there: Flow, back: Flow, places: Flow) -> Mask:
