@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-#: The cure where a damaged picture ends a run.
-SKIP = "--damaged skip leaves damaged pictures out and goes on"
+#: The cure where a damaged picture ends a run; the other commands that read videos do not have that option.
+SKIP = "drivenet run --damaged skip leaves damaged pictures out and goes on"
 
 log = logging.getLogger(__name__)
 

@@ -78,7 +78,7 @@ def test_damage_in_the_middle_ends_a_recording_or_is_left_out_and_counted(
     path = damaged(tmp_path, kind)
     before, error = read(VideoFile(path))
     assert isinstance(error, SourceLostError)
-    assert str(error).endswith("--damaged skip leaves damaged pictures out and goes on")
+    assert str(error).endswith("; drivenet run --damaged skip leaves damaged pictures out and goes on")
     source = VideoFile(path, damaged="skip")
     with caplog.at_level(logging.WARNING):
         frames, error = read(source)
