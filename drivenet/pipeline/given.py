@@ -16,7 +16,7 @@ from drivenet.sources.base import Source
 _AHEAD_NS = 1_000_000_000
 
 
-def check_parts(source: object, engine: object, sinks: object) -> None:
+def check_parts(source: object, engine: object, sinks: object, stages: Iterable[object] = ()) -> None:
     """Raise UsageError for parts that are not opened, or that are something else.
 
     A part is known by what the pipeline asks of it first: it need not come from a class of drivenet.
@@ -28,6 +28,8 @@ def check_parts(source: object, engine: object, sinks: object) -> None:
         raise UsageError(f"sinks {_shown(sinks)}", "a list of Sinks", "put it in [ ]")
     for sink in sinks:
         _check("sink", sink, "publish", "a Sink", "open_sink")
+    for stage in stages:
+        _check("stage", stage, "reset", "a Stage", stage.__name__ if isinstance(stage, type) else "Stage")
 
 
 def checked_frames(source: Source) -> Iterator[Frame]:

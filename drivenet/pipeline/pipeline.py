@@ -70,8 +70,8 @@ class Pipeline:
             ``latest`` only.
 
     Raises:
-        UsageError: for what is no source, engine or sink, an unknown policy, a budget for ``every``, or fewer frames
-            than one; source, engine and sinks stay the caller's then.
+        UsageError: for what is no source, engine, sink or stage, an unknown policy, a budget for ``every``, or fewer
+            frames than one; source, engine and sinks stay the caller's then.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Pipeline:
         report: Callable[[Totals], None] = lambda _: None, source_id: str = "",
         stages: Sequence[Stage] | None = None, budget: Budget | None = None,
     ) -> None:  # fmt: skip
-        check_parts(source, engine, sinks)
+        check_parts(source, engine, sinks, stages or ())
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames {max_frames}", "at least 1, or None for all")
         self.source, self.engine, self.sinks = source, engine, tuple(sinks)

@@ -10,6 +10,7 @@ from pipeline_parts import LONG_S, Drive, Engine, Keeper
 
 from drivenet.errors import UsageError
 from drivenet.pipeline import Pipeline
+from drivenet.stages import Stage
 
 pytestmark = pytest.mark.usefixtures("nothing_left_running")
 
@@ -53,12 +54,14 @@ def test_fewer_frames_than_one(frames: int) -> None:
         ({"sinks": ["o.mp4"]}, r"^sink 'o\.mp4'; expected a Sink; open_sink\(\.\.\.\) gives one$"),
         ({"sinks": "o.mp4"}, r"^sinks 'o\.mp4'; expected a list of Sinks; put it in \[ \]$"),
         ({"sinks": Keeper()}, "^sinks of the type Keeper; expected a list of Sinks"),
+        ({"stages": [Stage]}, r"^stage the class Stage; expected a Stage; Stage\(\.\.\.\) gives one$"),
+        ({"stages": [len]}, r"^stage of the type builtin_function_or_method; expected a Stage"),
     ],
 )
 def test_what_would_open_a_part_is_none(given: dict[str, object], told: str) -> None:
     parts: dict[str, object] = {"source": Drive(1), "engine": Engine(), "sinks": []} | given
     with pytest.raises(UsageError, match=told):
-        Pipeline(parts["source"], parts["engine"], parts["sinks"])  # type: ignore[arg-type]
+        Pipeline(**parts)  # type: ignore[arg-type]
 
 
 def test_without_sinks_it_measures_all_the_same() -> None:
