@@ -96,7 +96,7 @@ def test_a_damaged_picture_is_named(tmp_path: Path, suffix: str, capfd: pytest.C
     bad.write_bytes(bad.read_bytes()[:60])
     frames, error = read(open_(tmp_path))
     assert len(frames) == 1
-    skip = "--damaged skip leaves damaged pictures out and goes on"
+    skip = "drivenet run --damaged skip leaves damaged pictures out and goes on"
     assert str(error) == f"{bad} is damaged or no picture; remove or replace it; {skip}"
     assert str(read(open_(bad))[1]) == f"{bad} is damaged or no picture; remove or replace it"
     assert capfd.readouterr().err == ""
@@ -161,7 +161,7 @@ def test_damaged_pictures_end_the_source_or_are_left_out(tmp_path: Path) -> None
     save(tmp_path / "4.png", 4)
     frames, error = read(open_(tmp_path))
     assert len(frames) == 1
-    assert "2.jpg is damaged or no picture; remove or replace it; --damaged skip leaves" in str(error)
+    assert "2.jpg is damaged or no picture; remove or replace it; drivenet run --damaged skip leaves" in str(error)
     source = open_images(str(tmp_path), Options(damaged="skip"))
     frames, error = read(source)
     assert error is None
