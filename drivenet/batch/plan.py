@@ -183,13 +183,15 @@ def _segments(file: Path, output: str, least: int) -> list[Segment]:
     if by_suffix(file.suffix) == "images":
         raise NoVideoError(f"{file} is a picture", "video files; drivenet run takes pictures")
     packets: list[_Packet] = []
+    end = 0
     try:
         with open_container(file) as container:
             stream = video_stream(str(file), container, None, _OTHERS)
             for packet in container.demux(stream):
                 if packet.size and not packet.is_discard:  # what an edit list leaves out is decoded, but never shown
                     packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe))
-            check_whole(file, container, stream, len(packets))
+                    end = max(end, (packet.pts or 0) + (packet.duration or 0))
+            check_whole(file, container, stream, len(packets), float(end * (stream.time_base or 0)))
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(f"{file} cannot be read: {error}", "a video file") from error
     if not packets:

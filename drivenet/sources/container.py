@@ -71,6 +71,8 @@ class ContainerSource(Source):
         self._colours: tuple[str, int] | None = None
         #: When the newest picture is shown, as its stamp says (s), and counted from the first one (ns).
         self._stamp, self._media_ns, self._step = 0.0, 0, 0.0
+        #: How long the newest picture is shown (s), where the file says so.
+        self._lasts = 0.0
         #: When the newest picture was decoded, 0 before the first.
         self._picture_ns = 0
         try:
@@ -81,7 +83,7 @@ class ContainerSource(Source):
             self._base = (base.numerator, base.denominator) if base else None
             self._pictures = self._decode()
             first = self._first_picture()
-            self._stamp = self._shown_at(first) or 0.0
+            self._stamp, self._lasts = self._shown_at(first) or 0.0, self._seconds(first.duration) or 0.0
             self._first = self._decoded(first)
         except BaseException:
             container.close()
@@ -140,7 +142,7 @@ class ContainerSource(Source):
 
     def _pass_time(self, picture: VideoFrame) -> None:
         """Go on to when this picture is shown; where its stamp says nothing, or leaps, by a frame."""
-        step, at = 0.0, self._shown_at(picture)
+        step, at, self._lasts = 0.0, self._shown_at(picture), self._seconds(picture.duration) or 0.0
         if at is not None:
             step, self._stamp = at - self._stamp, at
         if not 0 < step < self._longest_step():
@@ -155,11 +157,12 @@ class ContainerSource(Source):
         return max(_LEAP_S, 3 * self._step)
 
     def _shown_at(self, picture: VideoFrame) -> float | None:
-        """Its stamp in seconds; the picture's own time base is missing in those that the decoder held back."""
-        if picture.pts is None or self._base is None:
-            return None
-        ticks, of = self._base
-        return picture.pts * ticks / of
+        """Its stamp in seconds."""
+        return self._seconds(picture.pts)
+
+    def _seconds(self, ticks: int | None) -> float | None:
+        """Of the stream's time base; the picture's own is missing in those that the decoder held back."""
+        return None if ticks is None or self._base is None else ticks * self._base[0] / self._base[1]
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """The packets of the stream, as they come."""

@@ -1,7 +1,8 @@
-"""Whether a video file is cut short: the number of bytes that its own index says there should be."""
+"""Whether a video file is cut short: how many bytes and seconds it says itself that there should be."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,6 +10,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+#: The tag of a Matroska track, as FFmpeg and mkvmerge write it, maybe with a language behind it.
+_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 def stated_bytes(path: Path, container: InputContainer, stream: VideoStream) -> int:
@@ -17,6 +20,22 @@ def stated_bytes(path: Path, container: InputContainer, stream: VideoStream) -> 
     if "mp4" in kind:
         return max((entry.pos + entry.size for entry in stream.index_entries), default=0)
     return _matroska_bytes(path) if "matroska" in kind else 0
+
+
+def stated_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """When the last picture of a Matroska video ends, by its tag; 0 where it does not say.
+
+    A tag beyond the end of the file's own duration is left over from the file that it was cut from.
+    """
+    if "matroska" not in container.format.name or not container.duration:
+        return 0.0
+    tags = [text for name, text in stream.metadata.items() if name == "DURATION" or name.startswith("DURATION-")]
+    found = _DURATION.match(tags[0]) if tags else None
+    if found is None:
+        return 0.0
+    hours, minutes, seconds = found.groups()
+    stated = 3600.0 * int(hours) + 60.0 * int(minutes) + float(seconds)
+    return stated if stated <= container.duration / 1e6 + 0.1 else 0.0
 
 
 def _matroska_bytes(path: Path) -> int:

@@ -19,7 +19,7 @@ from drivenet.errors import NoVideoError, SourceError, SourceLostError
 from drivenet.host.cpu import physical_cores
 from drivenet.sources.container import READING, ContainerSource
 from drivenet.sources.options import Options
-from drivenet.sources.torn import stated_bytes
+from drivenet.sources.torn import stated_bytes, stated_seconds
 from drivenet.sources.uri import named_stream, no_such_file
 
 # FFmpeg takes any text that is named .txt or .nfo for a terminal animation
@@ -35,6 +35,8 @@ _OPTIONS = {
 _JUDGED, _JUDGED_BYTES = 100, 32_000_000
 # a step of so many usual ones is a gap
 _GAP = 10
+# a tag of the whole length may be so much more than the times of the pictures say
+_UNSTATED_S = 1.0
 # with no more than that, other threads than the decoder's need them all
 _FEW_CORES = 2
 
@@ -71,7 +73,7 @@ class VideoFile(ContainerSource):
         return self._container.demux(self._stream)
 
     def _check_end(self, frames: int) -> None:
-        check_whole(self._path, self._container, self._stream, frames)
+        check_whole(self._path, self._container, self._stream, frames, self._stamp + max(self._step, self._lasts))
         super()._check_end(frames)
 
 
@@ -81,15 +83,24 @@ def open_video(uri: str, options: Options) -> VideoFile:
     return VideoFile(path, damaged=options.damaged, stream=options.stream)
 
 
-def check_whole(path: Path, container: InputContainer, stream: VideoStream, frames: int) -> None:
-    """SourceLostError for a file that is shorter than its own index says, of which so many frames were read."""
+def check_whole(path: Path, container: InputContainer, stream: VideoStream, frames: int, end_s: float) -> None:
+    """SourceLostError for a file that is shorter than it says itself.
+
+    Args:
+        path, container, stream: of the file, read to its end.
+        frames: how many were read.
+        end_s: when the last one of them ends.
+    """
+    what, cure = f"{path} is cut short after {frames} frames", "copy or record it again"
     try:
         stated, held = stated_bytes(path, container, stream), path.stat().st_size
     except FileNotFoundError:  # removed while it was read, which takes nothing from what was open
         return
     if stated > held:
-        what = f"{path} is cut short after {frames} frames: {held} bytes"
-        raise SourceLostError(what, f"{stated}, as its index states", "copy or record it again")
+        raise SourceLostError(f"{what}: {held} bytes", f"{stated}, as its index states", cure)
+    lasts_s = stated_seconds(container, stream)
+    if frames and lasts_s > end_s + _UNSTATED_S:
+        raise SourceLostError(f"{what}: {end_s:.1f} s", f"{lasts_s:.1f} s, as its tag states", cure)
 
 
 def open_container(path: Path) -> InputContainer:

@@ -6,6 +6,8 @@ import logging
 import random
 import re
 import struct
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -109,6 +111,43 @@ def test_what_a_phone_trimmed_off_a_recording_is_no_loss(tmp_path: Path) -> None
     source = VideoFile(path)
     frames, error = read(source)
     assert (len(frames), error, source.losses.damaged) == (45, None, 0)
+
+
+def matroska(path: Path, times: Sequence[int], last: int = 1) -> Path:
+    """Pictures at so many tenths of a second, with a cluster a second; the last one is shown for so many."""
+    with av.open(str(path), "w", options={"cluster_time_limit": "1000"}) as container:
+        stream = container.add_stream("libx264", rate=10, options={"tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 10
+        stream.codec_context.time_base = Fraction(1, 10)
+        for at in times:
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            for plane in picture.planes:
+                plane.update(bytes([at]) * plane.buffer_size)
+            picture.pts = at
+            for packet in stream.encode(picture):
+                packet.duration = last if at == times[-1] else 1
+                container.mux(packet)
+    return path
+
+
+def test_a_matroska_whose_last_clusters_cannot_be_read(tmp_path: Path) -> None:
+    """FFmpeg looks for another cluster up to the end of the file, which looks like any other end."""
+    path = matroska(tmp_path / "a.mkv", range(50))
+    held = path.read_bytes()
+    clusters = [found.start() for found in re.finditer(rb"\x1f\x43\xb6\x75", held)]
+    assert len(clusters) == 5
+    path.write_bytes(held[: clusters[2]] + bytes(len(held) - clusters[2]))
+    seen = []
+    with VideoFile(path) as source, pytest.raises(SourceLostError) as error:
+        seen.extend(frame.index for frame in source)
+    assert f"is cut short after {len(seen)} frames" in str(error.value)
+    assert "expected 5.0 s, as its tag states" in str(error.value)
+
+
+def test_a_matroska_whose_last_picture_is_shown_for_long(tmp_path: Path) -> None:
+    """As a recorder of a still screen writes them."""
+    with VideoFile(matroska(tmp_path / "a.mkv", (0, 1, 90), last=300)) as source:
+        assert len(list(source)) == 3
 
 
 def packet_at(pts: int) -> av.Packet:
