@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from drivenet.errors import NoVideoError
 
@@ -34,6 +35,8 @@ _BY_TEXT = (
     ("401", "unauthorised"),
     ("404", "not found"), ("not authorized", "unauthorised"), ("refused", "refused"), ("timed out", "timeout"),
 )  # fmt: skip
+#: Addresses and paths: their ports and names say nothing of the cause.
+_ADDRESS = re.compile(r"\S*/\S*")
 
 
 #: What messages say of a host's name that nobody knows.
@@ -71,6 +74,6 @@ def cause_of(error: BaseException) -> str:
         if found:
             return found
         link = link.__cause__ or link.__context__
-    text = str(error).lower()
+    text = _ADDRESS.sub(" ", str(error)).lower()
     told = next((cause for words, cause in _BY_TEXT if words in text), "")
     return told or ("undecodable" if isinstance(error, NoVideoError) else "failed")

@@ -93,6 +93,8 @@ def test_a_name_that_nobody_has_is_told_as_that(monkeypatch: pytest.MonkeyPatch)
         (SourceError("cam gave no picture for 5 s"), "timeout"),
         (NoVideoError("cam holds no picture"), "undecodable"),
         (SourceError("cam: something else"), "failed"),
+        (SourceError("rtsp://10.0.0.1:40401/404 cannot be opened: server returned 5xx"), "failed"),
+        (SourceError("rtsp://ended.example/refused: 404 not found"), "not found"),
         (wrapped(SourceError, "cam", OSError(19, "No such device")), "device gone"),
         (wrapped(SourceError, "cam", ConnectionRefusedError()), "refused"),
     ],
