@@ -9,7 +9,7 @@ import numpy as np
 from drivenet.classmap import Confidence, Ids, ThingMaps
 from drivenet.errors import EngineError
 from drivenet.frame import Image
-from drivenet.labels import IGNORE_ID
+from drivenet.labels import id_without_class
 from drivenet.modelspec import ModelSpec
 
 
@@ -70,6 +70,6 @@ def checked_ids(ids: Ids, spec: ModelSpec, file: str) -> Ids:
         shown = isinstance(ids, np.ndarray)
         got = f"{ids.dtype} of {'x'.join(map(str, ids.shape[::-1]))}" if shown else type(ids).__name__
         raise EngineError(f"{who} gave {got}", f"uint8 of {spec.output[1]}x{spec.output[0]}")
-    if ids.max(initial=0) >= n and (odd := ids[(ids >= n) & (ids != IGNORE_ID)]).size:
-        raise EngineError(f"{who} gave the id {odd[0]}", f"ids below {n}")
+    if (odd := id_without_class(ids, n)) is not None:
+        raise EngineError(f"{who} gave the id {odd}", f"ids below {n}")
     return ids

@@ -209,6 +209,17 @@ VOC = _label_set(
 BUILT_IN = {labels.name: labels for labels in (CAMVID, CITYSCAPES, IDDLITE, VOC)}
 
 
+def id_without_class(ids: npt.NDArray[np.uint8], classes: int) -> int | None:
+    """The highest id of a class map (H', W') that none of so many classes has; None if there is none.
+
+    :data:`IGNORE_ID` stands for no class, and is none.
+    """
+    if ids.max(initial=0) < classes:
+        return None
+    highest = int((ids + np.uint8(1)).max()) - 1  # IGNORE_ID becomes -1
+    return highest if highest >= classes else None
+
+
 def built_in(name: str) -> LabelSet:
     """A built-in label set by name; UsageError listing what exists if there is none."""
     if name not in BUILT_IN:

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
-import numpy as np
-
 from drivenet.at_work import AT_WORK
 from drivenet.classmap import ClassMap, Confidence, Ids
 from drivenet.errors import UsageError
 from drivenet.frame import Frame, Image
-from drivenet.labels import IGNORE_ID, LabelSet
+from drivenet.labels import IGNORE_ID, LabelSet, id_without_class
 from drivenet.latency import Timeline
 from drivenet.overlay import Painter
 from drivenet.prepare import resize_ids
@@ -105,9 +103,8 @@ class Record:
         if (ids.shape, ids.dtype) != (before.ids.shape, before.ids.dtype):
             cure = "with_ids takes ids of the size of classmap.ids; those of record.ids have the picture's"
             raise UsageError(f"class ids {ids.dtype} {ids.shape}", f"{before.ids.dtype} {before.ids.shape}", cure)
-        if int((ids + np.uint8(1)).max()) > n:  # 255 becomes 0
-            top = int(ids[ids != IGNORE_ID].max())
-            raise UsageError(f"class id {top}", f"0..{n - 1} of {self.labels.name}, or {IGNORE_ID} for no class")
+        if (odd := id_without_class(ids, n)) is not None:
+            raise UsageError(f"class id {odd}", f"0..{n - 1} of {self.labels.name}, or {IGNORE_ID} for no class")
         return self.with_layers(**{CLASSMAP: ClassMap(ids, before.index, before.captured_ns)})
 
     def with_only(self, layers: Mapping[str, Any]) -> Record:

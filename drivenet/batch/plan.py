@@ -26,7 +26,7 @@ from drivenet.sources.decoded import Converter, DecodedPicture
 from drivenet.sources.kinds import by_suffix
 from drivenet.sources.turning import UPRIGHT, turn_at
 from drivenet.sources.video import VideoFile, check_whole, open_container
-from drivenet.sources.waiting import SILENT, Waiting
+from drivenet.sources.waiting import Waiting, is_silent
 
 #: A segment ends at the first key frame after so many frames.
 SEGMENT_FRAMES = 250
@@ -156,7 +156,7 @@ def _decoded(segment: Segment, stream: VideoStream, packets: Iterator[Packet[Vid
 
 
 def _check_none_lost(segment: Segment, stream: VideoStream, pictures: int) -> None:
-    if pictures and stream.codec_context.name in SILENT:
+    if pictures and is_silent(stream):
         raise SourceLostError(f"{segment.file} lost {pictures} pictures on the way", "a whole video", _DAMAGED)
 
 

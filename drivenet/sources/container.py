@@ -21,7 +21,7 @@ from drivenet.sources.choice import video_stream
 from drivenet.sources.decoded import Converter, DecodedPicture
 from drivenet.sources.losses import SKIP, Losses
 from drivenet.sources.turning import UPRIGHT, turn_at
-from drivenet.sources.waiting import SILENT, Waiting
+from drivenet.sources.waiting import Waiting, is_silent
 
 #: Arguments of ``av.open``: tags that are no UTF-8 end nothing. From 19 on PyAV reads them without being told.
 READING: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -238,8 +238,7 @@ class ContainerSource(Source):
 
     def _left_out(self, pictures: int) -> None:
         """Pictures that the decoder never gave, which some decoders do not call an error."""
-        context = self._stream.codec_context
-        if not pictures or context is None or context.name not in SILENT:
+        if not pictures or not is_silent(self._stream):
             return
         if self._forgiven == 0:
             raise SourceLostError(f"{self.name} lost {pictures} pictures on the way", cure=SKIP)

@@ -8,7 +8,13 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 #: Decoders that leave out, without an error, what is damaged or refers to a lost picture.
-SILENT = frozenset({"hevc", "mjpeg", "vvc"})
+_SILENT = frozenset({"hevc", "mjpeg", "vvc"})
+
+
+def is_silent(stream: VideoStream) -> bool:
+    """Whether the decoder of a stream leaves pictures out without an error."""
+    context = stream.codec_context
+    return context is not None and context.name in _SILENT
 
 
 class Waiting:

@@ -156,7 +156,7 @@ def test_the_name_of_a_model_may_have_a_dot_and_be_that_of_a_folder(here: Path) 
 
 
 def test_export_of_what_cannot_be_exported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody is told to run the code in a file."""
+    """No message advises to run the code in a file."""
     pytest.importorskip("torch", reason="torch (extra [train]) is not installed")
     (here / "text.pt").write_text("no checkpoint\n")
     refused(capsys, 4, "no engine 'palete'.*a name that drivenet models lists", "export", "palete", "--out", "m.onnx")

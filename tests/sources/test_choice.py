@@ -5,28 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import av
 import pytest
 from source_servers import recording, serve
+from two_cameras import two_cameras
 
 from drivenet.errors import NoVideoError, UsageError
 from drivenet.sources import files_of, open_source
-
-
-def two_cameras(path: Path) -> Path:
-    """A small red and a large blue stream in one file."""
-    with av.open(str(path), "w") as container:
-        for size in ((64, 48), (128, 96)):
-            stream = container.add_stream("libx264", rate=10)
-            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        for level, stream in zip((60, 200), container.streams.video, strict=True):
-            for _ in range(5):
-                frame = av.VideoFrame(stream.width, stream.height, "yuv420p")
-                for plane in frame.planes:
-                    plane.update(bytes([level]) * plane.buffer_size)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-    return path
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
